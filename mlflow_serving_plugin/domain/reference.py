@@ -1,0 +1,43 @@
+"""References: what follows ``models:/`` in an MLflow model URI, as it stands in a scoring URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlflow_serving_plugin.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One way to name a served version: ``kind`` is ``version``, ``stage``, ``alias`` or ``latest``."""
+
+    name: str
+    kind: str
+    value: str
+
+    def __str__(self) -> str:
+        separator = "@" if self.kind == "alias" else "/"
+        return f"{self.name}{separator}{self.value}"
+
+
+def parse_reference(segments: list[str]) -> Reference:
+    """Read the (percent-decoded) path segments between ``/model/`` and the action.
+
+    ``["iris", "3"]``, ``["iris", "Production"]``, ``["iris", "latest"]`` or ``["iris@champion"]``.
+    Raises NotFoundError for anything else, naming the forms that exist.
+    """
+    if len(segments) == 2 and all(segments):
+        name, value = segments
+        if value.isascii() and value.isdigit():
+            return Reference(name, "version", str(int(value)) if len(value) < 19 else value)
+        if value.lower() == "latest":
+            return Reference(name, "latest", "latest")
+        return Reference(name, "stage", value)
+    if len(segments) == 1 and "@" in segments[0]:
+        name, _, alias = segments[0].rpartition("@")
+        if name and alias:
+            return Reference(name, "alias", alias)
+    raise NotFoundError(
+        "This path names no model version. Use /model/<name>/<version>/invocations, "
+        "/model/<name>/<stage>/invocations or /model/<name>@<alias>/invocations."
+    )

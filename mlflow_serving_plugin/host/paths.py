@@ -1,0 +1,90 @@
+"""The state directory: who finds what where. All of it is private to the server's user."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_serving_plugin.errors import ConfigurationError
+
+LONGEST_SOCKET_PATH = 100
+"""Bytes. A unix socket's path is limited to 108 on Linux and 104 on macOS."""
+
+_LONGEST_SOCKET_NAME = 32
+
+
+@dataclass(frozen=True, slots=True)
+class StatePaths:
+    """Every path below one state directory. ``sockets`` is elsewhere when the directory's own path is too long."""
+
+    root: Path
+    sockets: Path
+
+    @classmethod
+    def create(cls, root: Path) -> StatePaths:
+        """Make the directories, readable by this user only; ConfigurationError if that cannot be had."""
+        root = root.expanduser().absolute()
+        sockets = root / "sockets"
+        if len(os.fsencode(sockets)) + 1 + _LONGEST_SOCKET_NAME > LONGEST_SOCKET_PATH:
+            key = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+            sockets = Path(tempfile.gettempdir()) / f"mlflow-serving-{os.getuid()}-{key}"
+        paths = cls(root, sockets)
+        try:
+            for directory in (root, sockets, paths.models, paths.workers, paths.logs):
+                _make_private(directory)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The serving state directory cannot be used: {error}. Set MLFLOW_SERVING_STATE_DIR."
+            ) from error
+        return paths
+
+    @property
+    def models(self) -> Path:
+        """Fetched model files, one directory an endpoint."""
+        return self.root / "models"
+
+    @property
+    def workers(self) -> Path:
+        """One record a worker, from which a new controller finds it again."""
+        return self.root / "workers"
+
+    @property
+    def logs(self) -> Path:
+        """One rotated log a served version."""
+        return self.root / "logs"
+
+    @property
+    def routes(self) -> Path:
+        """The routes snapshot."""
+        return self.root / "routes.json"
+
+    @property
+    def lease(self) -> Path:
+        """Touched by the controller at every tick; workers end themselves when it is old."""
+        return self.root / "lease"
+
+    @property
+    def nudges(self) -> Path:
+        """The datagram socket on which the controller hears that something may have changed."""
+        return self.sockets / "nudge"
+
+    def lock(self, name: str) -> Path:
+        """A lock file."""
+        return self.root / f"{name}.lock"
+
+    def version_log(self, endpoint_id: str, version: int) -> Path:
+        """The log of a served version: what its workers print."""
+        return self.logs / endpoint_id / f"{version}.log"
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to somebody else")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        directory.chmod(0o700)
