@@ -7,6 +7,7 @@ sizes are bytes.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -38,9 +39,7 @@ class Settings:
         30.0, "How often the registry is read for changes made behind the server's back.", at_least=0.1
     )
     tick_interval_s: float = _setting(1.0, "How often workers are looked at.", at_least=0.05)
-    hold_timeout_s: float = _setting(
-        30.0, "How long a request waits for a version that is starting.", at_least=0
-    )
+    hold_timeout_s: float = _setting(30.0, "How long a request waits for a version that is starting.", at_least=0)
     request_timeout_s: float = _setting(
         60.0, "How long a prediction may take, unless the endpoint says otherwise.", at_least=0.001
     )
@@ -61,9 +60,7 @@ class Settings:
     max_concurrent_fetches: int = _setting(2, "Model downloads at the same time.", at_least=1)
     stop_grace_s: float = _setting(5.0, "How long a worker gets to finish before it is killed.", at_least=0)
     orphan_grace_s: float = _setting(30.0, "How long a worker lives on without a controller.", at_least=1)
-    backoff_base_s: float = _setting(
-        2.0, "Wait after a version's first failure; doubles with each.", at_least=0
-    )
+    backoff_base_s: float = _setting(2.0, "Wait after a version's first failure; doubles with each.", at_least=0)
     backoff_cap_s: float = _setting(300.0, "Longest wait before a failed version is tried again.", at_least=0)
     event_retention_days: float = _setting(30.0, "Events older than this are removed.", at_least=0)
     log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a worker's log is rotated.", at_least=1024)
@@ -96,7 +93,7 @@ def _parse(name: str, raw: str, default: Any, at_least: float | None) -> Any:
     except ValueError:
         kind = "a whole number" if isinstance(default, int) else "a number"
         raise ConfigurationError(f"{name} is {raw!r}, but must be {kind}.") from None
-    if value != value or (at_least is not None and value < at_least):
+    if math.isnan(value) or (at_least is not None and value < at_least):
         raise ConfigurationError(f"{name} is {raw!r}, but must be at least {at_least}.")
     return value
 

@@ -1,0 +1,1 @@
+"""The ``mlflow-serving`` command: a client of the control API, and the quickstart."""

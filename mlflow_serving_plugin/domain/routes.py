@@ -41,6 +41,7 @@ class VersionRoute:
 
     @property
     def ready_workers(self) -> tuple[WorkerRoute, ...]:
+        """The workers that may be sent requests."""
         return tuple(worker for worker in self.workers if worker.ready)
 
 
