@@ -46,3 +46,14 @@ class Event:
     version: int | None
     type: str
     message: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionKey:
+    """Names a served version for as long as it lives, through renames of its model."""
+
+    endpoint_id: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.endpoint_id}/{self.number}"

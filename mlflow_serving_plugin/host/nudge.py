@@ -44,12 +44,23 @@ class NudgeInbox:
         self._identity = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
+        self._awake, self._waker = socket.socketpair()
+        self._awake.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._awake, selectors.EVENT_READ)
+
+    def wake(self) -> None:
+        """End a ``wait`` from another thread, now or the next one."""
+        with contextlib.suppress(OSError):
+            self._waker.send(b"!")
 
     def wait(self, timeout_s: float) -> list[Nudge]:
         """Wait for nudges, at most so long; return all that are there."""
         nudges: list[Nudge] = []
         if not self._selector.select(max(0.0, timeout_s)):
             return nudges
+        with contextlib.suppress(BlockingIOError):
+            self._awake.recv(_LARGEST)
         while True:
             try:
                 data = self._socket.recv(_LARGEST)
@@ -60,7 +71,8 @@ class NudgeInbox:
     def close(self) -> None:
         """Stop listening; remove the socket unless another controller has put its own there."""
         self._selector.close()
-        self._socket.close()
+        for end in (self._socket, self._awake, self._waker):
+            end.close()
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._identity:
                 self._path.unlink()

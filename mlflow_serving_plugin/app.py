@@ -1,0 +1,184 @@
+"""The composition root: ``mlflow server --app-name serving`` calls ``create_app``, once in each web worker."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_serving_plugin.controller.leader import Candidate
+    from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.store.store import Store
+
+_logger = logging.getLogger(__name__)
+
+
+def create_app() -> Any:
+    """MLflow's app with serving around it: ASGI under uvicorn, WSGI elsewhere.
+
+    Imports happen in here: ``mlflow server`` itself imports this module just to see that it is a function.
+    """
+    from mlflow_serving_plugin.registry import server
+
+    if sys.platform == "win32":
+        raise RuntimeError("mlflow-serving-plugin needs Linux or macOS; it does not run on Windows yet.")
+    _log_to_stderr()
+    if server.artifacts_only():
+        _logger.info("Serving is off: a server with --artifacts-only has no model registry.")
+        return server.base_app()
+    return _compose()
+
+
+def _compose() -> Any:
+    from mlflow_serving_plugin.access.noauth import NoAuth
+    from mlflow_serving_plugin.api.app import create_api
+    from mlflow_serving_plugin.api.deps import ApiDeps
+    from mlflow_serving_plugin.dispatch import AsgiDispatch, WsgiDispatch
+    from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+    from mlflow_serving_plugin.gateway.asgi import AsgiGateway
+    from mlflow_serving_plugin.gateway.core import Gateway
+    from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+    from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+    from mlflow_serving_plugin.host.snapshot import SnapshotReader
+    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.registry.reader import RegistryReader
+    from mlflow_serving_plugin.registry.signal import watch_registry
+    from mlflow_serving_plugin.settings import Settings
+
+    settings = Settings.from_environ(os.environ)
+    paths, store = open_state(settings)
+    access, snapshot = NoAuth(), SnapshotReader(paths.routes)
+    registry = RegistryReader(server.registry_store)
+    parts = WebWorkerParts(settings, paths, store)
+    inner = server.base_app()
+    watch_registry(server.flask_app(), lambda name: send_nudge(paths.nudges, Nudge(DEFAULT_WORKSPACE, name)))
+    api = create_api(
+        ApiDeps(
+            settings=settings,
+            paths=paths,
+            snapshot=snapshot,
+            store=store,
+            registry=registry,
+            access=access,
+            static_prefix=server.static_prefix(),
+            secure=server.secure,
+        )
+    )
+    gateway = Gateway(settings, snapshot, access, paths.nudges)
+    if server.under_uvicorn():
+        return AsgiDispatch(inner, api, AsgiGateway(gateway), parts, server.static_prefix())
+    parts.ensure_started()
+    parts.stop_at_exit()
+    return WsgiDispatch(inner, api, WsgiGateway(gateway), parts, server.static_prefix())
+
+
+def open_state(settings: Settings) -> tuple[StatePaths, Store]:
+    """The state directory and the tables of this server, made if need be."""
+    from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.settings import default_state_dir
+    from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
+    from mlflow_serving_plugin.store.store import Store
+
+    backend = _absolute(server.backend_store_uri())
+    paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))
+    engine = open_database(settings.database_uri or database_uri_for(backend, paths.root))
+    # MLflow checks its own tables when the store is opened first; ours come after.
+    server.registry_store()
+    upgrade(engine, paths.lock("database"))
+    return paths, Store(engine)
+
+
+@dataclass
+class WebWorkerParts:
+    """What runs beside the requests in one web worker: its candidacy for the controller."""
+
+    settings: Settings
+    paths: StatePaths
+    store: Store
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._candidate: Candidate | None = None
+
+    def ensure_started(self) -> None:
+        """Start, unless this very process has."""
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid != os.getpid():
+                self._candidate = self._make_candidate()
+                self._candidate.start()
+                self._pid = os.getpid()
+
+    def stop(self) -> None:
+        """Stop; the last web worker of the host ends the model workers. Again is fine."""
+        with self._lock:
+            candidate, self._candidate = self._candidate, None
+        if candidate is not None and self._pid == os.getpid():
+            candidate.stop()
+
+    def stop_at_exit(self) -> None:
+        """Stop when this process ends, under servers that do not tell their apps so."""
+        atexit.register(self.stop)
+        # waitress does not handle SIGTERM, and Python would end without its exit handlers.
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+    def _make_candidate(self) -> Candidate:
+        from mlflow_serving_plugin.backends.local import LocalBackend
+        from mlflow_serving_plugin.controller.controller import Controller
+        from mlflow_serving_plugin.controller.deps import ControllerDeps
+        from mlflow_serving_plugin.controller.leader import Candidate
+        from mlflow_serving_plugin.registry import server
+        from mlflow_serving_plugin.registry.examples import scoring_example
+        from mlflow_serving_plugin.registry.reader import RegistryReader
+
+        def backend() -> LocalBackend:
+            return LocalBackend(self.settings, self.paths)
+
+        def controller() -> Controller:
+            return Controller(
+                ControllerDeps(
+                    settings=self.settings,
+                    paths=self.paths,
+                    store=self.store,
+                    registry=RegistryReader(server.registry_store),
+                    backend=backend(),
+                    download=server.download_model_version,
+                    example=scoring_example,
+                )
+            )
+
+        return Candidate(self.paths, controller, backend)
+
+
+def _absolute(uri: str) -> str:
+    """A relative SQLite or file URI means another database in another directory."""
+    scheme, separator, path = uri.partition(":///")
+    if separator and scheme.startswith("sqlite") and path and not path.startswith("/"):
+        return f"{scheme}:///{Path(path).absolute()}"
+    if "://" not in uri:
+        return str(Path(uri).absolute())
+    return uri
+
+
+def _log_to_stderr() -> None:
+    """Our INFO lines beside MLflow's own; without this only warnings would show."""
+    logger = logging.getLogger("mlflow_serving_plugin")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s serving: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

@@ -1,0 +1,104 @@
+"""The contract between the controller and whatever runs workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.errors import ServingError
+
+
+class WorkerFailedError(ServingError):
+    """A worker did not become ready; the message is the reason, for a person."""
+
+
+class WorkerPhase(str, Enum):
+    """Where one worker stands."""
+
+    STARTING = "STARTING"
+    READY = "READY"
+    """It has answered a real prediction."""
+    DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What of an endpoint's configuration a worker is started with: a change needs another worker."""
+
+    runtime: str
+    env_manager: str
+    request_timeout_s: float
+    memory_limit_mb: int | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """All that a backend needs to start a worker. ``log`` is shared by the workers of a version.
+
+    ``example`` None: the model was logged without one, and readiness is an answered ping.
+    """
+
+    key: VersionKey
+    fingerprint: str
+    model_dir: Path
+    log: Path
+    settings: WorkerSettings
+    example: Example | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker as the backend sees it. ``message`` says why it is dead."""
+
+    worker_id: str
+    key: VersionKey
+    fingerprint: str
+    phase: WorkerPhase
+    message: str
+    pid: int
+    protocol: str
+    address: str
+    started_ms: int
+    ready_since_ms: int | None = None
+
+
+def fingerprint(source: str, settings: WorkerSettings) -> str:
+    """Names what a worker serves and how; a worker with another fingerprint is replaced."""
+    text = json.dumps(
+        [
+            source,
+            settings.runtime,
+            settings.env_manager,
+            settings.request_timeout_s,
+            settings.memory_limit_mb,
+            sorted(settings.environment.items()),
+        ]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Backend(Protocol):
+    """Runs workers. Thread-safe; ``launch`` and ``stop`` block, ``observe`` does not."""
+
+    def adopt(self) -> None:
+        """Find the workers that an earlier controller started."""
+
+    def launch(self, spec: WorkerSpec) -> None:
+        """Start a worker and wait until it is READY; WorkerFailedError, and nothing left of it, if it cannot be."""
+
+    def observe(self) -> list[WorkerStatus]:
+        """Every worker that was launched or adopted and not yet forgotten."""
+
+    def stop(self, worker_id: str) -> None:
+        """End a worker, let requests in flight finish within the grace, and forget it. Unknown ids are fine."""
+
+    def cancel(self) -> None:
+        """Make running ``launch`` calls give up soon; their workers live on and can be adopted."""

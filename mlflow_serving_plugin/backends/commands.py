@@ -1,0 +1,54 @@
+"""What a worker is started with: command line and environment. Pure."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow_serving_plugin.backends.base import WorkerSpec
+
+_PASSED_ON = frozenset(
+    {
+        *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_ROOT", "JAVA_HOME"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
+        *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        *("MLFLOW_ENV_ROOT", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR"),
+    }
+)
+"""Model code is somebody else's: of the server's environment it gets these, and ``LC_*``, and nothing else."""
+
+
+def stock_command(spec: WorkerSpec, overdue_grace_s: float) -> list[str]:
+    """``mlflow models serve`` exactly as shipped; ``UVICORN_UDS`` in its environment names the socket.
+
+    Its own request timeout lies behind the gateway's, so that the gateway can tell a prediction that ends
+    late from one that does not end.
+    """
+    timeout = math.ceil(spec.settings.request_timeout_s + overdue_grace_s) + 1
+    return [
+        *(sys.executable, "-m", "mlflow", "models", "serve"),
+        *("--model-uri", str(spec.model_dir)),
+        *("--env-manager", "local" if spec.settings.env_manager == "auto" else spec.settings.env_manager),
+        *("--timeout", str(timeout)),
+        *("--workers", "1"),
+    ]
+
+
+def worker_environment(environ: Mapping[str, str], spec: WorkerSpec, socket: Path) -> dict[str, str]:
+    """The environment of a worker: an allow-list of the server's, the endpoint's own variables, and ours."""
+    passed_on = {name: value for name, value in environ.items() if name in _PASSED_ON or name.startswith("LC_")}
+    # `mlflow models serve` runs `uvicorn` by name; it stands beside this interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), passed_on.get("PATH", os.defpath)])
+    return {
+        **passed_on,
+        **spec.settings.environment,
+        "PATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "UVICORN_UDS": str(socket),
+    }

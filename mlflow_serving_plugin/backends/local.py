@@ -1,0 +1,209 @@
+"""Workers as processes of this host, each under a guard in a session of its own, on a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlflow_serving_plugin.backends import commands
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.diagnose import death_reason
+from mlflow_serving_plugin.backends.probe import score_example, wait_until_answering
+from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, remove_record, write_record
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
+from mlflow_serving_plugin.settings import Settings
+
+_logger = logging.getLogger(__name__)
+_GUARD = Path(__file__).parent.parent / "worker" / "guard.py"
+_TAIL_BYTES = 64 * 1024
+_KILL_AFTER_S = 2.0
+"""How much longer than its own grace a guard gets before it is killed with all below it."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    record: WorkerRecord
+    process: subprocess.Popen[bytes] | None
+    """None when an earlier controller started it."""
+
+    def running(self) -> bool:
+        # poll() also reaps a child that has ended; somebody else's child is looked up.
+        return self.process.poll() is None if self.process is not None else self.record.running()
+
+
+class LocalBackend:
+    """The backend for one host. Its workers are found again through their records."""
+
+    def __init__(self, settings: Settings, paths: StatePaths) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._workers: dict[str, _Worker] = {}
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def adopt(self) -> None:
+        """Take over an earlier controller's workers; end those that were not ready, and what is left of dead ones."""
+        for record in read_records(self._paths.workers):
+            with self._lock:
+                self._workers.setdefault(record.worker_id, _Worker(record, None))
+            if record.ready_since_ms is None or not record.running():
+                self.stop(record.worker_id)
+        with self._lock:
+            live = {worker.record.address for worker in self._workers.values()}
+        for path in self._paths.sockets.glob("*.sock"):
+            if str(path) not in live:
+                path.unlink(missing_ok=True)
+
+    def launch(self, spec: WorkerSpec) -> None:
+        """Start a worker and wait until it has scored the model's input example (without one: answered a ping)."""
+        deadline = time.monotonic() + self._settings.start_timeout_s
+        worker = self._spawn(spec)
+        worker_id = worker.record.worker_id
+        try:
+            wait_until_answering(worker.record.address, deadline, lambda: self._give_up(worker))
+            if spec.example is not None:
+                score_example(worker.record.address, spec.example, max(1.0, deadline - time.monotonic()))
+        except WorkerFailedError as error:
+            if not self._cancelled.is_set():
+                self.stop(worker_id)
+                raise
+            raise WorkerFailedError("The controller is stopping.") from error
+        ready = replace(worker.record, ready_since_ms=_now_ms())
+        write_record(self._paths.workers, ready)
+        with self._lock:
+            worker.record = ready
+
+    def observe(self) -> list[WorkerStatus]:
+        """Every worker, with the reason of its end where it has ended."""
+        with self._lock:
+            workers = list(self._workers.values())
+        return [self._status(worker) for worker in workers]
+
+    def stop(self, worker_id: str) -> None:
+        """Ask the guard to end the session; kill what does not go; remove record and socket."""
+        with self._lock:
+            worker = self._workers.get(worker_id)
+        if worker is None:
+            return
+        if worker.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.record.pid, signal.SIGTERM)
+            self._wait_gone(worker)
+        kill_session(worker.record.pid)
+        if worker.process is not None:
+            worker.process.wait()
+        Path(worker.record.address).unlink(missing_ok=True)
+        remove_record(self._paths.workers, worker_id)
+        with self._lock:
+            self._workers.pop(worker_id, None)
+
+    def cancel(self) -> None:
+        """End running ``launch`` calls without ending their workers."""
+        self._cancelled.set()
+
+    def _spawn(self, spec: WorkerSpec) -> _Worker:
+        worker_id = uuid.uuid4().hex[:12]
+        address = self._paths.sockets / f"{worker_id}.sock"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", str(_GUARD)),
+                json.dumps(self._guard_config(spec, worker_id, address)),
+                *commands.stock_command(spec, self._settings.overdue_grace_s),
+            ],
+            cwd=spec.model_dir.parent,
+            env=commands.worker_environment(os.environ, spec, address),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        record = WorkerRecord(
+            worker_id=worker_id,
+            endpoint_id=spec.key.endpoint_id,
+            version=spec.key.number,
+            fingerprint=spec.fingerprint,
+            pid=process.pid,
+            stamp=start_stamp(process.pid) or "",
+            protocol="http",
+            address=str(address),
+            log=str(spec.log),
+            started_ms=_now_ms(),
+        )
+        worker = _Worker(record, process)
+        with self._lock:
+            self._workers[worker_id] = worker
+        write_record(self._paths.workers, record)
+        return worker
+
+    def _guard_config(self, spec: WorkerSpec, worker_id: str, address: Path) -> dict[str, object]:
+        return {
+            "worker_id": worker_id,
+            "socket": str(address),
+            "log": str(spec.log),
+            "log_max_bytes": self._settings.log_max_bytes,
+            "log_backups": self._settings.log_backups,
+            "lease": str(self._paths.lease),
+            "orphan_grace_s": self._settings.orphan_grace_s,
+            "stop_grace_s": self._settings.stop_grace_s,
+            "memory_limit_mb": spec.settings.memory_limit_mb,
+        }
+
+    def _give_up(self, worker: _Worker) -> str | None:
+        if self._cancelled.is_set():
+            return "The controller is stopping."
+        return None if worker.running() else self._why_dead(worker.record)
+
+    def _status(self, worker: _Worker) -> WorkerStatus:
+        record = worker.record
+        phase = WorkerPhase.READY if record.ready_since_ms is not None else WorkerPhase.STARTING
+        message = ""
+        if not worker.running():
+            phase, message = WorkerPhase.DEAD, self._why_dead(record)
+        return WorkerStatus(
+            worker_id=record.worker_id,
+            key=VersionKey(record.endpoint_id, record.version),
+            fingerprint=record.fingerprint,
+            phase=phase,
+            message=message,
+            pid=record.pid,
+            protocol=record.protocol,
+            address=record.address,
+            started_ms=record.started_ms,
+            ready_since_ms=record.ready_since_ms,
+        )
+
+    def _why_dead(self, record: WorkerRecord) -> str:
+        reason = death_reason(_tail(Path(record.log)), record.worker_id)
+        return reason or "The worker ended without saying why. See the version's log."
+
+    def _wait_gone(self, worker: _Worker) -> None:
+        deadline = time.monotonic() + self._settings.stop_grace_s + _KILL_AFTER_S
+        while time.monotonic() < deadline:
+            if not worker.running() and not session_members(worker.record.pid):
+                return
+            time.sleep(0.05)
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

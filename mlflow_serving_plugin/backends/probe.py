@@ -1,0 +1,73 @@
+"""Readiness of a worker that speaks HTTP: it answers a ping, then a real prediction on the model's input example."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+
+from mlflow_serving_plugin.backends.base import WorkerFailedError
+from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+
+_POLL_S = 0.1
+_PING_TIMEOUT_S = 5.0
+_LONGEST = 300
+
+
+def wait_until_answering(address: str, deadline: float, give_up: Callable[[], str | None]) -> None:
+    """Wait until the worker's socket answers a ping.
+
+    ``deadline`` by ``time.monotonic``. ``give_up`` is asked again and again; a reason from it, or the deadline,
+    raises WorkerFailedError.
+    """
+    while True:
+        if (reason := give_up()) is not None:
+            raise WorkerFailedError(reason)
+        try:
+            if _request(address, "GET", "/ping", None, _PING_TIMEOUT_S)[0] == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        if time.monotonic() > deadline:
+            raise WorkerFailedError("The worker did not answer within the start timeout. See the version's log.")
+        time.sleep(_POLL_S)
+
+
+def score_example(address: str, example: Example, timeout_s: float) -> None:
+    """Have the worker score the model's own input example; WorkerFailedError says what it answered instead."""
+    try:
+        status, body = _request(address, "POST", "/invocations", example, timeout_s)
+    except TimeoutError:
+        raise WorkerFailedError(
+            f"The model loaded, but did not score its own input example within {timeout_s:g} s."
+        ) from None
+    except (OSError, http.client.HTTPException):
+        raise WorkerFailedError("The worker died while it scored the model's own input example.") from None
+    if status != 200:
+        raise WorkerFailedError(f"The model loaded, but could not score its own input example: {_message(body)}")
+
+
+def _request(address: str, method: str, path: str, example: Example | None, timeout_s: float) -> tuple[int, bytes]:
+    connection = UnixHTTPConnection(address, timeout_s)
+    try:
+        headers = {"Content-Type": example.content_type} if example else {}
+        connection.request(method, path, body=example.body if example else None, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _message(body: bytes) -> str:
+    """What a worker's error says, without the example's data that MLflow puts before it."""
+    text = body.decode("utf-8", "replace")
+    try:
+        answer = json.loads(text)
+        trace = str(answer.get("stack_trace") or "").strip().splitlines()
+        text = trace[-1] if trace else str(answer.get("message", text)).rpartition("\nError: ")[2]
+    except (ValueError, AttributeError):
+        pass
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

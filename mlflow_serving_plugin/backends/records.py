@@ -1,0 +1,62 @@
+"""One file a worker, from which the next controller of the host finds it again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.host.processes import start_stamp
+from mlflow_serving_plugin.host.snapshot import write_atomically
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker's process and socket. ``stamp`` and ``pid`` together name the process; see ``start_stamp``."""
+
+    worker_id: str
+    endpoint_id: str
+    version: int
+    fingerprint: str
+    pid: int
+    stamp: str
+    protocol: str
+    address: str
+    log: str
+    started_ms: int
+    ready_since_ms: int | None = None
+
+    @property
+    def key(self) -> VersionKey:
+        """The served version that the worker holds."""
+        return VersionKey(self.endpoint_id, self.version)
+
+    def running(self) -> bool:
+        """Whether that very process is still there."""
+        return start_stamp(self.pid) == self.stamp
+
+
+def write_record(directory: Path, record: WorkerRecord) -> None:
+    """Write or replace a worker's record."""
+    write_atomically(directory / f"{record.worker_id}.json", json.dumps(asdict(record)).encode())
+
+
+def read_records(directory: Path) -> list[WorkerRecord]:
+    """All records; a damaged one is set aside and told of in the log."""
+    records = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            records.append(WorkerRecord(**json.loads(path.read_bytes())))
+        except (OSError, ValueError, TypeError):
+            _logger.warning("The worker record %s is damaged; setting it aside.", path.name)
+            path.replace(path.with_suffix(".damaged"))
+    return records
+
+
+def remove_record(directory: Path, worker_id: str) -> None:
+    """Remove a worker's record, if it is there."""
+    (directory / f"{worker_id}.json").unlink(missing_ok=True)

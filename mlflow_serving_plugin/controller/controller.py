@@ -1,0 +1,188 @@
+"""The controller: each tick compares what should run with what does, and acts. Nothing slow happens in a tick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow_serving_plugin.backends.base import WorkerPhase
+from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
+from mlflow_serving_plugin.controller.execute import SWEEP, Executor, reason_of
+from mlflow_serving_plugin.controller.files import clear_scratch, present_files
+from mlflow_serving_plugin.controller.journal import Journal
+from mlflow_serving_plugin.controller.memory import Memory
+from mlflow_serving_plugin.controller.plan import Observed, plan
+from mlflow_serving_plugin.controller.refresh import refresh
+from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.routes import Routes, load_routes
+from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
+from mlflow_serving_plugin.host.snapshot import publish
+
+_logger = logging.getLogger(__name__)
+_REFRESH = Job("refresh")
+_REFRESH_RETRY_S = 2.0
+_OVERDUE = "A prediction ran on long after its request timeout."
+
+
+class Controller:
+    """One host's controller. All its state belongs to the thread that calls ``run`` (or ``tick``)."""
+
+    def __init__(self, deps: ControllerDeps) -> None:
+        self._deps = deps
+        self._settings = deps.settings
+        self._inbox = NudgeInbox(deps.paths.nudges)
+        self._tasks = Tasks(self._inbox.wake)
+        self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
+        self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s)
+        self._executor = Executor(deps, self._tasks, self._memory)
+        self._routes = _routes_before(deps.paths.routes)
+        self._view: View | None = None
+        self._desired: Mapping[VersionKey, DesiredVersion] = {}
+        self._dirty: set[tuple[str, str]] | None = None
+        """Models to read anew; None: all of them."""
+        self._refresh_at = 0.0
+        self._poll_at = 0.0
+        clear_scratch(deps.paths)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until ``stop`` is set; ``wake`` makes it notice at once."""
+        try:
+            self._deps.backend.adopt()
+            nudges: list[Nudge] = []
+            while not stop.is_set():
+                self.tick(nudges, time.monotonic())
+                nudges = self._inbox.wait(self._settings.tick_interval_s)
+        finally:
+            self._deps.backend.cancel()
+            self._inbox.close()
+
+    def wake(self) -> None:
+        """Make the next tick come now. From any thread."""
+        self._inbox.wake()
+
+    def tick(self, nudges: list[Nudge], now: float) -> None:
+        """One round. ``now`` by a monotonic clock, in seconds."""
+        self._renew_lease()
+        for outcome in self._tasks.collect():
+            self._settle(outcome, now)
+        for nudge in nudges:
+            self._note(nudge, now)
+        self._start_refresh(now)
+        if self._view is not None:
+            self._reconcile(self._view, now)
+        self._journal.flush(now, _now_ms())
+
+    def _reconcile(self, view: View, now: float) -> None:
+        observed = self._memory.observed(self._deps.backend.observe())
+        sweeping = self._tasks.running(SWEEP)
+        actions = plan(
+            self._desired,
+            observed,
+            now=now,
+            # What a sweep does not know of must not come into being while it looks.
+            launch_slots=0 if sweeping else self._settings.max_concurrent_starts,
+            fetch_slots=0 if sweeping else self._settings.max_concurrent_fetches,
+        )
+        statuses = {worker.worker_id: worker for worker in observed.workers}
+        for action in actions:
+            self._executor.execute(action, self._desired, statuses, now)
+        self._executor.sweep_if_due(self._desired, observed)
+        if actions:
+            observed = self._memory.observed(observed.workers)
+        self._publish(view, observed)
+
+    def _publish(self, view: View, observed: Observed) -> None:
+        now_ms = _now_ms()
+        timeout = self._settings.request_timeout_s
+        routes = describe(view, self._desired, observed, self._routes, now_ms=now_ms, default_timeout_s=timeout)
+        if routes.endpoints == self._routes.endpoints and self._routes.written_ms:
+            return
+        try:
+            publish(self._deps.paths.routes, routes)
+        except OSError:
+            _logger.exception("The routes snapshot could not be written, trying again.")
+            return
+        self._journal.add(transitions(self._routes, routes, now_ms))
+        self._routes = routes
+
+    def _note(self, nudge: Nudge, now: float) -> None:
+        if nudge.overdue_worker is not None:
+            self._recycle(nudge.overdue_worker, now)
+            return
+        self._refresh_at = now
+        if nudge.name is None or nudge.workspace is None:
+            self._dirty = None
+        elif self._dirty is not None:
+            self._dirty.add((nudge.workspace, nudge.name))
+
+    def _recycle(self, worker_id: str, now: float) -> None:
+        """End a worker that still runs a prediction nobody waits for any more."""
+        for worker in self._deps.backend.observe():
+            if worker.worker_id == worker_id and worker.phase is WorkerPhase.READY:
+                self._executor.stop(worker, self._desired, now, failure=_OVERDUE)
+
+    def _start_refresh(self, now: float) -> None:
+        if self._tasks.running(_REFRESH) or now < min(self._refresh_at, self._poll_at):
+            return
+        if now >= self._poll_at:
+            self._dirty = None
+        names = None if self._dirty is None else frozenset(self._dirty)
+        self._dirty = set()
+        self._refresh_at = float("inf")
+        self._poll_at = now + self._settings.poll_interval_s
+        before = self._view or View()
+        self._tasks.start(_REFRESH, lambda: self._refresh(before, names))
+
+    def _refresh(
+        self, before: View, names: frozenset[tuple[str, str]] | None
+    ) -> tuple[View, dict[VersionKey, DesiredVersion], dict[VersionKey, Path]]:
+        view = refresh(self._deps.store, self._deps.registry, before, names)
+        desired = desire(view, self._settings.request_timeout_s)
+        return view, desired, present_files(self._deps.paths, desired)
+
+    def _settle(self, outcome: Outcome, now: float) -> None:
+        """Take in how a task ended."""
+        if outcome.job == _REFRESH:
+            self._settle_refresh(outcome, now)
+        elif not self._journal.settle(outcome):
+            self._executor.settle(outcome, self._desired, now)
+
+    def _settle_refresh(self, outcome: Outcome, now: float) -> None:
+        if outcome.error is not None:
+            _logger.warning("The registry could not be read, trying again: %s", reason_of(outcome.error))
+            self._dirty = None
+            self._refresh_at = now + _REFRESH_RETRY_S
+            return
+        self._view, desired, present = outcome.value
+        self._executor.sweep_due |= desired.keys() != self._desired.keys()
+        self._desired = desired
+        self._memory.files = present
+        self._memory.forget_others(desired)
+
+    def _renew_lease(self) -> None:
+        try:
+            self._deps.paths.lease.touch(mode=0o600)
+            os.utime(self._deps.paths.lease)
+        except OSError:
+            _logger.exception("The lease could not be renewed.")
+
+
+def _routes_before(path: Path) -> Routes:
+    try:
+        return load_routes(path.read_bytes())
+    except FileNotFoundError:
+        return Routes()
+    except (OSError, ValueError):
+        _logger.warning("The routes snapshot is damaged; building a new one.")
+        return Routes()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,61 @@
+"""What should run: enabled endpoints and their active versions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
+from mlflow_serving_plugin.domain.endpoint import Endpoint, VersionKey
+from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the store and the registry said when they were last read. Models are keyed by endpoint id."""
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    models: Mapping[str, RegisteredModel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredVersion:
+    """A version that is to be served, and with which workers."""
+
+    key: VersionKey
+    endpoint: Endpoint
+    version: ModelVersion
+    settings: WorkerSettings
+    fingerprint: str
+
+    @property
+    def replicas(self) -> int:
+        """How many workers."""
+        return self.endpoint.config.replicas
+
+
+def desire(view: View, default_timeout_s: float) -> dict[VersionKey, DesiredVersion]:
+    """All versions to be served, in a stable order: by endpoint, newest first."""
+    desired = {}
+    for endpoint in view.endpoints.values():
+        model = view.models.get(endpoint.id)
+        if model is None:
+            continue
+        settings = worker_settings(endpoint, default_timeout_s)
+        for version in reversed(model.versions):
+            if version.active:
+                key = VersionKey(endpoint.id, version.number)
+                desired[key] = DesiredVersion(key, endpoint, version, settings, fingerprint(version.source, settings))
+    return desired
+
+
+def worker_settings(endpoint: Endpoint, default_timeout_s: float) -> WorkerSettings:
+    """What an endpoint's workers are started with."""
+    config = endpoint.config
+    return WorkerSettings(
+        runtime=config.runtime,
+        env_manager=config.env_manager,
+        request_timeout_s=config.request_timeout_s or default_timeout_s,
+        memory_limit_mb=config.memory_limit_mb,
+        environment=config.environment,
+    )

@@ -1,0 +1,121 @@
+"""Carries out what ``plan`` decided: each action as a task off the loop, its outcome into the memory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.desired import DesiredVersion
+from mlflow_serving_plugin.controller.files import model_directory, sweep
+from mlflow_serving_plugin.controller.memory import Memory
+from mlflow_serving_plugin.controller.plan import Action, Fetch, Observed, Stop
+from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.registry.artifacts import fetch_model
+
+_logger = logging.getLogger(__name__)
+
+SWEEP = Job("sweep")
+
+Desired = Mapping[VersionKey, DesiredVersion]
+
+
+class Executor:
+    """Belongs to the loop's thread, as the memory does; only the tasks' own work runs elsewhere."""
+
+    def __init__(self, deps: ControllerDeps, tasks: Tasks, memory: Memory) -> None:
+        self._deps = deps
+        self._tasks = tasks
+        self._memory = memory
+        self.sweep_due = True
+        """Whether there may be files that belong to nobody any more."""
+
+    def execute(self, action: Action, desired: Desired, workers: Mapping[str, WorkerStatus], now: float) -> None:
+        """Begin an action."""
+        if isinstance(action, Stop):
+            worker = workers[action.worker_id]
+            self.stop(worker, desired, now, failure=worker.message if worker.phase is WorkerPhase.DEAD else None)
+            return
+        wanted = desired[action.key]
+        if isinstance(action, Fetch):
+            self._memory.fetching.add(action.key)
+            self._tasks.start(Job("fetch", action.key, wanted.fingerprint), partial(self._fetch, wanted))
+        else:
+            self._memory.launching[action.key] += 1
+            files = self._memory.files[action.key]
+            self._tasks.start(Job("launch", action.key, wanted.fingerprint), partial(self._launch, wanted, files))
+
+    def stop(self, worker: WorkerStatus, desired: Desired, now: float, *, failure: str | None) -> None:
+        """Have a worker ended; with ``failure``, count that against its version."""
+        if worker.worker_id in self._memory.stopping:
+            return
+        wanted = desired.get(worker.key)
+        if failure is not None and wanted is not None and wanted.fingerprint == worker.fingerprint:
+            served_s = time.time() - (worker.ready_since_ms or worker.started_ms) / 1000
+            self._memory.failed(wanted, failure, now=now, served_s=served_s)
+        self._memory.stopping.add(worker.worker_id)
+        self._tasks.start(Job("stop", worker_id=worker.worker_id), partial(self._deps.backend.stop, worker.worker_id))
+
+    def sweep_if_due(self, desired: Desired, observed: Observed) -> None:
+        """Begin to remove files that belong to nobody, unless somebody may just be making some."""
+        if not self.sweep_due or self._tasks.running(SWEEP) or observed.fetching or observed.launching:
+            return
+        self.sweep_due = False
+        paths = self._deps.paths
+        keys = {*desired, *(worker.key for worker in observed.workers)}
+        models = {model_directory(paths, wanted) for wanted in desired.values()}
+        self._tasks.start(SWEEP, partial(sweep, paths, models, keys))
+
+    def settle(self, outcome: Outcome, desired: Desired, now: float) -> None:
+        """Take in how an action, or a sweep, ended."""
+        job = outcome.job
+        if job.kind in {"fetch", "launch"} and job.key is not None:
+            self._settle_start(outcome, desired.get(job.key), now)
+            return
+        if job.kind == "stop":
+            self._memory.stopping.discard(job.worker_id)
+            self.sweep_due = True
+        if outcome.error is not None:
+            _logger.error("%s %s failed: %s", job.kind, job.worker_id, reason_of(outcome.error))
+
+    def _settle_start(self, outcome: Outcome, wanted: DesiredVersion | None, now: float) -> None:
+        job = outcome.job
+        assert job.key is not None  # noqa: S101 - for the type checker
+        if job.kind == "fetch":
+            self._memory.fetching.discard(job.key)
+        else:
+            self._memory.launching[job.key] -= 1
+        if wanted is None or wanted.fingerprint != job.fingerprint:
+            return  # what it was for is gone
+        if outcome.error is not None:
+            self._memory.failed(wanted, reason_of(outcome.error), now=now, served_s=None)
+        elif job.kind == "fetch":
+            self._memory.files[job.key] = outcome.value
+
+    def _fetch(self, wanted: DesiredVersion) -> Path:
+        name, number = wanted.endpoint.name, wanted.version.number
+        directory = model_directory(self._deps.paths, wanted)
+        return fetch_model(wanted.version.source, directory, partial(self._deps.download, name, number))
+
+    def _launch(self, wanted: DesiredVersion, files: Path) -> None:
+        self._deps.backend.launch(
+            WorkerSpec(
+                key=wanted.key,
+                fingerprint=wanted.fingerprint,
+                model_dir=files,
+                log=self._deps.paths.version_log(wanted.key.endpoint_id, wanted.key.number),
+                settings=wanted.settings,
+                example=self._deps.example(files),
+            )
+        )
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one sentence."""
+    return error.message if isinstance(error, ServingError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,50 @@
+"""Model files and logs in the state directory: where they are, and which are nobody's any more."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from mlflow_serving_plugin.controller.desired import DesiredVersion
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.registry.artifacts import fetched_model
+
+
+def model_directory(paths: StatePaths, wanted: DesiredVersion) -> Path:
+    """Where a version's files are kept. A registry may give a deleted version's number again: so by source too."""
+    source = hashlib.sha256(wanted.version.source.encode()).hexdigest()[:8]
+    return paths.models / wanted.key.endpoint_id / f"{wanted.key.number}-{source}"
+
+
+def present_files(paths: StatePaths, desired: Mapping[VersionKey, DesiredVersion]) -> dict[VersionKey, Path]:
+    """The model files that are there and complete, by version."""
+    found = {}
+    for key, wanted in desired.items():
+        files = fetched_model(model_directory(paths, wanted), wanted.version.source)
+        if files is not None:
+            found[key] = files
+    return found
+
+
+def clear_scratch(paths: StatePaths) -> None:
+    """Remove what fetches that were interrupted have left."""
+    for path in paths.models.glob("*/.*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[VersionKey]) -> None:
+    """Remove the model files but ``keep_models``, and the logs of versions but ``keep_keys``."""
+    for path in paths.models.glob("*/*"):
+        if path not in keep_models and not path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in paths.logs.glob("*/*"):
+        number = path.name.split(".", 1)[0]
+        if not number.isdigit() or VersionKey(path.parent.name, int(number)) not in keep_keys:
+            path.unlink(missing_ok=True)
+    for parent in (paths.models, paths.logs):
+        for directory in parent.iterdir():
+            if directory.is_dir() and not any(directory.iterdir()):
+                directory.rmdir()

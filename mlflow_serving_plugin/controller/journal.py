@@ -1,0 +1,63 @@
+"""Events on their way to the database: kept while it cannot be reached, told of once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Protocol
+
+from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.domain.endpoint import Event
+
+_logger = logging.getLogger(__name__)
+_BACKLOG = 10_000
+_PRUNE_EVERY_S = 3600.0
+_WRITE, _PRUNE = Job("events"), Job("prune")
+_DAY_MS = 24 * 3600 * 1000
+
+
+class EventStore(Protocol):
+    """Where events are kept."""
+
+    def add_events(self, events: list[tuple[str, Event]]) -> None:
+        """Keep ``(endpoint id, event)`` pairs."""
+
+    def prune_events(self, before_ms: int) -> int:
+        """Drop events that are older."""
+
+
+class Journal:
+    """Writes events in order, a batch at a time, off the loop."""
+
+    def __init__(self, store: EventStore, tasks: Tasks, retention_days: float) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._retention_days = retention_days
+        self._waiting: deque[tuple[str, Event]] = deque(maxlen=_BACKLOG)
+        self._batch: list[tuple[str, Event]] = []
+        self._next_prune = 0.0
+
+    def add(self, events: list[tuple[str, Event]]) -> None:
+        """Take events in. Beyond a backlog of thousands the oldest are lost."""
+        for _, event in events:
+            _logger.info("%s %s %s: %s", event.name, event.version or "", event.type, event.message)
+        self._waiting.extend(events)
+
+    def flush(self, now: float, now_ms: int) -> None:
+        """Start what is due: writing a batch, removing old events."""
+        if self._waiting and not self._tasks.running(_WRITE):
+            self._batch = list(self._waiting)
+            self._waiting.clear()
+            batch = self._batch
+            self._tasks.start(_WRITE, lambda: self._store.add_events(batch))
+        if now >= self._next_prune and not self._tasks.running(_PRUNE):
+            self._next_prune = now + _PRUNE_EVERY_S
+            oldest = now_ms - int(self._retention_days * _DAY_MS)
+            self._tasks.start(_PRUNE, lambda: self._store.prune_events(oldest))
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Take the outcome of one of its own tasks; False for any other's. What could not be written waits again."""
+        if outcome.job == _WRITE and outcome.error is not None:
+            _logger.warning("Events could not be written, trying again: %s", type(outcome.error).__name__)
+            self._waiting.extendleft(reversed(self._batch))
+        return outcome.job in {_WRITE, _PRUNE}

@@ -1,0 +1,109 @@
+"""From what should run and what does, to what is to be done now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
+from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.desired import DesiredVersion
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch a version's model files."""
+
+    key: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start one more worker for a version."""
+
+    key: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a worker: it is one too many, outdated, dead or no longer wanted."""
+
+    worker_id: str
+
+
+Action = Fetch | Launch | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there. ``launching``: launches under way, how many by version."""
+
+    workers: tuple[WorkerStatus, ...] = ()
+    files: Mapping[VersionKey, Path] = field(default_factory=dict)
+    fetching: frozenset[VersionKey] = frozenset()
+    launching: Mapping[VersionKey, int] = field(default_factory=dict)
+    stopping: frozenset[str] = frozenset()
+    failures: Mapping[VersionKey, Failure] = field(default_factory=dict)
+
+
+def plan(
+    desired: Mapping[VersionKey, DesiredVersion],
+    observed: Observed,
+    *,
+    now: float,
+    launch_slots: int,
+    fetch_slots: int,
+) -> list[Action]:
+    """The actions due now. At most ``launch_slots`` launches and ``fetch_slots`` fetches under way in all."""
+    by_key = _by_key(observed)
+    actions: list[Action] = [
+        Stop(worker.worker_id) for key, workers in by_key.items() if key not in desired for worker in workers
+    ]
+    launches_left = launch_slots - sum(observed.launching.values())
+    fetches_left = fetch_slots - len(observed.fetching)
+    for key, wanted in desired.items():
+        workers = by_key.get(key, [])
+        actions += _superfluous(wanted, workers)
+        missing = _missing(wanted, workers, observed, now)
+        if missing and key not in observed.files:
+            if key not in observed.fetching and fetches_left > 0:
+                fetches_left -= 1
+                actions.append(Fetch(key))
+            continue
+        for _ in range(max(0, min(missing, launches_left))):
+            launches_left -= 1
+            actions.append(Launch(key))
+    return actions
+
+
+def _by_key(observed: Observed) -> dict[VersionKey, list[WorkerStatus]]:
+    by_key: dict[VersionKey, list[WorkerStatus]] = {}
+    for worker in observed.workers:
+        if worker.worker_id not in observed.stopping:
+            by_key.setdefault(worker.key, []).append(worker)
+    return by_key
+
+
+def _missing(wanted: DesiredVersion, workers: list[WorkerStatus], observed: Observed, now: float) -> int:
+    """How many workers to start for a version now."""
+    failure = observed.failures.get(wanted.key)
+    if failure is not None and now < failure.retry_at:
+        return 0
+    # A worker that is starting counts as launching: ``launch`` returns when it is ready.
+    ready = sum(w.phase is WorkerPhase.READY and w.fingerprint == wanted.fingerprint for w in workers)
+    return wanted.replicas - ready - observed.launching.get(wanted.key, 0)
+
+
+def _superfluous(wanted: DesiredVersion, workers: Iterable[WorkerStatus]) -> list[Stop]:
+    """Dead workers; those of more than the replicas; and outdated ones, as soon as their successors are ready."""
+    workers = list(workers)
+    # One that died before it was ready is its launch's to clear away.
+    dead = [w for w in workers if w.phase is WorkerPhase.DEAD and w.ready_since_ms is not None]
+    ready = [w for w in workers if w.phase is WorkerPhase.READY]
+    fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
+    outdated = [w for w in ready if w.fingerprint != wanted.fingerprint]
+    extra = fresh[wanted.replicas :]
+    keep_outdated = max(0, wanted.replicas - len(fresh))
+    return [Stop(w.worker_id) for w in [*dead, *extra, *outdated[keep_outdated:]]]

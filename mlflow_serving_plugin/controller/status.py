@@ -1,0 +1,141 @@
+"""From what should run and what does, to what the gateway and the API are told: the routes, and the events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
+from mlflow_serving_plugin.controller.desired import DesiredVersion, View
+from mlflow_serving_plugin.controller.plan import Observed
+from mlflow_serving_plugin.domain.endpoint import Endpoint, Event, VersionKey
+from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+
+
+def describe(
+    view: View,
+    desired: Mapping[VersionKey, DesiredVersion],
+    observed: Observed,
+    before: Routes,
+    *,
+    now_ms: int,
+    default_timeout_s: float,
+) -> Routes:
+    """The routes now. ``since_ms`` of a version whose state is as before stays as it was."""
+    workers: dict[VersionKey, list[WorkerStatus]] = {}
+    for worker in observed.workers:
+        if worker.worker_id not in observed.stopping:
+            workers.setdefault(worker.key, []).append(worker)
+    versions: dict[str, dict[int, VersionRoute]] = {}
+    old = {VersionKey(e.id, n): v for e in before.endpoints.values() for n, v in e.versions.items()}
+    for key, wanted in desired.items():
+        route = _version(wanted, workers.get(key, []), observed, old.get(key), now_ms)
+        versions.setdefault(key.endpoint_id, {})[key.number] = route
+    endpoints = {
+        routes_key(endpoint.workspace, endpoint.name): _endpoint(
+            endpoint, view, versions.get(endpoint.id, {}), default_timeout_s
+        )
+        for endpoint in view.endpoints.values()
+    }
+    return Routes(written_ms=now_ms, endpoints=endpoints)
+
+
+def _version(
+    wanted: DesiredVersion,
+    workers: list[WorkerStatus],
+    observed: Observed,
+    before: VersionRoute | None,
+    now_ms: int,
+) -> VersionRoute:
+    state, message = _state(wanted, workers, observed)
+    same = before is not None and before.state is state
+    files = observed.files.get(wanted.key)
+    return VersionRoute(
+        number=wanted.version.number,
+        state=state,
+        message=message,
+        stage=wanted.version.stage,
+        since_ms=before.since_ms if same and before is not None else now_ms,
+        model_dir=str(files) if files is not None else None,
+        workers=tuple(
+            WorkerRoute(w.worker_id, w.protocol, w.address, w.pid, w.started_ms, w.phase is WorkerPhase.READY)
+            for w in workers
+            if w.phase is not WorkerPhase.DEAD
+        ),
+    )
+
+
+def _state(wanted: DesiredVersion, workers: Iterable[WorkerStatus], observed: Observed) -> tuple[VersionState, str]:
+    if any(worker.phase is WorkerPhase.READY for worker in workers):
+        return VersionState.READY, ""
+    failure = observed.failures.get(wanted.key)
+    if failure is not None and failure.final:
+        return VersionState.FAILED, failure.message
+    restarting = f"Restarting: {failure.message}" if failure is not None else ""
+    if observed.launching.get(wanted.key):
+        return VersionState.LAUNCHING, restarting or "Loading the model."
+    if wanted.key in observed.fetching:
+        return VersionState.PENDING, "Fetching the model's files."
+    return VersionState.PENDING, restarting or "Waiting for its turn to start."
+
+
+def _endpoint(
+    endpoint: Endpoint, view: View, versions: dict[int, VersionRoute], default_timeout_s: float
+) -> EndpointRoute:
+    state, message = _endpoint_state(versions, known=endpoint.id in view.models)
+    model = view.models.get(endpoint.id)
+    return EndpointRoute(
+        id=endpoint.id,
+        workspace=endpoint.workspace,
+        name=endpoint.name,
+        state=state,
+        message=message,
+        request_timeout_s=endpoint.config.request_timeout_s or default_timeout_s,
+        default_dialect=endpoint.config.default_dialect,
+        versions=versions,
+        aliases={a: n for a, n in (model.aliases if model else {}).items() if n in versions},
+    )
+
+
+def _endpoint_state(versions: Mapping[int, VersionRoute], *, known: bool) -> tuple[EndpointState, str]:
+    if not known:
+        return EndpointState.PENDING, "Reading the model from the registry."
+    if not versions:
+        return EndpointState.READY, "No active version. The next one registered will be served."
+    states = {version.state for version in versions.values()}
+    if VersionState.READY in states:
+        return EndpointState.READY, ""
+    if states == {VersionState.FAILED}:
+        newest = versions[max(versions)]
+        return EndpointState.FAILED, f"No version could be served. Version {newest.number}: {newest.message}"
+    return EndpointState.PENDING, "No version is ready yet."
+
+
+def transitions(before: Routes, after: Routes, now_ms: int) -> list[tuple[str, Event]]:
+    """What happened between two snapshots: ``(endpoint id, event)`` pairs, one for each change of a state."""
+    old = {endpoint.id: endpoint for endpoint in before.endpoints.values()}
+    events = []
+    for endpoint in after.endpoints.values():
+        then = old.get(endpoint.id)
+        for number, kind, message in _changes(then, endpoint):
+            event = Event(now_ms, endpoint.workspace, endpoint.name, number, kind, message)
+            events.append((endpoint.id, event))
+    return events
+
+
+def _changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[tuple[int | None, str, str]]:
+    versions_then = then.versions if then else {}
+    for number in sorted(versions_then.keys() - now.versions.keys()):
+        yield number, "VERSION_REMOVED", "No longer active in the registry; its workers are stopped."
+    for number, version in sorted(now.versions.items()):
+        earlier = versions_then.get(number)
+        if earlier is None or earlier.state is not version.state:
+            yield number, f"VERSION_{version.state.value}", version.message or _words(version.state)
+        elif version.message != earlier.message and version.state is VersionState.FAILED:
+            yield number, "VERSION_FAILED", version.message
+    if then is None or then.state is not now.state:
+        yield None, f"ENDPOINT_{now.state.value}", now.message or "Serving."
+
+
+def _words(state: VersionState) -> str:
+    return {VersionState.READY: "Serving: it answered a prediction."}.get(state, state.value.capitalize())

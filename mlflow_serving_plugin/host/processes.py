@@ -1,0 +1,48 @@
+"""Processes told apart from later ones that happen to get the same number."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+
+def start_stamp(pid: int) -> str | None:
+    """What tells this process from any other with its pid; None when it is gone or a zombie.
+
+    On Linux the start time in clock ticks since boot, which a change of the wall clock leaves alone.
+    """
+    if sys.platform.startswith("linux"):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            return None
+        # The command name is in parentheses and may hold anything; the state follows it.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        return None if fields[0] in {b"Z", b"X"} else fields[19].decode()
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
+    except psutil.Error:
+        return None
+
+
+def session_members(session: int) -> list[int]:
+    """Pids of all processes of a session. The kernel reuses no pid that still names a session."""
+    members = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == session and start_stamp(pid) is not None:
+                members.append(pid)
+    return members
+
+
+def kill_session(session: int) -> None:
+    """Kill every process of a session at once."""
+    for pid in session_members(session):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)

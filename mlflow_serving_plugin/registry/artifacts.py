@@ -1,0 +1,95 @@
+"""Fetches a model version's files, whatever artifact store they are in. Complete or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from mlflow_serving_plugin.errors import ServingError
+
+_MANIFEST = "files.json"
+_FILES = "model"
+
+Download = Callable[[str], str]
+"""Downloads into the directory it is given; returns where in it the files are."""
+
+
+class FetchError(ServingError):
+    """The model's files cannot be had; the message says which and why."""
+
+
+def fetched_model(directory: Path, source: str) -> Path | None:
+    """The model files in ``directory`` if a fetch of this very source was completed there and nothing is amiss."""
+    try:
+        manifest = json.loads((directory / _MANIFEST).read_bytes())
+        files = directory / _FILES
+        if manifest["source"] != source:
+            return None
+        if all((files / name).stat().st_size == size for name, (size, _) in manifest["files"].items()):
+            return files
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def fetch_model(source: str, directory: Path, download: Download) -> Path:
+    """Fetch ``source`` and return the local model directory.
+
+    Downloads beside ``directory``, writes a manifest with each file's size and SHA-256, then renames: whoever
+    finds ``directory`` finds all of it. FetchError names what is missing.
+    """
+    if (found := fetched_model(directory, source)) is not None:
+        return found
+    scratch = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        _download(source, scratch, download)
+        shutil.rmtree(directory, ignore_errors=True)
+        scratch.rename(directory)
+    except OSError as error:
+        raise FetchError(f"The model's files could not be stored: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return directory / _FILES
+
+
+def _download(source: str, scratch: Path, download: Download) -> None:
+    incoming = scratch / "incoming"
+    incoming.mkdir(parents=True)
+    try:
+        found = Path(download(str(incoming)))
+    except Exception as error:
+        raise FetchError(
+            f"The model's files could not be fetched from its artifact location: {_first_line(error)}"
+        ) from error
+    if not (found / "MLmodel").is_file():
+        raise FetchError("The version's artifact location holds no MLmodel file, so there is no model to serve.")
+    files = scratch / _FILES
+    found.rename(files)
+    shutil.rmtree(incoming, ignore_errors=True)
+    manifest = {
+        str(path.relative_to(files)): (path.stat().st_size, _sha256(path))
+        for path in sorted(files.rglob("*"))
+        if path.is_file()
+    }
+    with (scratch / _MANIFEST).open("w") as out:
+        json.dump({"source": source, "files": manifest}, out)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]

@@ -1,0 +1,41 @@
+"""A model's logged input example, as a scoring request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlflow_serving_plugin.domain.example import Example
+
+
+def scoring_example(model_dir: Path) -> Example | None:
+    """The input example that was logged with the model; None when there is none or it cannot be read.
+
+    MLflow ≥ 2.15 writes the very request body beside the example; for older models it is put together here.
+    """
+    try:
+        info = yaml.safe_load((model_dir / "MLmodel").read_text()).get("saved_input_example_info")
+        if not info:
+            return None
+        if path := info.get("serving_input_path"):
+            return Example((model_dir / path).read_bytes(), "application/json")
+        content = json.loads((model_dir / info["artifact_path"]).read_text())
+        return Example(json.dumps(_request(info, content)).encode(), "application/json")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, yaml.YAMLError):
+        return None
+
+
+def _request(info: dict[str, Any], content: Any) -> dict[str, Any]:
+    params = {}
+    if info.get("params") and isinstance(content, dict) and "inputs" in content:
+        params = {"params": content.get("params")}
+        content = content["inputs"]
+    kind = info.get("type")
+    if kind == "dataframe":
+        return {f"dataframe_{info.get('pandas_orient', 'split')}": content, **params}
+    if kind == "ndarray" and isinstance(content, dict) and "inputs" in content:
+        return {"inputs": content["inputs"], **params}
+    return {"inputs": content, **params}

@@ -1,0 +1,81 @@
+"""Reads registered models from the server's own registry store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
+
+_PAGE = 1000
+_PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+class RegistryReader:
+    """What the registry says now. ``store`` is a function, because opening MLflow's store is slow and can fail."""
+
+    def __init__(self, store: Callable[[], Any]) -> None:
+        self._store = store
+
+    def model(self, workspace: str, name: str) -> RegisteredModel:
+        """A registered model with all its versions; NotFoundError if there is none, or it is a prompt.
+
+        A registry that cannot be read raises whatever MLflow raised: that is not "no such model".
+        """
+        store = self._store()
+        try:
+            found = store.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise NotFoundError(f"Registered Model with name={name} not found") from None
+            raise
+        if (found.tags or {}).get(_PROMPT_TAG, "").lower() == "true":
+            raise NotFoundError(f"'{name}' is a prompt, not a model: it cannot be served.")
+        return RegisteredModel(
+            workspace=workspace,
+            name=found.name,
+            created_ms=int(found.creation_timestamp or 0),
+            versions=tuple(sorted(self._versions(store, name), key=lambda version: version.number)),
+            aliases={alias: int(number) for alias, number in (found.aliases or {}).items()},
+        )
+
+    def renamed_to(self, workspace: str, created_ms: int) -> str | None:
+        """The name of the one model created at that millisecond: what a vanished model is called now, if it was
+        renamed. Names are the registry's only key, but a rename keeps the creation time.
+        """
+        store = self._store()
+        names = [
+            model.name
+            for model in _pages(lambda token: store.search_registered_models(max_results=_PAGE, page_token=token))
+            if int(model.creation_timestamp or 0) == created_ms
+        ]
+        return names[0] if len(names) == 1 else None
+
+    def _versions(self, store: Any, name: str) -> Iterator[ModelVersion]:
+        quote = '"' if "'" in name else "'"
+        # MLflow's filter language has no escape for a quote: a name with both kinds is filtered here.
+        filter_string = None if quote in name else f"name = {quote}{name}{quote}"
+        for found in _pages(
+            lambda token: store.search_model_versions(filter_string=filter_string, max_results=_PAGE, page_token=token)
+        ):
+            if found.name == name:
+                yield ModelVersion(
+                    number=int(found.version),
+                    stage=str(found.current_stage or "None"),
+                    status=str(found.status or "READY"),
+                    source=str(found.source or ""),
+                )
+
+
+def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        found = page(token)
+        yield from found
+        token = found.token
+        if not token:
+            return

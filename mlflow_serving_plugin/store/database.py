@@ -1,0 +1,60 @@
+"""The connection to the database, and its schema brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from mlflow_serving_plugin.errors import ConfigurationError
+
+VERSION_TABLE = "serving_alembic_version"
+_SQLITE_BUSY_MS = 20_000
+
+
+def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
+    """The database for our tables: the tracking server's, or SQLite in the state directory if it has none."""
+    scheme = backend_store_uri.split(":", 1)[0].split("+", 1)[0]
+    if scheme in {"sqlite", "postgresql", "mysql", "mssql"}:
+        return backend_store_uri
+    return f"sqlite:///{state_dir / 'serving.db'}"
+
+
+def open_database(uri: str) -> Engine:
+    """An engine with a small pool: every web worker has one. ConfigurationError for a URI that is none."""
+    try:
+        url = make_url(uri)
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+            event.listen(engine, "connect", _wait_when_busy)
+            return engine
+        return create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True, pool_recycle=1800)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # The URI itself may hold a password.
+        raise ConfigurationError(f"The serving database cannot be opened: {type(error).__name__}.") from None
+
+
+def _wait_when_busy(connection: object, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")  # type: ignore[attr-defined]
+
+
+def upgrade(engine: Engine, lock: Path) -> None:
+    """Bring the tables up to date. Web workers of one host take turns; hosts may race, so a loser looks again."""
+    with FileLock(lock, timeout=120):
+        try:
+            _upgrade(engine)
+        except DBAPIError:
+            _upgrade(engine)
+
+
+def _upgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

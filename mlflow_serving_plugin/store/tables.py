@@ -1,0 +1,40 @@
+"""The tables. Own metadata: MLflow checks that its own holds nothing else."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers only INTEGER keys by itself."""
+
+
+class Base(DeclarativeBase):
+    """Base of the plugin's tables."""
+
+
+class EndpointRow(Base):
+    """A registered model on which serving is, or once was, enabled."""
+
+    __tablename__ = "serving_endpoints"
+    __table_args__ = (UniqueConstraint("workspace", "name", name="uq_serving_endpoints_workspace_name"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(256))
+    enabled: Mapped[bool]
+    config: Mapped[str] = mapped_column(Text)
+    model_created_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class EventRow(Base):
+    """Something that happened. ``endpoint_id`` keeps a renamed model's history together."""
+
+    __tablename__ = "serving_events"
+
+    id: Mapped[int] = mapped_column(_BIG_KEY, primary_key=True, autoincrement=True)
+    endpoint_id: Mapped[str] = mapped_column(String(32), index=True)
+    timestamp_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    type: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
