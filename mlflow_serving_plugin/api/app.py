@@ -1,0 +1,40 @@
+"""The control API as one Flask application, to which ``dispatch`` gives the requests under its base paths."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from mlflow_serving_plugin.api import failures
+from mlflow_serving_plugin.api.bases import BASES
+from mlflow_serving_plugin.api.context import Context
+from mlflow_serving_plugin.api.deps import ApiDeps
+from mlflow_serving_plugin.api.endpoints import EndpointViews
+from mlflow_serving_plugin.api.health import HealthView
+from mlflow_serving_plugin.api.history import HistoryViews
+from mlflow_serving_plugin.api.versions import VersionViews
+
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
+"""Room for a configuration with the largest environment variables."""
+
+
+def create_api(deps: ApiDeps) -> Flask:
+    """Build the application. It holds no state of its own and may serve from any number of threads."""
+    app = Flask(__name__, static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    deps.secure(app)
+    failures.install(app)
+    app.after_request(_never_cached)
+    prefix = deps.static_prefix.rstrip("/")
+    app.register_blueprint(HealthView(deps).blueprint(), url_prefix=prefix or None)
+    for base in BASES:
+        context = Context(deps, base)
+        label = base.path.strip("/").replace("/", "-").replace(".", "_")
+        for views in (EndpointViews(context), VersionViews(context), HistoryViews(context)):
+            blueprint = views.blueprint()
+            app.register_blueprint(blueprint, url_prefix=prefix + base.path, name=f"{label}-{blueprint.name}")
+    return app
+
+
+def _never_cached(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response

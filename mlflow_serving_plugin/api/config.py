@@ -1,0 +1,111 @@
+"""An endpoint's configuration as callers see it: checked, merged over the present one, shown without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from mlflow_serving_plugin.api.schemas import CONFIG_SCHEMA, LONGEST_VALUE_BYTES, MOST_VARIABLES
+from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.errors import InvalidParameterError
+
+PLACEHOLDER = "********"
+"""Stands for a variable's value in replies; sent back, it keeps the value."""
+
+_validator = Draft202012Validator(CONFIG_SCHEMA)
+_fields: dict[str, dict[str, Any]] = CONFIG_SCHEMA["properties"]
+_defaults = asdict(EndpointConfig())
+
+_OWN = "the server sets it itself"
+_LOADER = "it would change what code the worker loads"
+_REFUSED_PREFIXES = {
+    "MLFLOW_SERVING_": "it belongs to the server",
+    "_MLFLOW": "it belongs to the server",
+    "MLFLOW_SCORING_SERVER_": _OWN,
+    "UVICORN_": _OWN,
+    "LD_": _LOADER,
+    "DYLD_": _LOADER,
+}
+_REFUSED_NAMES = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "BASH_ENV", "ENV"), _LOADER) | (
+    dict.fromkeys(("PATH", "HOME", "SHELL", "IFS", "TMPDIR"), _OWN)
+)
+
+
+def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
+    """``current`` with ``changes`` over it; null resets a field to its default.
+
+    ``environment`` is replaced as a whole, but PLACEHOLDER as a value keeps the variable's present one.
+    Raises InvalidParameterError that names the field.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    for name in changes:
+        if name not in _fields:
+            raise InvalidParameterError(f"config.{name[:100]} is not a setting. There are: {', '.join(_fields)}.")
+    for error in _validator.iter_errors(given):
+        raise InvalidParameterError(_explain(error))
+    values = {name: _cast(name, given[name]) if name in given else _defaults[name] for name in changes}
+    if "environment" in given:
+        values["environment"] = _environment(current, given["environment"])
+    return replace(current, **values)
+
+
+def show_config(config: EndpointConfig) -> dict[str, Any]:
+    """The configuration as JSON, each variable's value replaced by PLACEHOLDER."""
+    return asdict(config) | {"environment": dict.fromkeys(sorted(config.environment), PLACEHOLDER)}
+
+
+def _cast(name: str, value: Any) -> Any:
+    # JSON Schema takes 2.0 for an integer.
+    return int(value) if _fields[name]["type"] == "integer" else value
+
+
+def _environment(current: EndpointConfig, wanted: dict[str, str]) -> dict[str, str]:
+    environment = {}
+    for name, value in wanted.items():
+        kept = current.environment.get(name) if value == PLACEHOLDER else value
+        if kept is None:
+            raise InvalidParameterError(f"config.environment: {name} has no value that could be kept. Give it one.")
+        if reason := _refusal(name):
+            raise InvalidParameterError(f"config.environment: {name} cannot be set, because {reason}.")
+        if "\x00" in kept or len(kept.encode(errors="replace")) > LONGEST_VALUE_BYTES:
+            raise InvalidParameterError(_bad_value(name))
+        environment[name] = kept
+    return environment
+
+
+def _refusal(name: str) -> str | None:
+    for prefix, reason in _REFUSED_PREFIXES.items():
+        if name.startswith(prefix):
+            return reason
+    return _REFUSED_NAMES.get(name)
+
+
+def _explain(error: ValidationError) -> str:
+    path = [str(part) for part in error.absolute_path]
+    if path[0] == "environment":
+        return _explain_environment(error, path)
+    return f"config.{path[0]} must be {_allowed(_fields[path[0]])}."
+
+
+def _explain_environment(error: ValidationError, path: list[str]) -> str:
+    if len(path) > 1:
+        return _bad_value(path[1])
+    if error.validator == "maxProperties":
+        return f"config.environment may hold at most {MOST_VARIABLES} variables."
+    if error.validator == "pattern":
+        return "config.environment: a variable's name may have letters, digits and underscores, no digit first."
+    return "config.environment must be an object of names and strings."
+
+
+def _bad_value(name: str) -> str:
+    return f"config.environment: the value of {name} must be a string of at most {LONGEST_VALUE_BYTES // 1024} kB."
+
+
+def _allowed(rule: dict[str, Any]) -> str:
+    if "enum" in rule:
+        return f"one of {', '.join(rule['enum'])}" if len(rule["enum"]) > 1 else f"'{rule['enum'][0]}'"
+    if "exclusiveMinimum" in rule:
+        return f"a number above {rule['exclusiveMinimum']}, at most {rule['maximum']}"
+    return f"a whole number from {rule['minimum']} to {rule['maximum']}"

@@ -1,0 +1,90 @@
+"""What every view needs: the caller, the endpoint it names, and where that stands on this host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+
+from mlflow_serving_plugin.access.base import Permission, User, require
+from mlflow_serving_plugin.api.bases import Base
+from mlflow_serving_plugin.api.deps import ApiDeps
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint
+from mlflow_serving_plugin.domain.routes import EndpointRoute, VersionRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+
+
+def current_workspace() -> str:
+    """The workspace that the request is about."""
+    return DEFAULT_WORKSPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An enabled endpoint. ``route`` is None until this host's controller has taken it up."""
+
+    endpoint: Endpoint
+    route: EndpointRoute | None
+
+    @property
+    def state(self) -> EndpointState:
+        """Where it stands on this host."""
+        return self.route.state if self.route else EndpointState.PENDING
+
+    @property
+    def message(self) -> str:
+        """Why it stands there."""
+        return self.route.message if self.route else "Waiting for the controller"
+
+    @property
+    def versions(self) -> list[VersionRoute]:
+        """Its served versions, newest first."""
+        return sorted(self.route.versions.values(), key=lambda v: -v.number) if self.route else []
+
+    def version(self, number: int) -> VersionRoute:
+        """One served version; NotFoundError when it is not served."""
+        found = self.route.versions.get(number) if self.route else None
+        if found is None:
+            raise NotFoundError(f"Version {number} of registered model '{self.endpoint.name}' is not served.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The views' way to the rest of the server, for one base path."""
+
+    deps: ApiDeps
+    base: Base
+
+    def caller(self) -> User:
+        """Whoever sent the request; UnauthenticatedError when that is nobody."""
+        return self.deps.access.identify({name.lower(): value for name, value in request.headers})
+
+    def require(self, user: User, name: str, needed: Permission) -> None:
+        """Raise unless the caller has the permission on the model."""
+        require(self.deps.access, user, current_workspace(), name, needed)
+
+    def served(self, fields: dict[str, Any]) -> Served:
+        """The endpoint that the request reads.
+
+        Not enabled is INVALID_PARAMETER_VALUE on ``endpoints`` and RESOURCE_DOES_NOT_EXIST on ``endpoints-v2``.
+        """
+        name = fields["registered_model_name"]
+        self.require(self.caller(), name, Permission.READ)
+        endpoint = self.deps.store.find(current_workspace(), name)
+        if endpoint is None:
+            kind = NotFoundError if self.base.v2 else InvalidParameterError
+            raise kind(f"Serving is not enabled on registered model '{name}'.")
+        return self.join(endpoint)
+
+    def join(self, endpoint: Endpoint) -> Served:
+        """An endpoint with its route, unless the snapshot still has an earlier endpoint of that name."""
+        route = self.deps.snapshot.current().endpoints.get(routes_key(endpoint.workspace, endpoint.name))
+        return Served(endpoint, route if route is not None and route.id == endpoint.id else None)
+
+    def nudge(self, name: str) -> None:
+        """Tell the controller to look at the model now."""
+        send_nudge(self.deps.paths.nudges, Nudge(current_workspace(), name))

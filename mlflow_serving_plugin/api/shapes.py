@@ -1,0 +1,75 @@
+"""The old product's reply shapes: ``endpoints`` and ``endpoints-v2``. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow_serving_plugin.api.context import Served
+from mlflow_serving_plugin.domain.endpoint import Event
+from mlflow_serving_plugin.domain.routes import VersionRoute, WorkerRoute
+from mlflow_serving_plugin.domain.states import VersionState
+
+_SERVICE_STATES = {
+    VersionState.PENDING: "SERVICE_STATE_PENDING",
+    VersionState.BUILDING: "SERVICE_STATE_PENDING",
+    VersionState.LAUNCHING: "SERVICE_STATE_PENDING",
+    VersionState.READY: "SERVICE_STATE_READY",
+    VersionState.FAILED: "SERVICE_STATE_FAILED",
+    VersionState.DRAINING: "SERVICE_STATE_UNKNOWN",
+}
+
+
+def endpoint_status(served: Served) -> dict[str, Any]:
+    """One endpoint, in both families."""
+    return {
+        "registered_model_name": served.endpoint.name,
+        "state": f"ENDPOINT_STATE_{served.state.value}",
+        "state_message": served.message,
+    }
+
+
+def endpoint_version(version: VersionRoute) -> dict[str, Any]:
+    """One version in ``endpoints``, which knows no BUILDING."""
+    state = VersionState.PENDING if version.state is VersionState.BUILDING else version.state
+    return {
+        "endpoint_version_name": str(version.number),
+        "state": f"VERSION_STATE_{state.value}",
+        "state_message": version.message,
+    }
+
+
+def endpoint_version_v2(version: VersionRoute) -> dict[str, Any]:
+    """One version in ``endpoints-v2``."""
+    return {
+        "endpoint_version_name": str(version.number),
+        "service_status": {"state": _SERVICE_STATES[version.state], "message": version.message},
+    }
+
+
+def aliases(served: Served) -> list[dict[str, str]]:
+    """Stages, then registry aliases, each with the version that answers for it."""
+    if served.route is None:
+        return []
+    names = sorted(served.route.stages().items()) + sorted(served.route.aliases.items())
+    return [{"alias": alias, "endpoint_version_name": str(number)} for alias, number in names]
+
+
+def event(found: Event) -> dict[str, Any]:
+    """One event; ``endpoint_version_name`` is null for one of the endpoint as a whole."""
+    return {
+        "timestamp": found.timestamp_ms,
+        "event_type": found.type,
+        "endpoint_version_name": None if found.version is None else str(found.version),
+        "message": found.message,
+    }
+
+
+def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
+    """One worker. ``started_at``: milliseconds since 1970; ``memory_bytes`` is null when it has just ended."""
+    return {
+        "replica_id": worker.worker_id,
+        "state": "SERVICE_STATE_READY" if worker.ready else "SERVICE_STATE_PENDING",
+        "pid": worker.pid,
+        "started_at": worker.started_ms,
+        "memory_bytes": memory_bytes,
+    }

@@ -1,0 +1,80 @@
+"""Served versions: their states, aliases, replicas and input examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+from flask import Blueprint, request
+
+from mlflow_serving_plugin.api import schemas, shapes
+from mlflow_serving_plugin.api.context import Context, Served
+from mlflow_serving_plugin.api.fields import read_fields
+from mlflow_serving_plugin.domain.routes import VersionRoute
+from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.registry.examples import scoring_example
+
+
+class VersionViews:
+    """The views of one base path."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def blueprint(self) -> Blueprint:
+        """The routes, without the base path."""
+        blueprint = Blueprint("versions", __name__)
+        blueprint.add_url_rule("/list-versions", view_func=self.list_versions)
+        blueprint.add_url_rule("/get-version-status", view_func=self.get_version_status)
+        blueprint.add_url_rule("/list-version-aliases", view_func=self.list_version_aliases)
+        blueprint.add_url_rule("/get-version-replicas", view_func=self.get_version_replicas)
+        if self._context.base.ajax:
+            blueprint.add_url_rule("/get-input-example", view_func=self.get_input_example)
+        return blueprint
+
+    def list_versions(self) -> dict[str, Any]:
+        """The served versions, newest first."""
+        served = self._context.served(schemas.check_fields(schemas.MODEL, read_fields(request)))
+        if self._context.base.v2:
+            return {"endpoint_statuses": [shapes.endpoint_version_v2(version) for version in served.versions]}
+        return {"endpoint_versions": [shapes.endpoint_version(version) for version in served.versions]}
+
+    def get_version_status(self) -> dict[str, Any]:
+        """One version's state, in the shape of ``endpoints-v2`` under either family."""
+        _, version = self._version()
+        return {"endpoint_status": shapes.endpoint_version_v2(version)}
+
+    def list_version_aliases(self) -> dict[str, Any]:
+        """Which version answers for each stage and alias."""
+        served = self._context.served(schemas.check_fields(schemas.MODEL, read_fields(request)))
+        return {"aliases": shapes.aliases(served)}
+
+    def get_version_replicas(self) -> dict[str, Any]:
+        """The workers of one version on this host."""
+        _, version = self._version()
+        return {"replicas": [shapes.replica(worker, memory_bytes(worker.pid)) for worker in version.workers]}
+
+    def get_input_example(self) -> dict[str, Any]:
+        """The input example that was logged with one version, as a scoring request."""
+        served, version = self._version()
+        example = scoring_example(Path(version.model_dir)) if version.model_dir else None
+        if example is None:
+            reason = "has no input example" if version.model_dir else "has not been fetched yet"
+            raise NotFoundError(f"Version {version.number} of registered model '{served.endpoint.name}' {reason}.")
+        return {"input_example": example.body.decode(errors="replace"), "content_type": example.content_type}
+
+    def _version(self) -> tuple[Served, VersionRoute]:
+        fields = schemas.check_fields(schemas.VERSION, read_fields(request))
+        served = self._context.served(fields)
+        return served, served.version(fields["endpoint_version_name"])
+
+
+def memory_bytes(pid: int) -> int | None:
+    """Resident memory of a process and its children, in bytes; None when it has ended."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(int(member.memory_info().rss) for member in family)
+    except psutil.Error:
+        return None

@@ -1,0 +1,168 @@
+"""A control API on in-memory collaborators, and the snapshot that a controller would have written."""
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flask import Flask
+
+from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.api.app import create_api
+from mlflow_serving_plugin.api.deps import ApiDeps
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint, EndpointConfig, Event
+from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnauthenticatedError
+from mlflow_serving_plugin.host.nudge import NudgeInbox
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
+from mlflow_serving_plugin.settings import Settings
+
+
+class MemoryStore:
+    """Endpoints and events in dictionaries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[tuple[str, str], Endpoint] = {}
+        self._on: set[tuple[str, str]] = set()
+        self.log: list[Event] = []
+        self.callers: list[str | None] = []
+
+    def find(self, workspace, name):
+        key = (workspace, name)
+        return self._rows[key] if key in self._on else None
+
+    def enabled(self):
+        return [self._rows[key] for key in self._on]
+
+    def enable(self, workspace, name, *, model_created_ms, config, by):
+        with self._lock:
+            key = (workspace, name)
+            new = Endpoint(f"id-{name}", workspace, name, config or EndpointConfig(), model_created_ms)
+            self._rows.setdefault(key, new)
+            self._on.add(key)
+            self.callers.append(by)
+            return self._rows[key]
+
+    def disable(self, workspace, name, *, by):
+        with self._lock:
+            found = (workspace, name) in self._on
+            self._on.discard((workspace, name))
+            self.callers.append(by)
+            return found
+
+    def configure(self, workspace, name, config, *, by):
+        if self.find(workspace, name) is None:
+            raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
+        with self._lock:
+            self._rows[workspace, name] = replace(self._rows[workspace, name], config=config)
+            self.callers.append(by)
+            return self._rows[workspace, name]
+
+    def events(self, workspace, name, *, version, page_token, limit):
+        if page_token is not None and not page_token.isdigit():
+            raise InvalidParameterError("page_token is not one that get-event-history gave.")
+        start = int(page_token or 0)
+        found = [e for e in self.log if e.name == name and version in (None, e.version)]
+        page = found[start : start + limit]
+        return page, str(start + limit) if len(found) > start + limit else None
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    name: str
+    created_ms: int
+
+
+class MemoryRegistry:
+    """Registered models by name."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+
+    def model(self, workspace, name):
+        if name not in self.names:
+            raise NotFoundError(f"Registered Model with name={name} not found")
+        return MemoryModel(name, 1000)
+
+
+@dataclass
+class TableAccess:
+    """Users by ``Authorization`` header; permissions by (user, model). Whoever is not listed holds ``default``."""
+
+    users: dict[str, str] | None = None
+    table: dict[tuple[str, str], Permission] = field(default_factory=dict)
+    default: Permission = Permission.MANAGE
+
+    def identify(self, headers):
+        if self.users is None:
+            return User(None)
+        name = self.users.get(headers.get("authorization", ""))
+        if name is None:
+            raise UnauthenticatedError("Credentials are missing or wrong.")
+        return User(name)
+
+    def permission(self, user, workspace, name):
+        return self.table.get((user.name, name), self.default)
+
+
+def worker(worker_id="w1", pid=1, *, ready=True):
+    return WorkerRoute(worker_id, "http", f"/tmp/{worker_id}", pid, 1700000000000, ready)
+
+
+def version(number, state=VersionState.READY, message="", *, stage="None", model_dir=None, workers=()):
+    return VersionRoute(number, state, message, stage, 0, model_dir, tuple(workers))
+
+
+class ApiWorld:
+    """One server's control API and everything around it."""
+
+    def __init__(self, root: Path, static_prefix: str = "", secure=lambda app: None) -> None:
+        self.paths = StatePaths.create(root)
+        self.store = MemoryStore()
+        self.registry = MemoryRegistry("iris", "wine", "große Modelle")
+        self.access = TableAccess()
+        self.inbox = NudgeInbox(self.paths.nudges)
+        self.routes = Routes()
+        self.deps = ApiDeps(
+            settings=Settings(),
+            paths=self.paths,
+            snapshot=SnapshotReader(self.paths.routes, check_every_s=0),
+            store=self.store,
+            registry=self.registry,
+            access=self.access,
+            static_prefix=static_prefix,
+            secure=secure,
+        )
+        self.app: Flask = create_api(self.deps)
+        self.client = self.app.test_client()
+
+    def enable(self, name="iris", config=None):
+        return self.store.enable(DEFAULT_WORKSPACE, name, model_created_ms=1000, config=config, by=None)
+
+    def publish(self, *versions, name="iris", state=EndpointState.READY, message="", aliases=None, endpoint_id=None):
+        """Be the controller: put an endpoint into the snapshot."""
+        route = EndpointRoute(
+            id=endpoint_id or f"id-{name}",
+            workspace=DEFAULT_WORKSPACE,
+            name=name,
+            state=state,
+            message=message,
+            request_timeout_s=60,
+            default_dialect="modern",
+            versions={v.number: v for v in versions},
+            aliases=aliases or {},
+        )
+        endpoints = {**self.routes.endpoints, routes_key(DEFAULT_WORKSPACE, name): route}
+        self.routes = Routes(endpoints=endpoints)
+        publish(self.paths.routes, self.routes)
+
+    def write_log(self, name, number, data: bytes, kind="log"):
+        path = self.paths.version_log(f"id-{name}", number).with_name(f"{number}.{kind}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def close(self):
+        self.inbox.close()

@@ -1,0 +1,139 @@
+import os
+import time
+
+import pytest
+from api_fakes import version, worker
+
+from mlflow_serving_plugin.api import logfile
+from mlflow_serving_plugin.api.logfile import read_log
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Event
+from mlflow_serving_plugin.domain.states import VersionState
+
+
+def logs(call, **fields):
+    return call("GET", "get-version-logs", registered_model_name="iris", endpoint_version_name="1", **fields)
+
+
+@pytest.fixture
+def served(world):
+    world.enable()
+    world.publish(version(1, workers=[worker("w1")]))
+    return world
+
+
+def test_a_log_is_followed_by_its_offset(served, call):
+    path = served.write_log("iris", 1, b"one\n")
+    assert logs(call) == (200, {"logs": "one\n", "next_offset": 4})
+    with path.open("ab") as file:
+        file.write(b"two\n")
+    assert logs(call, offset=4) == (200, {"logs": "two\n", "next_offset": 8})
+    assert logs(call, offset=8) == (200, {"logs": "", "next_offset": 8})
+
+
+def test_an_offset_beyond_the_end_starts_the_rotated_log_again(served, call):
+    served.write_log("iris", 1, b"new\n")
+    assert logs(call, offset=1000) == (200, {"logs": "new\n", "next_offset": 4})
+
+
+@pytest.mark.parametrize("offset", ["-1", "x", "1.5", "9" * 40])
+def test_a_bad_offset_is_400(served, call, offset):
+    status, body = logs(call, offset=offset)
+    assert (status, body["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "offset" in body["message"]
+
+
+def test_no_log_yet_is_empty(served, call):
+    assert logs(call) == (200, {"logs": "", "next_offset": 0})
+    fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
+    assert call("GET", "get-version-build-logs", **fields) == (200, {"logs": ""})
+
+
+def test_the_build_log_lies_beside_the_log(served, call):
+    served.write_log("iris", 1, b"resolved 3 packages", kind="build.log")
+    fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
+    assert call("POST", "get-version-build-logs", **fields) == (200, {"logs": "resolved 3 packages"})
+
+
+def test_a_replica_is_a_worker(served, call):
+    served.write_log("iris", 1, b"x")
+    assert logs(call, replica_id="w1")[1]["logs"] == "x"
+    assert logs(call, replica_id="nosuch")[0] == 404
+
+
+def test_without_an_offset_only_the_end_is_read(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"a" * 300_000 + b"end")
+    text, offset = read_log(path, None)
+    assert (len(text), offset) == (logfile.TAIL_BYTES, 300_003)
+    assert text.endswith("end")
+
+
+def test_one_call_reads_a_megabyte_at_most(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"b" * (logfile.LONGEST_READ_BYTES + 5))
+    text, offset = read_log(path, 0)
+    assert (len(text), offset) == (logfile.LONGEST_READ_BYTES, logfile.LONGEST_READ_BYTES)
+    assert read_log(path, offset) == ("bbbbb", offset + 5)
+
+
+def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    content = "zwölf €uro ✓ 🎉" * 20
+    path.write_bytes(content.encode())
+    monkeypatch.setattr(logfile, "LONGEST_READ_BYTES", 7)
+    pieces, offset = [], 0
+    while offset < path.stat().st_size:
+        text, offset = read_log(path, offset)
+        pieces.append(text)
+    assert "".join(pieces) == content
+    path.write_bytes(b"ok\xff")
+    assert read_log(path, 0) == ("ok\ufffd", 3)
+    path.write_bytes("€€".encode())
+    assert read_log(path, None, tail_bytes=4) == ("€", 6)
+
+
+def test_events_come_in_pages_and_by_version(world, call):
+    world.enable()
+    for number, moment in ((2, 30), (1, 20), (None, 10)):
+        world.store.log.append(Event(moment, DEFAULT_WORKSPACE, "iris", number, "VERSION_READY", f"at {moment}"))
+    status, body = call("GET", "get-event-history", registered_model_name="iris", max_results=2)
+    assert status == 200
+    assert body["events"][0] == {
+        "timestamp": 30,
+        "event_type": "VERSION_READY",
+        "endpoint_version_name": "2",
+        "message": "at 30",
+    }
+    _, rest = call("GET", "get-event-history", registered_model_name="iris", page_token=body["next_page_token"])
+    assert [e["endpoint_version_name"] for e in rest["events"]] == [None]
+    assert "next_page_token" not in rest
+    _, body = call("GET", "get-event-history", registered_model_name="iris", endpoint_version_name="1")
+    assert [e["timestamp"] for e in body["events"]] == [20]
+
+
+@pytest.mark.parametrize("fields", [{"page_token": "x"}, {"max_results": 0}, {"max_results": "1001"}])
+def test_bad_paging_is_400(world, call, fields):
+    world.enable()
+    assert call("GET", "get-event-history", registered_model_name="iris", **fields)[0] == 400
+
+
+def test_health_is_200_while_the_controller_ticks(world):
+    world.publish(version(1), version(2, VersionState.FAILED))
+    world.paths.lease.touch()
+    response = world.client.get("/serving/health")
+    assert response.status_code == 200
+    body = response.get_json()
+    assert body["controller"]["alive"] is True
+    assert body["controller"]["last_tick_age_s"] < 10
+    assert body["endpoints"] == {"READY": 1}
+    assert body["versions"] == {"READY": 1, "FAILED": 1}
+
+
+def test_health_is_503_when_it_stopped_or_never_began(world):
+    assert world.client.get("/serving/health").status_code == 503
+    world.paths.lease.touch()
+    old = time.time() - 11
+    os.utime(world.paths.lease, (old, old))
+    response = world.client.get("/serving/health")
+    assert response.status_code == 503
+    assert response.get_json()["status"] == "unavailable"
