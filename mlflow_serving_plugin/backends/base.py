@@ -36,6 +36,8 @@ class WorkerSettings:
     env_manager: str
     request_timeout_s: float
     memory_limit_mb: int | None
+    batching: str = "auto"
+    max_batch_rows: int = 256
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,6 +70,8 @@ class WorkerStatus:
     address: str
     started_ms: int
     ready_since_ms: int | None = None
+    note: str = ""
+    """What the worker has to say of itself, for a person: whether it batches, and why."""
 
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:
@@ -79,6 +83,8 @@ def fingerprint(source: str, settings: WorkerSettings) -> str:
             settings.env_manager,
             settings.request_timeout_s,
             settings.memory_limit_mb,
+            settings.batching,
+            settings.max_batch_rows,
             sorted(settings.environment.items()),
         ]
     )
@@ -99,6 +105,9 @@ class Backend(Protocol):
 
     def stop(self, worker_id: str) -> None:
         """End a worker, let requests in flight finish within the grace, and forget it. Unknown ids are fine."""
+
+    def rest(self) -> None:
+        """Let go of what is kept ready for the next launch: nothing is to be served. Blocks."""
 
     def cancel(self) -> None:
         """Make running ``launch`` calls give up soon; their workers live on and can be adopted."""

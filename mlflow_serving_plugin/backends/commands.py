@@ -10,6 +10,9 @@ from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
 
+WORKER_PACKAGE = Path(__file__).parent.parent / "worker"
+"""Started as ``<python> <this directory> …``."""
+
 _PASSED_ON = frozenset(
     {
         *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"),
@@ -39,16 +42,16 @@ def stock_command(spec: WorkerSpec, overdue_grace_s: float) -> list[str]:
     ]
 
 
-def worker_environment(environ: Mapping[str, str], spec: WorkerSpec, socket: Path) -> dict[str, str]:
-    """The environment of a worker: an allow-list of the server's, the endpoint's own variables, and ours."""
+def worker_environment(environ: Mapping[str, str], own: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker: an allow-list of the server's, the endpoint's ``own`` variables, and ours."""
     passed_on = {name: value for name, value in environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     # `mlflow models serve` runs `uvicorn` by name; it stands beside this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), passed_on.get("PATH", os.defpath)])
     return {
         **passed_on,
-        **spec.settings.environment,
+        **own,
         "PATH": path,
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "UVICORN_UDS": str(socket),
+        **extra,
     }

@@ -8,17 +8,16 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlflow_serving_plugin.backends import commands
+from mlflow_serving_plugin.backends import native, stock
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.backends.diagnose import death_reason
-from mlflow_serving_plugin.backends.probe import score_example, wait_until_answering
+from mlflow_serving_plugin.backends.probe import probe_of
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, remove_record, write_record
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -26,8 +25,8 @@ from mlflow_serving_plugin.host.processes import kill_session, session_members, 
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
-_GUARD = Path(__file__).parent.parent / "worker" / "guard.py"
 _TAIL_BYTES = 64 * 1024
+_LONGEST_NOTE = 4096
 _KILL_AFTER_S = 2.0
 """How much longer than its own grace a guard gets before it is killed with all below it."""
 
@@ -36,11 +35,26 @@ _KILL_AFTER_S = 2.0
 class _Worker:
     record: WorkerRecord
     process: subprocess.Popen[bytes] | None
-    """None when an earlier controller started it."""
+    """None when it is not this process's child."""
+    _note_stamp: int = 0
+    _note: str = ""
 
     def running(self) -> bool:
         # poll() also reaps a child that has ended; somebody else's child is looked up.
         return self.process.poll() is None if self.process is not None else self.record.running()
+
+    def note(self) -> str:
+        """What the worker wrote beside its socket, read again when that changes."""
+        path = Path(f"{self.record.address}.status")
+        try:
+            stamp = path.stat().st_mtime_ns
+            if stamp != self._note_stamp:
+                said = json.loads(path.read_bytes()[:_LONGEST_NOTE])
+                self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
+                self._note_stamp = stamp
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return self._note
 
 
 class LocalBackend:
@@ -50,6 +64,7 @@ class LocalBackend:
         self._settings = settings
         self._paths = paths
         self._workers: dict[str, _Worker] = {}
+        self._zygotes = native.Zygotes(settings, paths)
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
 
@@ -62,8 +77,8 @@ class LocalBackend:
                 self.stop(record.worker_id)
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
-        for path in self._paths.sockets.glob("*.sock"):
-            if str(path) not in live:
+        for path in self._paths.sockets.glob("*.sock*"):
+            if str(path).partition(".status")[0] not in live:
                 path.unlink(missing_ok=True)
 
     def launch(self, spec: WorkerSpec) -> None:
@@ -72,9 +87,10 @@ class LocalBackend:
         worker = self._spawn(spec)
         worker_id = worker.record.worker_id
         try:
-            wait_until_answering(worker.record.address, deadline, lambda: self._give_up(worker))
+            probe = probe_of(worker.record.protocol, worker.record.address)
+            probe.wait_until_answering(deadline, lambda: self._give_up(worker))
             if spec.example is not None:
-                score_example(worker.record.address, spec.example, max(1.0, deadline - time.monotonic()))
+                probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
         except WorkerFailedError as error:
             if not self._cancelled.is_set():
                 self.stop(worker_id)
@@ -104,10 +120,15 @@ class LocalBackend:
         kill_session(worker.record.pid)
         if worker.process is not None:
             worker.process.wait()
-        Path(worker.record.address).unlink(missing_ok=True)
+        for path in (worker.record.address, f"{worker.record.address}.status"):
+            Path(path).unlink(missing_ok=True)
         remove_record(self._paths.workers, worker_id)
         with self._lock:
             self._workers.pop(worker_id, None)
+
+    def rest(self) -> None:
+        """End the zygotes."""
+        self._zygotes.rest()
 
     def cancel(self) -> None:
         """End running ``launch`` calls without ending their workers."""
@@ -116,30 +137,25 @@ class LocalBackend:
     def _spawn(self, spec: WorkerSpec) -> _Worker:
         worker_id = uuid.uuid4().hex[:12]
         address = self._paths.sockets / f"{worker_id}.sock"
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", str(_GUARD)),
-                json.dumps(self._guard_config(spec, worker_id, address)),
-                *commands.stock_command(spec, self._settings.overdue_grace_s),
-            ],
-            cwd=spec.model_dir.parent,
-            env=commands.worker_environment(os.environ, spec, address),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        started_ms = _now_ms()
+        common = self._common(spec, worker_id)
+        process: subprocess.Popen[bytes] | None = None
+        if spec.settings.runtime == "native":
+            pid, protocol = self._zygotes.fork(spec, common, address), native.PROTOCOL
+        else:
+            process = stock.start(spec, common, address, self._settings.overdue_grace_s)
+            pid, protocol = process.pid, stock.PROTOCOL
         record = WorkerRecord(
             worker_id=worker_id,
             endpoint_id=spec.key.endpoint_id,
             version=spec.key.number,
             fingerprint=spec.fingerprint,
-            pid=process.pid,
-            stamp=start_stamp(process.pid) or "",
-            protocol="http",
+            pid=pid,
+            stamp=start_stamp(pid) or "",
+            protocol=protocol,
             address=str(address),
             log=str(spec.log),
-            started_ms=_now_ms(),
+            started_ms=started_ms,
         )
         worker = _Worker(record, process)
         with self._lock:
@@ -147,10 +163,10 @@ class LocalBackend:
         write_record(self._paths.workers, record)
         return worker
 
-    def _guard_config(self, spec: WorkerSpec, worker_id: str, address: Path) -> dict[str, object]:
+    def _common(self, spec: WorkerSpec, worker_id: str) -> dict[str, object]:
+        """What every kind of worker is told."""
         return {
             "worker_id": worker_id,
-            "socket": str(address),
             "log": str(spec.log),
             "log_max_bytes": self._settings.log_max_bytes,
             "log_backups": self._settings.log_backups,
@@ -182,6 +198,7 @@ class LocalBackend:
             address=record.address,
             started_ms=record.started_ms,
             ready_since_ms=record.ready_since_ms,
+            note=worker.note() if phase is WorkerPhase.READY else "",
         )
 
     def _why_dead(self, record: WorkerRecord) -> str:

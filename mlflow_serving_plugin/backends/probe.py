@@ -1,63 +1,113 @@
-"""Readiness of a worker that speaks HTTP: it answers a ping, then a real prediction on the model's input example."""
+"""Readiness of a worker: it answers a ping, then a real prediction on the model's input example."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from mlflow_serving_plugin.backends import native
 from mlflow_serving_plugin.backends.base import WorkerFailedError
 from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.host.frames import FrameConnection
 from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.worker.wire import WireError
 
-_POLL_S = 0.1
+_POLL_S = 0.02
 _PING_TIMEOUT_S = 5.0
 _LONGEST = 300
+_BROKEN = (OSError, http.client.HTTPException, WireError)
 
 
-def wait_until_answering(address: str, deadline: float, give_up: Callable[[], str | None]) -> None:
-    """Wait until the worker's socket answers a ping.
+class Probe(ABC):
+    """One worker seen from outside."""
 
-    ``deadline`` by ``time.monotonic``. ``give_up`` is asked again and again; a reason from it, or the deadline,
-    raises WorkerFailedError.
-    """
-    while True:
-        if (reason := give_up()) is not None:
-            raise WorkerFailedError(reason)
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def wait_until_answering(self, deadline: float, give_up: Callable[[], str | None]) -> None:
+        """Wait until the worker answers a ping.
+
+        ``deadline`` by ``time.monotonic``. ``give_up`` is asked again and again; a reason from it, or the
+        deadline, raises WorkerFailedError.
+        """
+        while True:
+            if (reason := give_up()) is not None:
+                raise WorkerFailedError(reason)
+            try:
+                if self._ping():
+                    return
+            except _BROKEN:
+                pass
+            if time.monotonic() > deadline:
+                raise WorkerFailedError("The worker did not answer within the start timeout. See the version's log.")
+            time.sleep(_POLL_S)
+
+    def score_example(self, example: Example, timeout_s: float) -> None:
+        """Have the worker score the model's own input example; WorkerFailedError says what it answered instead."""
         try:
-            if _request(address, "GET", "/ping", None, _PING_TIMEOUT_S)[0] == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        if time.monotonic() > deadline:
-            raise WorkerFailedError("The worker did not answer within the start timeout. See the version's log.")
-        time.sleep(_POLL_S)
+            status, body = self._score(example, timeout_s)
+        except TimeoutError:
+            raise WorkerFailedError(
+                f"The model loaded, but did not score its own input example within {timeout_s:g} s."
+            ) from None
+        except _BROKEN:
+            raise WorkerFailedError("The worker died while it scored the model's own input example.") from None
+        if status != 200:
+            raise WorkerFailedError(f"The model loaded, but could not score its own input example: {_message(body)}")
+
+    @abstractmethod
+    def _ping(self) -> bool: ...
+
+    @abstractmethod
+    def _score(self, example: Example, timeout_s: float) -> tuple[int, bytes]: ...
 
 
-def score_example(address: str, example: Example, timeout_s: float) -> None:
-    """Have the worker score the model's own input example; WorkerFailedError says what it answered instead."""
-    try:
-        status, body = _request(address, "POST", "/invocations", example, timeout_s)
-    except TimeoutError:
-        raise WorkerFailedError(
-            f"The model loaded, but did not score its own input example within {timeout_s:g} s."
-        ) from None
-    except (OSError, http.client.HTTPException):
-        raise WorkerFailedError("The worker died while it scored the model's own input example.") from None
-    if status != 200:
-        raise WorkerFailedError(f"The model loaded, but could not score its own input example: {_message(body)}")
+class HttpProbe(Probe):
+    """Of a stock server."""
+
+    def _ping(self) -> bool:
+        return self._request("GET", "/ping", None, _PING_TIMEOUT_S)[0] == 200
+
+    def _score(self, example: Example, timeout_s: float) -> tuple[int, bytes]:
+        return self._request("POST", "/invocations", example, timeout_s)
+
+    def _request(self, method: str, path: str, example: Example | None, timeout_s: float) -> tuple[int, bytes]:
+        connection = UnixHTTPConnection(self._address, timeout_s)
+        try:
+            headers = {"Content-Type": example.content_type} if example else {}
+            connection.request(method, path, body=example.body if example else None, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
 
 
-def _request(address: str, method: str, path: str, example: Example | None, timeout_s: float) -> tuple[int, bytes]:
-    connection = UnixHTTPConnection(address, timeout_s)
-    try:
-        headers = {"Content-Type": example.content_type} if example else {}
-        connection.request(method, path, body=example.body if example else None, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
+class FrameProbe(Probe):
+    """Of a native worker."""
+
+    def _ping(self) -> bool:
+        connection = FrameConnection(self._address, _PING_TIMEOUT_S)
+        try:
+            connection.ping(_PING_TIMEOUT_S)
+        finally:
+            connection.close()
+        return True
+
+    def _score(self, example: Example, timeout_s: float) -> tuple[int, bytes]:
+        connection = FrameConnection(self._address, _PING_TIMEOUT_S)
+        try:
+            response = connection.call(example.content_type, example.body, timeout_s)
+        finally:
+            connection.close()
+        return response.status, response.body
+
+
+def probe_of(protocol: str, address: str) -> Probe:
+    """The probe for a worker's protocol."""
+    return FrameProbe(address) if protocol == native.PROTOCOL else HttpProbe(address)
 
 
 def _message(body: bytes) -> str:

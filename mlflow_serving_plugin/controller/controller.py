@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
-from mlflow_serving_plugin.controller.execute import SWEEP, Executor, reason_of
+from mlflow_serving_plugin.controller.execute import Executor, reason_of
 from mlflow_serving_plugin.controller.files import clear_scratch, present_files
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.memory import Memory
@@ -81,19 +81,20 @@ class Controller:
 
     def _reconcile(self, view: View, now: float) -> None:
         observed = self._memory.observed(self._deps.backend.observe())
-        sweeping = self._tasks.running(SWEEP)
+        blocked = self._executor.clearing_up
         actions = plan(
             self._desired,
             observed,
             now=now,
-            # What a sweep does not know of must not come into being while it looks.
-            launch_slots=0 if sweeping else self._settings.max_concurrent_starts,
-            fetch_slots=0 if sweeping else self._settings.max_concurrent_fetches,
+            # What clearing up does not know of must not come into being meanwhile.
+            launch_slots=0 if blocked else self._settings.max_concurrent_starts,
+            fetch_slots=0 if blocked else self._settings.max_concurrent_fetches,
         )
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:
             self._executor.execute(action, self._desired, statuses, now)
         self._executor.sweep_if_due(self._desired, observed)
+        self._executor.rest_if_idle(self._desired, observed)
         if actions:
             observed = self._memory.observed(observed.workers)
         self._publish(view, observed)

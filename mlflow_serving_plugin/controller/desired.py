@@ -57,5 +57,7 @@ def worker_settings(endpoint: Endpoint, default_timeout_s: float) -> WorkerSetti
         env_manager=config.env_manager,
         request_timeout_s=config.request_timeout_s or default_timeout_s,
         memory_limit_mb=config.memory_limit_mb,
+        batching=config.batching,
+        max_batch_rows=config.max_batch_rows,
         environment=config.environment,
     )

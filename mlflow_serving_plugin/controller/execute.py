@@ -21,7 +21,8 @@ from mlflow_serving_plugin.registry.artifacts import fetch_model
 
 _logger = logging.getLogger(__name__)
 
-SWEEP = Job("sweep")
+_SWEEP = Job("sweep")
+_REST = Job("rest")
 
 Desired = Mapping[VersionKey, DesiredVersion]
 
@@ -35,6 +36,12 @@ class Executor:
         self._memory = memory
         self.sweep_due = True
         """Whether there may be files that belong to nobody any more."""
+        self._resting = False
+
+    @property
+    def clearing_up(self) -> bool:
+        """Whether files are being removed, or what is kept ready let go of."""
+        return self._tasks.running(_SWEEP) or self._tasks.running(_REST)
 
     def execute(self, action: Action, desired: Desired, workers: Mapping[str, WorkerStatus], now: float) -> None:
         """Begin an action."""
@@ -64,13 +71,20 @@ class Executor:
 
     def sweep_if_due(self, desired: Desired, observed: Observed) -> None:
         """Begin to remove files that belong to nobody, unless somebody may just be making some."""
-        if not self.sweep_due or self._tasks.running(SWEEP) or observed.fetching or observed.launching:
+        if not self.sweep_due or self._tasks.running(_SWEEP) or observed.fetching or observed.launching:
             return
         self.sweep_due = False
         paths = self._deps.paths
         keys = {*desired, *(worker.key for worker in observed.workers)}
         models = {model_directory(paths, wanted) for wanted in desired.values()}
-        self._tasks.start(SWEEP, partial(sweep, paths, models, keys))
+        self._tasks.start(_SWEEP, partial(sweep, paths, models, keys))
+
+    def rest_if_idle(self, desired: Desired, observed: Observed) -> None:
+        """Have the backend let go of what it keeps ready, once, when there is nothing to serve any more."""
+        idle = not (desired or observed.workers or observed.launching)
+        if idle and not self._resting and not self._tasks.running(_REST):
+            self._tasks.start(_REST, self._deps.backend.rest)
+        self._resting = idle
 
     def settle(self, outcome: Outcome, desired: Desired, now: float) -> None:
         """Take in how an action, or a sweep, ended."""

@@ -80,5 +80,6 @@ class Candidate:
                     thread.start()
                 for thread in threads:
                     thread.join(_LEAVE_S)
+                backend.rest()
         except Timeout:
             _logger.warning("Model workers were left to end by themselves: another controller holds the host.")

@@ -57,6 +57,7 @@ def _version(
         stage=wanted.version.stage,
         since_ms=before.since_ms if same and before is not None else now_ms,
         model_dir=str(files) if files is not None else None,
+        note=next((w.note for w in workers if w.note), ""),
         workers=tuple(
             WorkerRoute(w.worker_id, w.protocol, w.address, w.pid, w.started_ms, w.phase is WorkerPhase.READY)
             for w in workers
@@ -133,6 +134,8 @@ def _changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[tuple[i
             yield number, f"VERSION_{version.state.value}", version.message or _words(version.state)
         elif version.message != earlier.message and version.state is VersionState.FAILED:
             yield number, "VERSION_FAILED", version.message
+        if version.note and (earlier is None or version.note != earlier.note):
+            yield number, "VERSION_BATCHING", version.note
     if then is None or then.state is not now.state:
         yield None, f"ENDPOINT_{now.state.value}", now.message or "Serving."
 

@@ -37,6 +37,8 @@ class VersionRoute:
     since_ms: int
     model_dir: str | None = None
     """The fetched model files, None until they are there."""
+    note: str = ""
+    """What its worker says of itself: whether it batches, and why."""
     workers: tuple[WorkerRoute, ...] = ()
 
     @property
@@ -73,7 +75,8 @@ class EndpointRoute:
 
     def _number(self, reference: Reference) -> int | None:
         if reference.kind == "version":
-            return int(reference.value)
+            # A number that is not an int64 is no version, and Python refuses to read one of thousands of digits.
+            return int(reference.value) if len(reference.value) < 19 else None
         if reference.kind == "alias":
             return self.aliases.get(reference.value)
         if reference.kind == "latest":

@@ -1,7 +1,7 @@
 """Runs one command as the head of a session: rotates its log, holds its lease, ends all of it together.
 
-Started as ``<python> guard.py '<json>' <command> …`` in a session of its own. Standard library, Python 3.8 or
-later. JSON: ``log``, ``log_max_bytes``, ``log_backups``, ``lease``, ``orphan_grace_s``, ``stop_grace_s``,
+Started as ``<python> <path to worker/> guard '<json>' <command> …`` in a session of its own. Standard library,
+Python 3.8 or later. JSON: ``log``, ``log_max_bytes``, ``log_backups``, ``lease``, ``orphan_grace_s``, ``stop_grace_s``,
 ``socket``, ``worker_id``, ``memory_limit_mb`` (or null).
 
 The command's output goes through a pipe into the log, so that the log can be rotated. The end of the pipe
@@ -12,93 +12,23 @@ tells that every process below is gone. The lease is a file that a controller to
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-class RotatedLog:
-    """Appends to a file that several processes share, and rotates it when it has grown too large."""
-
-    def __init__(self, path: str, max_bytes: int, backups: int) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self._backups = backups
-        self._fd: int | None = None
-
-    def write(self, data: bytes) -> None:
-        """Append bytes. A full disk loses log lines, never the worker."""
-        with contextlib.suppress(OSError):
-            fd = self._fd
-            if fd is None or os.fstat(fd).st_size >= self._max_bytes:
-                fd = self._reopen()
-            os.write(fd, data)
-
-    def _reopen(self) -> int:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        with open(self._path + ".lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # Looked at under the lock: another writer may have rotated it just now.
-            if os.path.exists(self._path) and os.path.getsize(self._path) >= self._max_bytes:
-                for number in range(self._backups, 0, -1):
-                    older = self._path + (f".{number - 1}" if number > 1 else "")
-                    if os.path.exists(older):
-                        os.replace(older, f"{self._path}.{number}")
-                if not self._backups:
-                    os.unlink(self._path)
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            return self._fd
-
-
-class Lease:
-    """Whether a controller is still there, from the changes of a file's modification time."""
-
-    def __init__(self, path: str, grace_s: float) -> None:
-        self._path = path
-        self._grace_s = grace_s
-        self._seen: int | None = None
-        self._changed_at = time.monotonic()
-
-    def expired(self) -> bool:
-        """Whether the file has not changed for longer than the grace."""
-        now = time.monotonic()
-        try:
-            stamp = os.stat(self._path).st_mtime_ns
-        except OSError:
-            stamp = None
-        if stamp is not None and stamp != self._seen:
-            self._seen = stamp
-            self._changed_at = now
-        return now - self._changed_at > self._grace_s
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(option, value)
+from .lease import Lease
+from .logs import RotatedLog
+from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, limit_memory, prctl
 
 
 def _before_exec(memory_limit_mb: int | None) -> None:
     # If the guard itself is killed, nobody watches the command any more: it goes too.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if memory_limit_mb:
-        import resource
-
-        limit = memory_limit_mb * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    limit_memory(memory_limit_mb)
 
 
 class Guard:
@@ -120,7 +50,7 @@ class Guard:
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, self._request_stop)
         # Orphans of the command become our children, so that they are reaped.
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._say("started")
         reader, writer = os.pipe()
         try:
@@ -173,9 +103,5 @@ class Guard:
 
 
 def main(argv: list[str]) -> int:
-    """``guard.py '<json>' <command> …``."""
-    return Guard(json.loads(argv[1]), argv[2:]).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    """``'<json>' <command> …``; the exit code."""
+    return Guard(json.loads(argv[0]), argv[1:]).run()

@@ -1,0 +1,155 @@
+"""The runtime ``native``: workers of our own, forked from a zygote that has imported what models need."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlflow_serving_plugin import __version__
+from mlflow_serving_plugin.backends import commands
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+from mlflow_serving_plugin.settings import Settings
+
+PROTOCOL = "frames"
+_CONNECT_S = 30.0
+_START_S = 120.0
+_END_S = 5.0
+
+
+class Zygotes:
+    """The zygotes of this host: one per interpreter and version of this package. Thread-safe.
+
+    A zygote is found through its socket, whoever started it; one that is gone is replaced.
+    """
+
+    def __init__(self, settings: Settings, paths: StatePaths) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._lock = threading.Lock()
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
+        """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
+        request = {"fork": _worker_config(spec, common, address), "flavour": _loader_module(spec.model_dir)}
+        zygote = self._ensure(sys.executable)
+        try:
+            return int(_ask(zygote, request)["pid"])
+        except (OSError, ValueError, KeyError) as error:
+            raise WorkerFailedError(f"The worker could not be forked: {error}.") from error
+
+    def rest(self) -> None:
+        """End all zygotes."""
+        with self._lock:
+            for address in self._paths.sockets.glob("zygote-*"):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    _end(int(_ask(address, {})["pid"]))
+                address.unlink(missing_ok=True)
+            for process in self._started:
+                process.wait()
+            self._started.clear()
+
+    def _ensure(self, python: str) -> Path:
+        address = self._address(python)
+        with self._lock:
+            for process in [process for process in self._started if process.poll() is not None]:
+                self._started.remove(process)
+            if not _answers(address):
+                self._start(python, address)
+        return address
+
+    def _start(self, python: str, address: Path) -> None:
+        config = {
+            "address": str(address),
+            "lease": str(self._paths.lease),
+            "orphan_grace_s": self._settings.orphan_grace_s,
+            "log": str(self._paths.logs / "zygote.log"),
+            "log_max_bytes": self._settings.log_max_bytes,
+            "log_backups": self._settings.log_backups,
+        }
+        process = subprocess.Popen(
+            [python, "-I", str(WORKER_PACKAGE), "zygote", json.dumps(config)],
+            cwd=self._paths.root,
+            env=commands.worker_environment(os.environ, {}, {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._started.append(process)
+        deadline = time.monotonic() + _START_S
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise WorkerFailedError("The process that forks workers did not start. See logs/zygote.log.")
+            time.sleep(0.05)
+
+    def _address(self, python: str) -> Path:
+        key = hashlib.sha256(f"{python} {__version__}".encode()).hexdigest()[:12]
+        return self._paths.sockets / f"zygote-{key}"
+
+
+def _worker_config(spec: WorkerSpec, common: dict[str, object], address: Path) -> dict[str, object]:
+    example = spec.example
+    return {
+        **common,
+        "address": str(address),
+        "status_file": f"{address}.status",
+        "model_dir": str(spec.model_dir),
+        "batching": spec.settings.batching,
+        "max_batch_rows": spec.settings.max_batch_rows,
+        "environment": dict(spec.settings.environment),
+        "example": {"body": example.body.decode("utf-8", "replace"), "content_type": example.content_type}
+        if example
+        else None,
+    }
+
+
+def _loader_module(model_dir: Path) -> str:
+    """What loads the model, from its MLmodel file; empty when that cannot be read: the worker will say so."""
+    with contextlib.suppress(OSError, yaml.YAMLError, AttributeError):
+        flavours = yaml.safe_load((model_dir / "MLmodel").read_text()).get("flavors") or {}
+        return str((flavours.get("python_function") or {}).get("loader_module", ""))
+    return ""
+
+
+def _answers(address: Path) -> bool:
+    try:
+        return "pid" in _ask(address, {})
+    except (OSError, ValueError):
+        return False
+
+
+def _ask(address: Path, request: Mapping[str, object]) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_S)
+        connection.connect(str(address))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("rb") as reader:
+            reply: dict[str, Any] = json.loads(reader.readline())
+    return reply
+
+
+def _end(pid: int) -> None:
+    stamp = start_stamp(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _END_S
+    while start_stamp(pid) == stamp and stamp is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if stamp is not None and start_stamp(pid) == stamp:
+        kill_session(pid)

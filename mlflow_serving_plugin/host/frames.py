@@ -1,0 +1,75 @@
+"""A blocking connection to a worker that speaks frames: one request at a time."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from mlflow_serving_plugin.worker import wire
+
+
+class FrameConnection:
+    """Connects and says hello. OSError (TimeoutError when it takes too long) and wire.WireError from all of it."""
+
+    def __init__(self, address: str, timeout_s: float, secret: bytes = b"") -> None:
+        self._decoder = wire.Decoder()
+        self._frames: list[wire.Frame] = []
+        self._next_id = 1
+        self._socket = _connect(address, timeout_s)
+        try:
+            self._socket.sendall(wire.encode_hello(secret))
+            wire.check_hello(self._receive(time.monotonic() + timeout_s), secret)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def ping(self, timeout_s: float) -> None:
+        """Return when the worker has answered."""
+        self._socket.sendall(wire.encode(wire.PING, 0))
+        deadline = time.monotonic() + timeout_s
+        while self._receive(deadline).kind != wire.PONG:
+            pass
+
+    def call(self, content_type: str, body: bytes, timeout_s: float) -> wire.Response:
+        """Send a request and wait for its response. After an error the connection is of no more use."""
+        frame_id = self._next_id
+        self._next_id = frame_id % 0xFFFF_FFFF + 1
+        deadline = time.monotonic() + timeout_s
+        self._socket.settimeout(timeout_s)
+        timeout_ms = min(int(timeout_s * 1000) + 1, 0xFFFF_FFFF)
+        self._socket.sendall(wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body))
+        while True:
+            frame = self._receive(deadline)
+            if frame.kind == wire.RESPONSE and frame.id == frame_id:
+                return wire.decode_response(frame.payload)
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def _receive(self, deadline: float) -> wire.Frame:
+        while not self._frames:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the worker did not answer in time")
+            self._socket.settimeout(left)
+            data = self._socket.recv(1 << 18)
+            if not data:
+                raise ConnectionResetError("the worker closed the connection")
+            self._frames.extend(self._decoder.feed(data))
+        return self._frames.pop(0)
+
+
+def _connect(address: str, timeout_s: float) -> socket.socket:
+    """``tcp://host:port``, or the path of a unix socket."""
+    if address.startswith("tcp://"):
+        host, _, port = address[len("tcp://") :].rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), timeout_s)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout_s)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,109 @@
+"""Scoring several requests with one call of the model, once that was shown to change no answer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from .scoring import Scorer
+
+RELATIVE_TOLERANCE = 1e-6
+CHECK_EVERY = 100
+"""Batches. One in so many is also scored row by row."""
+
+CHECKED_ROWS = 4
+"""Of a batch that is checked, so many: enough to see a difference, few enough to keep nobody waiting."""
+
+_MOST_ROWS = 12
+
+
+class Verdict(NamedTuple):
+    """Whether requests are scored together, and why or why not, for a person."""
+
+    on: bool
+    why: str
+
+
+def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verdict:
+    """The verdict for ``mode`` ``auto``, ``on`` or ``off``, after the fast path was prepared."""
+    if mode == "off":
+        return Verdict(False, "switched off")
+    if scorer.frames is None:
+        return Verdict(False, "no fast path for this model's input")
+    if mode == "on":
+        return Verdict(True, "switched on")
+    if not scorer.library_flavour:
+        return Verdict(False, "not a flavour that is known to score row by row")
+    return verify(scorer, example)
+
+
+def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
+    """Whether predict(rows together) is predict(row by row), on the example and rows made from the signature."""
+    rows: list[list[Any]] = []
+    singles: list[Any] = []
+    for row in _rows(scorer, example):
+        try:
+            singles.append(scorer.jsonable(scorer.predict_rows([row])))
+            rows.append(row)
+        except Exception:  # noqa: S112 - a row that the model refuses shows nothing either way
+            continue
+    if len(rows) < 2:
+        return Verdict(False, "the model accepted too few rows to verify it")
+    try:
+        together = scorer.jsonable(scorer.predict_rows(rows))
+    except Exception as error:
+        return Verdict(False, f"rows scored together raised {type(error).__name__}")
+    if not _one_each(together, len(rows)) or not all(_one_each(single, 1) for single in singles):
+        return Verdict(False, "the answer does not have one element per row")
+    for number, single in enumerate(singles):
+        if not same(together[number], single[0]):
+            return Verdict(False, "rows scored together and one by one give different answers")
+    return Verdict(True, f"verified on {len(rows)} rows")
+
+
+def split(output: Any, counts: list[int]) -> list[Any] | None:
+    """A model's output for several requests' rows, cut into one for each; None if it is not one element per row."""
+    total = sum(counts)
+    try:
+        if len(output) != total or isinstance(output, (dict, str, bytes)):
+            return None
+    except TypeError:
+        return None
+    cut = output.iloc if hasattr(output, "iloc") else output
+    parts, start = [], 0
+    for count in counts:
+        parts.append(cut[start : start + count])
+        start += count
+    return parts
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two answers are the same: floats within 1e-6 relative, everything else exactly."""
+    if isinstance(one, float) and isinstance(other, (float, int)) and not isinstance(other, bool):
+        if math.isnan(one) or math.isnan(other):
+            return math.isnan(one) and math.isnan(other)
+        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-12)
+    if type(one) is not type(other):
+        return isinstance(other, float) and type(one) is int and same(other, one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def _rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[list[Any]]:
+    rows = (scorer.decode(*example) or [])[: _MOST_ROWS // 3] if example else []
+    # The example's rows may be alike; a model that looks at its neighbours shows itself on unlike ones.
+    shifted = [[_shift(value) for value in row] for row in rows]
+    assert scorer.frames is not None  # noqa: S101 - decide() has looked
+    made = scorer.frames.probe_rows()[0]
+    return [*rows, *shifted, *made]
+
+
+def _shift(value: Any) -> Any:
+    return value * 1.5 + 0.25 if isinstance(value, float) else value
+
+
+def _one_each(answer: Any, count: int) -> bool:
+    return isinstance(answer, list) and len(answer) == count

@@ -1,0 +1,197 @@
+"""From a JSON body straight to the frame that a model gets, for signatures of plain columns.
+
+``decode`` takes only what it is sure of: exactly the signature's columns, and values of exactly its types. It
+returns None for anything else, and MLflow's own way decides.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Iterable
+
+try:  # twice as fast, where the environment has it
+    import orjson
+
+    _loads: Any = orjson.loads
+except ImportError:
+    _loads = json.loads
+
+_INT32 = 2**31
+_INT64 = 2**63
+_FLOAT32_EXACT = 2**24
+_NUMBERS = frozenset((float, int))
+
+
+class NotCompilable(Exception):
+    """The signature, or the model, is none for the fast path; the text says why."""
+
+
+class Column:
+    """One column: its name, NumPy type (None for text: pandas infers it) and what Python types it takes."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.dtype = {
+            "double": "float64",
+            "float": "float32",
+            "long": "int64",
+            "integer": "int32",
+            "boolean": "bool",
+        }.get(kind)
+
+    def takes(self, values: Iterable[Any]) -> bool:
+        """Whether MLflow's cast of these values changes no value in a way of its own."""
+        types = set(map(type, values))
+        if self.kind == "string":
+            return types == {str}
+        if self.kind == "boolean":
+            return types == {bool}
+        if self.kind in ("double", "float"):
+            limit = _INT64 if self.kind == "double" else _FLOAT32_EXACT
+            return types <= _NUMBERS and (int not in types or _within(values, limit))
+        return types == {int} and _within(values, _INT64 if self.kind == "long" else _INT32)
+
+    def probes(self) -> list[Any]:
+        """A few values of the type."""
+        values: dict[str, list[Any]] = {
+            "double": [0.0, 1.5, -2.25, 3],
+            "float": [0.0, 1.5, -2.25, 3],
+            "long": [0, 1, -2, 3],
+            "integer": [0, 1, -2, 3],
+            "boolean": [True, False, True, False],
+            "string": ["a", "b", "", "ü"],
+        }
+        return values[self.kind]
+
+
+class Frames:
+    """A compiled signature."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self._columns = columns
+        self._names = [column.name for column in columns]
+        self._name_set = frozenset(self._names)
+        kinds = {column.kind for column in columns}
+        self._only = columns[0] if len(kinds) == 1 and columns[0].dtype is not None else None
+
+    def decode(self, body: bytes) -> list[list[Any]] | None:
+        """The rows of a ``dataframe_records`` or ``dataframe_split`` body, None if this is anything else."""
+        try:
+            document = _loads(body)
+        except ValueError:
+            return None
+        if type(document) is not dict or len(document) != 1:
+            return None
+        ((key, value),) = document.items()
+        if key == "dataframe_records":
+            rows = self._records(value)
+        elif key == "dataframe_split":
+            rows = self._split(value)
+        else:
+            return None
+        return rows if rows and self._valid(rows) else None
+
+    def frame(self, rows: list[list[Any]]) -> Any:
+        """The frame for decoded rows, laid out in memory as MLflow's: a model's last digit can depend on that."""
+        import numpy as np
+        import pandas as pd
+
+        if self._only is not None:
+            block = np.ascontiguousarray(np.array(rows, dtype=self._only.dtype).T)
+            return pd.DataFrame(block.T, columns=self._names, copy=False)
+        columns = zip(*rows)
+        return pd.DataFrame(
+            {
+                column.name: list(values) if column.dtype is None else np.array(values, dtype=column.dtype)
+                for column, values in zip(self._columns, columns)
+            }
+        )
+
+    def probe_rows(self) -> list[list[list[Any]]]:
+        """Sets of rows on which this and MLflow's own way are compared."""
+        rows = [list(values) for values in zip(*(column.probes() for column in self._columns))]
+        return [rows, rows[:1]]
+
+    def body_of(self, rows: list[list[Any]]) -> bytes:
+        """A body that holds these rows."""
+        return json.dumps({"dataframe_split": {"columns": self._names, "data": rows}}).encode()
+
+    def _records(self, records: Any) -> list[list[Any]] | None:
+        if type(records) is not list:
+            return None
+        names, count = self._names, len(self._names)
+        try:
+            if any(len(record) != count for record in records):
+                return None
+            return [[record[name] for name in names] for record in records]
+        except (TypeError, KeyError):
+            return None
+
+    def _split(self, split: Any) -> list[list[Any]] | None:
+        if type(split) is not dict or not split.keys() <= {"columns", "data", "index"}:
+            return None
+        names, rows = split.get("columns"), split.get("data")
+        if type(names) is not list or type(rows) is not list or not _plain_index(split, len(rows)):
+            return None
+        count = len(self._names)
+        if any(type(row) is not list or len(row) != count for row in rows):
+            return None
+        return rows if names == self._names else self._reordered(names, rows)
+
+    def _reordered(self, names: list[Any], rows: list[list[Any]]) -> list[list[Any]] | None:
+        if set(map(type, names)) != {str} or len(names) != len(self._names) or self._name_set != set(names):
+            return None
+        order = [names.index(name) for name in self._names]
+        return [[row[position] for position in order] for row in rows]
+
+    def _valid(self, rows: list[list[Any]]) -> bool:
+        if self._only is not None:
+            return self._only.takes([value for row in rows for value in row])
+        return all(column.takes(values) for column, values in zip(self._columns, zip(*rows)))
+
+
+def compile_schema(model: Any, schema: Any) -> Frames:
+    """The fast path of a model; NotCompilable when it has a signature that needs MLflow's own way."""
+    if not hasattr(model, "_predict_fn"):
+        raise NotCompilable("this MLflow has another way to the model")
+    if schema is None:
+        raise NotCompilable("the model has no signature")
+    if schema.is_tensor_spec() or not schema.has_input_names():
+        raise NotCompilable("the signature is not one of named columns")
+    metadata = model.metadata
+    if metadata.get_params_schema() is not None:
+        raise NotCompilable("the model takes parameters")
+    for special in ("_is_signature_from_type_hint", "_is_type_hint_from_example"):
+        if getattr(metadata, special, bool)():
+            raise NotCompilable("the signature comes from type hints")
+    columns = []
+    for name, spec in schema.input_dict().items():
+        kind = getattr(spec.type, "name", "")
+        if kind not in ("double", "float", "long", "integer", "boolean", "string") or not isinstance(name, str):
+            raise NotCompilable(f"column {name!r} has a type that needs a conversion")
+        columns.append(Column(name, kind))
+    if not columns:
+        raise NotCompilable("the signature has no columns")
+    return Frames(columns)
+
+
+def same_frame(one: Any, other: Any) -> bool:
+    """Whether two frames are the same to the bit: values, types, columns and index."""
+    import pandas as pd
+
+    if not isinstance(one, pd.DataFrame) or list(one.columns) != list(other.columns):
+        return False
+    return bool((one.dtypes == other.dtypes).all() and one.equals(other) and one.index.equals(other.index))
+
+
+def _plain_index(split: dict[str, Any], count: int) -> bool:
+    """Whether the index, if there is one, is plain labels; they never reach an answer."""
+    if "index" not in split:
+        return True
+    index = split["index"]
+    return type(index) is list and len(index) == count and set(map(type, index)) in ({int}, {str})
+
+
+def _within(values: Iterable[Any], limit: int) -> bool:
+    return all(-limit <= value < limit for value in values if type(value) is int)

@@ -1,0 +1,47 @@
+"""A log file that several processes share, rotated when it has grown too large."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+
+
+class RotatedLog:
+    """Appends to a file. ``backups`` older ones are kept beside it as ``<path>.1``, ``.2`` …"""
+
+    def __init__(self, path: str, max_bytes: int, backups: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._backups = backups
+        self._fd: int | None = None
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. A full disk loses log lines, never the worker."""
+        with contextlib.suppress(OSError):
+            fd = self._fd
+            if fd is None or os.fstat(fd).st_size >= self._max_bytes:
+                fd = self.reopen()
+            os.write(fd, data)
+
+    def reopen(self) -> int:
+        """Rotate if that is due, and open the file that is current now; return its descriptor."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        with open(self._path + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Looked at under the lock: another writer may have rotated it just now.
+            if os.path.exists(self._path) and os.path.getsize(self._path) >= self._max_bytes:
+                self._rotate()
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            return self._fd
+
+    def _rotate(self) -> None:
+        for number in range(self._backups, 0, -1):
+            older = self._path + (f".{number - 1}" if number > 1 else "")
+            if os.path.exists(older):
+                os.replace(older, f"{self._path}.{number}")
+        if not self._backups:
+            os.unlink(self._path)

@@ -1,0 +1,159 @@
+"""One process per environment that has imported what models need, and forks a worker in a third of a second.
+
+Takes one JSON line per connection on a unix socket: ``{"fork": config, "flavour": loader module}`` → ``{"pid": n}``,
+and ``{}`` → ``{"version": n, "pid": n}``. It stays single-threaded, computes nothing and never imports a model's own
+code: what it has, every fork shares. Workers are sessions of their own and go on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+from .lease import Lease
+from .logs import RotatedLog
+
+VERSION = 1
+_LARGEST = 64 * 1024 * 1024
+_ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
+_BY_FLAVOUR = {
+    "mlflow.sklearn": (
+        *("sklearn", "sklearn.pipeline", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing"),
+        *("sklearn.compose", "sklearn.impute", "sklearn.tree", "sklearn.svm", "sklearn.neighbors", "skops.io"),
+    ),
+    "mlflow.xgboost": ("xgboost",),
+    "mlflow.lightgbm": ("lightgbm",),
+    "mlflow.catboost": ("catboost",),
+    "mlflow.statsmodels": ("statsmodels.api",),
+}
+"""What is worth having before a fork. Nothing that starts threads or touches a GPU when it is imported."""
+
+
+class Zygote:
+    """Listens, imports, forks."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._address = config["address"]
+        self._lease = Lease(config["lease"], config["orphan_grace_s"] + 5.0)
+        self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
+        self._preloaded: set[str] = set()
+        self._stop = False
+
+    def run(self) -> int:
+        """Until SIGTERM, or until no controller is left for somewhat longer than workers wait."""
+        fd = self._log.reopen()
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        awake, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._preload(_ALWAYS)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.suppress(OSError):
+            os.unlink(self._address)
+        listener.bind(self._address)
+        os.chmod(self._address, 0o600)
+        listener.listen(64)
+        self._loop(listener, awake)
+        with contextlib.suppress(OSError):
+            os.unlink(self._address)
+        return 0
+
+    def _loop(self, listener: socket.socket, awake: int) -> None:
+        while not self._stop and not self._lease.expired():
+            sources: list[Any] = [listener, awake]
+            readable = select.select(sources, [], [], 1.0)[0]
+            if awake in readable:
+                os.read(awake, 512)
+            self._reap()
+            if listener in readable:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(10.0)
+                    try:
+                        self._serve(connection)
+                    except (OSError, ValueError, KeyError):
+                        traceback.print_exc()
+
+    def _serve(self, connection: socket.socket) -> None:
+        request = json.loads(_read_line(connection))
+        if "fork" not in request:
+            reply: dict[str, Any] = {"version": VERSION, "pid": os.getpid()}
+        else:
+            flavour = request.get("flavour", "")
+            self._preload((flavour, *_BY_FLAVOUR.get(flavour, ())) if flavour in _BY_FLAVOUR else ())
+            gc.collect()
+            gc.freeze()
+            pid = os.fork()
+            if pid == 0:
+                _become_worker(request["fork"])
+            reply = {"pid": pid}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    def _preload(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self._preloaded:
+                self._preloaded.add(name)
+                # A library that is not there, or does not import, is the model's worker's to complain of.
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                print(f"worker process {pid} ended, wait status {status}", flush=True)
+
+    def _request_stop(self, _signum: int, _frame: object) -> None:
+        self._stop = True
+
+
+def _become_worker(config: dict[str, Any]) -> None:
+    """In the fork. Never returns."""
+    code = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        # The zygote's sockets, pipe and log: nothing of them is a model's business.
+        os.closerange(3, 1024)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.environ.update(config["environment"])
+        os.chdir(config["model_dir"])
+        from .serve import run
+
+        code = run(config)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        piece = connection.recv(1 << 16)
+        if not piece or len(data) > _LARGEST:
+            raise OSError("a request to the zygote was cut short")
+        data += piece
+    return bytes(data)
+
+
+def main(argv: list[str]) -> int:
+    """``'<json>'``: ``address``, ``lease``, ``orphan_grace_s``, ``log``, ``log_max_bytes``, ``log_backups``."""
+    return Zygote(json.loads(argv[0])).run()
