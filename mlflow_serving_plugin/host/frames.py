@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
@@ -42,6 +43,16 @@ class FrameConnection:
             frame = self._receive(deadline)
             if frame.kind == wire.RESPONSE and frame.id == frame_id:
                 return wire.decode_response(frame.payload)
+
+    def alive(self) -> bool:
+        """Whether the worker has neither closed the connection nor said anything unasked (goodbye)."""
+        return not self._frames and not self.readable(0)
+
+    def readable(self, within_s: float) -> bool:
+        """Whether something comes, or the connection ends, within so many seconds."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        return bool(poller.poll(within_s * 1000))
 
     def close(self) -> None:
         """Close it."""

@@ -1,0 +1,166 @@
+"""The core of the gateway, without input or output of its own: one generator per request, driven by ASGI or WSGI.
+
+Fed with request heads and with what its steps bring; returns replies. Decides who may call, which version is
+meant and what is to be done with it; ``scoring`` holds what happens between a body and its predictions.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mlflow_serving_plugin.access.base import Access, Permission
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+from mlflow_serving_plugin.domain.reference import Reference, parse_reference
+from mlflow_serving_plugin.errors import (
+    MethodNotAllowedError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServingError,
+    UnavailableError,
+)
+from mlflow_serving_plugin.gateway.dialects import JSON
+from mlflow_serving_plugin.gateway.failures import render
+from mlflow_serving_plugin.gateway.limits import InFlight, Loads
+from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.schema import openapi_document
+from mlflow_serving_plugin.gateway.scoring import Scoring, Wanted, may_score
+from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
+from mlflow_serving_plugin.host.nudge import send_nudge
+from mlflow_serving_plugin.host.replies import error_headers
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+ROOTS = frozenset({"model", "model-endpoint", "ajax-model"})
+"""First path segments that are the gateway's."""
+
+_METHOD_OF = {"invocations": "POST", "ping": "GET", "schema": "GET"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    reference: Reference
+    action: str
+
+
+class Gateway:
+    """Answers requests below ``/model/``. Thread-safe; one per web worker.
+
+    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        snapshot: SnapshotReader,
+        access: Access,
+        nudges: Path,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.settings = settings
+        self.snapshot = snapshot
+        self.nudge = partial(send_nudge, nudges)
+        self._access = access
+        self._access_blocks = bool(getattr(access, "blocking", False))
+        self._clock = clock
+        self._scoring = Scoring(
+            settings, snapshot, InFlight(settings.max_in_flight), Loads(), nudge=self.nudge, clock=clock
+        )
+
+    def respond(self, head: Head) -> Steps[Reply]:
+        """Answer one request: yields steps, returns the reply, raises nothing of its own."""
+        trail = Trail(request_id_of(head.headers))
+        try:
+            reply = yield from self._answer(head, trail)
+        except ServingError as error:
+            reply = _refuse(error, trail)
+        except Exception:
+            _logger.exception("Request %s on %s failed in the gateway.", trail.request_id, _described(trail))
+            reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), trail)
+        headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *trail.headers()]
+        return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
+
+    def _answer(self, head: Head, trail: Trail) -> Steps[Reply]:
+        target = _parse_target(head.path)
+        if head.method != _METHOD_OF[target.action]:
+            raise _NotThisMethodError(_METHOD_OF[target.action])
+        wanted = Wanted(workspace_of(head.headers), target.reference)
+        trail.model = wanted.reference.name
+        started = self._clock()
+        yield from self._authorise(head.headers, wanted)
+        trail.spend("auth", self._clock() - started)
+        if target.action == "invocations":
+            return (yield from self._scoring.score(head, wanted, trail))
+        if target.action == "ping":
+            return self._ping(wanted, trail)
+        return (yield from self._schema(wanted, trail))
+
+    def _authorise(self, headers: Mapping[str, str], wanted: Wanted) -> Steps[None]:
+        def held() -> Permission:
+            user = self._access.identify(headers)
+            return self._access.permission(user, wanted.workspace, wanted.reference.name)
+
+        permission = (yield RunBlocking(held)) if self._access_blocks else held()
+        if permission < Permission.READ:
+            raise PermissionDeniedError(
+                f"You need READ permission on registered model '{wanted.reference.name}' for this."
+            )
+
+    def _ping(self, wanted: Wanted, trail: Trail) -> Reply:
+        _, version = wanted.resolve(self.snapshot.current())
+        trail.version = version.number
+        if not may_score(version):
+            raise UnavailableError(f"Version {version.number} is {version.state.value}: {version.message}")
+        return Reply(200, [("Content-Type", JSON)], b"\n")
+
+    def _schema(self, wanted: Wanted, trail: Trail) -> Steps[Reply]:
+        _, version = wanted.resolve(self.snapshot.current())
+        trail.version = version.number
+        if version.model_dir is None:
+            raise UnavailableError(f"The files of version {version.number} have not been fetched yet.")
+        title = f"{wanted.reference.name}, version {version.number}"
+        body: bytes = yield RunBlocking(partial(openapi_document, Path(version.model_dir), title, version.number))
+        return Reply(200, [("Content-Type", JSON)], body)
+
+
+class _NotThisMethodError(MethodNotAllowedError):
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Only {allowed} is allowed here.")
+        self.allowed = allowed
+
+
+def workspace_of(headers: Mapping[str, str]) -> str:
+    """The workspace that a request is about."""
+    return DEFAULT_WORKSPACE
+
+
+def _parse_target(path: str) -> _Target:
+    root, *segments = path.removeprefix("/").split("/")
+    if root not in ROOTS:
+        raise NotFoundError("This path is not below /model/.")
+    if not segments or segments[-1] not in _METHOD_OF:
+        parse_reference(segments)
+        raise NotFoundError("A model version answers at …/invocations, …/ping and …/schema only.")
+    return _Target(parse_reference(segments[:-1]), segments[-1])
+
+
+def _refuse(error: ServingError, trail: Trail) -> Reply:
+    failure = render(error, legacy=trail.legacy)
+    headers = [("Content-Type", failure.content_type), *error_headers(error)]
+    if isinstance(error, _NotThisMethodError):
+        headers.append(("Allow", error.allowed))
+    _logger.info("Request %s on %s: %d %s", trail.request_id, _described(trail), failure.status, error.message)
+    return Reply(failure.status, headers, failure.body)
+
+
+def _described(trail: Trail) -> str:
+    if trail.model is None:
+        return "no model"
+    return f"model {trail.model!r} version {'?' if trail.version is None else trail.version}"

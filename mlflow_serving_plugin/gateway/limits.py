@@ -1,0 +1,112 @@
+"""What one web worker takes on: bodies of bounded size, a bounded number of requests, each on the freest worker."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from mlflow_serving_plugin.domain.routes import WorkerRoute
+from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
+
+
+def declared_length(headers: Mapping[str, str], max_bytes: int) -> int | None:
+    """The Content-Length; None when there is none. BadRequestError, BodyTooLargeError."""
+    value = headers.get("content-length")
+    if value is None:
+        return None
+    value = value.strip()
+    if not (value.isascii() and value.isdigit()):
+        raise BadRequestError("The header Content-Length must be a number of bytes.")
+    # Compared by digits first: Python refuses to read a number of thousands of them.
+    if len(value.lstrip("0")) > 18 or int(value) > max_bytes:
+        raise too_large(max_bytes)
+    return int(value)
+
+
+def too_large(max_bytes: int) -> BodyTooLargeError:
+    """The error for a body of more than ``max_bytes``."""
+    return BodyTooLargeError(f"The request body is larger than the limit of {max_bytes} bytes.")
+
+
+class BodyBuffer:
+    """Collects a body chunk by chunk, and no more than ``max_bytes`` of it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+        self.size = 0
+        """Bytes so far."""
+
+    def add(self, chunk: bytes) -> None:
+        """Take one more chunk; BodyTooLargeError when that is too much."""
+        self.size += len(chunk)
+        if self.size > self._max_bytes:
+            raise too_large(self._max_bytes)
+        self._chunks.append(chunk)
+
+    def join(self) -> bytes:
+        """The whole body."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+
+class InFlight:
+    """Counts requests by what they are for; thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._counts: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def slot(self, key: Hashable) -> Iterator[None]:
+        """Hold one of ``limit`` places; TooManyRequestsError when all are taken."""
+        with self._lock:
+            if self._counts[key] >= self._limit:
+                raise TooManyRequestsError(
+                    f"{self._limit} requests are already waiting for this model version.", retry_after_s=1
+                )
+            self._counts[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                _decrease(self._counts, key)
+
+
+class Loads:
+    """How many calls of this web worker each model worker has in hand; thread-safe."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Hashable] = Counter()
+        self._turn = 0
+        self._lock = threading.Lock()
+
+    def pick(self, workers: Sequence[WorkerRoute], avoid: Collection[str] = ()) -> WorkerRoute | None:
+        """The worker with the fewest calls, equals in turn; None when there is none but those to avoid."""
+        candidates = [worker for worker in workers if worker.worker_id not in avoid]
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        with self._lock:
+            self._turn += 1
+            start = self._turn % len(candidates)
+            rotated = candidates[start:] + candidates[:start]
+            return min(rotated, key=lambda worker: self._counts[worker.worker_id])
+
+    @contextmanager
+    def call(self, worker_id: str) -> Iterator[None]:
+        """Count one call for as long as it takes."""
+        with self._lock:
+            self._counts[worker_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                _decrease(self._counts, worker_id)
+
+
+def _decrease(counts: Counter[Hashable], key: Hashable) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

@@ -1,0 +1,86 @@
+"""Links: how a worker is called. One class per protocol and kind of web worker, picked by ``WorkerRoute.protocol``.
+
+Fed with the core's ``WorkerCall`` steps; feeds workers. A link keeps connections to workers and drops those of
+workers that have left the routes snapshot. When a call times out it tells the caller at once, but lets the
+worker finish: only one that is still busy after ``overdue_grace_s`` is reported for a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.errors import DeadlineError
+from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+
+IDLE_S = 4.0
+"""How long an idle connection is kept: less than the 5 s after which uvicorn, the stock server's, closes it."""
+
+
+class AsyncLink(Protocol):
+    """Calls workers from an event loop."""
+
+    async def call(self, call: WorkerCall) -> WorkerReply:
+        """The worker's answer; LostError when there is none, DeadlineError when it takes too long."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class BlockingLink(Protocol):
+    """Calls workers from threads. Thread-safe."""
+
+    def call(self, call: WorkerCall) -> WorkerReply:
+        """The worker's answer; LostError when there is none, DeadlineError when it takes too long."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every link needs to know of the server."""
+
+    snapshot: SnapshotReader
+    nudge: Callable[[Nudge], None]
+    overdue_grace_s: float
+
+
+class LiveAddresses:
+    """The addresses of the workers in the routes snapshot, worked out once per snapshot."""
+
+    def __init__(self, snapshot: SnapshotReader) -> None:
+        self._snapshot = snapshot
+        self._routes: Routes | None = None
+        self._addresses: frozenset[str] = frozenset()
+
+    def changed(self) -> bool:
+        """Whether there is another snapshot than at the last call."""
+        routes = self._snapshot.current()
+        if routes is self._routes:
+            return False
+        self._addresses = frozenset(
+            worker.address
+            for endpoint in routes.endpoints.values()
+            for version in endpoint.versions.values()
+            for worker in version.workers
+        )
+        self._routes = routes
+        return True
+
+    def __contains__(self, address: str) -> bool:
+        return address in self._addresses
+
+
+def no_protocol(call: WorkerCall) -> LostError:
+    """The error for a worker whose protocol this server does not speak."""
+    return LostError(f"Worker {call.worker.worker_id} speaks {call.worker.protocol!r}.", sent=False)
+
+
+def took_too_long(call: WorkerCall) -> DeadlineError:
+    """The error for a call that timed out."""
+    return DeadlineError(f"The prediction took longer than {call.timeout_s:.3g} s.")

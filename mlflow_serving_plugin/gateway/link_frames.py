@@ -1,0 +1,204 @@
+"""The ``frames`` protocol from an event loop: one connection per worker, all requests on it at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from mlflow_serving_plugin.gateway.link import LiveAddresses, Surroundings, took_too_long
+from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.worker import wire
+
+_CONNECT_S = 5.0
+_MAX_ID = 0xFFFF_FFFF
+
+
+class _Pending:
+    """One request at a worker. ``future`` is done before the worker answers when it timed out or was cancelled."""
+
+    __slots__ = ("call", "future", "timer")
+
+    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], timer: asyncio.TimerHandle) -> None:
+        self.call = call
+        self.future = future
+        self.timer = timer
+
+
+class _Connection(asyncio.Protocol):
+    """Frames to and from one worker."""
+
+    def __init__(self, link: AsyncFrameLink) -> None:
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._decoder = wire.Decoder()
+        self._pending: dict[int, _Pending] = {}
+        self._next_id = 1
+        self._transport: asyncio.Transport | None = None
+        self.greeted: asyncio.Future[None] = self._loop.create_future()
+        self.usable = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are still to come."""
+        return bool(self._pending)
+
+    def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> None:
+        """Send a request; its answer, or why there is none, goes to the future."""
+        frame_id = self._next_id
+        while frame_id in self._pending:
+            frame_id = frame_id % _MAX_ID + 1
+        self._next_id = frame_id % _MAX_ID + 1
+        timer = self._loop.call_later(call.timeout_s, self._time_out, frame_id)
+        self._pending[frame_id] = _Pending(call, future, timer)
+        timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
+        frame = wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body)
+        assert self._transport is not None  # noqa: S101 - usable means connected
+        self._transport.write(frame)
+        future.add_done_callback(lambda done: self._tell_cancelled(frame_id) if done.cancelled() else None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(wire.encode_hello())
+
+    def data_received(self, data: bytes) -> None:
+        """Take answers in."""
+        try:
+            for frame in self._decoder.feed(data):
+                if frame.kind == wire.RESPONSE:
+                    self._answer(frame)
+                elif not self.greeted.done():
+                    wire.check_hello(frame)
+                    self.usable = True
+                    self.greeted.set_result(None)
+                elif frame.kind == wire.GOODBYE:
+                    self.usable = False
+        except wire.WireError as error:
+            self._fail(str(error))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No answer comes any more."""
+        self.usable = False
+        self._fail(str(exc or "it closed the connection"))
+        self._link.forget(self)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def _answer(self, frame: wire.Frame) -> None:
+        pending = self._pending.pop(frame.id, None)
+        if pending is None:
+            return
+        pending.timer.cancel()
+        if not pending.future.done():
+            response = wire.decode_response(frame.payload)
+            spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
+            pending.future.set_result(WorkerReply(response.status, response.content_type, response.body, spent))
+
+    def _time_out(self, frame_id: int) -> None:
+        pending = self._pending[frame_id]
+        if not pending.future.done():
+            pending.future.set_exception(took_too_long(pending.call))
+        # The worker gets a little longer; one that is still at it then is reported.
+        pending.timer = self._loop.call_later(self._link.overdue_grace_s, self._report_overdue, frame_id)
+
+    def _report_overdue(self, frame_id: int) -> None:
+        pending = self._pending.pop(frame_id)
+        self._link.report(pending.call)
+
+    def _tell_cancelled(self, frame_id: int) -> None:
+        pending = self._pending.pop(frame_id, None)
+        if pending is not None and self._transport is not None and not self._transport.is_closing():
+            pending.timer.cancel()
+            self._transport.write(wire.encode(wire.CANCEL, frame_id))
+
+    def _fail(self, why: str) -> None:
+        pending, self._pending = self._pending, {}
+        for request in pending.values():
+            request.timer.cancel()
+            if not request.future.done():
+                worker_id = request.call.worker.worker_id
+                request.future.set_exception(LostError(f"Worker {worker_id}: {why}", sent=True))
+        if not self.greeted.done():
+            self.greeted.set_exception(ConnectionResetError(why))
+
+
+class AsyncFrameLink:
+    """One connection per worker. Belongs to one event loop."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._live = LiveAddresses(surroundings.snapshot)
+        self._connections: dict[str, _Connection] = {}
+        self._opening: dict[str, asyncio.Task[_Connection]] = {}
+        self.overdue_grace_s = surroundings.overdue_grace_s
+
+    async def call(self, call: WorkerCall) -> WorkerReply:
+        """The worker's answer. Cancelled, it tells the worker that nobody waits any more."""
+        address = call.worker.address
+        connection = self._connections.get(address)
+        if connection is None or not connection.usable:
+            connection = await self._connect(call)
+        future: asyncio.Future[WorkerReply] = asyncio.get_running_loop().create_future()
+        connection.submit(call, future)
+        return await future
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self._connections.values()):
+            connection.close()
+        self._connections.clear()
+
+    def forget(self, connection: _Connection) -> None:
+        """A connection is closed."""
+        for address in [address for address, known in self._connections.items() if known is connection]:
+            del self._connections[address]
+
+    def report(self, call: WorkerCall) -> None:
+        """A worker still runs a prediction that timed out a while ago."""
+        self._surroundings.nudge(call.overdue)
+
+    async def _connect(self, call: WorkerCall) -> _Connection:
+        """A new connection; requests that come meanwhile share it."""
+        address = call.worker.address
+        self._drop_gone()
+        opening = self._opening.get(address)
+        if opening is None:
+            opening = self._opening[address] = asyncio.ensure_future(self._open(address))
+            opening.add_done_callback(lambda _: self._opening.pop(address, None))
+        try:
+            return await asyncio.shield(opening)
+        except (OSError, asyncio.TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            raise LostError(f"Worker {call.worker.worker_id}: {why}", sent=False) from error
+
+    async def _open(self, address: str) -> _Connection:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> _Connection:
+            return _Connection(self)
+
+        if address.startswith("tcp://"):
+            host, _, port = address[len("tcp://") :].rpartition(":")
+            opened = loop.create_connection(protocol, host.strip("[]"), int(port))
+        else:
+            opened = loop.create_unix_connection(protocol, address)
+        _, connection = await asyncio.wait_for(opened, _CONNECT_S)
+        try:
+            await asyncio.wait_for(connection.greeted, _CONNECT_S)
+        except BaseException:
+            connection.close()
+            raise
+        self._connections[address] = connection
+        return connection
+
+    def _drop_gone(self) -> None:
+        if not self._live.changed():
+            return
+        for address, connection in list(self._connections.items()):
+            if address not in self._live and not connection.busy:
+                connection.close()

@@ -1,0 +1,86 @@
+"""The ``frames`` protocol from threads: a small pool of connections per worker, one request at a time on each."""
+
+from __future__ import annotations
+
+import threading
+
+from mlflow_serving_plugin.gateway.link import LiveAddresses, Surroundings, took_too_long
+from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.worker.wire import WireError
+
+_CONNECT_S = 5.0
+
+
+class BlockingFrameLink:
+    """Connections to workers, shared by the threads of a web worker."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._live = LiveAddresses(surroundings.snapshot)
+        self._idle: dict[str, list[FrameConnection]] = {}
+        self._lock = threading.Lock()
+
+    def call(self, call: WorkerCall) -> WorkerReply:
+        """The worker's answer."""
+        connection = self._take(call)
+        try:
+            response = connection.call(call.content_type, call.body, call.timeout_s)
+        except TimeoutError:
+            self._watch_overdue(connection, call)
+            raise took_too_long(call) from None
+        except (OSError, WireError) as error:
+            connection.close()
+            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=True) from error
+        self._give_back(call.worker.address, connection)
+        spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
+        return WorkerReply(response.status, response.content_type, response.body, spent)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        with self._lock:
+            for connections in self._idle.values():
+                for connection in connections:
+                    connection.close()
+            self._idle.clear()
+
+    def _take(self, call: WorkerCall) -> FrameConnection:
+        with self._lock:
+            self._drop_gone()
+            idle = self._idle.get(call.worker.address, [])
+            while idle:
+                connection = idle.pop()
+                if connection.alive():
+                    return connection
+                connection.close()
+        try:
+            return FrameConnection(call.worker.address, _CONNECT_S)
+        except (OSError, WireError) as error:
+            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=False) from error
+
+    def _give_back(self, address: str, connection: FrameConnection) -> None:
+        with self._lock:
+            self._drop_gone()
+            if address in self._live:
+                self._idle.setdefault(address, []).append(connection)
+                return
+        connection.close()
+
+    def _drop_gone(self) -> None:
+        if not self._live.changed():
+            return
+        for address in [address for address in self._idle if address not in self._live]:
+            for connection in self._idle.pop(address):
+                connection.close()
+
+    def _watch_overdue(self, connection: FrameConnection, call: WorkerCall) -> None:
+        """Let the prediction finish for a little longer; report the worker if it does not."""
+
+        def watch() -> None:
+            try:
+                if not connection.readable(self._surroundings.overdue_grace_s):
+                    self._surroundings.nudge(call.overdue)
+            finally:
+                connection.close()
+
+        threading.Thread(target=watch, name="overdue-prediction", daemon=True).start()

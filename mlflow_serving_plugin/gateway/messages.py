@@ -1,0 +1,94 @@
+"""What the core, its drivers and the links pass to each other: a request's head, steps to take, a reply.
+
+The core is a generator. It yields *steps*, which only a driver (``asgi``, ``wsgi``) can take, gets each result
+sent back, or thrown in when it failed, and returns the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mlflow_serving_plugin.domain.routes import WorkerRoute
+from mlflow_serving_plugin.errors import WorkerLostError
+from mlflow_serving_plugin.host.nudge import Nudge
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request without its body. ``path`` is percent-decoded and without the static prefix."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    hold_cap_s: float | None = None
+    """The longest that this driver can hold a request; None: as long as the settings say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the client gets."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length."""
+
+    declared: int | None
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Step: let ``seconds`` pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlocking:
+    """Step: call a function that may block. Result: what it returns."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCall:
+    """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError."""
+
+    worker: WorkerRoute
+    content_type: str
+    body: bytes
+    timeout_s: float
+    overdue: Nudge
+    """To be sent when the worker still has not answered ``overdue_grace_s`` after the timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReply:
+    """What a worker answered, of whatever status."""
+
+    status: int
+    content_type: str
+    body: bytes
+    spent_us: tuple[int, int, int, int] | None = None
+    """What it says of its own time: queue, decode, predict, encode. None: nothing."""
+
+
+class LostError(WorkerLostError):
+    """No answer from a worker. ``sent``: it may have begun to score the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+Step = ReadBody | Pause | RunBlocking | WorkerCall
+T = TypeVar("T")
+Steps = Generator[Step, Any, T]

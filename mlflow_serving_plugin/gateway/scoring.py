@@ -1,0 +1,209 @@
+"""From a request body to its predictions: limits, dialect, hold, worker, retry, reply. Part of the core, no I/O.
+
+A version that starts or restarts holds its requests; a worker that is lost costs one retry, since scoring is a
+pure call; a second loss is taken as the request's own fault.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlflow_serving_plugin.domain.reference import Reference
+from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute
+from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.errors import (
+    DeadlineError,
+    UnavailableError,
+    UnsupportedTypeError,
+    WorkerCrashedError,
+)
+from mlflow_serving_plugin.gateway.dialects import JSON, Recognised, read_declared, recognise
+from mlflow_serving_plugin.gateway.failures import explain
+from mlflow_serving_plugin.gateway.limits import InFlight, Loads, declared_length
+from mlflow_serving_plugin.gateway.messages import (
+    Head,
+    LostError,
+    Pause,
+    ReadBody,
+    Reply,
+    Steps,
+    WorkerCall,
+    WorkerReply,
+)
+from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
+from mlflow_serving_plugin.gateway.trail import Trail
+from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+_POLL_S = 0.025
+_RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request names."""
+
+    workspace: str
+    reference: Reference
+
+    def resolve(self, routes: Routes) -> tuple[EndpointRoute, VersionRoute]:
+        """What it names now; NotFoundError."""
+        endpoint = routes.endpoint(self.workspace, self.reference.name)
+        return endpoint, endpoint.resolve(self.reference)
+
+
+@dataclass(slots=True)
+class _Patience:
+    """What is left of a request's time, in seconds, and how many workers it has lost."""
+
+    hold_s: float
+    spent_predicting_s: float = 0.0
+    losses: int = 0
+    held_s: float = 0.0
+
+
+def may_score(version: VersionRoute) -> bool:
+    """Whether a worker takes requests now. One that drains finishes what it has and takes no more."""
+    return version.state is not VersionState.DRAINING and bool(version.ready_workers)
+
+
+class Scoring:
+    """Answers ``invocations``. Thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        snapshot: SnapshotReader,
+        in_flight: InFlight,
+        loads: Loads,
+        *,
+        nudge: Callable[[Nudge], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._snapshot = snapshot
+        self._in_flight = in_flight
+        self._loads = loads
+        self._nudge = nudge
+        self._clock = clock
+
+    def score(self, head: Head, wanted: Wanted, trail: Trail) -> Steps[Reply]:
+        """The reply to one scoring request. Raises ServingError for all that is to be an error of ours."""
+        hold_s = self._settings.hold_timeout_s
+        patience = _Patience(hold_s if head.hold_cap_s is None else min(hold_s, head.hold_cap_s))
+        yield from self._await_first_routes(wanted, patience, trail)
+        endpoint, version = wanted.resolve(self._snapshot.current())
+        trail.version = version.number
+        if head.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedTypeError("The scoring server takes bodies without Content-Encoding only.")
+        declared = read_declared(
+            head.headers.get("content-type"), head.headers.get("x-mlflow-scoring-dialect"), endpoint.default_dialect
+        )
+        length = declared_length(head.headers, self._settings.max_body_bytes)
+        with self._in_flight.slot((endpoint.id, version.number)):
+            body: bytes = yield ReadBody(length, self._settings.max_body_bytes)
+            started = self._clock()
+            request = recognise(declared, body)
+            trail.legacy = request.legacy
+            trail.spend("decode", self._clock() - started)
+            answer = yield from self._ask(request, wanted, patience, trail)
+        return self._reply(answer, request, trail)
+
+    def _await_first_routes(self, wanted: Wanted, patience: _Patience, trail: Trail) -> Steps[None]:
+        """On a host that has only just started nothing is known yet, which is not the same as "not enabled"."""
+        while True:
+            routes = self._snapshot.current()
+            if routes.written_ms or routes.endpoints:
+                return
+            if patience.hold_s <= 0:
+                raise UnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
+            yield from self._pause(patience, trail)
+
+    def _ask(self, request: Recognised, wanted: Wanted, patience: _Patience, trail: Trail) -> Steps[WorkerReply]:
+        """Have a worker score the request: hold it until there is one, try another when one is lost."""
+        avoid: set[str] = set()
+        while True:
+            endpoint, version = wanted.resolve(self._snapshot.current())
+            trail.version = version.number
+            worker = self._loads.pick(version.ready_workers, avoid) if may_score(version) else None
+            if worker is None:
+                avoid.clear()
+                self._raise_unless_holdable(version, wanted, patience)
+                yield from self._pause(patience, trail)
+                continue
+            timeout_s = endpoint.request_timeout_s - patience.spent_predicting_s
+            if timeout_s <= 0:
+                raise DeadlineError(f"The prediction took longer than {endpoint.request_timeout_s:g} s.")
+            overdue = Nudge(wanted.workspace, wanted.reference.name, worker.worker_id)
+            started = self._clock()
+            try:
+                with self._loads.call(worker.worker_id):
+                    reply: WorkerReply = yield WorkerCall(
+                        worker, request.content_type, request.body, timeout_s, overdue
+                    )
+            except LostError as lost:
+                avoid.add(worker.worker_id)
+                self._note_loss(lost, self._clock() - started, wanted, patience, trail)
+                continue
+            trail.spend("predict", self._clock() - started)
+            return reply
+
+    def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
+        described = f"Version {version.number} of model '{wanted.reference.name}'"
+        if version.state is VersionState.FAILED:
+            raise UnavailableError(f"{described} has failed: {version.message}")
+        if patience.hold_s <= 0:
+            raise UnavailableError(
+                f"{described} was not ready within {patience.held_s:.0f} s. It is {version.state.value}: "
+                f"{version.message}",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+
+    def _note_loss(self, lost: LostError, took_s: float, wanted: Wanted, patience: _Patience, trail: Trail) -> None:
+        self._nudge(Nudge(wanted.workspace, wanted.reference.name))
+        trail.spend("queue", took_s)
+        _logger.info(
+            "Request %s on model %r version %s lost its worker: %s",
+            trail.request_id,
+            wanted.reference.name,
+            trail.version,
+            lost.message,
+        )
+        if not lost.sent:
+            return
+        patience.spent_predicting_s += took_s
+        patience.losses += 1
+        if patience.losses == 2:
+            raise WorkerCrashedError("The model's worker crashed while scoring this request.")
+
+    def _pause(self, patience: _Patience, trail: Trail) -> Steps[None]:
+        started = self._clock()
+        yield Pause(min(_POLL_S, patience.hold_s))
+        took_s = self._clock() - started
+        patience.hold_s -= took_s
+        patience.held_s += took_s
+        trail.spend("queue", took_s)
+
+    def _reply(self, answer: WorkerReply, request: Recognised, trail: Trail) -> Reply:
+        started = self._clock()
+        if answer.status != 200:
+            failure = explain(answer, debug=self._settings.debug, legacy=request.legacy)
+            status, content_type, body = failure.status, failure.content_type, failure.body
+            _logger.info(
+                "Request %s on model %r version %s: the worker answered %d, the client gets %d",
+                trail.request_id,
+                trail.model,
+                trail.version,
+                answer.status,
+                status,
+            )
+        else:
+            body = null_for_nan(unwrap(answer.body) if request.legacy else answer.body)
+            status, content_type = 200, answer.content_type or JSON
+        trail.spend("encode", self._clock() - started)
+        return Reply(status, [("Content-Type", content_type)], body)

@@ -1,0 +1,42 @@
+"""What is known of one request while it is answered, and the headers that tell it to the client."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_PRINTABLE = re.compile(r"[!-~]{1,128}\Z")
+_PHASES = ("auth", "queue", "decode", "predict", "encode")
+
+
+@dataclass(slots=True)
+class Trail:
+    """Filled in as the request goes on. ``spent_s``: seconds by phase, as in ``Server-Timing``."""
+
+    request_id: str
+    model: str | None = None
+    version: int | None = None
+    legacy: bool = False
+    spent_s: dict[str, float] = field(default_factory=dict)
+
+    def spend(self, phase: str, seconds: float) -> None:
+        """Add to a phase."""
+        self.spent_s[phase] = self.spent_s.get(phase, 0.0) + seconds
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers of every answer: ``X-Request-Id``, the version where known, ``Server-Timing`` when scored."""
+        headers = [("X-Request-Id", self.request_id)]
+        if self.version is not None:
+            headers.append(("X-MLflow-Model-Version", str(self.version)))
+        if "predict" in self.spent_s:
+            timings = (f"{phase};dur={self.spent_s.get(phase, 0.0) * 1000:.3f}" for phase in _PHASES)
+            headers.append(("Server-Timing", ", ".join(timings)))
+        return headers
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """The client's ``X-Request-Id`` if it can stand in a header and a log line, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _PRINTABLE.match(given) else uuid.uuid4().hex

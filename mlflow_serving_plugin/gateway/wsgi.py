@@ -1,0 +1,116 @@
+"""Drives the core from a WSGI server: one thread per request, which blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.limits import BodyBuffer
+from mlflow_serving_plugin.gateway.link import BlockingLink, Surroundings, no_protocol
+from mlflow_serving_plugin.gateway.link_blocking import BlockingHttpLink
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, Step, Steps, WorkerCall
+
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+_GUNICORN_HOLD_S = 20.0
+"""gunicorn kills a sync worker that was silent for 30 s (its default ``timeout``), with all that it holds."""
+
+_CHUNK = 1 << 16
+
+
+class WsgiGateway:
+    """The gateway as a WSGI application. Thread-safe."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        surroundings = Surroundings(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
+        self._links: dict[str, BlockingLink] = {"http": BlockingHttpLink(surroundings)}
+
+    def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
+        """Answer one request. ``path`` is PATH_INFO without the static prefix, in WSGI's latin-1."""
+        held_by_gunicorn = str(environ.get("SERVER_SOFTWARE", "")).startswith("gunicorn")
+        head = Head(
+            environ["REQUEST_METHOD"],
+            _decode_path(path),
+            _headers(environ),
+            hold_cap_s=_GUNICORN_HOLD_S if held_by_gunicorn else None,
+        )
+        reply = self._drive(self._gateway.respond(head), environ)
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
+        return [reply.body]
+
+    def close(self) -> None:
+        """Close all idle connections to workers."""
+        for link in self._links.values():
+            link.close()
+
+    def _drive(self, steps: Steps[Reply], environ: Environ) -> Reply:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = self._take(step, environ)
+                except Exception as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as stop:
+            reply: Reply = stop.value
+            return reply
+        finally:
+            steps.close()
+
+    def _take(self, step: Step, environ: Environ) -> Any:
+        if isinstance(step, WorkerCall):
+            link = self._links.get(step.worker.protocol)
+            if link is None:
+                raise no_protocol(step)
+            return link.call(step)
+        if isinstance(step, ReadBody):
+            return _read_body(step, environ)
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        return step.function()
+
+
+def _read_body(step: ReadBody, environ: Environ) -> bytes:
+    """The body; BodyTooLargeError, BadRequestError when the client or the server breaks it off."""
+    if step.declared is None and not environ.get("wsgi.input_terminated"):
+        # Nothing tells where the body ends: reading could wait for ever.
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            raise BadRequestError("This server needs a Content-Length with the request body.")
+        return b""
+    buffer = BodyBuffer(step.max_bytes)
+    stream = environ["wsgi.input"]
+    while step.declared is None or buffer.size < step.declared:
+        wanted = _CHUNK if step.declared is None else step.declared - buffer.size
+        try:
+            chunk = stream.read(wanted)
+        except Exception as error:  # each server has its own for a client that breaks off
+            raise BadRequestError("The request body could not be read to its end.") from error
+        if not chunk:
+            break
+        buffer.add(chunk)
+    if step.declared is not None and buffer.size < step.declared:
+        raise BadRequestError("The request body is shorter than its Content-Length.")
+    return buffer.join()
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers
+
+
+def _decode_path(path: str) -> str:
+    try:
+        return path.encode("latin-1").decode("utf-8", errors="replace")
+    except UnicodeEncodeError:  # decoded by whoever called
+        return path
