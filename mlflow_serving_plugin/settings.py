@@ -44,7 +44,7 @@ class Settings:
         60.0, "How long a prediction may take, unless the endpoint says otherwise.", at_least=0.001
     )
     overdue_grace_s: float = _setting(
-        5.0, "How long a prediction may run past its timeout before its worker is restarted.", at_least=0
+        1.0, "How long a prediction may run past its timeout before its worker is restarted.", at_least=0
     )
     body_timeout_s: float = _setting(30.0, "How long a client may pause while it sends a body.", at_least=0.1)
     max_body_bytes: int = _setting(16 * 1024 * 1024, "Largest request body.", at_least=1)
@@ -65,6 +65,7 @@ class Settings:
     event_retention_days: float = _setting(30.0, "Events older than this are removed.", at_least=0)
     log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a worker's log is rotated.", at_least=1024)
     log_backups: int = _setting(2, "Rotated logs kept per worker.", at_least=0)
+    access_log: bool = _setting(False, "Write a line for each scoring request to the web server's access log.")
     debug: bool = _setting(False, "Show a model's traceback to the caller.")
 
     @classmethod

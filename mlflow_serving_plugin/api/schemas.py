@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from mlflow_serving_plugin.errors import InvalidParameterError
 
-RUNTIMES = ("mlflow",)
+RUNTIMES = ("native", "mlflow")
 """The runtimes this server has."""
 
 MOST_EVENTS = 1000
@@ -40,10 +40,10 @@ CONFIG_SCHEMA: dict[str, Any] = {
         },
         "runtime": {
             "title": "Runtime",
-            "description": "How a worker serves: mlflow is 'mlflow models serve'.",
+            "description": "How a worker serves: native is ours, mlflow is 'mlflow models serve' as shipped.",
             "type": "string",
             "enum": list(RUNTIMES),
-            "default": "mlflow",
+            "default": "native",
         },
         "batching": {
             "title": "Batching",

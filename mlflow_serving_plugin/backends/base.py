@@ -40,6 +40,11 @@ class WorkerSettings:
     max_batch_rows: int = 256
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def forks(self) -> bool:
+        """Whether a native worker can serve it. Environments other than the server's are built by MLflow itself."""
+        return self.runtime == "native" and self.env_manager in {"local", "auto"}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:

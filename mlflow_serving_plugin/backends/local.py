@@ -140,7 +140,7 @@ class LocalBackend:
         started_ms = _now_ms()
         common = self._common(spec, worker_id)
         process: subprocess.Popen[bytes] | None = None
-        if spec.settings.runtime == "native":
+        if spec.settings.forks:
             pid, protocol = self._zygotes.fork(spec, common, address), native.PROTOCOL
         else:
             process = stock.start(spec, common, address, self._settings.overdue_grace_s)

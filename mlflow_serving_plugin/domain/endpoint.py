@@ -14,7 +14,7 @@ class EndpointConfig:
 
     replicas: int = 1
     env_manager: str = "local"
-    runtime: str = "mlflow"
+    runtime: str = "native"
     batching: str = "auto"
     max_batch_rows: int = 256
     request_timeout_s: float | None = None

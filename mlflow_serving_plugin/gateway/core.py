@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from mlflow_serving_plugin.access.base import Access, Permission
@@ -141,6 +141,7 @@ def workspace_of(headers: Mapping[str, str]) -> str:
     return DEFAULT_WORKSPACE
 
 
+@lru_cache(maxsize=4096)
 def _parse_target(path: str) -> _Target:
     root, *segments = path.removeprefix("/").split("/")
     if root not in ROOTS:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
@@ -51,6 +50,26 @@ class BodyBuffer:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
 
+class Held:
+    """Something counted, until the end of its ``with``."""
+
+    __slots__ = ("_counts", "_key", "_lock")
+
+    def __init__(self, counts: Counter[Hashable], lock: threading.Lock, key: Hashable) -> None:
+        self._counts = counts
+        self._lock = lock
+        self._key = key
+
+    def __enter__(self) -> None:
+        """Counted already."""
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._counts[self._key] -= 1
+            if self._counts[self._key] <= 0:
+                del self._counts[self._key]
+
+
 class InFlight:
     """Counts requests by what they are for; thread-safe."""
 
@@ -59,8 +78,7 @@ class InFlight:
         self._counts: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
-    @contextmanager
-    def slot(self, key: Hashable) -> Iterator[None]:
+    def slot(self, key: Hashable) -> Held:
         """Hold one of ``limit`` places; TooManyRequestsError when all are taken."""
         with self._lock:
             if self._counts[key] >= self._limit:
@@ -68,11 +86,7 @@ class InFlight:
                     f"{self._limit} requests are already waiting for this model version.", retry_after_s=1
                 )
             self._counts[key] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                _decrease(self._counts, key)
+        return Held(self._counts, self._lock, key)
 
 
 class Loads:
@@ -94,19 +108,8 @@ class Loads:
             rotated = candidates[start:] + candidates[:start]
             return min(rotated, key=lambda worker: self._counts[worker.worker_id])
 
-    @contextmanager
-    def call(self, worker_id: str) -> Iterator[None]:
+    def call(self, worker_id: str) -> Held:
         """Count one call for as long as it takes."""
         with self._lock:
             self._counts[worker_id] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                _decrease(self._counts, worker_id)
-
-
-def _decrease(counts: Counter[Hashable], key: Hashable) -> None:
-    counts[key] -= 1
-    if counts[key] <= 0:
-        del counts[key]
+        return Held(self._counts, self._lock, worker_id)

@@ -150,7 +150,7 @@ class Scoring:
                 avoid.add(worker.worker_id)
                 self._note_loss(lost, self._clock() - started, wanted, patience, trail)
                 continue
-            trail.spend("predict", self._clock() - started)
+            _spend(trail, reply, self._clock() - started)
             return reply
 
     def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
@@ -207,3 +207,15 @@ class Scoring:
             status, content_type = 200, answer.content_type or JSON
         trail.spend("encode", self._clock() - started)
         return Reply(status, [("Content-Type", content_type)], body)
+
+
+def _spend(trail: Trail, reply: WorkerReply, took_s: float) -> None:
+    """Book a round trip: by what the worker says of it, the way there and back as queue; else all as predict."""
+    if reply.spent_us is None:
+        trail.spend("predict", took_s)
+        return
+    _, decode_us, predict_us, encode_us = reply.spent_us
+    trail.spend("decode", decode_us / 1e6)
+    trail.spend("predict", predict_us / 1e6)
+    trail.spend("encode", encode_us / 1e6)
+    trail.spend("queue", max(0.0, took_s - (decode_us + predict_us + encode_us) / 1e6))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _PRINTABLE = re.compile(r"[!-~]{1,128}\Z")
-_PHASES = ("auth", "queue", "decode", "predict", "encode")
 
 
 @dataclass(slots=True)
@@ -31,12 +30,19 @@ class Trail:
         if self.version is not None:
             headers.append(("X-MLflow-Model-Version", str(self.version)))
         if "predict" in self.spent_s:
-            timings = (f"{phase};dur={self.spent_s.get(phase, 0.0) * 1000:.3f}" for phase in _PHASES)
-            headers.append(("Server-Timing", ", ".join(timings)))
+            spent = self.spent_s.get
+            headers.append(
+                (
+                    "Server-Timing",
+                    f"auth;dur={spent('auth', 0.0) * 1e3:.3f}, queue;dur={spent('queue', 0.0) * 1e3:.3f}, "
+                    f"decode;dur={spent('decode', 0.0) * 1e3:.3f}, predict;dur={spent('predict', 0.0) * 1e3:.3f}, "
+                    f"encode;dur={spent('encode', 0.0) * 1e3:.3f}",
+                )
+            )
         return headers
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The client's ``X-Request-Id`` if it can stand in a header and a log line, else a new one."""
-    given = headers.get("x-request-id", "")
-    return given if _PRINTABLE.match(given) else uuid.uuid4().hex
+    given = headers.get("x-request-id")
+    return given if given and _PRINTABLE.match(given) else os.urandom(16).hex()

@@ -12,6 +12,7 @@ from mlflow_serving_plugin.gateway.core import Gateway
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
 from mlflow_serving_plugin.gateway.link import BlockingLink, Surroundings, no_protocol
 from mlflow_serving_plugin.gateway.link_blocking import BlockingHttpLink
+from mlflow_serving_plugin.gateway.link_frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, Step, Steps, WorkerCall
 
 Environ = dict[str, Any]
@@ -29,7 +30,10 @@ class WsgiGateway:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         surroundings = Surroundings(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
-        self._links: dict[str, BlockingLink] = {"http": BlockingHttpLink(surroundings)}
+        self._links: dict[str, BlockingLink] = {
+            "http": BlockingHttpLink(surroundings),
+            "frames": BlockingFrameLink(surroundings),
+        }
 
     def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
         """Answer one request. ``path`` is PATH_INFO without the static prefix, in WSGI's latin-1."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -94,6 +95,9 @@ def run(config: dict[str, Any]) -> int:
     verdict = decide(scorer, config["batching"], example)
     engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"])
     engine.report()
+    # The model and its libraries stay; the collector need not look at them again and again.
+    gc.collect()
+    gc.freeze()
     print(f"Loaded. Fast path: {why_not or 'on'}. Batching {'on' if verdict.on else 'off'}: {verdict.why}.", flush=True)
     _new_loop().run_until_complete(_serve(engine, config))
     return 0
