@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +72,6 @@ def _compose() -> Any:
             secure=server.secure,
         )
     )
-    if not settings.access_log:
-        logging.getLogger("uvicorn.access").addFilter(scoring_left_out(server.static_prefix()))
     gateway = Gateway(settings, snapshot, access, paths.nudges)
     if server.under_uvicorn():
         return AsgiDispatch(inner, api, AsgiGateway(gateway), parts, server.static_prefix())
@@ -164,20 +161,6 @@ class WebWorkerParts:
             )
 
         return Candidate(self.paths, controller, backend)
-
-
-def scoring_left_out(prefix: str) -> Callable[[logging.LogRecord], bool]:
-    """A filter for uvicorn's access log: a line for each of thousands of predictions a second helps nobody."""
-    from mlflow_serving_plugin.dispatch import SCORING
-
-    paths = tuple(prefix + path for path in SCORING)
-
-    def keep(record: logging.LogRecord) -> bool:
-        # uvicorn's arguments: client, method, path, HTTP version, status.
-        arguments = record.args
-        return not (isinstance(arguments, tuple) and len(arguments) > 2 and str(arguments[2]).startswith(paths))
-
-    return keep
 
 
 def _absolute(uri: str) -> str:

@@ -40,6 +40,9 @@ _logger = logging.getLogger(__name__)
 ROOTS = frozenset({"model", "model-endpoint", "ajax-model"})
 """First path segments that are the gateway's."""
 
+_LONGEST_PATH = 1024
+"""Characters. MLflow's longest model name is 256; what is longer would only fill the cache of parsed paths."""
+
 _METHOD_OF = {"invocations": "POST", "ping": "GET", "schema": "GET"}
 
 
@@ -143,6 +146,8 @@ def workspace_of(headers: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse_target(path: str) -> _Target:
+    if len(path) > _LONGEST_PATH:
+        raise NotFoundError("This path is too long to name a model version.")
     root, *segments = path.removeprefix("/").split("/")
     if root not in ROOTS:
         raise NotFoundError("This path is not below /model/.")

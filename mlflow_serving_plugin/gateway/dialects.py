@@ -10,8 +10,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,8 +39,7 @@ _FIRST_FIELD = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What the headers say about the body: ``mime`` type, ``format`` parameter, and the dialect where both fit."""
 
     mime: str
@@ -48,8 +47,7 @@ class Declared:
     prefer_legacy: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(NamedTuple):
     """A body in the canonical dialect. ``legacy``: the client expects bare predictions and errors of MLflow 1.x."""
 
     content_type: str
@@ -57,6 +55,7 @@ class Recognised:
     legacy: bool
 
 
+@lru_cache(maxsize=1024)
 def read_declared(content_type: str | None, dialect_header: str | None, default_dialect: str) -> Declared:
     """Read ``Content-Type`` and ``X-MLflow-Scoring-Dialect``.
 

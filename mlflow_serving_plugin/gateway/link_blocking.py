@@ -150,6 +150,8 @@ def _read(connection: UnixHTTPConnection, response: http.client.HTTPResponse, de
         _limit(connection, deadline)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+    # read1() leaves a response open that it has read to its end, and the connection could not be used again.
+    response.close()
     return b"".join(chunks)
 
 

@@ -10,18 +10,20 @@ from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, Worker
 from mlflow_serving_plugin.worker import wire
 
 _CONNECT_S = 5.0
+_TICK_S = 0.1
 _MAX_ID = 0xFFFF_FFFF
 
 
 class _Pending:
-    """One request at a worker. ``future`` is done before the worker answers when it timed out or was cancelled."""
+    """One request at a worker. ``future`` is done before the worker answers when the request has timed out."""
 
-    __slots__ = ("call", "future", "timer")
+    __slots__ = ("call", "due", "future")
 
-    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], timer: asyncio.TimerHandle) -> None:
+    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], due: float) -> None:
         self.call = call
         self.future = future
-        self.timer = timer
+        self.due = due
+        """By the loop's clock: when it times out, and then when it is overdue."""
 
 
 class _Connection(asyncio.Protocol):
@@ -33,6 +35,7 @@ class _Connection(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._pending: dict[int, _Pending] = {}
         self._next_id = 1
+        self._ticking = False
         self._transport: asyncio.Transport | None = None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.usable = False
@@ -42,19 +45,25 @@ class _Connection(asyncio.Protocol):
         """Whether answers are still to come."""
         return bool(self._pending)
 
-    def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> None:
-        """Send a request; its answer, or why there is none, goes to the future."""
+    def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> int:
+        """Send a request, whose answer, or why there is none, goes to the future; return its id."""
         frame_id = self._next_id
         while frame_id in self._pending:
             frame_id = frame_id % _MAX_ID + 1
         self._next_id = frame_id % _MAX_ID + 1
-        timer = self._loop.call_later(call.timeout_s, self._time_out, frame_id)
-        self._pending[frame_id] = _Pending(call, future, timer)
+        self._pending[frame_id] = _Pending(call, future, self._loop.time() + call.timeout_s)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_S, self._tick)
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
-        frame = wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body)
         assert self._transport is not None  # noqa: S101 - usable means connected
-        self._transport.write(frame)
-        future.add_done_callback(lambda done: self._tell_cancelled(frame_id) if done.cancelled() else None)
+        self._transport.write(wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body))
+        return frame_id
+
+    def cancel(self, frame_id: int) -> None:
+        """Tell the worker that nobody waits for an answer any more."""
+        if self._pending.pop(frame_id, None) and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(wire.encode(wire.CANCEL, frame_id))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
@@ -91,35 +100,29 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, frame: wire.Frame) -> None:
         pending = self._pending.pop(frame.id, None)
-        if pending is None:
-            return
-        pending.timer.cancel()
-        if not pending.future.done():
+        if pending is not None and not pending.future.done():
             response = wire.decode_response(frame.payload)
             spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
             pending.future.set_result(WorkerReply(response.status, response.content_type, response.body, spent))
 
-    def _time_out(self, frame_id: int) -> None:
-        pending = self._pending[frame_id]
-        if not pending.future.done():
-            pending.future.set_exception(took_too_long(pending.call))
-        # The worker gets a little longer; one that is still at it then is reported.
-        pending.timer = self._loop.call_later(self._link.overdue_grace_s, self._report_overdue, frame_id)
-
-    def _report_overdue(self, frame_id: int) -> None:
-        pending = self._pending.pop(frame_id)
-        self._link.report(pending.call)
-
-    def _tell_cancelled(self, frame_id: int) -> None:
-        pending = self._pending.pop(frame_id, None)
-        if pending is not None and self._transport is not None and not self._transport.is_closing():
-            pending.timer.cancel()
-            self._transport.write(wire.encode(wire.CANCEL, frame_id))
+    def _tick(self) -> None:
+        """Look for requests whose time is up: one timer for all of them, because each one's own costs more."""
+        now = self._loop.time()
+        for frame_id, pending in [item for item in self._pending.items() if item[1].due <= now]:
+            if pending.future.done():
+                del self._pending[frame_id]
+                self._link.report(pending.call)
+            else:
+                pending.future.set_exception(took_too_long(pending.call))
+                # The worker gets a little longer; one that is still at it then is reported.
+                pending.due = now + self._link.overdue_grace_s
+        self._ticking = bool(self._pending)
+        if self._ticking:
+            self._loop.call_later(_TICK_S, self._tick)
 
     def _fail(self, why: str) -> None:
         pending, self._pending = self._pending, {}
         for request in pending.values():
-            request.timer.cancel()
             if not request.future.done():
                 worker_id = request.call.worker.worker_id
                 request.future.set_exception(LostError(f"Worker {worker_id}: {why}", sent=True))
@@ -144,8 +147,12 @@ class AsyncFrameLink:
         if connection is None or not connection.usable:
             connection = await self._connect(call)
         future: asyncio.Future[WorkerReply] = asyncio.get_running_loop().create_future()
-        connection.submit(call, future)
-        return await future
+        frame_id = connection.submit(call, future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            connection.cancel(frame_id)
+            raise
 
     async def close(self) -> None:
         """Close all connections."""

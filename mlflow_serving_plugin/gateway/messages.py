@@ -1,22 +1,21 @@
 """What the core, its drivers and the links pass to each other: a request's head, steps to take, a reply.
 
 The core is a generator. It yields *steps*, which only a driver (``asgi``, ``wsgi``) can take, gets each result
-sent back, or thrown in when it failed, and returns the reply.
+sent back, or thrown in when it failed, and returns the reply. All of them are named tuples: a request makes ten, and
+those are made three times as fast as frozen dataclasses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import WorkerLostError
 from mlflow_serving_plugin.host.nudge import Nudge
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request without its body. ``path`` is percent-decoded and without the static prefix."""
 
     method: str
@@ -27,8 +26,7 @@ class Head:
     """The longest that this driver can hold a request; None: as long as the settings say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the client gets."""
 
     status: int
@@ -36,42 +34,42 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBody:
+class ReadBody(NamedTuple):
     """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length."""
 
     declared: int | None
     max_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Step: let ``seconds`` pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunBlocking:
+class RunBlocking(NamedTuple):
     """Step: call a function that may block. Result: what it returns."""
 
     function: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerCall:
+class WorkerCall(NamedTuple):
     """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError."""
 
     worker: WorkerRoute
     content_type: str
     body: bytes
     timeout_s: float
-    overdue: Nudge
-    """To be sent when the worker still has not answered ``overdue_grace_s`` after the timeout."""
+    workspace: str
+    name: str
+
+    @property
+    def overdue(self) -> Nudge:
+        """To be sent when the worker still has not answered ``overdue_grace_s`` after the timeout."""
+        return Nudge(self.workspace, self.name, self.worker.worker_id)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReply:
+class WorkerReply(NamedTuple):
     """What a worker answered, of whatever status."""
 
     status: int

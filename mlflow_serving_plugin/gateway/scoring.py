@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute
@@ -44,8 +45,7 @@ _POLL_S = 0.025
 _RETRY_AFTER_S = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a request names."""
 
     workspace: str
@@ -139,12 +139,11 @@ class Scoring:
             timeout_s = endpoint.request_timeout_s - patience.spent_predicting_s
             if timeout_s <= 0:
                 raise DeadlineError(f"The prediction took longer than {endpoint.request_timeout_s:g} s.")
-            overdue = Nudge(wanted.workspace, wanted.reference.name, worker.worker_id)
             started = self._clock()
             try:
                 with self._loads.call(worker.worker_id):
                     reply: WorkerReply = yield WorkerCall(
-                        worker, request.content_type, request.body, timeout_s, overdue
+                        worker, request.content_type, request.body, timeout_s, wanted.workspace, wanted.reference.name
                     )
             except LostError as lost:
                 avoid.add(worker.worker_id)
