@@ -1,7 +1,8 @@
 """Frames between gateway and worker: many requests at once on one connection. No input or output in here.
 
 A frame is a header of 9 bytes, ``length`` (u32, of what follows the header), ``kind`` (u8) and ``id`` (u32), all
-big-endian, and a payload. Either side says hello first; a request is answered by one response of its id.
+big-endian, and a payload. The gateway says hello first, and the worker once it has found that hello to be right; a
+request is answered by one response of its id, also one that the worker did not score because its time was up.
 
 ========  =====================================================================================
 hello     ``version`` (u16), then a secret, for ``tcp://`` only
@@ -26,6 +27,10 @@ HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE = range(1, 8)
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Of a payload, unless a decoder is told otherwise: a request's body and its head, or a model's answer."""
 
+MAX_HELLO_BYTES = 4096
+"""What a peer may send before it has said hello."""
+
+_LARGEST_U32 = 0xFFFF_FFFF
 _HEADER = struct.Struct("!IBI")
 _HELLO = struct.Struct("!H")
 _REQUEST = struct.Struct("!IBIIH")
@@ -114,7 +119,8 @@ def encode_response(
 ) -> bytes:
     """A response frame. ``times_us``: queue, decode, predict, encode."""
     length = _RESPONSE_HEAD.size + len(content_type) + len(body)
-    head = _RESPONSE.pack(length, RESPONSE, frame_id, status, *times_us, len(content_type))
+    times = [min(time_us, _LARGEST_U32) for time_us in times_us]
+    head = _RESPONSE.pack(length, RESPONSE, frame_id, status, *times, len(content_type))
     return b"".join((head, content_type, body))
 
 
@@ -135,7 +141,7 @@ class Decoder:
     """Cuts a stream of bytes into frames, wherever the bytes were split."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
-        self._max_frame_bytes = max_frame_bytes
+        self.max_frame_bytes = max_frame_bytes
         self._buffer = bytearray()
         self._needed = _HEADER.size
         """Bytes in the buffer before there can be another frame: large frames are not looked at for each piece."""
@@ -153,8 +159,8 @@ class Decoder:
             length, kind, frame_id = _HEADER.unpack_from(buffer, start)
             if not HELLO <= kind <= GOODBYE:
                 raise WireError(f"unknown frame kind {kind}")
-            if length > self._max_frame_bytes:
-                raise WireError(f"a frame of {length} bytes is over the limit of {self._max_frame_bytes}")
+            if length > self.max_frame_bytes:
+                raise WireError(f"a frame of {length} bytes is over the limit of {self.max_frame_bytes}")
             end = start + _HEADER.size + length
             if end > size:
                 self._needed = end - start

@@ -1,0 +1,139 @@
+"""The frame codec: whatever is split, cut short, too large or no frame at all."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.worker.wire import Decoder, Frame, WireError
+
+IDS = st.integers(0, 2**32 - 1)
+FRAMES = st.lists(
+    st.builds(Frame, st.integers(wire.HELLO, wire.GOODBYE), IDS, st.binary(max_size=64)), min_size=1, max_size=8
+)
+
+
+def stream_of(frames):
+    return b"".join(wire.encode(*frame) for frame in frames)
+
+
+@given(FRAMES, st.data())
+def test_frames_come_out_as_they_went_in_wherever_the_stream_is_split(frames, data):
+    stream = stream_of(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    decoder, out = Decoder(), []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        out += decoder.feed(stream[start:end])
+    assert out == frames
+
+
+@given(FRAMES)
+def test_frames_come_out_one_by_one_when_bytes_come_one_by_one(frames):
+    decoder = Decoder()
+    assert [frame for byte in stream_of(frames) for frame in decoder.feed(bytes([byte]))] == frames
+
+
+@given(st.lists(st.binary(max_size=100), max_size=20))
+def test_garbage_raises_wire_errors_only_and_is_not_collected(pieces):
+    decoder = Decoder(max_frame_bytes=50)
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+            assert len(decoder._buffer) <= 9 + 50
+    except WireError:
+        pass
+
+
+@given(st.integers(101, 2**32 - 1), st.integers(wire.HELLO, wire.GOODBYE))
+def test_an_oversized_frame_is_refused_from_its_header_alone(length, kind):
+    decoder = Decoder(max_frame_bytes=100)
+    with pytest.raises(WireError, match="over the limit"):
+        decoder.feed(struct.pack("!IBI", length, kind, 1))
+
+
+def test_an_oversized_frame_behind_a_good_one_is_refused():
+    decoder = Decoder(max_frame_bytes=10)
+    with pytest.raises(WireError, match="over the limit"):
+        decoder.feed(wire.encode(wire.PING, 1, b"x" * 10) + wire.encode(wire.PING, 2, b"x" * 11))
+
+
+@given(st.integers(0, 255).filter(lambda kind: not wire.HELLO <= kind <= wire.GOODBYE))
+def test_an_unknown_kind_is_refused(kind):
+    with pytest.raises(WireError, match="unknown frame kind"):
+        Decoder().feed(struct.pack("!IBI", 0, kind, 0))
+
+
+@given(IDS, st.integers(0, 2**32 - 1), st.text("abc/;= é", max_size=30), st.binary(max_size=200))
+def test_a_request_arrives_as_it_was_sent(frame_id, timeout_ms, content_type, body):
+    (frame,) = Decoder().feed(wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body))
+    assert (frame.kind, frame.id) == (wire.REQUEST, frame_id)
+    assert wire.decode_request(frame.payload) == (timeout_ms, content_type, body)
+
+
+@given(IDS, st.integers(0, 65535), st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4), st.binary(max_size=200))
+def test_a_response_arrives_as_it_was_sent(frame_id, status, times, body):
+    sent = wire.encode_response(frame_id, status, tuple(times), b"application/json", body)
+    (frame,) = Decoder().feed(sent)
+    assert (frame.kind, frame.id) == (wire.RESPONSE, frame_id)
+    assert wire.decode_response(frame.payload) == (status, *times, "application/json", body)
+
+
+def test_a_time_that_does_not_fit_is_the_longest_that_does():
+    (frame,) = Decoder().feed(wire.encode_response(1, 200, (2**40, 0, 2**32, 5), b"", b""))
+    assert wire.decode_response(frame.payload)[1:5] == (2**32 - 1, 0, 2**32 - 1, 5)
+
+
+@given(st.binary(max_size=40))
+def test_a_payload_cut_short_raises_wire_errors_only(payload):
+    for decode in (wire.decode_request, wire.decode_response):
+        try:
+            decode(payload)
+        except WireError as error:
+            assert "cut short" in str(error)
+
+
+@given(st.integers(1, 100), st.binary(max_size=50))
+def test_every_cut_into_the_head_of_a_payload_is_noticed(cut, body):
+    (request,) = Decoder().feed(wire.encode_request(1, 5, b"application/json", body))
+    (response,) = Decoder().feed(wire.encode_response(1, 200, (1, 2, 3, 4), b"application/json", body))
+    for frame, decode in ((request, wire.decode_request), (response, wire.decode_response)):
+        head = len(frame.payload) - len(body)
+        if cut <= head:
+            with pytest.raises(WireError, match="cut short"):
+                decode(frame.payload[: head - cut])
+
+
+def hello(version, secret=b""):
+    return Frame(wire.HELLO, 0, struct.pack("!H", version) + secret)
+
+
+def test_a_hello_of_this_version_with_the_secret_is_accepted():
+    (frame,) = Decoder().feed(wire.encode_hello(b"s3cret"))
+    wire.check_hello(frame, b"s3cret")
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (hello(wire.VERSION + 1), "version"),
+        (hello(0), "version"),
+        (hello(wire.VERSION), "secret"),
+        (hello(wire.VERSION, b"wrong"), "secret"),
+        (hello(wire.VERSION, b"s3cret "), "secret"),
+        (Frame(wire.HELLO, 0, b""), "hello"),
+        (Frame(wire.HELLO, 0, b"\0"), "hello"),
+        (Frame(wire.PING, 0, struct.pack("!H", wire.VERSION) + b"s3cret"), "hello"),
+    ],
+)
+def test_any_other_hello_is_refused(frame, said):
+    with pytest.raises(WireError, match=said):
+        wire.check_hello(frame, b"s3cret")
+
+
+def test_a_secret_where_none_is_expected_is_refused():
+    with pytest.raises(WireError, match="secret"):
+        wire.check_hello(hello(wire.VERSION, b"x"))
