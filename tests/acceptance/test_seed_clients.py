@@ -1,0 +1,74 @@
+"""The clients that the old product's documentation gave its users, against a real server."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import requests
+from support_models import Models
+from support_server import TrackingServer, curl
+
+CHUNK = 256
+"""Rows that the Power BI query sends at a time."""
+
+
+def score_model(model_uri: str, databricks_token: str, data: object) -> object:
+    """The documentation's own function."""
+    headers = {
+        "Authorization": f"Bearer {databricks_token}",
+        "Content-Type": "application/json; format=pandas-records",
+    }
+    data_json = data if isinstance(data, list) else data.to_dict(orient="records")
+    response = requests.request(method="POST", headers=headers, url=model_uri, json=data_json)
+    if response.status_code != 200:
+        raise Exception(f"Request failed with status {response.status_code}, {response.text}")  # noqa: TRY002
+    return response.json()
+
+
+FLOWER = [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]
+
+
+def test_score_model_with_a_list(served: TrackingServer) -> None:
+    assert score_model(f"{served.url}/model/iris/1/invocations", "token", FLOWER) == [0]
+
+
+def test_score_model_with_a_data_frame(served: TrackingServer, models: Models) -> None:
+    uri = f"{served.url}/model/iris/latest/invocations"
+    assert score_model(uri, "token", pd.DataFrame(FLOWER)) == [0]
+    assert score_model(uri, "token", models.iris) == models.iris_predictions(1, models.iris)
+
+
+def test_curl(served: TrackingServer) -> None:
+    done = curl(
+        f"-X POST -H 'Authorization: Bearer token' -H 'Content-Type: application/json; format=pandas-records' "
+        f"-d '{json.dumps(FLOWER)}' {served.url}/model/iris/1/invocations"
+    )
+    assert (done.returncode, done.stdout) == (0, "[0]"), done
+
+
+def test_power_bi_gets_one_prediction_a_row_in_order(served: TrackingServer, models: Models) -> None:
+    table = models.iris.sample(600, replace=True, random_state=4)
+    predictions: list[int] = []
+    for start in range(0, len(table), CHUNK):
+        # Json.FromValue writes whole numbers without a fraction, and Power BI puts a mark before its text.
+        records = [
+            {name: int(value) if value == int(value) else value for name, value in row.items()}
+            for row in table.iloc[start : start + CHUNK].to_dict(orient="records")
+        ]
+        response = requests.post(
+            f"{served.url}/model/iris/1/invocations",
+            data=b"\xef\xbb\xbf" + json.dumps(records).encode(),
+            headers={"Content-Type": "application/json; format=pandas-records", "Authorization": "Bearer token"},
+        )
+        assert response.status_code == 200, response.text
+        reply = response.json()
+        assert isinstance(reply, list)
+        predictions += reply
+    assert len(predictions) == 600
+    assert predictions == models.iris_predictions(1, table)
+
+
+def test_the_old_products_other_paths_answer_too(served: TrackingServer) -> None:
+    for root in ("model-endpoint", "ajax-model"):
+        assert score_model(f"{served.url}/{root}/iris/1/invocations", "token", FLOWER) == [0]

@@ -1,0 +1,65 @@
+"""The same product under every web server and on every store that ``mlflow server`` knows."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from support import eventually
+from support_life import short_life
+from support_models import Models, register
+from support_server import PostgreSQL, TrackingServer, postgresql_binaries
+
+
+@pytest.mark.skipif(postgresql_binaries() is None, reason="PostgreSQL's initdb is not installed (apt: postgresql)")
+def test_gunicorn_with_threads_on_postgresql(models: Models) -> None:
+    with PostgreSQL() as database, TrackingServer("gunicorn", workers=2, backend=database.uri) as server:
+        short_life(server, models, "iris")
+
+
+def test_waitress(models: Models) -> None:
+    with TrackingServer("waitress") as server:
+        short_life(server, models, "iris")
+
+
+def test_a_static_prefix_and_a_file_store(models: Models) -> None:
+    with TrackingServer("gunicorn-sync", workers=2, static_prefix="/mlflow", backend="file") as server:
+        short_life(server, models, "iris")
+        assert server.http.get(f"{server.host}/model/iris/1/ping").status_code == 404
+        # MLflow's file store has no database, so our tables are a file in the state directory.
+        assert list(server.state.glob("*.db"))
+
+
+def test_artifacts_only_switches_the_plugin_off_with_one_line(models: Models) -> None:
+    with TrackingServer("uvicorn", extra_args=("--artifacts-only",)) as server:
+        assert server.http.get(f"{server.url}/api/2.0/mlflow/endpoints/list").status_code == 404
+        assert server.http.get(f"{server.url}/model/iris/1/ping").status_code == 404
+        uploaded = server.http.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/a/file.txt", data=b"as before")
+        assert uploaded.status_code == 200, uploaded.text
+        lines = [line for line in server.tail().splitlines() if "serving:" in line.lower()]
+        assert len(lines) == 1, server.tail()
+        assert "Serving is off" in lines[0]
+
+
+@pytest.mark.parametrize("runtime", ["native", "mlflow"])
+def test_stopping_the_server_ends_every_model_worker(models: Models, runtime: str) -> None:
+    """TrackingServer looks for what is left; here a version is served and another is starting."""
+    with TrackingServer("uvicorn", workers=2) as server:
+        register(server.client, "iris", models.path("iris-1"))
+        server.enable("iris", runtime=runtime)
+        server.wait_ready("iris", 1)
+        assert server.model_processes()
+        register(server.client, "iris", models.path("iris-2"))
+        eventually(lambda: "2" in server.states("iris"), within_s=2, tail=server.tail)
+        # To the command alone, which hands it on.
+        os.kill(server.pid, signal.SIGTERM)
+        eventually(server.ended, within_s=30, tail=server.tail)
+
+
+@pytest.mark.parametrize("runtime", ["native", "mlflow"])
+def test_stopping_the_server_while_its_first_worker_starts_leaves_nothing(models: Models, runtime: str) -> None:
+    with TrackingServer("uvicorn", workers=2) as server:
+        register(server.client, "iris", models.path("iris-1"))
+        server.enable("iris", runtime=runtime)
+        eventually(lambda: "1" in server.states("iris"), within_s=2, tail=server.tail)

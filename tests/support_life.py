@@ -1,0 +1,104 @@
+"""The life of a served model, step by step, for whichever tracking server."""
+
+from __future__ import annotations
+
+from support import eventually
+from support_dialects import DIALECTS, expected_reply
+from support_models import Models, move_stage, register
+from support_server import TrackingServer
+
+
+class Life:
+    """One registered model on one server, and what is true of it."""
+
+    def __init__(self, server: TrackingServer, models: Models, name: str) -> None:
+        self.server = server
+        self.models = models
+        self.client = server.client
+        self.name = name
+        self.rows = models.iris.iloc[[0, 60, 120]]
+
+    def register(self, version: int) -> None:
+        """Register the next version, whose answers tell it from all others."""
+        assert register(self.client, self.name, self.models.path(f"iris-{version}")) == version
+
+    def set_stage(self, version: int, stage: str) -> None:
+        """Move a version to a stage."""
+        move_stage(self.client, self.name, version, stage)
+
+    def answer(self, reference: str) -> tuple[int, int | None]:
+        """Score by a reference (``/2``, ``/Production``, ``@champion``): the status, and the version that answered."""
+        response = self.server.score(self.path(reference), {"dataframe_split": self.rows.to_dict(orient="split")})
+        if response.status_code != 200:
+            assert response.json()["error_code"], response.text
+            return response.status_code, None
+        version = int(response.headers["X-MLflow-Model-Version"])
+        assert response.json() == {"predictions": self.models.iris_predictions(version, self.rows)}
+        return 200, version
+
+    def path(self, reference: str) -> str:
+        """What comes after ``/model/``."""
+        return f"{self.name}{reference}"
+
+    def becomes(self, reference: str, status: int, version: int | None = None, within_s: float = 2.0) -> None:
+        """A reference comes to be answered so, soon, by every web worker."""
+        eventually(
+            lambda: all(self.answer(reference) == (status, version) for _ in range(4)),
+            within_s=within_s,
+            tail=lambda: f"{reference} is {self.answer(reference)}\n{self.server.tail()}",
+        )
+
+    def answers_in_every_dialect(self, reference: str, version: int) -> None:
+        """Every form of request gets the right predictions, in the right wrapping."""
+        wanted = self.models.iris_predictions(version, self.rows)
+        for dialect in DIALECTS:
+            response = self.server.score(
+                self.path(reference), dialect.encode(self.rows), dialect.content_type, **dialect.headers
+            )
+            assert response.status_code == 200, f"{dialect.name}: {response.text}"
+            assert response.json() == expected_reply(dialect, wanted), dialect.name
+            assert response.headers["X-MLflow-Model-Version"] == str(version)
+            assert response.headers["Content-Type"] == "application/json"
+
+    def disable_leaves_nothing(self) -> None:
+        """Disable: the URL is gone, and every process, socket, record and file of the model."""
+        before = self.server.model_processes()
+        assert before, "no model process to begin with"
+        self.server.api("POST", "disable", registered_model_name=self.name)
+        self.becomes("/1", 404)
+        self.becomes("/latest", 404)
+        eventually(
+            lambda: not any(p.is_running() for p in before),
+            within_s=15,
+            tail=lambda: f"{[p for p in before if p.is_running()]}\n{self.server.tail()}",
+        )
+        state = self.server.state
+        eventually(
+            lambda: not [*state.glob("workers/*"), *state.glob("models/*"), *state.glob("logs/*")],
+            within_s=10,
+            tail=lambda: f"{list(state.rglob('*'))}\n{self.server.tail()}",
+        )
+        assert [path.name for path in self.server.sockets()] == ["nudge"]
+
+
+def short_life(server: TrackingServer, models: Models, name: str) -> None:
+    """Enable, score, move, archive, disable; and MLflow's own API beside it."""
+    life = Life(server, models, name)
+    life.register(1)
+    life.register(2)
+    life.set_stage(1, "Production")
+    server.enable(name)
+    server.wait_ready(name, 1, 2)
+    life.answers_in_every_dialect("/1", 1)
+    assert life.answer("/Production") == (200, 1)
+    assert life.answer("/latest") == (200, 2)
+    life.client.set_registered_model_alias(name, "champion", "2")
+    life.becomes("@champion", 200, 2)
+    life.set_stage(2, "Production")
+    life.becomes("/Production", 200, 2)
+    life.set_stage(1, "Archived")
+    life.becomes("/1", 404)
+    assert life.answer("/2") == (200, 2)
+    events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
+    assert {"ENDPOINT_ENABLED", "VERSION_READY", "VERSION_REMOVED"} <= {event["event_type"] for event in events}
+    life.disable_leaves_nothing()

@@ -1,0 +1,135 @@
+"""The models that tests serve, saved once a session, and how they get into a server's registry."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
+"""What each version of iris adds to the class, so that an answer tells who gave it."""
+
+_CODE = Path(__file__).parent / "served_models"
+
+
+class Models:
+    """Saves each model when it is first asked for; ``path(name)``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, name: str) -> Path:
+        """The directory of a saved model."""
+        directory = self._root / name
+        if not directory.exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                getattr(self, f"_save_{name.partition('-')[0]}")(directory)
+        return directory
+
+    @cached_property
+    def iris(self) -> pd.DataFrame:
+        """The features of iris, under the names of the seed."""
+        from sklearn.datasets import load_iris
+
+        return pd.DataFrame(load_iris().data, columns=IRIS_COLUMNS)
+
+    def iris_predictions(self, version: int, rows: pd.DataFrame) -> list[int]:
+        """What a version of iris says of rows."""
+        return self._iris_classifier(version).predict(rows[IRIS_COLUMNS]).tolist()
+
+    def _iris_classifier(self, version: int):
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(max_iter=500).fit(self.iris, load_iris().target + IRIS_OFFSETS[version])
+
+    def _save_iris(self, directory: Path) -> None:
+        classifier = self._iris_classifier(int(directory.name.partition("-")[2] or 1))
+        mlflow.sklearn.save_model(
+            classifier,
+            directory,
+            signature=mlflow.models.infer_signature(self.iris, classifier.predict(self.iris)),
+            input_example=self.iris.head(2),
+            pip_requirements=["scikit-learn"],
+        )
+
+    def _save_unsigned(self, directory: Path) -> None:
+        mlflow.sklearn.save_model(self._iris_classifier(1), directory, pip_requirements=["scikit-learn"])
+
+    def _save_shapes(self, directory: Path) -> None:
+        params = ParamSchema(
+            [
+                ParamSpec("shape", DataType.string, "frame"),
+                ParamSpec("factor", DataType.double, 1.0),
+                ParamSpec("many", DataType.long, [1, 2], (-1,)),
+                ParamSpec("flag", DataType.boolean, False),
+            ]
+        )
+        signature = ModelSignature(inputs=Schema([ColSpec("double", "x")]), params=params)
+        self._save_code(directory, signature, pd.DataFrame({"x": [1.0, 2.5]}))
+
+    def _save_columns(self, directory: Path) -> None:
+        columns = [
+            ColSpec("datetime", "day"),
+            ColSpec("binary", "blob"),
+            ColSpec("boolean", "flag"),
+            ColSpec("integer", "small"),
+            ColSpec("float", "ratio"),
+            ColSpec("double", "amount"),
+            ColSpec("string", "note"),
+            ColSpec("long", "count", required=False),
+            ColSpec("string", "comment", required=False),
+        ]
+        self._save_code(directory, ModelSignature(inputs=Schema(columns)), None)
+
+    def _save_echo(self, directory: Path) -> None:
+        self._save_code(directory, None, None)
+
+    def _save_tensor(self, directory: Path) -> None:
+        signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("float32"), (-1, 2, 2))]))
+        self._save_code(directory, signature, np.arange(8, dtype="float32").reshape(2, 2, 2))
+
+    def _save_text(self, directory: Path) -> None:
+        self._save_code(directory, None, None)
+
+    def _save_slow(self, directory: Path) -> None:
+        signature = ModelSignature(inputs=Schema([ColSpec("double", "seconds")]))
+        self._save_code(directory, signature, pd.DataFrame({"seconds": [0.0]}))
+
+    def _save_broken(self, directory: Path) -> None:
+        self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("double", "x")])), None)
+
+    def _save_code(self, directory: Path, signature: ModelSignature | None, example: object) -> None:
+        mlflow.pyfunc.save_model(
+            directory,
+            python_model=str(_CODE / f"{directory.name}.py"),
+            signature=signature,
+            input_example=example,
+            pip_requirements=["mlflow"],
+        )
+
+
+def register(client: MlflowClient, name: str, model: Path) -> int:
+    """Log a saved model through the server and register it as the next version of ``name``; the version."""
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        client.create_registered_model(name)
+    run = client.create_run("0")
+    client.log_artifacts(run.info.run_id, str(model), "model")
+    source = f"{run.info.artifact_uri}/model"
+    return int(client.create_model_version(name, source, run_id=run.info.run_id).version)
+
+
+def move_stage(client: MlflowClient, name: str, version: int, stage: str) -> None:
+    """Move a version to a stage; MLflow warns that stages are old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client.transition_model_version_stage(name, str(version), stage)
