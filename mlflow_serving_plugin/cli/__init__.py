@@ -1,1 +1,4 @@
-"""The ``mlflow-serving`` command: a client of the control API, and the quickstart."""
+"""The ``mlflow-serving`` command: a client of the control API over HTTP, and the quickstart.
+
+Fed by a person at a terminal; feeds a tracking server that runs the serving app.
+"""

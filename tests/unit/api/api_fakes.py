@@ -1,5 +1,6 @@
 """A control API on in-memory collaborators, and the snapshot that a controller would have written."""
 
+import shutil
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,7 +113,15 @@ def worker(worker_id="w1", pid=1, *, ready=True):
 
 
 def version(number, state=VersionState.READY, message="", *, stage="None", model_dir=None, workers=()):
-    return VersionRoute(number, state, message, stage, 0, model_dir, tuple(workers))
+    return VersionRoute(
+        number=number,
+        state=state,
+        message=message,
+        stage=stage,
+        since_ms=0,
+        model_dir=model_dir,
+        workers=tuple(workers),
+    )
 
 
 class ApiWorld:
@@ -166,3 +175,5 @@ class ApiWorld:
 
     def close(self):
         self.inbox.close()
+        # Outside the test's directory when that has a long path.
+        shutil.rmtree(self.paths.sockets)

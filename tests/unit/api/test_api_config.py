@@ -54,7 +54,7 @@ def test_good_values_pass(changes):
         ({"replicas": True}, "config.replicas"),
         ({"replicas": 1.5}, "config.replicas"),
         ({"env_manager": "pip"}, "config.env_manager must be one of auto, uv, virtualenv, conda, local."),
-        ({"runtime": "native"}, "config.runtime must be 'mlflow'."),
+        ({"runtime": "triton"}, "config.runtime must be"),
         ({"batching": True}, "config.batching"),
         ({"max_batch_rows": 10001}, "config.max_batch_rows"),
         ({"request_timeout_s": 0}, "config.request_timeout_s must be a number above 0, at most 3600."),

@@ -1,0 +1,181 @@
+"""A small client of the control API. Every failure is a CliError of one line that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import click
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+_BASE = "/api/2.0/mlflow/endpoints"
+_CONNECT_S = 10
+_READ_S = 60
+_EVENTS_IN_A_PAGE = 1000
+
+DEFAULT_TRACKING_URI = "http://127.0.0.1:5000"
+
+
+class CliError(click.ClickException):
+    """A failure that ends the command with exit code 1; its message is one line."""
+
+
+class _Bearer(AuthBase):
+    # As a header of the session, a .netrc entry for the host would take its place.
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class ServingClient:
+    """One tracking server, with the credentials that MLflow's own variables in ``environ`` hold."""
+
+    def __init__(self, tracking_uri: str, environ: Mapping[str, str]) -> None:
+        if not _is_web_address(tracking_uri):
+            raise click.UsageError(f"The tracking URI must be an http:// or https:// address, not '{tracking_uri}'.")
+        self.uri = tracking_uri.rstrip("/")
+        self._auth = _credentials(environ)
+        self._verify = _verification(environ)
+        self._session = requests.Session()
+
+    def enable(self, name: str, config: Mapping[str, Any] | None) -> None:
+        """Enable serving on a registered model."""
+        fields = {"registered_model_name": name} | ({"config": dict(config)} if config else {})
+        self._call("POST", "enable", fields)
+
+    def disable(self, name: str) -> None:
+        """Disable it."""
+        self._call("POST", "disable", {"registered_model_name": name})
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        """The state of every endpoint that the caller may read."""
+        return self._list("list", "endpoints", {})
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The state of one endpoint."""
+        reply = self._call("GET", "get-status", {"registered_model_name": name})
+        found: dict[str, Any] = reply["endpoint_status"]
+        return found
+
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """The served versions of a model, newest first."""
+        return self._list("list-versions", "endpoint_versions", {"registered_model_name": name})
+
+    def aliases(self, name: str) -> list[dict[str, Any]]:
+        """Stages and aliases, each with the version that answers for it."""
+        return self._list("list-version-aliases", "aliases", {"registered_model_name": name})
+
+    def logs(self, name: str, version: str, offset: int | None) -> tuple[str, int]:
+        """A piece of a version's log from byte ``offset`` (None: near the end), and where to go on."""
+        fields = {"registered_model_name": name, "endpoint_version_name": version, "offset": offset}
+        reply = self._call("GET", "get-version-logs", fields)
+        return reply["logs"], reply["next_offset"]
+
+    def build_logs(self, name: str, version: str) -> str:
+        """How the environment of a version was built."""
+        fields = {"registered_model_name": name, "endpoint_version_name": version}
+        return str(self._call("GET", "get-version-build-logs", fields)["logs"])
+
+    def events(self, name: str, version: str | None) -> Iterator[dict[str, Any]]:
+        """All events of a model or of one version, newest first, read page by page."""
+        fields = {
+            "registered_model_name": name,
+            "endpoint_version_name": version,
+            "max_results": _EVENTS_IN_A_PAGE,
+            "page_token": None,
+        }
+        while True:
+            reply = self._call("GET", "get-event-history", fields)
+            yield from reply["events"]
+            fields["page_token"] = reply.get("next_page_token")
+            if not fields["page_token"]:
+                return
+
+    def scoring_url(self, name: str, reference: str) -> str:
+        """Where a version answers; ``reference`` is a number, a stage, ``latest`` or ``@alias``."""
+        separator = "" if reference.startswith("@") else "/"
+        return f"{self.uri}/model/{quote(name, safe='')}{separator}{quote(reference, safe='@')}/invocations"
+
+    def _list(self, route: str, key: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", route, fields)[key]
+        return found
+
+    def _call(self, method: str, route: str, fields: dict[str, Any]) -> dict[str, Any]:
+        options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
+        try:
+            response = self._session.request(
+                method,
+                f"{self.uri}{_BASE}/{route}",
+                auth=self._auth,
+                verify=self._verify,
+                timeout=(_CONNECT_S, _READ_S),
+                **options,
+            )
+        except requests.exceptions.SSLError:
+            raise CliError(
+                f"The certificate of {self.uri} is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH, "
+                "or MLFLOW_TRACKING_INSECURE_TLS=true to go without a check."
+            ) from None
+        except requests.exceptions.Timeout:
+            raise CliError(f"{self.uri} does not answer in time.") from None
+        except (requests.exceptions.RequestException, ValueError):
+            raise CliError(f"{self.uri} cannot be reached. Is it the server's address (--tracking-uri)?") from None
+        return self._reply(response)
+
+    def _reply(self, response: requests.Response) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        ours = isinstance(body, dict) and (response.ok or "error_code" in body)
+        if response.ok and ours:
+            return dict(body)
+        if response.status_code == 401:
+            raise CliError(
+                "The server wants to know who you are. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "or MLFLOW_TRACKING_TOKEN."
+            )
+        if ours:
+            raise CliError(str(body.get("message") or body["error_code"]))
+        if response.status_code == 403:
+            raise CliError(f"Permission denied by {self.uri}: {_first_line(response.text)}")
+        if response.ok or response.status_code in {404, 405}:
+            raise CliError(
+                f"The server at {self.uri} does not run the serving app. "
+                "Start it with 'mlflow server --app-name serving'."
+            )
+        raise CliError(f"{self.uri} answered {response.status_code}: {_first_line(response.text)}")
+
+
+def _is_web_address(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _credentials(environ: Mapping[str, str]) -> AuthBase | None:
+    user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user and password:
+        return HTTPBasicAuth(user.encode(), password.encode())
+    token = environ.get("MLFLOW_TRACKING_TOKEN")
+    return _Bearer(token) if token else None
+
+
+def _verification(environ: Mapping[str, str]) -> bool | str:
+    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"true", "1"}:
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        return False
+    return environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")[:200]

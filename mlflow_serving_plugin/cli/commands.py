@@ -1,0 +1,175 @@
+"""``enable``, ``disable``, ``status``, ``logs`` and ``events``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.options import client_for, parse_config, print_json, server_options
+from mlflow_serving_plugin.cli.progress import Progress
+from mlflow_serving_plugin.cli.tables import make_console, print_endpoints, print_events, print_versions
+from mlflow_serving_plugin.cli.waiting import wait_until_settled
+
+_FOLLOW_EVERY_S = 1.0
+
+_version_option = click.option("--version", type=click.IntRange(min=1), metavar="V", help="One version only.")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--config", multiple=True, metavar="KEY=VALUE", help="A setting of the endpoint; may be repeated.")
+@click.option("--wait", is_flag=True, help="Wait until every version is ready or has failed.")
+@server_options
+def enable(name: str, config: tuple[str, ...], wait: bool, tracking_uri: str, as_json: bool) -> None:
+    """Serve all active versions of the registered model NAME.
+
+    \b
+    Example: mlflow-serving enable iris --wait --config request_timeout_s=10
+    """
+    settings = parse_config(config)
+    client = client_for(tracking_uri)
+    client.enable(name, settings)
+    if wait:
+        with Progress(Console(stderr=as_json)) as progress:
+            wait_until_settled(client, name, progress)
+    if as_json:
+        print_json(_whole_status(client, name))
+    elif wait:
+        _print_status(client, name)
+    else:
+        click.echo(f"Serving is enabled on '{name}'. To see how far it is: mlflow-serving status {name}")
+
+
+@click.command()
+@click.argument("name")
+@server_options
+def disable(name: str, tracking_uri: str, as_json: bool) -> None:
+    """Stop serving the registered model NAME.
+
+    \b
+    Example: mlflow-serving disable iris
+    """
+    client_for(tracking_uri).disable(name)
+    if as_json:
+        print_json({})
+    else:
+        click.echo(f"Serving is disabled on '{name}'.")
+
+
+@click.command()
+@click.argument("name", required=False)
+@_version_option
+@server_options
+def status(name: str | None, version: int | None, tracking_uri: str, as_json: bool) -> None:
+    """Show the versions of NAME and their states; without NAME, all endpoints.
+
+    \b
+    Example: mlflow-serving status iris
+    """
+    client = client_for(tracking_uri)
+    if name is None:
+        if version is not None:
+            raise click.UsageError("--version needs NAME.")
+        endpoints = client.endpoints()
+        if as_json:
+            print_json({"endpoints": endpoints})
+        else:
+            print_endpoints(make_console(), endpoints)
+    elif as_json:
+        print_json(_whole_status(client, name, version))
+    else:
+        _print_status(client, name, version)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--version", type=click.IntRange(min=1), metavar="V", help="The version; the newest if not given.")
+@click.option("--build", is_flag=True, help="How the version's environment was built, instead.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@server_options
+def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri: str, as_json: bool) -> None:
+    """Print the log of one version of NAME.
+
+    \b
+    Example: mlflow-serving logs iris --version 2 --follow
+    """
+    if follow and (build or as_json):
+        raise click.UsageError("--follow goes with neither --build nor --json.")
+    client = client_for(tracking_uri)
+    number = str(version) if version is not None else _newest(client, name)
+    if follow:
+        try:
+            for piece in follow_log(client, name, number):
+                click.echo(piece, nl=False)
+        except KeyboardInterrupt:
+            return
+    text = client.build_logs(name, number) if build else client.logs(name, number, None)[0]
+    if as_json:
+        print_json({"endpoint_version_name": number, "logs": text})
+    else:
+        click.echo(text, nl=not text.endswith("\n") and bool(text))
+
+
+@click.command()
+@click.argument("name")
+@_version_option
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
+@server_options
+def events(name: str, version: int | None, limit: int, tracking_uri: str, as_json: bool) -> None:
+    """Show what happened to NAME, newest first.
+
+    \b
+    Example: mlflow-serving events iris --limit 10
+    """
+    client = client_for(tracking_uri)
+    found = list(islice(client.events(name, None if version is None else str(version)), limit))
+    if as_json:
+        print_json({"events": found})
+    else:
+        print_events(make_console(), found)
+
+
+def follow_log(
+    client: ServingClient,
+    name: str,
+    version: str,
+    pause: Callable[[], None] = lambda: time.sleep(_FOLLOW_EVERY_S),
+) -> Iterator[str]:
+    """The log as it grows, for ever."""
+    offset: int | None = None
+    while True:
+        text, offset = client.logs(name, version, offset)
+        if text:
+            yield text
+        else:
+            pause()
+
+
+def _newest(client: ServingClient, name: str) -> str:
+    versions = client.versions(name)
+    if not versions:
+        raise CliError(f"No version of '{name}' is served.")
+    return str(versions[0]["endpoint_version_name"])
+
+
+def _whole_status(client: ServingClient, name: str, version: int | None = None) -> dict[str, Any]:
+    found = client.status(name)
+    versions = client.versions(name)
+    names = client.aliases(name)
+    if version is not None:
+        versions = [one for one in versions if one["endpoint_version_name"] == str(version)]
+        names = [one for one in names if one["endpoint_version_name"] == str(version)]
+        if not versions:
+            raise CliError(f"Version {version} of '{name}' is not served.")
+    return {"endpoint_status": found, "endpoint_versions": versions, "aliases": names}
+
+
+def _print_status(client: ServingClient, name: str, version: int | None = None) -> None:
+    whole = _whole_status(client, name, version)
+    print_versions(make_console(), client, whole["endpoint_status"], whole["endpoint_versions"], whole["aliases"])

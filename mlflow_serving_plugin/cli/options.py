@@ -1,0 +1,63 @@
+"""What the commands have in common: the tracking server, JSON output and the reading of ``--config``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from mlflow_serving_plugin.cli.client import DEFAULT_TRACKING_URI, ServingClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def server_options(command: F) -> F:
+    """Add ``--tracking-uri`` (as ``tracking_uri``) and ``--json`` (as ``as_json``)."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    return click.option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        default=DEFAULT_TRACKING_URI,
+        show_default=True,
+        show_envvar=True,
+        metavar="URL",
+        help="The tracking server.",
+    )(command)
+
+
+def client_for(tracking_uri: str) -> ServingClient:
+    """A client with the credentials of this process's environment."""
+    return ServingClient(tracking_uri, os.environ)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """``("replicas=2", "environment.A=1")`` → ``{"replicas": 2, "environment": {"A": "1"}}``.
+
+    Values are JSON where they can be, else strings; an environment variable is always a string.
+    """
+    config: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise click.UsageError(f"--config takes key=value, not '{pair}'.")
+        family, dot, variable = key.partition(".")
+        if dot and family == "environment" and variable:
+            config.setdefault("environment", {})[variable] = value
+        else:
+            config[key] = _json_or_text(value)
+    return config
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

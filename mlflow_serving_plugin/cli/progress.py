@@ -1,0 +1,80 @@
+"""Shows what is happening while a command waits: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing in progress. ``label`` identifies it; ``outcome`` is ``None`` while it goes on, else good or bad."""
+
+    label: str
+    text: str
+    outcome: bool | None = None
+
+
+class Progress:
+    """A context in which steps are shown. ``clock`` is in seconds."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._steps: dict[str, Step] = {}
+        self._began: dict[str, float] = {}
+        self._took: dict[str, float] = {}
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, steps: Sequence[Step]) -> None:
+        """Add or change steps; those not named stay as they are."""
+        now = self._clock()
+        for step in steps:
+            began = self._began.setdefault(step.label, now)
+            if self._steps.get(step.label) == step:
+                continue
+            self._steps[step.label] = step
+            if step.outcome is None:
+                self._took.pop(step.label, None)
+            else:
+                self._took[step.label] = now - began
+            if self._live is None:
+                self._console.print(Text(f"[{now - began:4.0f} s] {step.label}: {step.text}"), soft_wrap=True)
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        # A copy: rich draws in a thread of its own.
+        for step in list(self._steps.values()):
+            seconds = self._took.get(step.label, self._clock() - self._began[step.label])
+            table.add_row(_mark(step), Text(step.label), Text(f"{seconds:4.0f} s"), Text(step.text))
+        return table
+
+
+_spinner = Spinner("dots")
+
+
+def _mark(step: Step) -> Text | Spinner:
+    if step.outcome is None:
+        return _spinner
+    return Text("✓", style="green") if step.outcome else Text("✗", style="bold red")

@@ -1,0 +1,81 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlflow_serving_plugin.cli.client import ServingClient
+
+_PIPE_COLUMNS = 1000
+_STYLES = {"READY": "green", "FAILED": "bold red", "PENDING": "yellow", "LAUNCHING": "yellow", "DRAINING": "dim"}
+
+
+def make_console() -> Console:
+    """Standard output; wide enough for any table where it is no terminal, so that nothing is folded in a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
+
+
+def short_state(wire: str) -> str:
+    """``VERSION_STATE_READY`` → ``READY``."""
+    return wire.rpartition("_STATE_")[2]
+
+
+def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
+    """All endpoints."""
+    if not endpoints:
+        console.print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
+        return
+    table = _table("Model", "State", "Message")
+    for endpoint in endpoints:
+        table.add_row(
+            Text(endpoint["registered_model_name"]), _state(endpoint["state"]), Text(endpoint["state_message"])
+        )
+    console.print(table)
+
+
+def print_versions(
+    console: Console, client: ServingClient, status: dict[str, Any], versions: list[dict[str, Any]], names: list[Any]
+) -> None:
+    """One endpoint: its state, then its versions with what else names them and where they answer."""
+    name = status["registered_model_name"]
+    line = Text.assemble(name, "  ", _state(status["state"]))
+    console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
+    if not versions:
+        return
+    table = _table("Version", "State", "Also", "Message")
+    for version in versions:
+        number = version["endpoint_version_name"]
+        also = ", ".join(found["alias"] for found in names if found["endpoint_version_name"] == number)
+        table.add_row(number, _state(version["state"]), Text(also), Text(version["state_message"]))
+    console.print(table)
+    for version in versions:
+        console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
+
+
+def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
+    """Events, one a row, in the given order, in local time."""
+    table = _table("Time", "Version", "Event", "Message")
+    for event in events:
+        moment = datetime.fromtimestamp(event["timestamp"] / 1000).astimezone()
+        number = event["endpoint_version_name"] or "-"
+        table.add_row(f"{moment:%Y-%m-%d %H:%M:%S}", number, Text(event["event_type"]), Text(event["message"]))
+    console.print(table)
+
+
+def _state(wire: str) -> Text:
+    state = short_state(wire)
+    return Text(state, style=_STYLES.get(state, ""))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=column in {"Time", "State", "Version"}, overflow="fold")
+    return table

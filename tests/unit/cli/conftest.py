@@ -1,0 +1,57 @@
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
+
+from api_fakes import ApiWorld
+
+from mlflow_serving_plugin.cli.main import main
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """``serve(wsgi_app)`` → the URL of a real HTTP server that runs it."""
+    running = []
+
+    def start(app):
+        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = ApiWorld(tmp_path / "state")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(world, serve):
+    """``run("status", "iris")`` → click's result, against the world's API."""
+    uri = serve(world.app)
+
+    def invoke(*args, env=None):
+        none = dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"))
+        env = {**none, "MLFLOW_TRACKING_URI": uri, **(env or {})}
+        return CliRunner().invoke(main, list(args), env=env)
+
+    return invoke

@@ -1,0 +1,233 @@
+import json
+
+import pytest
+from api_fakes import version
+
+from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.cli import waiting
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.commands import follow_log
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig, Event
+from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+
+
+def test_enable_sends_the_config_and_says_what_to_do_next(world, run):
+    result = run("enable", "iris", "--config", "replicas=2", "--config", "batching=off", "--config", "environment.A=1")
+    assert result.exit_code == 0
+    assert "mlflow-serving status iris" in result.stdout
+    expected = EndpointConfig(replicas=2, batching="off", environment={"A": "1"})
+    assert world.store.find(DEFAULT_WORKSPACE, "iris").config == expected
+
+
+def test_disable(world, run):
+    world.enable()
+    assert run("disable", "iris").exit_code == 0
+    assert world.store.enabled() == []
+    assert json.loads(run("disable", "iris", "--json").stdout) == {}
+
+
+def test_an_error_of_the_server_is_one_line_and_exit_code_1(run):
+    result = run("enable", "nosuch")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Registered Model with name=nosuch not found\n"
+    result = run("enable", "iris", "--config", "replicas=0")
+    assert (result.exit_code, result.stderr) == (1, "Error: config.replicas must be a whole number from 1 to 64.\n")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["enable"],
+        ["nonsense"],
+        ["enable", "iris", "--config", "replicas"],
+        ["status", "--version", "1"],
+        ["status", "iris", "--version", "x"],
+        ["logs", "iris", "--follow", "--json"],
+        ["events", "iris", "--limit", "0"],
+        ["status", "--tracking-uri", "sqlite:///mlflow.db"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run, args):
+    assert run(*args).exit_code == 2
+
+
+def test_status_without_a_name_lists_all_endpoints(world, run):
+    assert "not enabled on any model" in run("status").stdout
+    world.enable("iris")
+    world.enable("wine")
+    world.publish(name="wine", message="all well")
+    lines = run("status").stdout.splitlines()
+    assert lines[1].split(None, 2) == ["iris", "PENDING", "Waiting for the controller"]
+    assert lines[2].split(None, 2)[:2] == ["wine", "READY"]
+    assert len(json.loads(run("status", "--json").stdout)["endpoints"]) == 2
+
+
+def test_status_shows_versions_with_their_names_and_urls(world, run):
+    world.enable()
+    long = "Could not be loaded. " * 20
+    world.publish(version(1, stage="Production"), version(2, VersionState.FAILED, long), aliases={"champion": 1})
+    out = run("status", "iris").stdout
+    assert "Production, champion" in out
+    assert long.strip() in out  # in a pipe nothing is folded
+    assert "/model/iris/2/invocations" in out
+    out = json.loads(run("status", "iris", "--version", "1", "--json").stdout)
+    assert [v["endpoint_version_name"] for v in out["endpoint_versions"]] == ["1"]
+    assert {a["alias"] for a in out["aliases"]} == {"Production", "champion"}
+    assert run("status", "iris", "--version", "9").exit_code == 1
+    assert "not enabled" in run("status", "wine").stderr
+
+
+def test_logs_are_those_of_the_newest_version_or_of_the_given_one(world, run):
+    world.enable()
+    world.publish()
+    assert "No version" in run("logs", "iris").stderr
+    world.publish(version(1), version(2))
+    world.write_log("iris", 1, b"first\n")
+    world.write_log("iris", 2, b"zweite")
+    world.write_log("iris", 1, b"built\n", kind="build.log")
+    assert run("logs", "iris").stdout == "zweite\n"
+    assert run("logs", "iris", "--version", "1").stdout == "first\n"
+    assert run("logs", "iris", "--version", "1", "--build").stdout == "built\n"
+    assert json.loads(run("logs", "iris", "--json").stdout) == {"endpoint_version_name": "2", "logs": "zweite"}
+
+
+def test_following_a_log_yields_what_is_added(world, serve):
+    world.enable()
+    world.publish(version(1))
+    path = world.write_log("iris", 1, b"one\n")
+
+    def grow():
+        with path.open("ab") as file:
+            file.write(b"two\n")
+
+    pieces = follow_log(ServingClient(serve(world.app), {}), "iris", "1", pause=grow)
+    assert [next(pieces), next(pieces)] == ["one\n", "two\n"]
+
+
+def test_follow_ends_well_with_ctrl_c(world, run, monkeypatch):
+    world.enable()
+    world.publish(version(1))
+    world.write_log("iris", 1, b"one\n")
+
+    def stopped(*args):
+        yield "one\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow_serving_plugin.cli.commands.follow_log", stopped)
+    result = run("logs", "iris", "--follow")
+    assert (result.exit_code, result.stdout) == (0, "one\n")
+
+
+def test_events_are_limited_and_by_version(world, run):
+    world.enable()
+    for number in range(5):
+        world.store.log.append(
+            Event(number, DEFAULT_WORKSPACE, "iris", number % 2 or None, "VERSION_READY", f"m{number}")
+        )
+    out = run("events", "iris", "--limit", "2").stdout
+    assert "m0" in out and "m1" in out and "m2" not in out
+    events = json.loads(run("events", "iris", "--version", "1", "--json").stdout)["events"]
+    assert [e["message"] for e in events] == ["m1", "m3"]
+
+
+def test_events_are_read_page_by_page(world, run, monkeypatch):
+    monkeypatch.setattr("mlflow_serving_plugin.cli.client._EVENTS_IN_A_PAGE", 2)
+    world.enable()
+    world.store.log += [Event(n, DEFAULT_WORKSPACE, "iris", None, "X", f"m{n}") for n in range(5)]
+    assert len(json.loads(run("events", "iris", "--json").stdout)["events"]) == 5
+
+
+@pytest.fixture
+def controller(monkeypatch):
+    """``controller(step, step, …)``: each pause of a waiting command runs the next step."""
+
+    def use(*steps):
+        left = iter(steps)
+        wait = waiting.wait_until_settled
+
+        def pause():
+            next(left)()
+
+        monkeypatch.setattr(
+            "mlflow_serving_plugin.cli.commands.wait_until_settled",
+            lambda *args: wait(*args, pause=pause),
+        )
+
+    return use
+
+
+def test_wait_shows_progress_until_every_version_is_ready(world, run, controller):
+    controller(
+        lambda: world.publish(version(1, VersionState.LAUNCHING, "Loading the model."), state=EndpointState.PENDING),
+        lambda: world.publish(version(1), version(2, VersionState.LAUNCHING)),
+        lambda: world.publish(version(1), version(2)),
+    )
+    result = run("enable", "iris", "--wait")
+    assert result.exit_code == 0
+    shown = [line.partition("] ")[2] for line in result.stdout.splitlines() if line.startswith("[")]
+    assert shown == [
+        "iris: Waiting for the controller",
+        "iris: PENDING",
+        "iris/1: LAUNCHING. Loading the model.",
+        "iris: READY",
+        "iris/2: LAUNCHING",
+        "iris/1: READY",
+        "iris/2: READY",
+    ]
+
+
+def test_wait_fails_when_a_version_does_even_while_the_server_tries_it_again(world, run, controller):
+    controller(
+        lambda: world.publish(version(1, VersionState.LAUNCHING), version(2, VersionState.FAILED, "No module 'x'.")),
+        lambda: world.publish(version(1), version(2, VersionState.LAUNCHING)),
+    )
+    result = run("enable", "iris", "--wait")
+    assert result.exit_code == 1
+    assert "iris/2: No module 'x'." in result.stderr
+
+
+def test_wait_ends_at_once_with_no_active_version_and_with_json_leaves_stdout_to_json(world, run, controller):
+    controller(world.publish)
+    result = run("enable", "iris", "--wait", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["endpoint_versions"] == []
+    assert "Waiting for the controller" in result.stderr
+
+
+def test_without_permission_the_command_says_so(world, run):
+    world.enable()
+    world.access.users = {}
+    assert "MLFLOW_TRACKING_USERNAME" in run("status").stderr
+    world.access.users = {"Bearer abc": "reader"}
+    world.access.default = Permission.READ
+    result = run("disable", "iris", env={"MLFLOW_TRACKING_TOKEN": "abc"})
+    assert result.exit_code == 1
+    assert "MANAGE permission" in result.stderr
+
+
+def test_every_command_has_help_with_an_example(run):
+    assert "0.1" in run("--version").stdout
+    for command in ("enable", "disable", "status", "logs", "events", "settings", "quickstart"):
+        out = run(command, "--help").stdout
+        assert f"mlflow-serving {command}" in out.partition("Example:")[2]
+
+
+def test_settings_show_variable_value_default_and_help(run):
+    env = {
+        "MLFLOW_SERVING_HOLD_TIMEOUT_S": "5",
+        "MLFLOW_SERVING_DATABASE_URI": "postgresql://me:p@ss@db/x",
+        "MLFLOW_SERVING_DEBUG": "true",
+    }
+    out = run("settings", env=env).stdout
+    line = next(line for line in out.splitlines() if line.startswith("MLFLOW_SERVING_HOLD_TIMEOUT_S"))
+    assert line.split()[1:3] == ["5.0", "30.0"]
+    assert "How long a request waits" in line
+    rows = {row["variable"]: row for row in json.loads(run("settings", "--json", env=env).stdout)["settings"]}
+    assert rows["MLFLOW_SERVING_DATABASE_URI"]["value"] == "postgresql://me:***@db/x"
+    assert rows["MLFLOW_SERVING_DEBUG"]["value"] is True
+
+
+def test_a_wrong_setting_is_named(run):
+    result = run("settings", env={"MLFLOW_SERVING_POLL_INTERVAL_S": "soon"})
+    assert result.exit_code == 1
+    assert "MLFLOW_SERVING_POLL_INTERVAL_S" in result.stderr
