@@ -7,7 +7,7 @@ returns None for anything else, and MLflow's own way decides.
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
 
 try:  # twice as fast, where the environment has it
     import orjson
@@ -40,7 +40,7 @@ class Column:
             "boolean": "bool",
         }.get(kind)
 
-    def takes(self, values: Iterable[Any]) -> bool:
+    def takes(self, values: Sequence[Any]) -> bool:
         """Whether MLflow's cast of these values changes no value in a way of its own."""
         types = set(map(type, values))
         if self.kind == "string":
@@ -48,8 +48,10 @@ class Column:
         if self.kind == "boolean":
             return types == {bool}
         if self.kind in ("double", "float"):
-            limit = _INT64 if self.kind == "double" else _FLOAT32_EXACT
-            return types <= _NUMBERS and (int not in types or _within(values, limit))
+            # Whole numbers beyond 64 bits are floats to orjson, but objects to MLflow.
+            if not types <= _NUMBERS or not _within(values, _INT64):
+                return False
+            return self.kind == "double" or int not in types or _exact_in_float32(values)
         return types == {int} and _within(values, _INT64 if self.kind == "long" else _INT32)
 
     def probes(self) -> list[Any]:
@@ -79,7 +81,7 @@ class Frames:
         """The rows of a ``dataframe_records`` or ``dataframe_split`` body, None if this is anything else."""
         try:
             document = _loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if type(document) is not dict or len(document) != 1:
             return None
@@ -186,12 +188,17 @@ def same_frame(one: Any, other: Any) -> bool:
 
 
 def _plain_index(split: dict[str, Any], count: int) -> bool:
-    """Whether the index, if there is one, is plain labels; they never reach an answer."""
+    """Whether the index, if there is one, is what pandas makes without one: a model may look at it."""
     if "index" not in split:
         return True
     index = split["index"]
-    return type(index) is list and len(index) == count and set(map(type, index)) in ({int}, {str})
+    return type(index) is list and index == list(range(count)) and set(map(type, index)) == {int}
 
 
-def _within(values: Iterable[Any], limit: int) -> bool:
-    return all(-limit <= value < limit for value in values if type(value) is int)
+def _within(values: Sequence[Any], limit: int) -> bool:
+    """Whether all are; with NaN among them, possibly False all the same."""
+    return bool(-limit <= min(values) and max(values) < limit)
+
+
+def _exact_in_float32(values: Iterable[Any]) -> bool:
+    return all(-_FLOAT32_EXACT <= value <= _FLOAT32_EXACT for value in values if type(value) is int)

@@ -37,19 +37,25 @@ class Answer(NamedTuple):
 class Scorer:
     """One loaded model. Not thread-safe by itself: exactly as thread-safe as the model."""
 
-    def __init__(self, model_dir: str) -> None:
+    def __init__(self, model: Any) -> None:
+        from mlflow.pyfunc import scoring_server
+
+        self._server = scoring_server
+        self.model = model
+        self._schema = model.metadata.get_input_schema()
+        self._encode = _encoder()
+        self.library_flavour = getattr(model, "loader_module", None) in _LIBRARY_FLAVOURS
+        self._frames: frames.Frames | None = None
+        self._predict_kwargs: dict[str, Any] = {}
+
+    @classmethod
+    def load(cls, model_dir: str) -> Scorer:
+        """Load a model as ``mlflow models serve`` does."""
         from mlflow.pyfunc import scoring_server
 
         # As scoring_server.init() does.
         os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
-        self._server = scoring_server
-        load = getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)
-        self.model = load(model_dir)
-        self._schema = self.model.metadata.get_input_schema()
-        self._encode = _encoder()
-        self.library_flavour = getattr(self.model, "loader_module", None) in _LIBRARY_FLAVOURS
-        self._frames: frames.Frames | None = None
-        self._predict_kwargs: dict[str, Any] = {}
+        return cls(getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)(model_dir))
 
     def score(self, content_type: str, body: bytes) -> Answer:
         """One request, as MLflow itself scores it."""

@@ -89,7 +89,7 @@ def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
     limit_memory(config["memory_limit_mb"])
     _keep_house(config)
-    scorer = Scorer(config["model_dir"])
+    scorer = Scorer.load(config["model_dir"])
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)

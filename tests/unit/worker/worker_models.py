@@ -1,0 +1,43 @@
+"""Models as ``mlflow.pyfunc`` hands them to a worker, without files: any schema around any function."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+with warnings.catch_warnings():
+    # Of MLflow's own modules.
+    warnings.simplefilter("ignore")
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import PyFuncModel, scoring_server
+    from mlflow.types import ColSpec, Schema
+
+from mlflow_serving_plugin.worker.scoring import Scorer
+
+
+class Predictor:
+    """What a flavour's loader returns."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def predict(self, data: Any) -> Any:
+        return self._function(data)
+
+
+__all__ = ["pyfunc", "scorer_of", "scoring_server"]
+
+
+def pyfunc(columns: list[tuple[str, str]], function: Any, flavour: str = "mlflow.sklearn") -> PyFuncModel:
+    """A model of a flavour with a signature of (name, type) columns."""
+    meta = Model(signature=ModelSignature(inputs=Schema([ColSpec(kind, name) for name, kind in columns])))
+    meta.add_flavor("python_function", loader_module=flavour)
+    predictor = Predictor(function)
+    return PyFuncModel(meta, predictor, predict_fn="predict")
+
+
+def scorer_of(columns: list[tuple[str, str]], function: Any, flavour: str = "mlflow.sklearn") -> Scorer:
+    """A scorer with its fast path, where the signature has one."""
+    scorer = Scorer(pyfunc(columns, function, flavour))
+    scorer.prepare_fast_path()
+    return scorer
