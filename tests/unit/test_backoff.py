@@ -1,0 +1,98 @@
+"""How long a version that failed is left alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, STEADY_S, after_failure
+
+NEVER = None
+
+
+def fail(before=None, *, now=0.0, message="no", served_s=NEVER, base_s=2.0, cap_s=300.0, jitter=0.0):
+    return after_failure(before, now=now, message=message, served_s=served_s, base_s=base_s, cap_s=cap_s, jitter=jitter)
+
+
+def failures(times, **options):
+    found, failure = [], None
+    for _ in range(times):
+        failure = fail(failure, **options)
+        found.append(failure)
+    return found
+
+
+def test_the_wait_doubles_with_each_failed_start():
+    assert [f.retry_at for f in failures(5)] == [2, 4, 8, 16, 32]
+
+
+def test_the_wait_stops_growing_at_the_cap():
+    assert [f.retry_at for f in failures(12)][-4:] == [300] * 4
+
+
+def test_thousands_of_failures_overflow_nothing():
+    assert failures(3000)[-1].retry_at == 300
+
+
+def test_the_wait_is_counted_from_now():
+    assert fail(now=1000.0).retry_at == 1002.0
+
+
+def test_jitter_shortens_the_wait_by_at_most_a_quarter():
+    assert fail(jitter=1.0, base_s=8.0).retry_at == 6.0
+    assert fail(jitter=0.5, base_s=8.0).retry_at == 7.0
+
+
+def test_the_first_death_of_a_serving_worker_is_retried_at_once():
+    assert fail(now=7.0, served_s=3.0).retry_at == 7.0
+
+
+def test_the_second_death_in_a_row_waits():
+    assert fail(fail(served_s=3.0), served_s=3.0).retry_at == 4.0
+
+
+def test_a_worker_that_served_steadily_starts_the_count_anew():
+    long_ago = failures(8)[-1]
+    again = fail(long_ago, now=5.0, served_s=STEADY_S)
+    assert (again.count, again.retry_at) == (1, 5.0)
+
+
+def test_a_worker_that_served_too_briefly_does_not_start_the_count_anew():
+    assert fail(failures(8)[-1], served_s=STEADY_S - 0.1).count == 9
+
+
+def test_a_version_that_never_got_ready_is_final_at_once():
+    assert fail().final
+
+
+def test_a_serving_version_is_restarting_until_it_dies_in_a_loop():
+    assert [f.final for f in failures(CRASH_LOOP + 1, served_s=1.0)] == [False] * (CRASH_LOOP - 1) + [True, True]
+
+
+def test_a_restart_that_does_not_get_ready_is_final():
+    assert fail(fail(served_s=100.0)).final
+
+
+def test_the_last_reason_is_the_one_that_is_kept():
+    assert fail(fail(message="first"), message="second").message == "second"
+
+
+@given(
+    count=st.integers(1, 200),
+    base=st.floats(0, 100),
+    cap=st.floats(0, 1000),
+    jitter=st.floats(0, 1),
+    now=st.floats(0, 1e9),
+    served=st.one_of(st.none(), st.floats(0, 1000)),
+)
+def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, served):
+    failure = None
+    for _ in range(count):
+        failure = fail(failure, now=now, base_s=base, cap_s=cap, jitter=jitter, served_s=served)
+    assert now <= failure.retry_at <= now + cap
+
+
+@pytest.mark.parametrize("base", [0.0])
+def test_no_wait_is_a_setting_too(base):
+    assert [f.retry_at for f in failures(3, base_s=base, now=1.0)] == [1.0] * 3

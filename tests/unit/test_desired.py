@@ -1,0 +1,65 @@
+"""What should run: enabled endpoints and their active versions."""
+
+from __future__ import annotations
+
+import pytest
+from support_controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
+
+from mlflow_serving_plugin.backends.base import fingerprint
+from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
+
+
+def numbers(*versions, **config):
+    return [key.number for key in desire(a_view((an_endpoint(**config), a_model("iris", *versions))), TIMEOUT_S)]
+
+
+def test_every_active_version_is_desired_newest_first():
+    assert numbers(a_version(1), a_version(2, "Staging"), a_version(10, "Production")) == [10, 2, 1]
+
+
+@pytest.mark.parametrize("stage", ["Archived", "archived", "Deleted_Internal"])
+def test_a_version_that_is_archived_or_deleted_is_not(stage):
+    assert numbers(a_version(1), a_version(2, stage)) == [1]
+
+
+@pytest.mark.parametrize("status", ["PENDING_REGISTRATION", "FAILED_REGISTRATION"])
+def test_a_version_that_is_not_registered_completely_is_not(status):
+    assert numbers(a_version(1), a_version(2, status=status)) == [1]
+
+
+def test_an_endpoint_whose_model_was_not_read_yet_desires_nothing():
+    endpoint = an_endpoint()
+    assert desire(View({endpoint.id: endpoint}, {}), TIMEOUT_S) == {}
+
+
+def test_an_endpoint_without_active_versions_desires_nothing():
+    assert numbers(a_version(1, "Archived")) == []
+
+
+def test_two_endpoints_keep_to_themselves():
+    view = a_view(
+        (an_endpoint("a", replicas=2), a_model("a", a_version(1))),
+        (an_endpoint("b", replicas=3), a_model("b", a_version(1))),
+    )
+    assert {str(key): wanted.replicas for key, wanted in desire(view, TIMEOUT_S).items()} == {"e-a/1": 2, "e-b/1": 3}
+
+
+def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
+    assert worker_settings(an_endpoint(), 60.0).request_timeout_s == 60.0
+    assert worker_settings(an_endpoint(request_timeout_s=1.5), 60.0).request_timeout_s == 1.5
+
+
+def test_a_fingerprint_names_the_source_too():
+    settings = worker_settings(an_endpoint(), TIMEOUT_S)
+    assert fingerprint("s3://a", settings) != fingerprint("s3://b", settings)
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_variables():
+    one = worker_settings(an_endpoint(environment={"A": "1", "B": "2"}), TIMEOUT_S)
+    other = worker_settings(an_endpoint(environment={"B": "2", "A": "1"}), TIMEOUT_S)
+    assert fingerprint("s3://a", one) == fingerprint("s3://a", other)
+
+
+def test_a_fingerprint_is_the_same_in_the_next_process():
+    # Written into worker records: a change here restarts every worker of a running server at its upgrade.
+    assert fingerprint("s3://a", worker_settings(an_endpoint(runtime="native"), 60.0)) == "e3f5e026a4caf68c"
