@@ -91,6 +91,9 @@ def _missing(wanted: DesiredVersion, workers: list[WorkerStatus], observed: Obse
     failure = observed.failures.get(wanted.key)
     if failure is not None and now < failure.retry_at:
         return 0
+    # A death is counted when it is cleared away, and only that says how long to wait.
+    if any(_died_serving(worker) for worker in workers):
+        return 0
     # A worker that is starting counts as launching: ``launch`` returns when it is ready.
     ready = sum(w.phase is WorkerPhase.READY and w.fingerprint == wanted.fingerprint for w in workers)
     return wanted.replicas - ready - observed.launching.get(wanted.key, 0)
@@ -99,11 +102,15 @@ def _missing(wanted: DesiredVersion, workers: list[WorkerStatus], observed: Obse
 def _superfluous(wanted: DesiredVersion, workers: Iterable[WorkerStatus]) -> list[Stop]:
     """Dead workers; those of more than the replicas; and outdated ones, as soon as their successors are ready."""
     workers = list(workers)
-    # One that died before it was ready is its launch's to clear away.
-    dead = [w for w in workers if w.phase is WorkerPhase.DEAD and w.ready_since_ms is not None]
+    dead = [w for w in workers if _died_serving(w)]
     ready = [w for w in workers if w.phase is WorkerPhase.READY]
     fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
     outdated = [w for w in ready if w.fingerprint != wanted.fingerprint]
     extra = fresh[wanted.replicas :]
     keep_outdated = max(0, wanted.replicas - len(fresh))
     return [Stop(w.worker_id) for w in [*dead, *extra, *outdated[keep_outdated:]]]
+
+
+def _died_serving(worker: WorkerStatus) -> bool:
+    """One that died before it was ready is its launch's to clear away."""
+    return worker.phase is WorkerPhase.DEAD and worker.ready_since_ms is not None
