@@ -1,8 +1,14 @@
-"""The composition root: ``mlflow server --app-name serving`` calls ``create_app``, once in each web worker."""
+"""The composition root: ``mlflow server --app-name serving`` takes ``app`` from here, in each web worker.
+
+``app`` comes into being when it is asked for (PEP 562). It is an app and not a factory, because MLflow (3.17) starts
+a factory under waitress with a name that waitress refuses. The ``mlflow server`` command itself asks too, just to
+see what kind of thing it is, and gets a placeholder.
+"""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -19,13 +25,24 @@ if TYPE_CHECKING:
     from mlflow_serving_plugin.store.store import Store
 
 _logger = logging.getLogger(__name__)
+_making = threading.Lock()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mlflow_serving_plugin.registry import server
+
+    if server.is_cli_parent():
+        return "the app of a web worker"
+    with _making:
+        if "app" not in globals():
+            globals()["app"] = create_app()
+    return globals()["app"]
 
 
 def create_app() -> Any:
-    """MLflow's app with serving around it: ASGI under uvicorn, WSGI elsewhere.
-
-    Imports happen in here: ``mlflow server`` itself imports this module just to see that it is a function.
-    """
+    """MLflow's app with serving around it: ASGI under uvicorn, WSGI elsewhere."""
     from mlflow_serving_plugin.registry import server
 
     if sys.platform == "win32":
@@ -129,6 +146,8 @@ class WebWorkerParts:
 
     def stop_at_exit(self) -> None:
         """Stop when this process ends, under servers that do not tell their apps so."""
+        # Run in reverse: with MLflow's heap out of its sight, the collector's last round takes no seconds.
+        atexit.register(gc.freeze)
         atexit.register(self.stop)
         # waitress does not handle SIGTERM, and Python would end without its exit handlers.
         main = threading.current_thread() is threading.main_thread()
