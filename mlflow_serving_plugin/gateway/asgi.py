@@ -128,7 +128,6 @@ class _Client:
 
     async def unless_gone(self, work: Awaitable[Any]) -> Any:
         """The work's result; cancels it and raises _ClientGoneError when the client leaves before."""
-        self._since = 0.0
         self._waiting = work
         try:
             return await work

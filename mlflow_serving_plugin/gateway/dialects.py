@@ -31,6 +31,9 @@ SUPPORTED_TYPES = (
     PARQUET,
 )
 
+_LONGEST_TYPE = 256
+"""Characters. What is longer would only fill the cache of headers that have been read."""
+
 _FORMATS = frozenset({"pandas-records", "pandas-split"})
 _TENSOR_FIELDS = frozenset({"instances", "inputs"})
 _CANONICAL_FIELDS = _TENSOR_FIELDS | {"dataframe_split", "dataframe_records", "messages", "prompt", "input"}
@@ -65,6 +68,8 @@ def read_declared(content_type: str | None, dialect_header: str | None, default_
     dialect = (dialect_header or default_dialect).strip().lower()
     if dialect not in {"legacy", "modern"}:
         raise BadRequestError("The header X-MLflow-Scoring-Dialect must be 'legacy' or 'modern'.")
+    if len(content_type or "") > _LONGEST_TYPE:
+        raise UnsupportedTypeError("The Content-Type is too long.")
     mime, parameters = _split_content_type(content_type or "")
     if mime not in {JSON, JSON_NUMPY_SPLIT, CSV, PARQUET}:
         raise UnsupportedTypeError(

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def short(request):
+    """A directory with a path short enough for unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="gw"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

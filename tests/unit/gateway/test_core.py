@@ -1,0 +1,358 @@
+"""The core without a server: its steps are answered by hand, on a clock of the test's own."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
+
+from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.noauth import NoAuth
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
+from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.messages import (
+    Head,
+    LostError,
+    Pause,
+    ReadBody,
+    RunBlocking,
+    WorkerCall,
+    WorkerReply,
+)
+from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
+from mlflow_serving_plugin.host.snapshot import publish
+from mlflow_serving_plugin.settings import Settings
+
+JSON_HEADERS = {"content-type": "application/json"}
+LEGACY_HEADERS = {"content-type": "application/json; format=pandas-records"}
+URL = "/model/iris/1/invocations"
+
+
+class Guarded:
+    """Lets only alice in, and only to read."""
+
+    blocking = True
+
+    def identify(self, headers):
+        if "authorization" not in headers:
+            raise UnauthenticatedError("Who are you?")
+        return User(headers["authorization"])
+
+    def permission(self, user, workspace, name):
+        return Permission.READ if user.name == "alice" else Permission.NONE
+
+
+class Bench:
+    """A gateway whose steps are taken here. ``workers`` gives the results of calls, in turn."""
+
+    def __init__(self, directory, published, access=None, **settings):
+        self.path = directory / "routes.json"
+        self.now = 0.0
+        self.calls: list[WorkerCall] = []
+        self.paused_s = 0.0
+        self.on_pause = lambda: None
+        self.read = False
+        self.nudges = directory / "nudge"
+        self.gateway = Gateway(
+            Settings(**settings),
+            snapshot(self.path, published),
+            access or NoAuth(),
+            self.nudges,
+            clock=lambda: self.now,
+        )
+
+    def send(self, path=URL, method="POST", headers=JSON_HEADERS, body=IRIS, workers=(PREDICTED,), **head):
+        steps = self.gateway.respond(Head(method, path, headers, **head))
+        results = list(workers)
+        try:
+            step = next(steps)
+            while True:
+                outcome = self._take(step, body, results)
+                step = steps.throw(outcome) if isinstance(outcome, Exception) else steps.send(outcome)
+        except StopIteration as stop:
+            reply = stop.value
+        names = {name.lower(): value for name, value in reply.headers}
+        is_json = names["content-type"] == "application/json" and reply.body.strip()
+        return SimpleNamespace(
+            status=reply.status, headers=names, body=reply.body, json=json.loads(reply.body) if is_json else None
+        )
+
+    def _take(self, step, body, results):
+        if isinstance(step, ReadBody):
+            self.read = True
+            return body
+        if isinstance(step, Pause):
+            self.now += step.seconds
+            self.paused_s += step.seconds
+            self.on_pause()
+            return None
+        if isinstance(step, RunBlocking):
+            try:
+                return step.function()
+            except Exception as error:
+                return error
+        self.calls.append(step)
+        result = results.pop(0)
+        self.now += 1.0
+        return WorkerReply(*result) if isinstance(result, tuple) else result
+
+
+@pytest.fixture
+def bench(short):
+    def make(*versions, access=None, settings=None, **kwargs):
+        return Bench(short, routes(*versions, **kwargs), access, **(settings or {}))
+
+    return make
+
+
+@pytest.fixture
+def ready(short):
+    return version(1, worker_route(short / "w1"))
+
+
+@pytest.mark.parametrize("root", ["model", "model-endpoint", "ajax-model"])
+@pytest.mark.parametrize("reference", ["iris/1", "iris/None", "iris/latest", "iris@champion"])
+def test_every_reference_scores(bench, ready, root, reference):
+    reply = bench(ready, aliases={"champion": 1}).send(f"/{root}/{reference}/invocations")
+    assert (reply.status, reply.body) == (200, PREDICTED[2])
+    assert reply.headers["x-mlflow-model-version"] == "1"
+    assert reply.headers["content-length"] == str(len(PREDICTED[2]))
+
+
+def test_the_time_of_each_phase_is_told_in_ms(bench, ready):
+    timing = bench(ready).send().headers["server-timing"]
+    assert [part.split(";")[0] for part in timing.split(", ")] == ["auth", "queue", "decode", "predict", "encode"]
+    assert "predict;dur=1000.000" in timing
+
+
+@pytest.mark.parametrize(
+    "given, kept", [("abc-1", True), ("", False), ("a b", False), ("x" * 129, False), ("é", False)]
+)
+def test_a_request_id_is_echoed_when_it_is_harmless(bench, ready, given, kept):
+    found = bench(ready).send(headers={**JSON_HEADERS, "x-request-id": given}).headers["x-request-id"]
+    assert (found == given) is kept
+    assert kept or len(found) == 32
+
+
+def test_a_legacy_request_is_rewrapped_and_its_reply_unwrapped(bench, ready):
+    made = bench(ready)
+    reply = made.send(headers=LEGACY_HEADERS, body=b'[{"a": 1}]')
+    assert reply.json == [0, 1]
+    assert made.calls[0].body == b'{"dataframe_records": [{"a": 1}]}'
+
+
+def test_bare_nan_never_leaves(bench, ready):
+    assert bench(ready).send(workers=[(200, "application/json", b'{"predictions": [NaN]}')]).json == {
+        "predictions": [None]
+    }
+
+
+@pytest.mark.parametrize(
+    "path, status, says",
+    [
+        ("/model/other/1/invocations", 404, "not enabled"),
+        ("/model/iris/2/invocations", 404, "versions 1"),
+        ("/model/iris@gone/invocations", 404, "versions 1"),
+        ("/model/iris/" + "9" * 100 + "/invocations", 404, "not served"),
+        ("/model/iris/" + "9" * 5000 + "/invocations", 404, "too long"),
+        ("/model/iris/1", 404, "invocations"),
+        ("/model/iris/1/explain", 404, "names no model version"),
+        ("/model/", 404, "names no model version"),
+        ("/model", 404, "names no model version"),
+        ("/model//1/invocations", 404, "names no model version"),
+        ("/elsewhere/iris/1/invocations", 404, "below /model/"),
+    ],
+)
+def test_what_is_not_served_is_not_found(bench, ready, path, status, says):
+    made = bench(ready)
+    reply = made.send(path)
+    assert (reply.status, reply.json["error_code"]) == (status, "RESOURCE_DOES_NOT_EXIST")
+    assert says in reply.json["message"]
+    assert "x-request-id" in reply.headers
+    assert not made.read
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+def test_other_methods_are_told_the_right_one(bench, ready, method):
+    reply = bench(ready).send(method=method)
+    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert bool(reply.body) is (method != "HEAD")
+
+
+def test_callers_are_checked_before_anything_is_told(bench, ready):
+    made = bench(ready, access=Guarded())
+    reply = made.send()
+    assert (reply.status, "www-authenticate" in reply.headers) == (401, True)
+    reply = made.send(headers={**JSON_HEADERS, "authorization": "bob"})
+    assert (reply.status, reply.json["error_code"]) == (403, "PERMISSION_DENIED")
+    assert made.send("/model/unknown/1/invocations", headers={"authorization": "bob"}).status == 403
+    assert not made.read
+    assert made.send(headers={**JSON_HEADERS, "authorization": "alice"}).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({**JSON_HEADERS, "content-encoding": "gzip"}, 415),
+        ({**JSON_HEADERS, "content-length": "999999999"}, 413),
+        ({**JSON_HEADERS, "content-length": "-1"}, 400),
+        ({**JSON_HEADERS, "x-mlflow-scoring-dialect": "v2"}, 400),
+    ],
+)
+def test_headers_that_rule_a_request_out_do_so_before_its_body_is_read(bench, ready, headers, status):
+    made = bench(ready)
+    reply = made.send(headers=headers)
+    assert (reply.status, made.read) == (status, False)
+    assert reply.headers["x-mlflow-model-version"] == "1"
+    assert reply.headers["content-type"].startswith("text/plain") is (status == 415)
+
+
+def test_a_starting_version_holds_its_requests_until_it_is_ready(bench, ready, short):
+    made = bench(version(1, state=VersionState.LAUNCHING, message="loading"))
+    made.on_pause = lambda: made.paused_s > 3 and publish(made.path, routes(ready))
+    reply = made.send()
+    assert reply.status == 200
+    assert 3 < made.paused_s < 3.1
+    assert f"queue;dur={made.paused_s * 1000:.3f}" in reply.headers["server-timing"]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "BUILDING", "LAUNCHING", "DRAINING", "READY"])
+def test_a_version_that_does_not_get_ready_in_time_is_unavailable(bench, state):
+    made = bench(version(1, state=VersionState(state), message="fetching files"))
+    reply = made.send()
+    assert (reply.status, reply.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert "fetching files" in reply.json["message"]
+    assert int(reply.headers["retry-after"]) > 0
+    assert made.paused_s == pytest.approx(30)
+
+
+def test_a_driver_that_cannot_wait_caps_the_hold(bench):
+    made = bench(version(1, state=VersionState.PENDING))
+    assert made.send(hold_cap_s=20.0).status == 503
+    assert made.paused_s == pytest.approx(20)
+
+
+def test_in_the_legacy_dialect_unavailable_is_404_with_the_same_body(bench):
+    made = bench(version(1, state=VersionState.FAILED, message="no such file"))
+    modern, legacy = made.send(), made.send(body=b"[]")
+    assert (modern.status, legacy.status) == (503, 404)
+    assert modern.json == legacy.json
+
+
+def test_a_draining_worker_gets_nothing_new(bench, short):
+    made = bench(version(1, worker_route(short / "w1"), state=VersionState.DRAINING), settings={"hold_timeout_s": 0})
+    assert (made.send().status, made.calls) == (503, [])
+
+
+def test_a_failed_version_answers_at_once_with_its_reason(bench):
+    made = bench(version(1, state=VersionState.FAILED, message="no module named x"))
+    reply = made.send()
+    assert (reply.status, made.paused_s) == (503, 0)
+    assert "no module named x" in reply.json["message"]
+
+
+def test_a_version_that_goes_away_while_its_requests_are_held_is_not_found(bench):
+    made = bench(version(1, state=VersionState.PENDING))
+    made.on_pause = lambda: publish(made.path, routes())
+    assert made.send().status == 404
+
+
+def test_a_host_that_knows_nothing_yet_holds_too(short, ready):
+    made = Bench(short, Routes())
+    made.on_pause = lambda: publish(made.path, routes(ready))
+    assert made.send().status == 200
+    assert made.send("/model/other/1/invocations").status == 404
+
+
+def test_a_worker_lost_before_sending_costs_the_request_nothing(bench, short):
+    made = bench(version(1, worker_route(short / "w1"), worker_route(short / "w2", "w2")))
+    assert made.send(workers=[LostError("refused", sent=False), PREDICTED]).status == 200
+    assert {call.worker.worker_id for call in made.calls} == {"w1", "w2"}
+    assert made.paused_s == 0
+
+
+def test_a_lost_only_worker_is_tried_again_after_a_pause_and_reported(bench, ready):
+    made = bench(ready)
+    inbox = NudgeInbox(made.nudges)
+    losses = [LostError("refused", sent=False)] * 5
+    assert made.send(workers=[*losses, PREDICTED]).status == 200
+    assert made.paused_s == pytest.approx(5 * 0.025)
+    assert set(inbox.wait(1)) == {Nudge("default", "iris")}
+    inbox.close()
+
+
+def test_one_crash_is_retried_and_two_are_the_requests_own_fault(bench, ready):
+    crash = LostError("reset", sent=True)
+    made = bench(ready)
+    assert made.send(workers=[crash, PREDICTED]).status == 200
+    reply = made.send(workers=[crash, crash])
+    assert (reply.status, reply.json["error_code"]) == (502, "WORKER_CRASHED")
+
+
+def test_a_retry_has_what_is_left_of_the_request_timeout(bench, ready):
+    made = bench(ready, timeout_s=5.0)
+    made.send(workers=[LostError("reset", sent=True), PREDICTED])
+    assert [call.timeout_s for call in made.calls] == [5.0, 4.0]
+    spent = bench(ready, timeout_s=0.5)
+    assert spent.send(workers=[LostError("reset", sent=True)]).status == 504
+
+
+def test_a_timeout_is_504(bench, ready):
+    reply = bench(ready).send(workers=[DeadlineError("too long")])
+    assert (reply.status, reply.json["error_code"]) == (504, "DEADLINE_EXCEEDED")
+
+
+def test_a_workers_error_is_explained(bench, ready):
+    reply = bench(ready).send(workers=[(500, "text/plain", b"Internal Server Error")])
+    assert (reply.status, reply.json["error_code"]) == (400, "BAD_REQUEST")
+    assert "predict;dur=1000" in reply.headers["server-timing"]
+
+
+def test_more_requests_than_may_wait_are_turned_away(bench):
+    made = bench(version(1, state=VersionState.PENDING), settings={"max_in_flight": 1})
+    first = made.gateway.respond(Head("POST", URL, JSON_HEADERS))
+    assert isinstance(next(first), ReadBody)
+    assert isinstance(first.send(IRIS), Pause)
+    reply = made.send()
+    assert (reply.status, reply.headers["retry-after"]) == (429, "1")
+    first.close()
+    assert made.send(hold_cap_s=0.0).status == 503
+
+
+def test_ping_tells_readiness_without_waiting(bench, ready):
+    assert bench(ready).send("/model/iris/1/ping", "GET").status == 200
+    starting = bench(version(1, state=VersionState.LAUNCHING, message="loading"))
+    reply = starting.send("/model/iris/1/ping", "GET")
+    assert (reply.status, starting.paused_s) == (503, 0)
+    assert "loading" in reply.json["message"]
+
+
+def test_a_bug_is_a_500_that_tells_nothing_of_itself(bench, ready, caplog):
+    reply = bench(ready).send(workers=[RuntimeError("secret")])
+    assert (reply.status, reply.json["error_code"]) == (500, "INTERNAL_ERROR")
+    assert "secret" not in reply.json["message"]
+    assert "secret" in caplog.text
+
+
+def test_failures_are_logged_with_their_request_and_never_with_the_body(bench, ready, caplog):
+    caplog.set_level("INFO")
+    bench(ready).send(headers={**JSON_HEADERS, "x-request-id": "req-7"}, body=b"[secret")
+    assert "req-7" in caplog.text
+    assert "'iris' version 1" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_the_schema_of_a_version_is_there_once_its_files_are(bench, tmp_path):
+    reply = bench(version(1)).send("/model/iris/1/schema", "GET")
+    assert (reply.status, "not been fetched" in reply.json["message"]) == (503, True)
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    reply = bench(version(1, model_dir=str(tmp_path))).send("/model/iris@champion/schema", "GET")
+    assert reply.status == 404
+    reply = bench(version(1, model_dir=str(tmp_path))).send("/model/iris/1/schema", "GET")
+    assert reply.json["info"] == {"title": "iris, version 1", "version": "1"}

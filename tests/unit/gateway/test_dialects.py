@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_serving_plugin.errors import BadRequestError, ServingError, UnsupportedTypeError
+from mlflow_serving_plugin.gateway.dialects import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET, read_declared, recognise
+
+RECORDS = b'[{"a": 1}, {"a": 2}]'
+SPLIT = b'{"columns": ["a"], "data": [[1]]}'
+NUMPY_SPLIT = b'{"index": [0], "columns": ["a"], "data": [[1]]}'
+
+
+def recognised(content_type, body, *, header=None, default="modern"):
+    return recognise(read_declared(content_type, header, default), body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"dataframe_split": {"columns": ["a"], "data": [[1]]}}',
+        b' \r\n{ "dataframe_records" : [{"a": 1}]}',
+        b'{"instances": [1], "params": {"t": 1}}',
+        b'{"inputs": {"a": [1]}}',
+        b'{"messages": []}',
+        b'{"prompt": "x"}',
+        b'{"input": ["x"]}',
+        b'{"params": {"t": 1}, "inputs": [1]}',
+        b'{"temperature": 1, "messages": []}',
+        b'{"inputs": [1], "columns": [], "data": []}',
+        b'{"unknown": 1}',
+        b"42",
+    ],
+)
+def test_canonical_json_passes_unchanged_and_its_reply_too(body):
+    for content_type in (JSON, f"{JSON}; charset=utf-8"):
+        found = recognised(content_type, body)
+        assert (found.content_type, found.body, found.legacy) == (JSON, body, False)
+
+
+def test_canonical_bodies_are_left_to_the_worker_unparsed():
+    assert recognised(JSON, b'{"inputs": oops').body == b'{"inputs": oops'
+
+
+@pytest.mark.parametrize(
+    "content_type, body, field",
+    [
+        (f"{JSON}; format=pandas-records", RECORDS, "dataframe_records"),
+        (f"{JSON};format=pandas-records", RECORDS, "dataframe_records"),
+        (f" {JSON} ;  FORMAT = Pandas-Records ; charset=UTF-8;", RECORDS, "dataframe_records"),
+        (f'{JSON}; charset="utf-8"; format="pandas-split"', SPLIT, "dataframe_split"),
+        (f"{JSON}; format=pandas-split", NUMPY_SPLIT, "dataframe_split"),
+        (JSON, RECORDS, "dataframe_records"),
+        (JSON, b"[]", "dataframe_records"),
+        (JSON, SPLIT, "dataframe_split"),
+        (JSON, NUMPY_SPLIT, "dataframe_split"),
+        (JSON_NUMPY_SPLIT, NUMPY_SPLIT, "dataframe_split"),
+        (f"{JSON_NUMPY_SPLIT}; charset=utf-8", NUMPY_SPLIT, "dataframe_split"),
+        (JSON, b'[{"a": NaN}]', "dataframe_records"),
+        (JSON, b'[{"a": "\\ud800"}]', "dataframe_records"),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_legacy_bodies_are_wrapped_and_their_replies_unwrapped(content_type, body, field, mark):
+    for default in ("modern", "legacy"):
+        found = recognised(content_type, mark + body, default=default)
+        assert (found.content_type, found.legacy) == (JSON, True)
+        assert found.body == b'{"%s": %s}' % (field.encode(), body)
+        assert list(json.loads(found.body)) == [field]
+
+
+@pytest.mark.parametrize("body", [b'{"instances": [1]}', b'{"inputs": [1]}', b'{"\\u0069nputs": [1]}'])
+def test_bodies_of_both_dialects_go_by_header_then_by_default(body):
+    assert not recognised(JSON, body).legacy
+    assert recognised(JSON, body, default="legacy").legacy
+    assert recognised(JSON, body, header="Legacy").legacy
+    assert not recognised(JSON, body, header="modern", default="legacy").legacy
+    assert recognised(JSON, body, header="legacy").body == body
+
+
+def test_csv_goes_by_header_then_by_default():
+    assert not recognised(CSV, b"a\n1").legacy
+    assert recognised(f"{CSV}; charset=utf-8", b"\xef\xbb\xbfa\n1", default="legacy").legacy
+    assert recognised(CSV, b"\xef\xbb\xbfa\n1", header="legacy").body == b"a\n1"
+    assert recognised(CSV, b"a\n1", header="legacy").content_type == CSV
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"inputs": [1], "params": {}}', b'{"dataframe_split": {}}', b'{"messages": []}', b'{"prompt": ""}']
+)
+def test_what_mlflow_1_did_not_know_stays_modern_in_a_legacy_endpoint(body):
+    assert not recognised(JSON, body, default="legacy").legacy
+
+
+def test_parquet_passes_as_it_is():
+    found = recognised(PARQUET, b"\xef\xbb\xbfPAR1\xff", default="legacy")
+    assert (found.content_type, found.body, found.legacy) == (PARQUET, b"\xef\xbb\xbfPAR1\xff", False)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        ";",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        f"{JSON}; charset=latin-1",
+        f"{JSON}; charset=",
+        f"{CSV}; charset=utf-16",
+        f"{JSON}; version=1",
+        f"{JSON}; pandas-records",
+        f"{JSON}; format=pandas-values",
+        f"{CSV}; format=pandas-split",
+        f"{JSON_NUMPY_SPLIT}; format=pandas-split",
+        f"{PARQUET}; header=true",
+        JSON + ";" * 300,
+    ],
+)
+def test_other_types_parameters_and_charsets_are_unsupported(content_type):
+    with pytest.raises(UnsupportedTypeError):
+        read_declared(content_type, None, "modern")
+
+
+def test_an_unknown_dialect_header_is_the_callers_mistake():
+    with pytest.raises(BadRequestError, match="legacy"):
+        read_declared(JSON, "v2", "modern")
+
+
+@pytest.mark.parametrize(
+    "content_type, body, says",
+    [
+        (f"{JSON}; format=pandas-records", b'[1],"params":{}', "not valid JSON"),
+        (f"{JSON}; format=pandas-records", b'[1]}, {"a": 1', "not valid JSON"),
+        (f"{JSON}; format=pandas-records", SPLIT, "list of records"),
+        (f"{JSON}; format=pandas-split", RECORDS, "'columns' and 'data'"),
+        (f"{JSON}; format=pandas-split", b'{"data": []}', "'columns' and 'data'"),
+        (JSON_NUMPY_SPLIT, SPLIT, "'index', 'columns' and 'data'"),
+        (JSON, b"", "not valid JSON"),
+        (JSON, b"not json", "line 1, column 1"),
+        (JSON, b'[{"a": 1}] secret', "line 1, column 12"),
+        (JSON, b'["\xff"]', "not valid UTF-8"),
+        (JSON, b"[" * 200_000, "not valid JSON"),
+        (JSON, b"[" + b"9" * 5000 + b".x]", "not valid JSON"),
+        (CSV, b"a\n\xff", "not valid UTF-8"),
+    ],
+)
+def test_malformed_bodies_are_bad_requests_in_one_sentence_without_the_data(content_type, body, says):
+    with pytest.raises(BadRequestError, match=says) as caught:
+        recognised(content_type, body)
+    assert "secret" not in caught.value.message
+    assert caught.value.__suppress_context__ or caught.value.__cause__ is None
+
+
+_types = st.one_of(
+    st.none(),
+    st.text(),
+    st.builds(
+        "{};{}".format,
+        st.sampled_from([JSON, CSV, PARQUET, JSON_NUMPY_SPLIT]),
+        st.sampled_from(["", "format=pandas-records", "format=pandas-split", "charset=utf-8", "x=y", "=", ";;"]),
+    ),
+)
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["columns", "data", "index", "inputs", "x"]), inner)
+    ),
+)
+
+
+@given(_types, st.binary() | _json.map(lambda value: json.dumps(value).encode()), st.sampled_from(["legacy", "modern"]))
+def test_recognise_raises_nothing_but_serving_errors_and_wraps_only_whole_documents(content_type, body, dialect):
+    try:
+        found = recognised(content_type, body, header=dialect)
+    except ServingError:
+        return
+    if found.body != body and found.content_type == JSON and found.legacy:
+        assert len(json.loads(found.body)) == 1

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gateway_fakes import worker_route
+
+from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
+from mlflow_serving_plugin.gateway.limits import BodyBuffer, InFlight, Loads, declared_length
+
+
+@pytest.mark.parametrize("value, expected", [("0", 0), (" 10 ", 10), ("0010", 10), ("000", 0)])
+def test_a_declared_length_is_read(value, expected):
+    assert declared_length({"content-length": value}, 10) == expected
+    assert declared_length({}, 10) is None
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+1", "1_0", "1.0", "x", "1, 1", "٣"])
+def test_a_bad_length_is_the_callers_mistake(value):
+    with pytest.raises(BadRequestError):
+        declared_length({"content-length": value}, 10)
+
+
+@pytest.mark.parametrize("value", ["11", "9" * 5000])
+def test_a_length_over_the_limit_is_refused_unread(value):
+    with pytest.raises(BodyTooLargeError, match="10 bytes"):
+        declared_length({"content-length": value}, 10)
+
+
+def test_a_body_is_counted_while_it_arrives():
+    buffer = BodyBuffer(4)
+    buffer.add(b"ab")
+    buffer.add(b"cd")
+    assert buffer.join() == b"abcd"
+    with pytest.raises(BodyTooLargeError):
+        buffer.add(b"e")
+
+
+def test_slots_are_per_key_and_given_back_after_failures_too():
+    in_flight = InFlight(1)
+    with in_flight.slot("a"), in_flight.slot("b"):
+        with pytest.raises(TooManyRequestsError) as caught, in_flight.slot("a"):
+            pass
+        assert caught.value.retry_after_s == 1
+    with pytest.raises(RuntimeError), in_flight.slot("a"):
+        raise RuntimeError
+    with in_flight.slot("a"):
+        pass
+
+
+def test_the_freest_worker_is_picked_and_equals_take_turns():
+    loads = Loads()
+    workers = [worker_route(Path("/a"), "a"), worker_route(Path("/b"), "b"), worker_route(Path("/c"), "c")]
+    picked = [loads.pick(workers) for _ in range(3)]
+    assert {found.worker_id for found in picked if found} == {"a", "b", "c"}
+    with loads.call("a"), loads.call("c"):
+        assert {found.worker_id for _ in range(5) if (found := loads.pick(workers))} == {"b"}
+        assert "b" not in {found.worker_id for _ in range(5) if (found := loads.pick(workers, {"b"}))}
+    assert loads.pick(workers[:1], {"a"}) is None
+    assert loads.pick([]) is None
