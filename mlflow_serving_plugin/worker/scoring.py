@@ -68,7 +68,7 @@ class Scorer:
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, error.serialize_as_json()
             traceback.print_exc()
-        except Exception:
+        except BaseException:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, "text/plain", "Internal Server Error"
             traceback.print_exc()
         return Answer(status, mimetype, text.encode(), 0, _us_since(start), 0)

@@ -25,7 +25,7 @@ class Predictor:
         return self._function(data)
 
 
-__all__ = ["pyfunc", "scorer_of", "scoring_server"]
+__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server"]
 
 
 def pyfunc(columns: list[tuple[str, str]], function: Any, flavour: str = "mlflow.sklearn") -> PyFuncModel:
