@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.reference import Reference
@@ -29,6 +30,7 @@ from mlflow_serving_plugin.gateway.messages import (
     Pause,
     ReadBody,
     Reply,
+    RunBlocking,
     Steps,
     WorkerCall,
     WorkerReply,
@@ -43,6 +45,7 @@ _logger = logging.getLogger(__name__)
 
 _POLL_S = 0.025
 _RETRY_AFTER_S = 2
+_LARGE_BYTES = 256 * 1024
 
 
 class Wanted(NamedTuple):
@@ -108,7 +111,11 @@ class Scoring:
         with self._in_flight.slot((endpoint.id, version.number)):
             body: bytes = yield ReadBody(length, self._settings.max_body_bytes)
             started = self._clock()
-            request = recognise(declared, body)
+            if len(body) > _LARGE_BYTES:
+                # Parsing it would keep every other request waiting.
+                request: Recognised = yield RunBlocking(partial(recognise, declared, body))
+            else:
+                request = recognise(declared, body)
             trail.legacy = request.legacy
             trail.spend("decode", self._clock() - started)
             answer = yield from self._ask(request, wanted, patience, trail)

@@ -21,8 +21,8 @@ def scoring_example(model_dir: Path) -> Example | None:
         if not info:
             return None
         if path := info.get("serving_input_path"):
-            return Example((model_dir / path).read_bytes(), "application/json")
-        content = json.loads((model_dir / info["artifact_path"]).read_text())
+            return Example(_inside(model_dir, path).read_bytes(), "application/json")
+        content = json.loads(_inside(model_dir, info["artifact_path"]).read_text())
         return Example(json.dumps(_request(info, content)).encode(), "application/json")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, yaml.YAMLError):
         return None
@@ -39,3 +39,11 @@ def _request(info: dict[str, Any], content: Any) -> dict[str, Any]:
     if kind == "ndarray" and isinstance(content, dict) and "inputs" in content:
         return {"inputs": content["inputs"], **params}
     return {"inputs": content, **params}
+
+
+def _inside(model_dir: Path, name: str) -> Path:
+    """A file of the model. What it names comes from whoever logged it, and must not be another file of the server."""
+    path = (model_dir / name).resolve()
+    if not path.is_relative_to(model_dir.resolve()):
+        raise ValueError("the example lies outside the model")
+    return path
