@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 _TAIL_BYTES = 64 * 1024
 _LONGEST_NOTE = 4096
+_SPAWN_S = 10.0
+"""How long ``cancel`` waits for processes in the making, which takes milliseconds unless the machine is stuck."""
+
 _KILL_AFTER_S = 2.0
 """How much longer than its own grace a guard gets before it is killed with all below it."""
 
@@ -67,6 +71,8 @@ class LocalBackend:
         self._zygotes = native.Zygotes(settings, paths)
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
+        self._spawning = 0
+        self._spawned = threading.Condition(self._lock)
 
     def adopt(self) -> None:
         """Take over an earlier controller's workers; end those that were not ready, and what is left of dead ones."""
@@ -84,7 +90,8 @@ class LocalBackend:
     def launch(self, spec: WorkerSpec) -> None:
         """Start a worker and wait until it has scored the model's input example (without one: answered a ping)."""
         deadline = time.monotonic() + self._settings.start_timeout_s
-        worker = self._spawn(spec)
+        with self._may_spawn():
+            worker = self._spawn(spec)
         worker_id = worker.record.worker_id
         try:
             probe = probe_of(worker.record.protocol, worker.record.address)
@@ -131,8 +138,29 @@ class LocalBackend:
         self._zygotes.rest()
 
     def cancel(self) -> None:
-        """End running ``launch`` calls without ending their workers."""
+        """End running ``launch`` calls without ending their workers.
+
+        When it returns, every process that was started is in the records, and none will be started any more:
+        whoever ends the workers of a host next finds them all.
+        """
         self._cancelled.set()
+        self._zygotes.cancel()
+        with self._spawned:
+            self._spawned.wait_for(lambda: not self._spawning, _SPAWN_S)
+
+    @contextlib.contextmanager
+    def _may_spawn(self) -> Iterator[None]:
+        """Count a process in the making; WorkerFailedError after ``cancel``."""
+        with self._lock:
+            if self._cancelled.is_set():
+                raise WorkerFailedError("The controller is stopping.")
+            self._spawning += 1
+        try:
+            yield
+        finally:
+            with self._spawned:
+                self._spawning -= 1
+                self._spawned.notify_all()
 
     def _spawn(self, spec: WorkerSpec) -> _Worker:
         worker_id = uuid.uuid4().hex[:12]

@@ -43,6 +43,7 @@ class Zygotes:
         self._paths = paths
         self._lock = threading.Lock()
         self._started: list[subprocess.Popen[bytes]] = []
+        self._cancelled = threading.Event()
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
         """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
@@ -52,6 +53,10 @@ class Zygotes:
             return int(_ask(zygote, request)["pid"])
         except (OSError, ValueError, KeyError) as error:
             raise WorkerFailedError(f"The worker could not be forked: {error}.") from error
+
+    def cancel(self) -> None:
+        """Start no zygote any more; one that is starting is ended, for nobody else could find it yet."""
+        self._cancelled.set()
 
     def rest(self) -> None:
         """End all zygotes."""
@@ -94,6 +99,10 @@ class Zygotes:
         self._started.append(process)
         deadline = time.monotonic() + _START_S
         while not _answers(address):
+            if self._cancelled.is_set():
+                process.kill()
+                process.wait()
+                raise WorkerFailedError("The controller is stopping.")
             if process.poll() is not None or time.monotonic() > deadline:
                 raise WorkerFailedError("The process that forks workers did not start. See logs/zygote.log.")
             time.sleep(0.05)
