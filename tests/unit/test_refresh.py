@@ -1,0 +1,147 @@
+"""Reading store and registry anew, and following models that were renamed or deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support_controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+
+from mlflow_serving_plugin.controller.desired import View
+from mlflow_serving_plugin.controller.refresh import refresh
+
+ALL = None
+
+
+def names(*found):
+    return frozenset(("default", name) for name in found)
+
+
+@pytest.fixture
+def store():
+    return MemoryStore(an_endpoint("iris", created_ms=1), an_endpoint("rose", created_ms=2))
+
+
+@pytest.fixture
+def registry():
+    return MemoryRegistry(a_model("iris", a_version(1), created_ms=1), a_model("rose", a_version(1), created_ms=2))
+
+
+@pytest.fixture
+def view(store, registry):
+    seen = refresh(store, registry, View(), ALL)
+    registry.reads.clear()
+    return seen
+
+
+def test_at_first_every_enabled_model_is_read(store, registry):
+    view = refresh(store, registry, View(), ALL)
+    assert {endpoint.name for endpoint in view.endpoints.values()} == {"iris", "rose"}
+    assert view.models["e-iris"].versions == (a_version(1),)
+
+
+def test_a_model_that_is_not_enabled_is_not_read(store, registry):
+    registry.put(a_model("tulip", created_ms=3))
+    refresh(store, registry, View(), ALL)
+    assert sorted(registry.reads) == ["iris", "rose"]
+
+
+def test_only_the_models_named_are_read_again(store, registry, view):
+    registry.put(a_model("iris", a_version(1), a_version(2), created_ms=1))
+    registry.put(a_model("rose", a_version(1), a_version(2), created_ms=2))
+    later = refresh(store, registry, view, names("iris"))
+    assert registry.reads == ["iris"]
+    assert len(later.models["e-iris"].versions) == 2
+    assert later.models["e-rose"] == view.models["e-rose"]
+
+
+def test_the_same_name_in_another_workspace_is_another_model(store, registry, view):
+    refresh(store, registry, view, frozenset({("other", "iris")}))
+    assert registry.reads == []
+
+
+def test_an_endpoint_that_is_new_is_read_though_nobody_named_it(store, registry, view):
+    store.endpoints["e-tulip"] = an_endpoint("tulip", created_ms=3)
+    registry.put(a_model("tulip", a_version(7), created_ms=3))
+    later = refresh(store, registry, view, names())
+    assert registry.reads == ["tulip"]
+    assert later.models["e-tulip"].versions == (a_version(7),)
+
+
+def test_a_changed_configuration_counts_though_nobody_named_the_model(store, registry, view):
+    store.endpoints["e-iris"] = an_endpoint("iris", created_ms=1, replicas=5)
+    later = refresh(store, registry, view, names())
+    assert later.endpoints["e-iris"].config.replicas == 5
+    assert registry.reads == []
+
+
+def test_a_disabled_endpoint_is_gone_from_the_view(store, registry, view):
+    del store.endpoints["e-iris"]
+    later = refresh(store, registry, view, names())
+    assert list(later.endpoints) == list(later.models) == ["e-rose"]
+
+
+def test_a_renamed_model_is_followed_by_the_time_it_was_created(store, registry, view):
+    del registry.models["iris"]
+    registry.put(a_model("lily", a_version(1), created_ms=1))
+    later = refresh(store, registry, view, names("iris"))
+    assert later.endpoints["e-iris"].name == "lily"
+    assert later.models["e-iris"].name == "lily"
+    assert store.endpoints["e-iris"].name == "lily"
+
+
+def test_a_new_model_under_the_name_of_a_deleted_one_is_not_served_in_its_place(store, registry, view):
+    registry.put(a_model("iris", a_version(1), created_ms=99))
+    later = refresh(store, registry, view, names("iris"))
+    assert "e-iris" not in later.endpoints
+    assert "e-iris" not in store.endpoints
+
+
+def test_a_renamed_model_is_followed_though_its_old_name_was_taken_since(store, registry, view):
+    registry.put(a_model("iris", a_version(5), created_ms=99))
+    registry.put(a_model("lily", a_version(1), created_ms=1))
+    later = refresh(store, registry, view, names("iris"))
+    assert later.models["e-iris"].name == "lily"
+
+
+def test_a_deleted_model_s_endpoint_is_removed(store, registry, view):
+    del registry.models["iris"]
+    later = refresh(store, registry, view, names("iris"))
+    assert list(store.endpoints) == list(later.endpoints) == ["e-rose"]
+
+
+def test_a_vanished_model_is_not_mistaken_for_one_of_two_of_its_age(store, registry, view):
+    del registry.models["iris"]
+    registry.put(a_model("lily", created_ms=1))
+    registry.put(a_model("tulip", created_ms=1))
+    assert "e-iris" not in refresh(store, registry, view, names("iris")).endpoints
+
+
+def test_a_rename_that_the_store_refuses_keeps_the_endpoint_for_later(store, registry, view, monkeypatch):
+    del registry.models["iris"]
+    registry.put(a_model("lily", a_version(1), created_ms=1))
+    monkeypatch.setattr(store, "rename", lambda endpoint, name: None)
+    assert "e-iris" not in refresh(store, registry, view, names("iris")).endpoints
+    assert "e-iris" in store.endpoints
+
+
+@pytest.mark.parametrize("broken", ["model", "renamed_to"])
+def test_a_registry_that_cannot_be_read_removes_nothing(store, registry, view, monkeypatch, broken):
+    del registry.models["iris"]
+
+    def fail(*_):
+        raise ConnectionError("database is down")
+
+    monkeypatch.setattr(registry, broken, fail)
+    before = dict(store.endpoints)
+    with pytest.raises(ConnectionError, match="database is down"):
+        refresh(store, registry, view, ALL)
+    assert store.endpoints == before
+
+
+def test_what_was_seen_before_is_left_as_it_was(store, registry, view):
+    kept = replace(view)
+    registry.put(a_model("iris", created_ms=1))
+    refresh(store, registry, view, ALL)
+    assert view == kept
+    assert view.models["e-iris"].versions == (a_version(1),)

@@ -1,0 +1,266 @@
+"""What the gateway and the API are told, and which events come of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support_controller import TIMEOUT_S, a_model, a_version, a_view, a_worker, an_endpoint
+
+from mlflow_serving_plugin.backends.base import WorkerPhase
+from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.desired import View, desire
+from mlflow_serving_plugin.controller.plan import Observed
+from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+
+K1, K2 = VersionKey("e-iris", 1), VersionKey("e-iris", 2)
+ONLY_ONE = a_view((an_endpoint(), a_model("iris", a_version(1, "Production"))))
+BOTH = a_view((an_endpoint(), a_model("iris", a_version(1), a_version(2))))
+NOBODY = Routes()
+
+
+def routes_of(view, *, before=NOBODY, now_ms=5000, **observed):
+    desired = desire(view, TIMEOUT_S)
+    return describe(view, desired, Observed(**observed), before, now_ms=now_ms, default_timeout_s=TIMEOUT_S)
+
+
+def endpoint_of(view, **options):
+    (endpoint,) = routes_of(view, **options).endpoints.values()
+    return endpoint
+
+
+def worker_of(view, number=1, *args, **changes):
+    return a_worker(desire(view, TIMEOUT_S)[VersionKey("e-iris", number)], *args, **changes)
+
+
+def failure(message="no", *, count=1, served=False):
+    return Failure(count, 1e9, message, served)
+
+
+def events(before, after):
+    return [(e.version, e.type, e.message) for _, e in transitions(before, after, now_ms=7000)]
+
+
+READY_WORKER = worker_of(ONLY_ONE)
+STATES = {
+    "waits for its turn": ({}, VersionState.PENDING, "Waiting for its turn to start."),
+    "is being fetched": ({"fetching": {K1}}, VersionState.PENDING, "Fetching the model's files."),
+    "is being launched": ({"launching": {K1: 1}}, VersionState.LAUNCHING, "Loading the model."),
+    "has a worker that is starting": (
+        {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)},
+        VersionState.LAUNCHING,
+        "Loading the model.",
+    ),
+    "has a ready worker": ({"workers": (READY_WORKER,)}, VersionState.READY, ""),
+    "has a ready worker and starts another": (
+        {"workers": (READY_WORKER,), "launching": {K1: 1}},
+        VersionState.READY,
+        "",
+    ),
+    "has a ready worker though another start failed": (
+        {"workers": (READY_WORKER,), "failures": {K1: failure()}},
+        VersionState.READY,
+        "",
+    ),
+    "could not be started": ({"failures": {K1: failure("bad pickle")}}, VersionState.FAILED, "bad pickle"),
+    "is tried again after it could not be started": (
+        {"failures": {K1: failure("bad pickle")}, "launching": {K1: 1}},
+        VersionState.FAILED,
+        "bad pickle",
+    ),
+    "died once while it served": (
+        {"failures": {K1: failure("died", served=True)}},
+        VersionState.PENDING,
+        "Restarting: died",
+    ),
+    "is restarted": (
+        {"failures": {K1: failure("died", served=True)}, "launching": {K1: 1}},
+        VersionState.LAUNCHING,
+        "Restarting: died",
+    ),
+    "keeps dying": ({"failures": {K1: failure("died", count=3, served=True)}}, VersionState.FAILED, "died"),
+    "has only a dead worker": (
+        {"workers": (worker_of(ONLY_ONE, phase=WorkerPhase.DEAD),)},
+        VersionState.PENDING,
+        "Waiting for its turn to start.",
+    ),
+    "has only a worker on its way out": (
+        {"workers": (READY_WORKER,), "stopping": {"w"}},
+        VersionState.PENDING,
+        "Waiting for its turn to start.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_the_state_of_a_version_that(case):
+    observed, state, message = STATES[case]
+    version = endpoint_of(ONLY_ONE, **observed).versions[1]
+    assert (version.state, version.message) == (state, message)
+
+
+def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():
+    worker = worker_of(ONLY_ONE, note="Batching on: verified on 12 rows.")
+    version = endpoint_of(ONLY_ONE, workers=(worker,), files={K1: Path("/models/1")}).versions[1]
+    (route,) = version.workers
+    assert (route.worker_id, route.protocol, route.address, route.pid) == ("w", "http", "/run/w.sock", 4711)
+    assert route.ready
+    assert (version.stage, version.model_dir, version.note) == ("Production", "/models/1", worker.note)
+
+
+def test_a_worker_that_is_starting_is_named_and_not_ready():
+    version = endpoint_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)).versions[1]
+    assert [worker.ready for worker in version.workers] == [False]
+    assert version.ready_workers == ()
+
+
+def test_dead_workers_and_those_on_their_way_out_get_no_requests():
+    workers = (worker_of(ONLY_ONE, 1, "dead", WorkerPhase.DEAD), worker_of(ONLY_ONE, 1, "going"))
+    version = endpoint_of(ONLY_ONE, workers=workers, stopping={"going"}).versions[1]
+    assert version.workers == ()
+
+
+def test_an_outdated_worker_answers_until_its_successor_is_ready():
+    version = endpoint_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, fingerprint="old"),), launching={K1: 1}).versions[1]
+    assert version.state is VersionState.READY
+    assert len(version.ready_workers) == 1
+
+
+def test_a_state_that_lasts_keeps_its_beginning():
+    first = routes_of(ONLY_ONE, now_ms=1000)
+    later = routes_of(ONLY_ONE, before=first, now_ms=2000, fetching={K1})
+    assert later.endpoints["default/iris"].versions[1].since_ms == 1000
+
+
+def test_a_new_state_begins_now():
+    first = routes_of(ONLY_ONE, now_ms=1000)
+    later = routes_of(ONLY_ONE, before=first, now_ms=2000, launching={K1: 1})
+    assert later.endpoints["default/iris"].versions[1].since_ms == 2000
+
+
+def test_a_rename_leaves_the_beginning_of_each_state_alone():
+    first = routes_of(ONLY_ONE, now_ms=1000)
+    renamed = a_view((an_endpoint("rose", id="e-iris"), a_model("rose", a_version(1, "Production"))))
+    later = routes_of(renamed, before=first, now_ms=2000)
+    assert later.endpoints["default/rose"].versions[1].since_ms == 1000
+    assert events(first, later) == []
+
+
+ENDPOINT_STATES = {
+    "none active": (a_view((an_endpoint(), a_model("iris", a_version(1, "Archived")))), {}, EndpointState.READY),
+    "none started": (BOTH, {}, EndpointState.PENDING),
+    "one ready": (BOTH, {"workers": (worker_of(BOTH, 1),)}, EndpointState.READY),
+    "one failed, one starting": (BOTH, {"failures": {K1: failure()}}, EndpointState.PENDING),
+    "one failed, one ready": (
+        BOTH,
+        {"failures": {K1: failure()}, "workers": (worker_of(BOTH, 2),)},
+        EndpointState.READY,
+    ),
+    "all failed": (BOTH, {"failures": {K1: failure(), K2: failure()}}, EndpointState.FAILED),
+}
+
+
+@pytest.mark.parametrize("case", ENDPOINT_STATES)
+def test_the_state_of_an_endpoint_with_versions_of_which(case):
+    view, observed, state = ENDPOINT_STATES[case]
+    assert endpoint_of(view, **observed).state is state
+
+
+def test_a_failed_endpoint_gives_the_newest_version_s_reason():
+    endpoint = endpoint_of(BOTH, failures={K1: failure("old reason"), K2: failure("new reason")})
+    assert "Version 2: new reason" in endpoint.message
+    assert "old reason" not in endpoint.message
+
+
+def test_an_endpoint_without_active_version_says_what_happens_next():
+    view = a_view((an_endpoint(), a_model("iris")))
+    assert endpoint_of(view).message == "No active version. The next one registered will be served."
+
+
+def test_an_endpoint_whose_model_was_not_read_yet_is_pending():
+    endpoint = an_endpoint()
+    assert endpoint_of(View({endpoint.id: endpoint}, {})).state is EndpointState.PENDING
+
+
+def test_aliases_of_versions_that_are_not_served_are_left_out():
+    model = a_model("iris", a_version(1), a_version(2, "Archived"), champion=1, old=2, gone=9)
+    assert endpoint_of(a_view((an_endpoint(), model))).aliases == {"champion": 1}
+
+
+def test_the_endpoint_s_own_timeout_and_dialect_are_published():
+    own = endpoint_of(a_view((an_endpoint(request_timeout_s=2.5, default_dialect="legacy"), a_model())))
+    default = endpoint_of(a_view((an_endpoint(), a_model())))
+    assert (own.request_timeout_s, own.default_dialect) == (2.5, "legacy")
+    assert (default.request_timeout_s, default.default_dialect) == (TIMEOUT_S, "modern")
+
+
+def test_the_life_of_a_version_is_told_once_a_step():
+    steps = [
+        {},
+        {"fetching": {K1}},
+        {"launching": {K1: 1}, "files": {K1: Path("/m")}},
+        {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)},
+        {"workers": (READY_WORKER,)},
+        {"workers": (READY_WORKER,)},
+    ]
+    told, before = [], NOBODY
+    for step in steps:
+        after = routes_of(ONLY_ONE, before=before, **step)
+        told += [(number, kind) for number, kind, _ in events(before, after)]
+        before = after
+    assert told == [
+        (1, "VERSION_PENDING"),
+        (None, "ENDPOINT_PENDING"),
+        (1, "VERSION_LAUNCHING"),
+        (1, "VERSION_READY"),
+        (None, "ENDPOINT_READY"),
+    ]
+
+
+def test_an_event_belongs_to_its_endpoint_and_moment():
+    after = routes_of(ONLY_ONE)
+    for endpoint_id, event in transitions(NOBODY, after, now_ms=7000):
+        assert (endpoint_id, event.timestamp_ms, event.workspace, event.name) == ("e-iris", 7000, "default", "iris")
+
+
+def test_a_failure_is_told_with_its_reason_and_again_when_the_reason_changes():
+    waiting = routes_of(ONLY_ONE)
+    first = routes_of(ONLY_ONE, before=waiting, failures={K1: failure("one reason")})
+    same = routes_of(ONLY_ONE, before=first, failures={K1: failure("one reason", count=2)})
+    other = routes_of(ONLY_ONE, before=same, failures={K1: failure("another reason", count=3)})
+    assert (1, "VERSION_FAILED", "one reason") in events(waiting, first)
+    assert events(first, same) == []
+    assert events(same, other) == [(1, "VERSION_FAILED", "another reason")]
+
+
+def test_a_version_that_is_no_longer_active_is_told_of():
+    before = routes_of(BOTH, workers=(worker_of(BOTH, 1), worker_of(BOTH, 2)))
+    after = routes_of(ONLY_ONE, before=before, workers=(worker_of(ONLY_ONE, 1),))
+    assert [(number, kind) for number, kind, _ in events(before, after)] == [(2, "VERSION_REMOVED")]
+
+
+def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
+    def with_note(before, note):
+        return routes_of(ONLY_ONE, before=before, workers=(replace(READY_WORKER, note=note),))
+
+    silent = with_note(NOBODY, "")
+    on = with_note(silent, "Batching on: verified on 12 rows.")
+    still = with_note(on, "Batching on: verified on 12 rows.")
+    off = with_note(still, "Batching off: answers differ.")
+    assert events(silent, on) == [(1, "VERSION_BATCHING", "Batching on: verified on 12 rows.")]
+    assert events(on, still) == []
+    assert events(still, off) == [(1, "VERSION_BATCHING", "Batching off: answers differ.")]
+
+
+def test_a_message_that_changes_within_a_state_is_no_event():
+    waiting = routes_of(ONLY_ONE)
+    fetching = routes_of(ONLY_ONE, before=waiting, fetching={K1})
+    assert events(waiting, fetching) == []
+
+
+def test_a_disabled_endpoint_is_the_store_s_to_tell_of():
+    assert events(routes_of(ONLY_ONE, workers=(READY_WORKER,)), routes_of(View())) == []
