@@ -92,9 +92,12 @@ def _parse(name: str, raw: str, default: Any, at_least: float | None) -> Any:
     try:
         value = type(default)(raw)
     except ValueError:
+        value = math.nan
+    # Infinity is no time that a selector or a command line takes.
+    if isinstance(value, float) and not math.isfinite(value):
         kind = "a whole number" if isinstance(default, int) else "a number"
-        raise ConfigurationError(f"{name} is {raw!r}, but must be {kind}.") from None
-    if math.isnan(value) or (at_least is not None and value < at_least):
+        raise ConfigurationError(f"{name} is {raw!r}, but must be {kind}.")
+    if at_least is not None and value < at_least:
         raise ConfigurationError(f"{name} is {raw!r}, but must be at least {at_least}.")
     return value
 
