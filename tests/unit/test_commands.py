@@ -1,0 +1,131 @@
+"""What a worker is started with: nothing of the server's secrets, all of the endpoint's own variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlflow_serving_plugin.backends.base import WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, stock_command, worker_environment
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+
+SECRETS = [
+    "_MLFLOW_SERVER_FILE_STORE",
+    "_MLFLOW_SERVER_ARTIFACT_DESTINATION",
+    "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_SERVING_DATABASE_URI",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "DATABASE_URL",
+    "PGPASSWORD",
+    "SSH_AUTH_SOCK",
+    "PYTHONPATH",
+    "LD_PRELOAD",
+    "UVICORN_UDS",
+]
+
+
+def a_spec(request_timeout_s: float = 60.0, env_manager: str = "local") -> WorkerSpec:
+    settings = WorkerSettings("stock", env_manager, request_timeout_s, None)
+    return WorkerSpec(VersionKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
+
+
+def after(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_the_server_s_own_variable_never_reaches_a_worker(name):
+    assert name not in worker_environment({name: "x", "HOME": "/home/u"}, {}, {})
+
+
+def test_nothing_reaches_a_worker_just_because_it_looks_like_something_that_may():
+    server = {"home": "/x", "HOME_": "/x", "MY_PATH": "/x", "XLC_ALL": "C", "LC": "C", "TZ2": "UTC"}
+    assert worker_environment(server, {}, {}).keys() == {"PATH", "PYTHONUNBUFFERED", "MLFLOW_DISABLE_TELEMETRY"}
+
+
+def test_what_models_and_libraries_need_is_passed_on():
+    server = {
+        "HOME": "/home/u",
+        "TMPDIR": "/var/tmp",
+        "LANG": "de_DE.UTF-8",
+        "LC_NUMERIC": "C",
+        "LD_LIBRARY_PATH": "/opt/cuda",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "OMP_NUM_THREADS": "4",
+        "SSL_CERT_FILE": "/etc/ca.pem",
+    }
+    assert server.items() <= worker_environment(server, {}, {}).items()
+
+
+def test_the_endpoint_s_own_variables_do_reach_it():
+    own = {"AWS_SECRET_ACCESS_KEY": "the endpoint's", "FEATURE_FLAG": "on"}
+    found = worker_environment({"AWS_SECRET_ACCESS_KEY": "the server's"}, own, {})
+    assert own.items() <= found.items()
+
+
+def test_the_endpoint_s_own_variables_stand_above_the_server_s():
+    assert worker_environment({"TZ": "UTC"}, {"TZ": "Europe/Berlin"}, {})["TZ"] == "Europe/Berlin"
+
+
+def test_what_the_backend_needs_stands_above_the_endpoint_s_own_variables():
+    assert worker_environment({}, {"UVICORN_UDS": "/elsewhere"}, {"UVICORN_UDS": "/s/1"})["UVICORN_UDS"] == "/s/1"
+
+
+def test_a_worker_sends_no_telemetry_and_writes_its_log_at_once():
+    found = worker_environment({}, {"MLFLOW_DISABLE_TELEMETRY": "false", "PYTHONUNBUFFERED": ""}, {})
+    assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert found["PYTHONUNBUFFERED"] == "1"
+
+
+@pytest.mark.parametrize("server", [{"PATH": "/a:/b"}, {}])
+def test_path_begins_with_the_interpreter_s_directory_whatever_the_server_has(server):
+    first, *rest = worker_environment(server, {}, {})["PATH"].split(os.pathsep)
+    assert first == str(Path(sys.executable).parent)
+    assert rest == server.get("PATH", os.defpath).split(os.pathsep)
+
+
+def test_the_server_s_environment_is_not_changed():
+    server = {"HOME": "/home/u", "DATABASE_URL": "x"}
+    worker_environment(server, {"HOME": "/other"}, {"UVICORN_UDS": "/s/1"})
+    assert server == {"HOME": "/home/u", "DATABASE_URL": "x"}
+
+
+def test_a_stock_worker_is_mlflow_models_serve_of_this_very_interpreter():
+    command = stock_command(a_spec(), overdue_grace_s=1.0)
+    assert command[:5] == [sys.executable, "-m", "mlflow", "models", "serve"]
+    assert after(command, "--model-uri") == "/models/e/1"
+    assert after(command, "--workers") == "1"
+
+
+def test_a_stock_worker_listens_on_no_port_of_its_own_choice():
+    assert not {"--port", "-p", "--host", "-h"} & set(stock_command(a_spec(), overdue_grace_s=1.0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [("auto", "local"), ("local", "local"), ("virtualenv", "virtualenv"), ("uv", "uv")]
+)
+def test_a_stock_worker_s_environment_is_the_one_asked_for(asked, given):
+    assert after(stock_command(a_spec(env_manager=asked), overdue_grace_s=1.0), "--env-manager") == given
+
+
+@pytest.mark.parametrize("timeout_s", [0.001, 0.5, 60.0, 59.3])
+@pytest.mark.parametrize("grace_s", [0.0, 0.25, 5.0])
+def test_a_stock_worker_gives_up_a_prediction_only_after_the_gateway_has(timeout_s, grace_s):
+    timeout = after(stock_command(a_spec(timeout_s), overdue_grace_s=grace_s), "--timeout")
+    assert timeout.isdigit()
+    assert timeout_s + grace_s < int(timeout) <= timeout_s + grace_s + 2
+
+
+def test_the_worker_package_is_a_directory_that_python_can_run():
+    assert (WORKER_PACKAGE / "__main__.py").is_file()
