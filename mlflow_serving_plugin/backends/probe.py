@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mlflow_serving_plugin.backends import native
 from mlflow_serving_plugin.backends.base import WorkerFailedError
 from mlflow_serving_plugin.domain.example import Example
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.host.frames import DroppedError, FrameConnection
 from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
@@ -49,7 +49,7 @@ class Probe(ABC):
         """Have the worker score the model's own input example; WorkerFailedError says what it answered instead."""
         try:
             status, body = self._score(example, timeout_s)
-        except TimeoutError:
+        except (TimeoutError, DroppedError):
             raise WorkerFailedError(
                 f"The model loaded, but did not score its own input example within {timeout_s:g} s."
             ) from None

@@ -36,9 +36,14 @@ class _Connection(asyncio.Protocol):
         self._pending: dict[int, _Pending] = {}
         self._next_id = 1
         self._ticking = False
+        self._greeted = False
+        self._leaving = False
         self._transport: asyncio.Transport | None = None
-        self.greeted: asyncio.Future[None] = self._loop.create_future()
-        self.usable = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests may be sent. The worker's hello may still be to come: one that is busy says it late."""
+        return self._transport is not None and not self._transport.is_closing() and not self._leaving
 
     @property
     def busy(self) -> bool:
@@ -56,14 +61,13 @@ class _Connection(asyncio.Protocol):
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick)
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
-        assert self._transport is not None  # noqa: S101 - usable means connected
-        self._transport.write(wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body))
+        self._write(wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body))
         return frame_id
 
     def cancel(self, frame_id: int) -> None:
         """Tell the worker that nobody waits for an answer any more."""
-        if self._pending.pop(frame_id, None) and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(wire.encode(wire.CANCEL, frame_id))
+        if self._pending.pop(frame_id, None):
+            self._write(wire.encode(wire.CANCEL, frame_id))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
@@ -74,36 +78,43 @@ class _Connection(asyncio.Protocol):
         """Take answers in."""
         try:
             for frame in self._decoder.feed(data):
-                if frame.kind == wire.RESPONSE:
-                    self._answer(frame)
-                elif not self.greeted.done():
-                    wire.check_hello(frame)
-                    self.usable = True
-                    self.greeted.set_result(None)
-                elif frame.kind == wire.GOODBYE:
-                    self.usable = False
+                self._take(frame)
         except wire.WireError as error:
             self._fail(str(error))
+            self.close()
+        if self._leaving and not self._pending:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No answer comes any more."""
-        self.usable = False
         self._fail(str(exc or "it closed the connection"))
         self._link.forget(self)
 
     def close(self) -> None:
         """Close the connection."""
-        self.usable = False
         if self._transport is not None:
             self._transport.close()
 
+    def _take(self, frame: wire.Frame) -> None:
+        if not self._greeted:
+            wire.check_hello(frame)
+            self._greeted = True
+        elif frame.kind == wire.RESPONSE:
+            self._answer(frame)
+        elif frame.kind == wire.DROPPED:
+            pending = self._pending.pop(frame.id, None)
+            if pending is not None and not pending.future.done():
+                pending.future.set_exception(took_too_long(pending.call))
+        elif frame.kind == wire.GOODBYE:
+            self._leaving = True
+
     def _answer(self, frame: wire.Frame) -> None:
-        pending = self._pending.pop(frame.id, None)
+        pending = self._pending.get(frame.id)
         if pending is not None and not pending.future.done():
             response = wire.decode_response(frame.payload)
             spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
             pending.future.set_result(WorkerReply(response.status, response.content_type, response.body, spent))
+        self._pending.pop(frame.id, None)
 
     def _tick(self) -> None:
         """Look for requests whose time is up: one timer for all of them, because each one's own costs more."""
@@ -114,20 +125,25 @@ class _Connection(asyncio.Protocol):
                 self._link.report(pending.call)
             else:
                 pending.future.set_exception(took_too_long(pending.call))
-                # The worker gets a little longer; one that is still at it then is reported.
+                # The worker gets a little longer, and says so if it had not begun; one that is still at it then
+                # is reported.
                 pending.due = now + self._link.overdue_grace_s
+                self._write(wire.encode(wire.CANCEL, frame_id))
         self._ticking = bool(self._pending)
         if self._ticking:
             self._loop.call_later(_TICK_S, self._tick)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def _fail(self, why: str) -> None:
         pending, self._pending = self._pending, {}
         for request in pending.values():
             if not request.future.done():
                 worker_id = request.call.worker.worker_id
-                request.future.set_exception(LostError(f"Worker {worker_id}: {why}", sent=True))
-        if not self.greeted.done():
-            self.greeted.set_exception(ConnectionResetError(why))
+                # A worker says hello before it scores anything.
+                request.future.set_exception(LostError(f"Worker {worker_id}: {why}", sent=self._greeted))
 
 
 class AsyncFrameLink:
@@ -137,6 +153,8 @@ class AsyncFrameLink:
         self._surroundings = surroundings
         self._live = LiveAddresses(surroundings.snapshot)
         self._connections: dict[str, _Connection] = {}
+        self._all: set[_Connection] = set()
+        """Also those that a worker has said goodbye on."""
         self._opening: dict[str, asyncio.Task[_Connection]] = {}
         self.overdue_grace_s = surroundings.overdue_grace_s
 
@@ -146,6 +164,8 @@ class AsyncFrameLink:
         connection = self._connections.get(address)
         if connection is None or not connection.usable:
             connection = await self._connect(call)
+            if not connection.usable:
+                raise LostError(f"Worker {call.worker.worker_id}: it closed the connection", sent=False)
         future: asyncio.Future[WorkerReply] = asyncio.get_running_loop().create_future()
         frame_id = connection.submit(call, future)
         try:
@@ -156,12 +176,15 @@ class AsyncFrameLink:
 
     async def close(self) -> None:
         """Close all connections."""
-        for connection in list(self._connections.values()):
+        for opening in list(self._opening.values()):
+            opening.cancel()
+        for connection in list(self._all):
             connection.close()
         self._connections.clear()
 
     def forget(self, connection: _Connection) -> None:
         """A connection is closed."""
+        self._all.discard(connection)
         for address in [address for address, known in self._connections.items() if known is connection]:
             del self._connections[address]
 
@@ -176,12 +199,17 @@ class AsyncFrameLink:
         opening = self._opening.get(address)
         if opening is None:
             opening = self._opening[address] = asyncio.ensure_future(self._open(address))
-            opening.add_done_callback(lambda _: self._opening.pop(address, None))
+            opening.add_done_callback(lambda done: self._opened(address, done))
         try:
             return await asyncio.shield(opening)
         except (OSError, asyncio.TimeoutError) as error:
-            why = str(error) or type(error).__name__
+            why = str(error) or "it does not accept connections"
             raise LostError(f"Worker {call.worker.worker_id}: {why}", sent=False) from error
+
+    def _opened(self, address: str, opening: asyncio.Task[_Connection]) -> None:
+        self._opening.pop(address, None)
+        if not opening.cancelled():
+            opening.exception()  # those who wait for it have it; there may be none left
 
     async def _open(self, address: str) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -195,12 +223,8 @@ class AsyncFrameLink:
         else:
             opened = loop.create_unix_connection(protocol, address)
         _, connection = await asyncio.wait_for(opened, _CONNECT_S)
-        try:
-            await asyncio.wait_for(connection.greeted, _CONNECT_S)
-        except BaseException:
-            connection.close()
-            raise
         self._connections[address] = connection
+        self._all.add(connection)
         return connection
 
     def _drop_gone(self) -> None:

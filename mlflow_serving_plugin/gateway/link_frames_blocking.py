@@ -6,7 +6,7 @@ import threading
 
 from mlflow_serving_plugin.gateway.link import LiveAddresses, Surroundings, took_too_long
 from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.host.frames import DroppedError, FrameConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
 _CONNECT_S = 5.0
@@ -26,12 +26,17 @@ class BlockingFrameLink:
         connection = self._take(call)
         try:
             response = connection.call(call.content_type, call.body, call.timeout_s)
+        except DroppedError:
+            self._give_back(call.worker.address, connection)
+            raise took_too_long(call) from None
         except TimeoutError:
             self._watch_overdue(connection, call)
             raise took_too_long(call) from None
         except (OSError, WireError) as error:
             connection.close()
-            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=True) from error
+            # It says hello before it scores anything.
+            sent = connection.sent and connection.greeted
+            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=sent) from error
         self._give_back(call.worker.address, connection)
         spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
         return WorkerReply(response.status, response.content_type, response.body, spent)
@@ -74,7 +79,14 @@ class BlockingFrameLink:
                 connection.close()
 
     def _watch_overdue(self, connection: FrameConnection, call: WorkerCall) -> None:
-        """Let the prediction finish for a little longer; report the worker if it does not."""
+        """Let the prediction finish for a little longer; report the worker if it does not.
+
+        A request that did not even leave in time says nothing of the worker but that it was busy with others.
+        """
+        if not connection.sent:
+            connection.close()
+            return
+        connection.cancel()
 
         def watch() -> None:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -9,40 +10,61 @@ import time
 from mlflow_serving_plugin.worker import wire
 
 
+class DroppedError(Exception):
+    """The worker did not score the request: its time was up before its turn."""
+
+
 class FrameConnection:
-    """Connects and says hello. OSError (TimeoutError when it takes too long) and wire.WireError from all of it."""
+    """Connects and says hello. OSError (TimeoutError when it takes too long) and wire.WireError from all of it.
+
+    The worker's own hello comes before its first answer; one that is busy takes its time to say it. ``greeted``: it
+    has. ``sent``: all of a request is on its way.
+    """
 
     def __init__(self, address: str, timeout_s: float, secret: bytes = b"") -> None:
+        self._secret = secret
         self._decoder = wire.Decoder()
         self._frames: list[wire.Frame] = []
         self._next_id = 1
+        self.greeted = False
+        self.sent = False
         self._socket = _connect(address, timeout_s)
         try:
             self._socket.sendall(wire.encode_hello(secret))
-            wire.check_hello(self._receive(time.monotonic() + timeout_s), secret)
         except BaseException:
             self._socket.close()
             raise
 
     def ping(self, timeout_s: float) -> None:
         """Return when the worker has answered."""
+        self._socket.settimeout(timeout_s)
         self._socket.sendall(wire.encode(wire.PING, 0))
         deadline = time.monotonic() + timeout_s
         while self._receive(deadline).kind != wire.PONG:
             pass
 
     def call(self, content_type: str, body: bytes, timeout_s: float) -> wire.Response:
-        """Send a request and wait for its response. After an error the connection is of no more use."""
+        """Send a request and wait for its response. After an error but DroppedError it is of no more use."""
         frame_id = self._next_id
         self._next_id = frame_id % 0xFFFF_FFFF + 1
         deadline = time.monotonic() + timeout_s
-        self._socket.settimeout(timeout_s)
         timeout_ms = min(int(timeout_s * 1000) + 1, 0xFFFF_FFFF)
+        self.sent = False
+        self._socket.settimeout(timeout_s)
         self._socket.sendall(wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body))
+        self.sent = True
         while True:
             frame = self._receive(deadline)
-            if frame.kind == wire.RESPONSE and frame.id == frame_id:
+            if frame.id == frame_id and frame.kind == wire.RESPONSE:
                 return wire.decode_response(frame.payload)
+            if frame.id == frame_id and frame.kind == wire.DROPPED:
+                raise DroppedError("the worker did not get to the request in time")
+
+    def cancel(self) -> None:
+        """Tell the worker that nobody waits for the last request any more, unless that would block."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            self._socket.send(wire.encode(wire.CANCEL, self._next_id - 1))
 
     def alive(self) -> bool:
         """Whether the worker has neither closed the connection nor said anything unasked (goodbye)."""
@@ -68,6 +90,9 @@ class FrameConnection:
             if not data:
                 raise ConnectionResetError("the worker closed the connection")
             self._frames.extend(self._decoder.feed(data))
+            if self._frames and not self.greeted:
+                wire.check_hello(self._frames.pop(0), self._secret)
+                self.greeted = True
         return self._frames.pop(0)
 
 

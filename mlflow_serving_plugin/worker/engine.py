@@ -6,49 +6,18 @@ import asyncio
 import json
 import os
 import random
-import time
-import traceback
+import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from time import perf_counter_ns
+from typing import Any
 
 from . import batching, wire
 from .scoring import JSON, Answer, Scorer
+from .waiting import Peer, Waiting, response_frame
 
-_JSON = JSON.encode()
 _READ_AT_MOST_BYTES = 256 * 1024 * 1024
-"""Of bodies that wait. Beyond it connections are not read until some are scored."""
-
-
-class Peer(Protocol):
-    """Whoever sent a request."""
-
-    transport: asyncio.Transport | None
-
-    def send(self, data: bytes) -> None:
-        """Send frames."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-class Waiting:
-    """One request from its arrival to its answer."""
-
-    __slots__ = ("arrived_ns", "cancelled", "decode_us", "id", "peer", "request", "rows")
-
-    def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
-        self.peer = peer
-        self.id = request_id
-        self.request = request
-        self.arrived_ns = time.perf_counter_ns()
-        self.cancelled = False
-        self.rows: list[list[Any]] | None = None
-        self.decode_us = 0
-
-    def useless(self, now_ns: int) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.cancelled or (now_ns - self.arrived_ns) > self.request.timeout_ms * 1_000_000
+"""Of bodies that are not answered. Beyond it connections are not read until some are."""
 
 
 class Engine:
@@ -56,13 +25,13 @@ class Engine:
 
     def __init__(self, scorer: Scorer, verdict: batching.Verdict, max_batch_rows: int, status_file: str) -> None:
         self.connections: set[Any] = set()
+        self.paused = False
         self._scorer = scorer
         self._verdict = verdict
         self._max_batch_rows = max_batch_rows
         self._status_file = status_file
         self._waiting: deque[Waiting] = deque()
-        self._waiting_bytes = 0
-        self._paused = False
+        self._bytes = 0
         self._scheduled = False
         self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
@@ -70,21 +39,24 @@ class Engine:
         threads = min(32, (os.cpu_count() or 1) + 4)
         self._threads = None if scorer.library_flavour or verdict.on else ThreadPoolExecutor(threads)
 
+    @property
+    def busy(self) -> bool:
+        """Whether requests are not answered yet."""
+        return bool(self._under_way)
+
     def take(self, peer: Peer, request_id: int, request: wire.Request) -> None:
         """A request came in."""
         waiting = Waiting(peer, request_id, request)
         self._under_way[id(peer), request_id] = waiting
-        if self._threads is not None:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, self._score_alone, waiting)
-            future.add_done_callback(lambda done: self._answered(waiting, done.result()))
-            return
-        self._waiting.append(waiting)
-        self._waiting_bytes += len(request.body)
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._score_waiting)
-        if self._waiting_bytes > _READ_AT_MOST_BYTES and not self._paused:
+        self._bytes += len(request.body)
+        if self._bytes > _READ_AT_MOST_BYTES and not self.paused:
             self._set_paused(True)
+        if self._threads is not None:
+            future = asyncio.get_running_loop().run_in_executor(self._threads, self._score_in_thread, waiting)
+            future.add_done_callback(lambda done: self._reply(waiting, *done.result()))
+        else:
+            self._waiting.append(waiting)
+            self._schedule()
 
     def cancel(self, peer: Peer, request_id: int) -> None:
         """The client of a request went away."""
@@ -98,16 +70,6 @@ class Engine:
             if waiting.peer is peer:
                 waiting.cancelled = True
 
-    async def drain(self) -> None:
-        """Send new requests elsewhere, answer those that are here, close."""
-        for connection in list(self.connections):
-            connection.send(wire.encode(wire.GOODBYE))
-        while self._under_way:
-            await asyncio.sleep(0.01)
-        for connection in list(self.connections):
-            connection.close()
-        await asyncio.sleep(0)
-
     def report(self) -> None:
         """Write the verdict where the backend looks for it."""
         scratch = self._status_file + ".tmp"
@@ -115,108 +77,132 @@ class Engine:
             json.dump({"batching": self._verdict.on, "why": self._verdict.why}, out)
         os.replace(scratch, self._status_file)
 
+    def _schedule(self) -> None:
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._score_waiting)
+
     def _score_waiting(self) -> None:
         """Score one batch of what waits; what is left over gets its turn after the sockets were looked at."""
+        self._scheduled = False
+        try:
+            batch, now = self._next_batch(), perf_counter_ns()
+            if len(batch) == 1:
+                self._score_one(batch[0], now)
+            elif batch:
+                self._score_batch(batch, now)
+        finally:
+            self._schedule()
+
+    def _next_batch(self) -> list[Waiting]:
+        """What to score next: requests whose rows fit together, or one that has to be alone."""
         batch: list[Waiting] = []
         rows = 0
-        now = time.perf_counter_ns()
-        while self._waiting and rows < self._max_batch_rows and (self._verdict.on or not batch):
-            waiting = self._waiting.popleft()
-            self._waiting_bytes -= len(waiting.request.body)
+        now = perf_counter_ns()
+        while self._waiting and (self._verdict.on or not batch):
+            waiting = self._waiting[0]
             if waiting.useless(now):
-                self._under_way.pop((id(waiting.peer), waiting.id), None)
+                self._reply(self._waiting.popleft(), now, None)
                 continue
-            start = time.perf_counter_ns()
-            waiting.rows = self._scorer.decode(waiting.request.content_type, waiting.request.body)
-            waiting.decode_us = (time.perf_counter_ns() - start) // 1000
+            self._decode(waiting)
             rows += len(waiting.rows or ())
-            batch.append(waiting)
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._score_waiting)
-        else:
-            self._scheduled = False
-        if self._paused and self._waiting_bytes < _READ_AT_MOST_BYTES // 2:
-            self._set_paused(False)
-        self._score_batch(batch, now)
+            if batch and (waiting.alone or rows > self._max_batch_rows):
+                break
+            batch.append(self._waiting.popleft())
+            if waiting.alone:
+                break
+        return batch
+
+    def _decode(self, waiting: Waiting) -> None:
+        if not waiting.decoded:
+            start = perf_counter_ns()
+            waiting.rows = self._scorer.decode(waiting.request.content_type, waiting.request.body)
+            waiting.decode_us = (perf_counter_ns() - start) // 1000
+            waiting.decoded = True
+            waiting.alone = waiting.rows is None
+
+    def _score_one(self, waiting: Waiting, started_ns: int) -> None:
+        answers = self._score_rows([waiting]) if waiting.rows is not None else None
+        if answers is None:
+            answers = [self._scorer.score(waiting.request.content_type, waiting.request.body)]
+        self._reply(waiting, started_ns, answers[0])
 
     def _score_batch(self, batch: list[Waiting], started_ns: int) -> None:
-        together = [waiting for waiting in batch if waiting.rows is not None]
-        answers = self._score_rows(together) if together else None
+        answers = self._score_rows(batch)
+        if answers is None:
+            # Somebody's rows are to blame: each gets a turn, and an answer, of its own.
+            for waiting in batch:
+                waiting.alone = True
+            self._waiting.extendleft(reversed(batch))
+            return
         out: dict[Any, list[bytes]] = {}
-        for waiting in batch:
-            if waiting.rows is None or answers is None:
-                answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
-            else:
-                answer = answers[waiting]
-            self._under_way.pop((id(waiting.peer), waiting.id), None)
-            out.setdefault(waiting.peer, []).append(_frame(waiting, answer, started_ns))
+        for waiting, answer in zip(batch, answers):
+            self._forget(waiting)
+            out.setdefault(waiting.peer, []).append(response_frame(waiting, answer, started_ns))
         for peer, frames in out.items():
             peer.send(b"".join(frames))
-        if answers is not None and len(together) > 1:
-            self._batches += 1
-            if self._batches % batching.CHECK_EVERY == 0:
-                self._check(together, answers)
+        self._batches += 1
+        if self._batches % batching.CHECK_EVERY == 0:
+            # After the answers have left.
+            asyncio.get_running_loop().call_soon(self._check, batch, answers)
 
-    def _score_rows(self, batch: list[Waiting]) -> dict[Waiting, Answer] | None:
-        """One call of the model for all; None when it raised or did not answer row by row: each is then alone."""
+    def _score_rows(self, batch: list[Waiting]) -> list[Answer] | None:
+        """One call of the model for all; None when it raised or did not answer row by row."""
         rows = [row for waiting in batch for row in waiting.rows or ()]
-        start = time.perf_counter_ns()
+        start = perf_counter_ns()
         try:
             output = self._scorer.predict_rows(rows)
-            predicted = time.perf_counter_ns()
+            predicted = perf_counter_ns()
             parts: list[Any] | None = [output]
             if len(batch) > 1:
                 parts = batching.split(output, [len(waiting.rows or ()) for waiting in batch])
             if parts is None:
                 return None
             bodies = [self._scorer.answer(part) for part in parts]
-        except Exception:  # whatever the model raises, MLflow's own way says it in MLflow's words
-            if len(batch) == 1:
-                traceback.print_exc()
+        except BaseException:  # whatever the model raises, MLflow's own way says it in MLflow's words
             return None
-        encode_us = (time.perf_counter_ns() - predicted) // 1000 // len(batch)
+        encode_us = (perf_counter_ns() - predicted) // 1000 // len(batch)
         predict_us = (predicted - start) // 1000
-        return {
-            waiting: Answer(200, JSON, body, waiting.decode_us, predict_us, encode_us)
-            for waiting, body in zip(batch, bodies)
-        }
+        return [
+            Answer(200, JSON, body, waiting.decode_us, predict_us, encode_us) for waiting, body in zip(batch, bodies)
+        ]
 
-    def _check(self, batch: list[Waiting], answers: dict[Waiting, Answer]) -> None:
-        """Score some of a batch again, each row by itself; a difference ends batching for this version."""
+    def _check(self, batch: list[Waiting], answers: list[Answer]) -> None:
+        """Score a few rows of a batch again, each by itself; a difference ends batching for this version."""
+        places = [(at, row) for at, waiting in enumerate(batch) for row in range(len(waiting.rows or ()))]
         try:
-            for waiting in random.sample(batch, min(batching.CHECKED_ROWS, len(batch))):
-                singles = [self._scorer.jsonable(self._scorer.predict_rows([row]))[0] for row in waiting.rows or ()]
-                if not batching.same(json.loads(answers[waiting].body)["predictions"], singles):
+            for at, row in random.sample(places, min(batching.CHECKED_ROWS, len(places))):
+                alone = self._scorer.jsonable(self._scorer.predict_rows([(batch[at].rows or ())[row]]))[0]
+                if not batching.same(json.loads(answers[at].body)["predictions"][row], alone):
                     self._verdict = batching.Verdict(False, "a row scored in a batch and alone got different answers")
                     break
-        except Exception as error:
-            self._verdict = batching.Verdict(
-                False, f"a row that was scored in a batch raised {type(error).__name__} alone"
-            )
+        except BaseException as error:
+            why = f"a row that was scored in a batch raised {type(error).__name__} alone"
+            self._verdict = batching.Verdict(False, why)
         if not self._verdict.on:
+            print(f"Batching off: {self._verdict.why}.", file=sys.stderr, flush=True)
             self.report()
 
-    def _score_alone(self, waiting: Waiting) -> tuple[int, Answer | None]:
-        started = time.perf_counter_ns()
+    def _score_in_thread(self, waiting: Waiting) -> tuple[int, Answer | None]:
+        started = perf_counter_ns()
         if waiting.useless(started):
             return started, None
         return started, self._scorer.score(waiting.request.content_type, waiting.request.body)
 
-    def _answered(self, waiting: Waiting, scored: tuple[int, Answer | None]) -> None:
-        started, answer = scored
+    def _reply(self, waiting: Waiting, started_ns: int, answer: Answer | None) -> None:
+        """Send an answer; None: the request was not scored, because nobody waits for it."""
+        self._forget(waiting)
+        waiting.peer.send(
+            response_frame(waiting, answer, started_ns) if answer else wire.encode(wire.DROPPED, waiting.id)
+        )
+
+    def _forget(self, waiting: Waiting) -> None:
         self._under_way.pop((id(waiting.peer), waiting.id), None)
-        if answer is not None:
-            waiting.peer.send(_frame(waiting, answer, started))
+        self._bytes -= len(waiting.request.body)
+        if self.paused and self._bytes < _READ_AT_MOST_BYTES // 2:
+            self._set_paused(False)
 
     def _set_paused(self, paused: bool) -> None:
-        self._paused = paused
+        self.paused = paused
         for connection in self.connections:
-            if connection.transport is not None and not connection.transport.is_closing():
-                (connection.transport.pause_reading if paused else connection.transport.resume_reading)()
-
-
-def _frame(waiting: Waiting, answer: Answer, started_ns: int) -> bytes:
-    queue_us = max(0, started_ns - waiting.arrived_ns) // 1000
-    content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
-    times = (queue_us, answer.decode_us, answer.predict_us, answer.encode_us)
-    return wire.encode_response(waiting.id, answer.status, times, content_type, answer.body)
+            connection.hold("full", paused)

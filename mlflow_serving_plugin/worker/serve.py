@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, cast
+from typing import Any, Callable, cast
 
 from . import wire
 from .batching import decide
@@ -27,27 +28,50 @@ from .logs import RotatedLog
 from .process import limit_memory
 from .scoring import Scorer
 
+_DRAIN_POLL_S = 0.01
+_PART_S = 0.5
+"""How long gateways get to read goodbye and close their connections."""
+
+_RECORDED_S = 10.0
+"""How soon after a worker's start its record is there."""
+
 
 class Connection(asyncio.Protocol):
     """One gateway's connection: frames in, requests to the engine, responses out."""
 
-    def __init__(self, engine: Engine, secret: bytes) -> None:
+    def __init__(self, engine: Engine, secret: bytes, max_frame_bytes: int) -> None:
         self._engine = engine
         self._secret = secret
-        self._decoder = wire.Decoder()
+        self._decoder = wire.Decoder(max_frame_bytes, max_first_bytes=wire.MAX_HELLO_BYTES)
         self._greeted = False
-        self.transport: asyncio.Transport | None = None
+        self._holds: set[str] = set()
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say hello."""
-        self.transport = cast("asyncio.Transport", transport)
+        """A gateway is there; it says hello first, because hello holds the secret."""
+        self._transport = cast("asyncio.Transport", transport)
         self._engine.connections.add(self)
-        self.transport.write(wire.encode_hello(self._secret))
+        self.hold("full", self._engine.paused)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for this gateway's requests any more."""
         self._engine.connections.discard(self)
         self._engine.drop(self)
+
+    def pause_writing(self) -> None:
+        """The gateway does not take its answers: take no more of its requests."""
+        self.hold("answers", True)
+
+    def resume_writing(self) -> None:
+        """It has taken them."""
+        self.hold("answers", False)
+
+    def hold(self, reason: str, on: bool) -> None:
+        """Read nothing for as long as a reason holds."""
+        held = bool(self._holds)
+        (self._holds.add if on else self._holds.discard)(reason)
+        if self._transport is not None and not self._transport.is_closing() and bool(self._holds) != held:
+            (self._transport.pause_reading if self._holds else self._transport.resume_reading)()
 
     def data_received(self, data: bytes) -> None:
         """Take frames in; a peer that does not speak the protocol is cut off."""
@@ -56,12 +80,14 @@ class Connection(asyncio.Protocol):
                 self._take(frame)
         except wire.WireError as error:
             print(f"A gateway was cut off: {error}", file=sys.stderr, flush=True)
-            self.close()
+            if self._transport is not None:
+                self._transport.abort()
 
     def _take(self, frame: wire.Frame) -> None:
         if not self._greeted:
             wire.check_hello(frame, self._secret)
             self._greeted = True
+            self.send(wire.encode_hello(self._secret))
         elif frame.kind == wire.REQUEST:
             self._engine.take(self, frame.id, wire.decode_request(frame.payload))
         elif frame.kind == wire.CANCEL:
@@ -71,13 +97,13 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write frames, unless the gateway is gone."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close once what was written is out."""
-        if self.transport is not None:
-            self.transport.close()
+        if self._transport is not None:
+            self._transport.close()
 
 
 def main(argv: list[str]) -> int:
@@ -87,8 +113,10 @@ def main(argv: list[str]) -> int:
 
 def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
-    limit_memory(config["memory_limit_mb"])
     _keep_house(config)
+    faulthandler.enable()
+    limit_memory(config["memory_limit_mb"])
+    os.chdir(config["model_dir"])
     scorer = Scorer.load(config["model_dir"])
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
@@ -108,23 +136,39 @@ async def _serve(engine: Engine, config: dict[str, Any]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    secret = config.get("secret", "").encode()
+    secret, largest = config.get("secret", "").encode(), config.get("max_frame_bytes", wire.MAX_FRAME_BYTES)
     listener = _listen(config["address"])
     create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    server = await create(lambda: Connection(engine, secret), sock=listener)
+    server = await create(lambda: Connection(engine, secret, largest), sock=listener)
     await stop.wait()
     server.close()
-    await engine.drain()
+    await _drain(engine)
     with contextlib.suppress(OSError):
         if listener.family == socket.AF_UNIX:
             os.unlink(config["address"])
+
+
+async def _drain(engine: Engine) -> None:
+    """Send new requests elsewhere and answer those that are here, also those that were on their way."""
+    for connection in list(engine.connections):
+        connection.send(wire.encode(wire.GOODBYE))
+    while engine.busy:
+        await asyncio.sleep(_DRAIN_POLL_S)
+    deadline = time.monotonic() + _PART_S
+    # A gateway that reads goodbye closes the connection once it has all its answers.
+    while engine.busy or (engine.connections and time.monotonic() < deadline):
+        await asyncio.sleep(_DRAIN_POLL_S)
+    for connection in list(engine.connections):
+        connection.close()
+    await asyncio.sleep(0)
 
 
 def _listen(address: str) -> socket.socket:
     """``tcp://host:port`` or the path of a unix socket."""
     if address.startswith("tcp://"):
         host, _, port = address[len("tcp://") :].rpartition(":")
-        return socket.create_server((host.strip("[]"), int(port)))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), int(port)), family=family)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     os.chmod(address, 0o600)
@@ -156,17 +200,28 @@ def _keep_house(config: dict[str, Any]) -> None:
     fd = redirect()
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     print(f"--- {stamp} worker {config['worker_id']} started", flush=True)
+    threading.Thread(target=_watch, args=(config, redirect, fd), name="house", daemon=True).start()
+
+
+def _watch(config: dict[str, Any], redirect: Callable[[], int], fd: int) -> None:
+    """Rotate the log; end the process when no controller is left, or none that knows it."""
     lease = Lease(config["lease"], config["orphan_grace_s"])
+    record = config.get("record")
+    recorded_by = time.monotonic() + _RECORDED_S
+    while True:
+        time.sleep(1.0)
+        with contextlib.suppress(OSError):
+            if os.fstat(fd).st_size >= config["log_max_bytes"]:
+                fd = redirect()
+        if lease.expired():
+            return _end(f"No controller for {config['orphan_grace_s']} s", config["stop_grace_s"])
+        if record and time.monotonic() > recorded_by and not os.path.exists(record):
+            return _end("No controller knows this worker", config["stop_grace_s"])
 
-    def watch() -> None:
-        current = fd
-        while True:
-            time.sleep(1.0)
-            if lease.expired():
-                print(f"No controller for {config['orphan_grace_s']} s: ending.", flush=True)
-                os._exit(0)
-            with contextlib.suppress(OSError):
-                if os.fstat(current).st_size >= config["log_max_bytes"]:
-                    current = redirect()
 
-    threading.Thread(target=watch, name="house", daemon=True).start()
+def _end(why: str, grace_s: float) -> None:
+    print(f"{why}: ending.", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace_s)
+    # It does not listen to signals: a prediction does not end, or the model has not loaded yet.
+    os._exit(0)

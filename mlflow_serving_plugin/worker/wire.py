@@ -2,16 +2,17 @@
 
 A frame is a header of 9 bytes, ``length`` (u32, of what follows the header), ``kind`` (u8) and ``id`` (u32), all
 big-endian, and a payload. The gateway says hello first, and the worker once it has found that hello to be right; a
-request is answered by one response of its id, also one that the worker did not score because its time was up.
+request is answered by one response or one dropped of its id.
 
 ========  =====================================================================================
 hello     ``version`` (u16), then a secret, for ``tcp://`` only
 request   ``timeout`` (u32, ms left), length of the content type (u16), content type, body
 response  ``status`` (u16), ``queue``, ``decode``, ``predict``, ``encode`` (u32 each, µs),
           length of the content type (u16), content type, body
-cancel    of a request nobody waits for any more; it may still be answered
+cancel    of a request nobody waits for any more; it may be scored all the same
 ping      answered by a pong of its id
 goodbye   from a worker that drains: requests under way are answered, new ones go elsewhere
+dropped   a request was not scored: its time was up, or it was cancelled, before its turn
 ========  =====================================================================================
 
 Standard library, Python 3.8 or later: this module runs in the gateway and in the model's environment.
@@ -23,7 +24,7 @@ import struct
 from typing import NamedTuple
 
 VERSION = 1
-HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE = range(1, 8)
+HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Of a payload, unless a decoder is told otherwise: a request's body and its head, or a model's answer."""
 
@@ -138,10 +139,11 @@ def decode_response(payload: bytes) -> Response:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames, wherever the bytes were split."""
+    """Cuts a stream of bytes into frames, wherever the bytes were split. ``max_first_bytes``: of the first frame."""
 
-    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
-        self.max_frame_bytes = max_frame_bytes
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES, max_first_bytes: int | None = None) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._limit = max_frame_bytes if max_first_bytes is None else max_first_bytes
         self._buffer = bytearray()
         self._needed = _HEADER.size
         """Bytes in the buffer before there can be another frame: large frames are not looked at for each piece."""
@@ -157,15 +159,16 @@ class Decoder:
         start = 0
         while size - start >= _HEADER.size:
             length, kind, frame_id = _HEADER.unpack_from(buffer, start)
-            if not HELLO <= kind <= GOODBYE:
+            if not HELLO <= kind <= DROPPED:
                 raise WireError(f"unknown frame kind {kind}")
-            if length > self.max_frame_bytes:
-                raise WireError(f"a frame of {length} bytes is over the limit of {self.max_frame_bytes}")
+            if length > self._limit:
+                raise WireError(f"a frame of {length} bytes is over the limit of {self._limit}")
             end = start + _HEADER.size + length
             if end > size:
                 self._needed = end - start
                 break
             frames.append(Frame(kind, frame_id, bytes(memoryview(buffer)[start + _HEADER.size : end])))
+            self._limit = self._max_frame_bytes
             start = end
         else:
             self._needed = _HEADER.size

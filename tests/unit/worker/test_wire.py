@@ -13,7 +13,7 @@ from mlflow_serving_plugin.worker.wire import Decoder, Frame, WireError
 
 IDS = st.integers(0, 2**32 - 1)
 FRAMES = st.lists(
-    st.builds(Frame, st.integers(wire.HELLO, wire.GOODBYE), IDS, st.binary(max_size=64)), min_size=1, max_size=8
+    st.builds(Frame, st.integers(wire.HELLO, wire.DROPPED), IDS, st.binary(max_size=64)), min_size=1, max_size=8
 )
 
 
@@ -48,7 +48,7 @@ def test_garbage_raises_wire_errors_only_and_is_not_collected(pieces):
         pass
 
 
-@given(st.integers(101, 2**32 - 1), st.integers(wire.HELLO, wire.GOODBYE))
+@given(st.integers(101, 2**32 - 1), st.integers(wire.HELLO, wire.DROPPED))
 def test_an_oversized_frame_is_refused_from_its_header_alone(length, kind):
     decoder = Decoder(max_frame_bytes=100)
     with pytest.raises(WireError, match="over the limit"):
@@ -61,7 +61,14 @@ def test_an_oversized_frame_behind_a_good_one_is_refused():
         decoder.feed(wire.encode(wire.PING, 1, b"x" * 10) + wire.encode(wire.PING, 2, b"x" * 11))
 
 
-@given(st.integers(0, 255).filter(lambda kind: not wire.HELLO <= kind <= wire.GOODBYE))
+def test_the_first_frame_may_have_a_limit_of_its_own():
+    hello = wire.encode_hello(b"x" * 8)
+    assert len(Decoder(max_first_bytes=10).feed(hello + wire.encode(wire.PING, 1, b"x" * 1000))) == 2
+    with pytest.raises(WireError, match="over the limit"):
+        Decoder(max_first_bytes=9).feed(hello[:9])
+
+
+@given(st.integers(0, 255).filter(lambda kind: not wire.HELLO <= kind <= wire.DROPPED))
 def test_an_unknown_kind_is_refused(kind):
     with pytest.raises(WireError, match="unknown frame kind"):
         Decoder().feed(struct.pack("!IBI", 0, kind, 0))

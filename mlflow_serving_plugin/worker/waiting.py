@@ -1,0 +1,62 @@
+"""A request from its arrival to its answer."""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter_ns
+from typing import Any, Protocol
+
+from . import wire
+from .scoring import JSON, Answer
+
+_JSON = JSON.encode()
+_LARGEST_ANSWER = wire.MAX_FRAME_BYTES - 64 * 1024
+
+
+class Peer(Protocol):
+    """Whoever sent a request."""
+
+    def send(self, data: bytes) -> None:
+        """Send frames."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+    def hold(self, reason: str, on: bool) -> None:
+        """Read nothing from it for as long as a reason holds."""
+
+
+class Waiting:
+    """One request from its arrival to its answer. ``alone``: it must not be scored with others."""
+
+    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_us", "decoded", "id", "peer", "request", "rows")
+
+    def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
+        self.peer = peer
+        self.id = request_id
+        self.request = request
+        self.arrived_ns = perf_counter_ns()
+        self.cancelled = False
+        self.alone = False
+        self.decoded = False
+        self.rows: list[list[Any]] | None = None
+        self.decode_us = 0
+
+    def useless(self, now_ns: int) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.cancelled or (now_ns - self.arrived_ns) > self.request.timeout_ms * 1_000_000
+
+
+def response_frame(waiting: Waiting, answer: Answer, started_ns: int) -> bytes:
+    """The answer to a request, as it is sent."""
+    if len(answer.body) > _LARGEST_ANSWER:
+        answer = _too_large(answer)
+    queue_us = max(0, started_ns - waiting.arrived_ns) // 1000
+    content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
+    times = (queue_us, answer.decode_us, answer.predict_us, answer.encode_us)
+    return wire.encode_response(waiting.id, answer.status, times, content_type, answer.body)
+
+
+def _too_large(answer: Answer) -> Answer:
+    said = f"The model's answer of {len(answer.body)} bytes is over the limit of {_LARGEST_ANSWER} bytes."
+    return answer._replace(status=500, body=json.dumps({"error_code": "INTERNAL_ERROR", "message": said}).encode())

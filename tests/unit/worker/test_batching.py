@@ -1,0 +1,444 @@
+"""Batching proves itself, and one request's error is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from worker_models import Scorer, pyfunc, scorer_of
+
+from mlflow_serving_plugin.worker import batching, engine, waiting, wire
+from mlflow_serving_plugin.worker.batching import Verdict, decide
+from mlflow_serving_plugin.worker.engine import Engine
+
+JSON = "application/json"
+COLUMNS = [("a", "double"), ("b", "double")]
+EXAMPLE = (JSON, b'{"dataframe_split": {"columns": ["a", "b"], "data": [[1.0, 2.0]]}}')
+ON = Verdict(True, "for a test")
+
+
+class Peer:
+    def __init__(self):
+        self.data = b""
+
+    def send(self, data):
+        self.data += data
+
+    def close(self):
+        pass
+
+    def hold(self, reason, on):
+        pass
+
+    def frames(self):
+        return wire.Decoder().feed(self.data)
+
+    def answers(self):
+        """id → (status, body), None for one that was dropped."""
+        return {f.id: self._answer(f) for f in self.frames()}
+
+    def order(self):
+        return [f.id for f in self.frames()]
+
+    @staticmethod
+    def _answer(frame):
+        if frame.kind == wire.DROPPED:
+            return None
+        response = wire.decode_response(frame.payload)
+        return response.status, response.body
+
+
+def body(*rows):
+    return json.dumps({"dataframe_records": [{"a": row[0], "b": row[1]} for row in rows]}).encode()
+
+
+def request(payload, timeout_ms=60_000, content_type=JSON):
+    return wire.Request(timeout_ms, content_type, payload)
+
+
+def sums(data):
+    return (data["a"] + data["b"]).to_numpy()
+
+
+class Recorded:
+    """A row-wise function that remembers how many rows each call had."""
+
+    def __init__(self, function=sums):
+        self.calls = []
+        self._function = function
+
+    def __call__(self, data):
+        self.calls.append(len(data))
+        return self._function(data)
+
+
+def serve(scorer, requests, tmp_path, verdict=ON, max_batch_rows=256):
+    """All requests come at once; the peer that got the answers."""
+
+    async def main():
+        peer = Peer()
+        running = Engine(scorer, verdict, max_batch_rows, str(tmp_path / "status"))
+        for number, one in enumerate(requests):
+            running.take(peer, number, one)
+        while running.busy:
+            await asyncio.sleep(0)
+        # A check comes after the answers.
+        await asyncio.sleep(0)
+        return peer
+
+    return asyncio.run(main())
+
+
+def test_what_waits_is_scored_by_one_call(tmp_path):
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    answers = serve(scorer, [request(body((n, 0.5), (n, 1.5))) for n in range(20)], tmp_path).answers()
+    assert model.calls == [40]
+    assert answers == {n: (200, json.dumps({"predictions": [n + 0.5, n + 1.5]}).encode()) for n in range(20)}
+
+
+def test_with_batching_off_each_is_scored_alone_and_in_order(tmp_path):
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    peer = serve(scorer, [request(body((n, 0.5))) for n in range(5)], tmp_path, Verdict(False, "off"))
+    assert model.calls == [1] * 5
+    assert peer.order() == [0, 1, 2, 3, 4]
+
+
+def no_negatives(data):
+    if (data["a"] < 0).any():
+        raise ValueError("negative")
+    return sums(data)
+
+
+INVALID = [
+    request(b"{"),
+    request(b'{"dataframe_records": [{"a": 1.0}]}'),
+    request(body(("x", 1.0))),
+    request(body((1.0, 1.0)), content_type="text/html"),
+    request(body((-1.0, 1.0))),
+    request(body((1.0, 1.0), (-1.0, 1.0))),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_invalid_request_fails_as_it_does_alone_and_those_beside_it_do_not(tmp_path):
+    scorer = scorer_of(COLUMNS, no_negatives)
+    mixed = []
+    for number, invalid in enumerate(INVALID):
+        mixed += [request(body((number, 1.0))), invalid, request(body((number, 2.0)))]
+    answers = serve(scorer, mixed, tmp_path).answers()
+    for number, invalid in enumerate(INVALID):
+        alone = scorer.score(invalid.content_type, invalid.body)
+        assert alone.status >= 400
+        status, said = answers[3 * number + 1]
+        assert status == alone.status
+        assert without_lines(said) == without_lines(alone.body)
+        for offset, added in ((0, 1.0), (2, 2.0)):
+            assert answers[3 * number + offset] == (200, json.dumps({"predictions": [number + added]}).encode())
+
+
+def without_lines(said):
+    """An error without its traceback, which names where it was called from."""
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        return said
+    answer.pop("stack_trace", None)
+    return answer
+
+
+def test_a_request_for_mlflows_own_way_keeps_no_answers_waiting(tmp_path):
+    scorer = scorer_of(COLUMNS, sums)
+    peer = Peer()
+    sent_before = []
+
+    def score(content_type, payload):
+        sent_before.append(peer.order())
+        return original(content_type, payload)
+
+    original, scorer.score = scorer.score, score
+
+    async def main():
+        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        for number, payload in enumerate([body((1.0, 1.0)), b"{", body((2.0, 1.0)), b"{", b"{"]):
+            running.take(peer, number, request(payload))
+        while running.busy:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert sent_before == [[0], [0, 1, 2], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(("limit", "calls"), [(4, [3, 3, 3]), (6, [6, 3]), (9, [9]), (2, [3, 3, 3])])
+def test_no_batch_has_more_rows_than_allowed_unless_one_request_has(tmp_path, limit, calls):
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    serve(scorer, [request(body((1, 0), (2, 0), (3, 0.5))) for _ in range(3)], tmp_path, max_batch_rows=limit)
+    assert model.calls == calls
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        lambda data: data[["b", "a"]],
+        lambda data: data["b"],
+        lambda data: data["b"].tolist(),
+        lambda data: data.to_numpy(),
+        lambda data: data["a"].to_numpy(),
+        lambda data: np.array([f"é{value}" for value in data["a"]]),
+        lambda data: [{"label": value, "more": [value]} for value in data["a"]],
+        lambda data: tuple(data["a"]),
+        lambda data: pd.Series(data["a"].to_numpy(), index=[f"row {n}" for n in range(len(data))]),
+    ],
+    ids=["frame", "series", "list", "2-D", "1-D", "text", "dicts", "tuple", "labelled"],
+)
+def test_an_output_of_any_shape_is_split_as_each_alone_would_have_got_it(tmp_path, output):
+    model = Recorded(output)
+    scorer = scorer_of(COLUMNS, model)
+    requests = [request(body(*[(n + row / 4, -n) for row in range(1 + n % 3)])) for n in range(6)]
+    model.calls.clear()
+    answers = serve(scorer, requests, tmp_path).answers()
+    assert model.calls == [12]
+    for number, one in enumerate(requests):
+        assert answers[number] == (200, scorer.score(JSON, one.body).body)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [lambda data: {"a": data["a"].tolist()}, lambda _: "abc", lambda data: float(data["a"].sum()), lambda _: [1, 2]],
+    ids=["dict", "string", "number", "fixed"],
+)
+def test_an_output_that_is_not_one_element_per_row_is_never_cut(tmp_path, output):
+    scorer = scorer_of(COLUMNS, output)
+    requests = [request(body((n, 1.0))) for n in range(3)]
+    answers = serve(scorer, requests, tmp_path).answers()
+    assert answers == {n: (200, scorer.score(JSON, one.body).body) for n, one in enumerate(requests)}
+
+
+def test_what_nobody_waits_for_is_dropped_and_said_to_be(tmp_path):
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+
+    async def main():
+        peer = Peer()
+        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        running.take(peer, 1, request(body((1, 1.5)), timeout_ms=0))
+        running.take(peer, 2, request(body((2, 1.5))))
+        running.take(peer, 3, request(body((3, 1.5))))
+        running.cancel(peer, 2)
+        running.cancel(peer, 77)
+        gone = Peer()
+        running.take(gone, 1, request(body((4, 1.5))))
+        running.drop(gone)
+        while running.busy:
+            await asyncio.sleep(0)
+        return peer
+
+    assert asyncio.run(main()).answers() == {1: None, 2: None, 3: (200, b'{"predictions": [4.5]}')}
+    assert model.calls == [1]
+
+
+def test_threads_drop_what_nobody_waits_for_too(tmp_path):
+    scorer = scorer_of(COLUMNS, sums, "a_module_of_the_model")
+    peer = serve(scorer, [request(body((1, 1.5)), timeout_ms=0)], tmp_path, Verdict(False, "custom"))
+    assert peer.answers() == {0: None}
+
+
+def exits(_data):
+    raise SystemExit(1)
+
+
+@pytest.mark.parametrize(("flavour", "verdict"), [("mlflow.sklearn", ON), ("custom", Verdict(False, ""))])
+def test_a_model_that_exits_ends_its_request_only(tmp_path, flavour, verdict):
+    scorer = scorer_of(COLUMNS, exits, flavour)
+    answers = serve(scorer, [request(body((n, 1.5))) for n in range(3)], tmp_path, verdict).answers()
+    assert [status for status, _ in answers.values()] == [500] * 3
+
+
+def test_an_error_inside_the_engine_does_not_stop_it(tmp_path):
+    scorer = scorer_of(COLUMNS, sums)
+    original = scorer.score
+
+    def fails_once(content_type, payload):
+        scorer.score = original
+        raise MemoryError
+
+    scorer.score = fails_once
+
+    async def main():
+        peer = Peer()
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        running.take(peer, 1, request(b"{"))
+        running.take(peer, 2, request(body((1, 1.5))))
+        while 2 not in peer.answers():
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_an_answer_too_large_for_a_frame_is_an_error_of_its_own_request(tmp_path):
+    scorer = scorer_of(COLUMNS, lambda data: ["x" * int(value) for value in data["a"]])
+    with mock.patch.object(waiting, "_LARGEST_ANSWER", 1000):
+        answers = serve(scorer, [request(body((5, 1.5))), request(body((5000, 1.5)))], tmp_path).answers()
+    assert answers[0][0] == 200
+    assert answers[1][0] == 500
+    assert b"over the limit" in answers[1][1]
+
+
+def test_connections_are_held_while_too_much_waits_and_let_go_after(tmp_path):
+    scorer = scorer_of(COLUMNS, sums)
+    held = []
+
+    async def main():
+        peer = Peer()
+        peer.hold = lambda reason, on: held.append(on)
+        running = Engine(scorer, ON, 2, str(tmp_path / "status"))
+        running.connections.add(peer)
+        for number in range(8):
+            running.take(peer, number, request(body((number, 1.5), (1, 1.5))))
+        while running.busy:
+            await asyncio.sleep(0)
+
+    with mock.patch.object(engine, "_READ_AT_MOST_BYTES", 200):
+        asyncio.run(main())
+    assert held == [True, False]
+
+
+# Verdicts
+
+
+def test_a_row_wise_model_is_verified_on_its_example_and_made_rows():
+    verdict = decide(scorer_of(COLUMNS, sums), "auto", EXAMPLE)
+    assert verdict == Verdict(True, "verified on 6 rows")
+
+
+def test_a_model_that_subtracts_the_batch_mean_is_refused():
+    verdict = decide(scorer_of(COLUMNS, lambda data: data["a"] - data["a"].mean()), "auto", EXAMPLE)
+    assert not verdict.on
+    assert "different" in verdict.why
+
+
+@pytest.mark.parametrize("example", [None, EXAMPLE, (JSON, b"{"), ("text/csv", b"a,b\n1,2\n")])
+def test_a_model_that_looks_at_its_neighbours_is_refused_whatever_the_example(example):
+    for function in (
+        lambda data: data["a"].cumsum(),
+        lambda data: data["a"].rank(),
+        lambda data: data["a"].shift(1, fill_value=0.0),
+        lambda data: [len(data)] * len(data),
+    ):
+        assert not decide(scorer_of(COLUMNS, function), "auto", example).on
+
+
+def test_a_model_that_answers_one_thing_for_all_rows_is_refused():
+    assert "one element per row" in decide(scorer_of(COLUMNS, lambda data: [1.0]), "auto", EXAMPLE).why
+
+
+def test_a_model_that_refuses_nearly_every_row_is_not_verified():
+    def picky(data):
+        if len(data) > 1 or data["a"].iloc[0] != 1.0:
+            raise ValueError
+        return [1]
+
+    assert "too few rows" in decide(scorer_of(COLUMNS, picky), "auto", EXAMPLE).why
+
+
+def test_only_library_flavours_are_batched_unless_switched_on():
+    custom = scorer_of(COLUMNS, sums, "a_module_of_the_model")
+    assert "not a flavour" in decide(custom, "auto", EXAMPLE).why
+    assert decide(custom, "on", EXAMPLE).on
+    assert not decide(custom, "off", EXAMPLE).on
+    assert decide(scorer_of(COLUMNS, sums), "on", None) == Verdict(True, "switched on")
+    assert decide(scorer_of(COLUMNS, sums), "off", EXAMPLE) == Verdict(False, "switched off")
+
+
+def test_there_is_no_batching_without_a_fast_path_even_when_switched_on():
+    scorer = Scorer(pyfunc([("when", "datetime")], lambda data: [0] * len(data)))
+    scorer.prepare_fast_path()
+    assert not decide(scorer, "on", None).on
+
+
+# The check while serving
+
+
+class TurnsBad:
+    """Row-wise until a day comes."""
+
+    def __init__(self):
+        self.bad = False
+
+    def __call__(self, data):
+        values = data["a"].to_numpy()
+        return values - values.mean() if self.bad else values
+
+
+def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
+    model = TurnsBad()
+    scorer = scorer_of(COLUMNS, model)
+    verdict = decide(scorer, "auto", EXAMPLE)
+    assert verdict.on
+    model.bad = True
+
+    async def main():
+        peer = Peer()
+        running = Engine(scorer, verdict, 4, str(tmp_path / "status"))
+        running.report()
+        assert json.loads((tmp_path / "status").read_text())["batching"] is True
+        for number in range(4 * batching.CHECK_EVERY):
+            running.take(peer, number, request(body((number, 1.5))))
+        while running.busy:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        peer.data = b""
+        for number in range(3):
+            running.take(peer, number, request(body((number, 1.5))))
+        while running.busy:
+            await asyncio.sleep(0)
+        return peer
+
+    peer = asyncio.run(main())
+    assert [status_body[1] for status_body in peer.answers().values()] == [b'{"predictions": [0.0]}'] * 3
+    status = json.loads((tmp_path / "status").read_text())
+    assert status == {"batching": False, "why": "a row scored in a batch and alone got different answers"}
+
+
+def test_a_check_scores_a_few_rows_however_many_the_batch_has(tmp_path):
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    with mock.patch.object(batching, "CHECK_EVERY", 1):
+        serve(scorer, [request(body(*[(n, 0.5)] * 50)) for n in range(5)], tmp_path)
+    assert model.calls == [250] + [1] * batching.CHECKED_ROWS
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1.0, 1.0 + 1e-9, True),
+        (1.0, 1.0 + 1e-5, False),
+        (1.0, 1, True),
+        (1, 1.0, True),
+        (1, True, False),
+        (1.0, True, False),
+        (float("nan"), float("nan"), True),
+        (float("nan"), 0.0, False),
+        (None, float("nan"), False),
+        ("a", "a", True),
+        ([1.0, "a"], [1.0 + 1e-12, "a"], True),
+        ([1.0], [1.0, 2.0], False),
+        ({"a": [1.0]}, {"a": [1.0]}, True),
+        ({"a": 1.0}, {"b": 1.0}, False),
+        (float("inf"), float("-inf"), False),
+    ],
+)
+def test_answers_are_the_same_within_a_millionth_or_exactly(one, other, same):
+    assert batching.same(one, other) is same
