@@ -12,7 +12,6 @@ from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 _PAGE = 1000
-_PROMPT_TAG = "mlflow.prompt.is_prompt"
 
 
 class RegistryReader:
@@ -33,7 +32,8 @@ class RegistryReader:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise NotFoundError(f"Registered Model with name={name} not found") from None
             raise
-        if (found.tags or {}).get(_PROMPT_TAG, "").lower() == "true":
+        # MLflow takes the tag that makes a prompt out of `tags`.
+        if found._is_prompt():
             raise NotFoundError(f"'{name}' is a prompt, not a model: it cannot be served.")
         return RegisteredModel(
             workspace=workspace,
