@@ -1,0 +1,188 @@
+"""What the reader says of a real registry, in SQLite."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.registry import reader as reader_module
+from mlflow_serving_plugin.registry.reader import RegistryReader
+
+ODD_NAMES = [
+    "it's",
+    'the "best"',
+    "both ' and \"",
+    "two words",
+    " lead and trail ",
+    "v1.2.3",
+    "ünïcode 模型 🦀",
+    "100%_sure",
+    "back\\slash",
+    "model' OR name != '",
+    "x@y",
+]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> SqlAlchemyStore:
+    """Making the tables takes a second: once for all."""
+    return SqlAlchemyStore(f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db")
+
+
+@pytest.fixture
+def store(database) -> SqlAlchemyStore:
+    for model in database.search_registered_models(max_results=1000):
+        database.delete_registered_model(model.name)
+    return database
+
+
+@pytest.fixture
+def reader(store) -> RegistryReader:
+    return RegistryReader(lambda: store)
+
+
+def register(store, name: str, versions: int = 1) -> None:
+    store.create_registered_model(name)
+    for number in range(1, versions + 1):
+        store.create_model_version(name, f"file:///models/{number}", "a" * 32)
+
+
+def created_ms(store, name: str) -> int:
+    return store.get_registered_model(name).creation_timestamp
+
+
+def test_a_model_is_read_with_its_versions_aliases_and_age(store, reader):
+    register(store, "iris", 3)
+    store.set_registered_model_alias("iris", "champion", "2")
+    found = reader.model("default", "iris")
+    assert (found.workspace, found.name) == ("default", "iris")
+    assert found.created_ms == created_ms(store, "iris") > 0
+    assert [version.number for version in found.versions] == [1, 2, 3]
+    assert [version.source for version in found.versions] == [f"file:///models/{n}" for n in (1, 2, 3)]
+    assert {(version.stage, version.status) for version in found.versions} == {("None", "READY")}
+    assert found.aliases == {"champion": 2}
+
+
+def test_a_model_without_versions_has_none(store, reader):
+    store.create_registered_model("iris")
+    found = reader.model("default", "iris")
+    assert (found.versions, found.aliases) == ((), {})
+
+
+@pytest.mark.parametrize("page", [1, 2, 5, 11, 12])
+def test_versions_on_every_page_are_read_and_come_in_the_order_of_their_numbers(store, reader, monkeypatch, page):
+    register(store, "iris", 11)
+    monkeypatch.setattr(reader_module, "_PAGE", page)
+    assert [version.number for version in reader.model("default", "iris").versions] == list(range(1, 12))
+
+
+def test_an_archived_version_is_read_and_not_active(store, reader):
+    register(store, "iris", 3)
+    store.transition_model_version_stage("iris", "1", "Archived", False)
+    store.transition_model_version_stage("iris", "2", "Production", False)
+    versions = reader.model("default", "iris").versions
+    assert [(v.number, v.stage, v.active) for v in versions] == [
+        (1, "Archived", False),
+        (2, "Production", True),
+        (3, "None", True),
+    ]
+
+
+def test_a_deleted_version_is_not_read(store, reader):
+    register(store, "iris", 2)
+    store.delete_model_version("iris", "1")
+    assert [version.number for version in reader.model("default", "iris").versions] == [2]
+
+
+def test_a_prompt_is_refused_and_called_one(store, reader):
+    tag = RegisteredModelTag("mlflow.prompt.is_prompt", "true")
+    store.create_registered_model("greeting", tags=[tag])
+    store.create_model_version("greeting", "dummy", tags=[ModelVersionTag("mlflow.prompt.is_prompt", "true")])
+    with pytest.raises(NotFoundError, match="'greeting' is a prompt, not a model"):
+        reader.model("default", "greeting")
+
+
+def test_a_model_that_says_it_is_no_prompt_is_a_model(store, reader):
+    store.create_registered_model("iris", tags=[RegisteredModelTag("mlflow.prompt.is_prompt", "false")])
+    assert reader.model("default", "iris").name == "iris"
+
+
+def test_a_model_that_never_was_is_not_found(reader):
+    with pytest.raises(NotFoundError, match="Registered Model with name=iris not found"):
+        reader.model("default", "iris")
+
+
+def test_a_deleted_model_is_not_found(store, reader):
+    register(store, "iris")
+    store.delete_registered_model("iris")
+    with pytest.raises(NotFoundError):
+        reader.model("default", "iris")
+
+
+def test_a_registry_that_cannot_be_read_is_not_a_missing_model(reader, store, monkeypatch):
+    register(store, "iris")
+
+    def fail(*_args, **_kwargs):
+        raise MlflowException("the database is away")
+
+    monkeypatch.setattr(store, "get_registered_model", fail)
+    with pytest.raises(MlflowException, match="the database is away"):
+        reader.model("default", "iris")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_of_any_characters_is_read_with_its_own_versions_only(store, reader, name):
+    register(store, name, 3)
+    register(store, "model", 2)
+    found = reader.model("default", name)
+    assert found.name == name
+    assert [version.number for version in found.versions] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("page", [1, 2, 1000])
+def test_a_name_with_both_quotes_is_read_to_the_last_page_of_all_models(store, reader, monkeypatch, page):
+    for name in ("a", "both ' and \"", "z"):
+        register(store, name, 3)
+    monkeypatch.setattr(reader_module, "_PAGE", page)
+    assert [version.number for version in reader.model("default", "both ' and \"").versions] == [1, 2, 3]
+
+
+def test_names_that_differ_in_case_only_are_two_models(store, reader):
+    register(store, "iris", 1)
+    register(store, "Iris", 2)
+    assert len(reader.model("default", "iris").versions) == 1
+    assert len(reader.model("default", "Iris").versions) == 2
+
+
+# A renamed model
+
+
+@pytest.mark.parametrize("page", [1, 1000])
+def test_a_renamed_model_is_found_by_when_it_was_created_on_whatever_page_it_is(store, reader, monkeypatch, page):
+    moments = iter(range(1000, 2000))
+    monkeypatch.setattr("mlflow.store.model_registry.sqlalchemy_store.get_current_time_millis", lambda: next(moments))
+    for name in ("a", "iris", "z"):
+        register(store, name, 0)
+    created = created_ms(store, "iris")
+    store.rename_registered_model("iris", "blossom")
+    monkeypatch.setattr(reader_module, "_PAGE", page)
+    assert reader.renamed_to("default", created) == "blossom"
+
+
+def test_a_deleted_model_was_not_renamed(store, reader):
+    register(store, "iris")
+    created = created_ms(store, "iris")
+    store.delete_registered_model("iris")
+    assert reader.renamed_to("default", created) is None
+
+
+def test_of_two_models_created_in_the_same_millisecond_neither_is_guessed(store, reader, monkeypatch):
+    monkeypatch.setattr("mlflow.store.model_registry.sqlalchemy_store.get_current_time_millis", lambda: 1234)
+    register(store, "iris", 0)
+    register(store, "wine", 0)
+    assert created_ms(store, "iris") == created_ms(store, "wine") == 1234
+    store.rename_registered_model("iris", "blossom")
+    assert reader.renamed_to("default", 1234) is None
