@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from support_postgres import Postgres, postgres_binaries
+
+from mlflow_serving_plugin.host.paths import StatePaths
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A running PostgreSQL."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL on this machine (apt-get install postgresql)")
+    with Postgres(binaries) as running:
+        yield running
+
+
+@pytest.fixture
+def root():
+    """A directory with a path short enough for unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="mls-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def paths(root):
+    """A state directory."""
+    return StatePaths.create(root / "state")

@@ -1,0 +1,96 @@
+"""A real PostgreSQL for a session of tests: a scratch cluster on a unix socket, gone afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from support import eventually
+
+START_S = 60.0
+
+
+def postgres_binaries() -> Path | None:
+    """The directory with ``initdb`` and ``postgres``, None when there is no PostgreSQL on this machine."""
+    on_path = shutil.which("initdb")
+    found = [Path(on_path).resolve().parent] if on_path else []
+    # Debian keeps them off PATH.
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((path for path in found if (path / "initdb").exists() and (path / "postgres").exists()), None)
+
+
+class Postgres:
+    """One cluster; a context manager. ``new_database`` gives the URI of an empty database."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._root = Path(tempfile.mkdtemp(prefix="mls-pg-"))
+        self._data = self._root / "data"
+        self._log = self._root / "log"
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.getuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Postgres:
+        try:
+            if self._user:
+                shutil.chown(self._root, self._user, pwd.getpwnam(self._user).pw_gid)
+            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [
+                        *(self._binaries / "postgres", "-D", str(self._data), "-k", str(self._root)),
+                        *("-c", "listen_addresses=", "-c", "fsync=off"),
+                    ],
+                    stdout=log,
+                    stderr=log,
+                    user=self._user,
+                    cwd=self._root,
+                )
+            eventually(self._answers, START_S, tail=self._tail)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            # SIGINT: end at once, whoever is connected.
+            self._process.send_signal(2)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def new_database(self) -> str:
+        """The URI of a database that nobody has used."""
+        name = f"test_{next(self._numbers)}"
+        self._psql(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg2://postgres@/{name}?host={self._root}"
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise AssertionError(f"PostgreSQL ended:\n{self._tail()}")
+        try:
+            self._psql("SELECT 1")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def _psql(self, statement: str) -> None:
+        self._run("psql", "-h", str(self._root), "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
+
+    def _run(self, program: str, *args: str) -> None:
+        command = [str(self._binaries / program), *args]
+        subprocess.run(command, check=True, capture_output=True, user=self._user, cwd=self._root)
+
+    def _tail(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:] if self._log.exists() else "(no log)"
