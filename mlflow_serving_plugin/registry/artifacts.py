@@ -48,8 +48,7 @@ def fetch_model(source: str, directory: Path, download: Download) -> Path:
     scratch = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}")
     try:
         _download(source, scratch, download)
-        shutil.rmtree(directory, ignore_errors=True)
-        scratch.rename(directory)
+        _put_in_place(scratch, directory, source)
     except OSError as error:
         raise FetchError(f"The model's files could not be stored: {error.strerror or error}.") from error
     finally:
@@ -80,6 +79,17 @@ def _download(source: str, scratch: Path, download: Download) -> None:
         json.dump({"source": source, "files": manifest}, out)
         out.flush()
         os.fsync(out.fileno())
+
+
+def _put_in_place(scratch: Path, directory: Path, source: str) -> None:
+    """Rename, unless a fetch at the same time was faster: its files may be in use already."""
+    if directory.exists() and fetched_model(directory, source) is None:
+        shutil.rmtree(directory, ignore_errors=True)
+    try:
+        scratch.rename(directory)
+    except OSError:
+        if fetched_model(directory, source) is None:
+            raise
 
 
 def _sha256(path: Path) -> str:
