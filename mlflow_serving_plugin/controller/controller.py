@@ -93,10 +93,11 @@ class Controller:
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:
             self._executor.execute(action, self._desired, statuses, now)
-        self._executor.sweep_if_due(self._desired, observed)
-        self._executor.rest_if_idle(self._desired, observed)
         if actions:
             observed = self._memory.observed(observed.workers)
+        # After that: a fetch that has just begun must not have its directory cleared away.
+        self._executor.sweep_if_due(self._desired, observed)
+        self._executor.rest_if_idle(self._desired, observed)
         self._publish(view, observed)
 
     def _publish(self, view: View, observed: Observed) -> None:
