@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from filelock import FileLock
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -31,7 +32,8 @@ def open_database(uri: str) -> Engine:
         url = make_url(uri)
         if url.get_backend_name() == "sqlite":
             engine = create_engine(url, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
-            event.listen(engine, "connect", _wait_when_busy)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
             return engine
         return create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True, pool_recycle=1800)
     except (ArgumentError, ModuleNotFoundError) as error:
@@ -39,8 +41,20 @@ def open_database(uri: str) -> Engine:
         raise ConfigurationError(f"The serving database cannot be opened: {type(error).__name__}.") from None
 
 
-def _wait_when_busy(connection: object, _record: object) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")  # type: ignore[attr-defined]
+def for_writing(engine: Engine) -> Engine:
+    """The same engine, for transactions that read what they then change: on SQLite they exclude each other."""
+    return engine.execution_options(serving_writes=True)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
+    # Python's driver begins a transaction at the first change, too late to protect what was read, and never for DDL.
+    connection.isolation_level = None
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("serving_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def upgrade(engine: Engine, lock: Path) -> None:
@@ -55,6 +69,6 @@ def upgrade(engine: Engine, lock: Path) -> None:
 def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with for_writing(engine).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -14,7 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
+from mlflow_serving_plugin.domain.text import storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.store.database import for_writing
 from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
 
 
@@ -23,6 +25,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._writing = for_writing(engine)
 
     def find(self, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model, None when serving is not enabled on it."""
@@ -48,11 +51,12 @@ class Store:
     def _enable(
         self, workspace: str, name: str, model_created_ms: int, config: EndpointConfig | None, by: str | None
     ) -> Endpoint:
-        with Session(self._engine) as session, session.begin():
-            row = _row(session, workspace, name)
+        with Session(self._writing) as session, session.begin():
+            row = _locked_row(session, workspace, name)
             if row is not None and row.model_created_ms != model_created_ms:
                 # Another model had this name once; its settings are not this one's.
-                _remove(session, row)
+                _remove(session, row.id)
+                session.expunge(row)
                 row = None
             if row is None:
                 row = EndpointRow(id=uuid.uuid4().hex, workspace=workspace, name=name, enabled=False)
@@ -72,8 +76,8 @@ class Store:
 
     def disable(self, workspace: str, name: str, *, by: str | None) -> bool:
         """Disable serving; False when it was not enabled."""
-        with Session(self._engine) as session, session.begin():
-            row = _row(session, workspace, name)
+        with Session(self._writing) as session, session.begin():
+            row = _locked_row(session, workspace, name)
             if row is None or not row.enabled:
                 return False
             row.enabled = False
@@ -82,8 +86,8 @@ class Store:
 
     def configure(self, workspace: str, name: str, config: EndpointConfig, *, by: str | None) -> Endpoint:
         """Replace an endpoint's configuration; NotFoundError when serving is not enabled."""
-        with Session(self._engine) as session, session.begin():
-            row = _row(session, workspace, name)
+        with Session(self._writing) as session, session.begin():
+            row = _locked_row(session, workspace, name)
             if row is None or not row.enabled:
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
             if _load(row.config) != config:
@@ -93,34 +97,32 @@ class Store:
 
     def rename(self, endpoint: Endpoint, name: str) -> None:
         """Follow a registered model to its new name."""
-        with Session(self._engine) as session, session.begin():
-            row = session.get(EndpointRow, endpoint.id)
+        with Session(self._writing) as session, session.begin():
+            row = session.get(EndpointRow, endpoint.id, with_for_update=True)
             taken = _row(session, endpoint.workspace, name)
             if row is None or (taken is not None and taken.enabled):
                 return
             if taken is not None:
-                _remove(session, taken)
-                session.flush()
+                _remove(session, taken.id)
+                session.expunge(taken)
             row.name = name
             _record(session, row, "MODEL_RENAMED", f"The model was renamed from '{endpoint.name}' to '{name}'.")
 
     def remove(self, endpoint: Endpoint) -> None:
         """Forget an endpoint whose registered model was deleted, with its history."""
-        with Session(self._engine) as session, session.begin():
-            row = session.get(EndpointRow, endpoint.id)
-            if row is not None:
-                _remove(session, row)
+        with Session(self._writing) as session, session.begin():
+            _remove(session, endpoint.id)
 
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
         """Add ``(endpoint id, event)`` pairs."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._writing) as session, session.begin():
             session.add_all(
                 EventRow(
                     endpoint_id=endpoint_id,
                     timestamp_ms=event.timestamp_ms,
                     version=event.version,
                     type=event.type,
-                    message=event.message,
+                    message=storable(event.message),
                 )
                 for endpoint_id, event in events
             )
@@ -143,7 +145,7 @@ class Store:
 
     def prune_events(self, before_ms: int) -> int:
         """Remove events older than ``before_ms``; return how many."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._writing) as session, session.begin():
             count = session.scalar(select(func.count()).select_from(EventRow).where(EventRow.timestamp_ms < before_ms))
             session.execute(delete(EventRow).where(EventRow.timestamp_ms < before_ms))
             return int(count or 0)
@@ -154,10 +156,15 @@ def _row(session: Session, workspace: str, name: str) -> EndpointRow | None:
     return session.scalars(query).one_or_none()
 
 
-def _remove(session: Session, row: EndpointRow) -> None:
-    session.execute(delete(EventRow).where(EventRow.endpoint_id == row.id))
-    session.delete(row)
-    session.flush()
+def _locked_row(session: Session, workspace: str, name: str) -> EndpointRow | None:
+    """Nobody else changes it until this transaction ends. (SQLite has the whole transaction exclude others.)"""
+    query = select(EndpointRow).where(EndpointRow.workspace == workspace, EndpointRow.name == name)
+    return session.scalars(query.with_for_update()).one_or_none()
+
+
+def _remove(session: Session, endpoint_id: str) -> None:
+    session.execute(delete(EventRow).where(EventRow.endpoint_id == endpoint_id))
+    session.execute(delete(EndpointRow).where(EndpointRow.id == endpoint_id))
 
 
 def _record(session: Session, row: EndpointRow, kind: str, message: str) -> None:

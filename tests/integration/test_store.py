@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig, Event
 from mlflow_serving_plugin.errors import ConfigurationError, InvalidParameterError, NotFoundError
@@ -48,7 +48,7 @@ def enable(store, name="iris", *, created_ms=1, config=None, by=None):
 
 def told(store, name="iris", **options):
     page, _ = store.events(WS, name, **{"version": None, "page_token": None, "limit": 1000, **options})
-    return [event.type for event in reversed(page)]
+    return [found.type for found in reversed(page)]
 
 
 def an_event(number=1, *, version=1, message=""):
@@ -193,11 +193,11 @@ def test_renaming_what_was_removed_meanwhile_does_nothing(store):
 def test_events_come_newest_first_a_page_at_a_time(store):
     endpoint = enable(store)
     # Many in one millisecond: the order they were written in counts.
-    store.add_events([(endpoint.id, replace(an_event(7), message=str(n))) for n in range(5)])
+    store.add_events([(endpoint.id, replace(an_event(7), message=str(n))) for n in range(3)])
     pages, token = [], None
     while True:
         page, token = store.events(WS, "iris", version=1, page_token=token, limit=2)
-        pages.append([event.message for event in page])
+        pages.append([found.message for found in page])
         if token is None:
             break
     assert pages == [["4", "3"], ["2", "1"], ["0"]]
@@ -216,14 +216,14 @@ def test_events_that_arrive_between_two_pages_shift_neither(store):
     first, token = store.events(WS, "iris", version=1, page_token=None, limit=2)
     store.add_events([(endpoint.id, an_event(9))])
     second, _ = store.events(WS, "iris", version=1, page_token=token, limit=2)
-    assert [event.timestamp_ms for event in first + second] == [3, 2, 1, 0]
+    assert [found.timestamp_ms for found in first + second] == [3, 2, 1, 0]
 
 
 def test_events_of_one_version_are_those_of_no_other(store):
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(1, version=1)), (endpoint.id, an_event(2, version=2))])
     page, _ = store.events(WS, "iris", version=2, page_token=None, limit=10)
-    assert [event.version for event in page] == [2]
+    assert [found.version for found in page] == [2]
 
 
 @pytest.mark.parametrize("token", ["x", "-1", "1.5", "", "9" * 40, "1 OR 1=1", "²"])
@@ -246,7 +246,7 @@ def test_old_events_are_pruned_and_counted(store):
     store.add_events([(endpoint.id, an_event(n)) for n in (10, 20, 30)])
     assert store.prune_events(20) == 1
     page, _ = store.events(WS, "iris", version=1, page_token=None, limit=10)
-    assert [event.timestamp_ms for event in page] == [30, 20]
+    assert [found.timestamp_ms for found in page] == [30, 20]
     assert store.prune_events(20) == 0
 
 
@@ -268,13 +268,13 @@ def at_once(count, work):
         return [future.result() for future in [threads.submit(one, number) for number in range(count)]]
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_enabling_from_many_threads_at_once_is_enabling_once(store, round_):
     assert len({endpoint.id for endpoint in at_once(6, lambda _: enable(store))}) == 1
     assert told(store) == ["ENDPOINT_ENABLED"]
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_enabling_again_from_many_threads_at_once_is_told_once(store, round_):
     enable(store)
     store.disable(WS, "iris", by=None)
@@ -282,7 +282,7 @@ def test_enabling_again_from_many_threads_at_once_is_told_once(store, round_):
     assert told(store) == ["ENDPOINT_ENABLED", "ENDPOINT_DISABLED", "ENDPOINT_ENABLED"]
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_disabling_from_many_threads_at_once_succeeds_once(store, round_):
     enable(store)
     assert sorted(at_once(6, lambda _: store.disable(WS, "iris", by=None))) == [False] * 5 + [True]
@@ -307,8 +307,6 @@ def _set_up_and_enable(uri, lock, go, results):
 
 @pytest.mark.parametrize("one_lock", [True, False], ids=["one host", "several hosts"])
 def test_several_processes_set_up_and_enable_at_once(uri, tmp_path, one_lock):
-    if uri.startswith("sqlite") and not one_lock:
-        pytest.skip("a SQLite database is on one host")
     go, results = FORK.Event(), FORK.Queue()
     locks = [tmp_path / ("lock" if one_lock else f"lock-{n}") for n in range(4)]
     processes = [FORK.Process(target=_set_up_and_enable, args=(uri, lock, go, results)) for lock in locks]
@@ -425,9 +423,11 @@ def test_a_sqlite_database_that_another_writer_holds_is_waited_for(tmp_path):
     upgrade(engine, tmp_path / "lock")
     holder = create_engine(uri, isolation_level="AUTOCOMMIT").connect()
     holder.execute(text("BEGIN IMMEDIATE"))
+    about_to_write = threading.Event()
+    event.listen(engine, "begin", lambda _: about_to_write.set(), insert=True)
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(enable, Store(engine))
-        threading.Timer(0.3, lambda: None).run()
+        assert about_to_write.wait(30)
         assert not writing.done()
         holder.execute(text("COMMIT"))
         assert writing.result(timeout=30).name == "iris"
