@@ -1,0 +1,137 @@
+"""Who is the last web worker to leave: real processes, because the locks are theirs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlflow_serving_plugin.host.presence import Presence
+
+_WEB_WORKER = """
+import sys, pathlib
+from mlflow_serving_plugin.host.presence import Presence
+presence = Presence(pathlib.Path(sys.argv[1]))
+print("here", flush=True)
+sys.stdin.readline()
+print(presence.leave(), flush=True)
+sys.stdin.readline()
+"""
+
+
+class WebWorker:
+    """A process that is present, leaves when told, says what it found, and lives on until it is ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WEB_WORKER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def wait_here(self) -> WebWorker:
+        assert self._process.stdout.readline() == "here\n"
+        return self
+
+    def begin_to_leave(self) -> None:
+        self._process.stdin.write("\n")
+
+    def was_last(self) -> bool:
+        said = self._process.stdout.readline().strip()
+        assert said in {"True", "False"}
+        return said == "True"
+
+    def leave(self) -> bool:
+        self.begin_to_leave()
+        return self.was_last()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def lock(tmp_path) -> Path:
+    return tmp_path / "web.lock"
+
+
+@pytest.fixture
+def start(lock) -> Iterator:
+    """Start so many web workers and wait until all are there."""
+    all_of_them: list[WebWorker] = []
+
+    def start_some(count: int) -> list[WebWorker]:
+        some = [WebWorker(lock) for _ in range(count)]
+        all_of_them.extend(some)
+        return [worker.wait_here() for worker in some]
+
+    yield start_some
+    for worker in all_of_them:
+        worker.close()
+
+
+def test_one_that_is_alone_is_the_last(start):
+    (worker,) = start(1)
+    assert worker.leave()
+
+
+def test_only_the_last_to_leave_knows_that_it_is(start):
+    workers = start(3)
+    assert [worker.leave() for worker in workers] == [False, False, True]
+
+
+def test_one_that_was_killed_has_left(start):
+    survivor, killed = start(2)
+    killed.kill()
+    assert survivor.leave()
+
+
+def test_one_that_came_later_counts_too(start):
+    (first,) = start(1)
+    (second,) = start(1)
+    assert not first.leave()
+    (third,) = start(1)
+    assert not second.leave()
+    assert third.leave()
+
+
+def test_after_the_last_has_left_a_new_one_is_alone_again(start):
+    for _ in range(2):
+        (worker,) = start(1)
+        assert worker.leave()
+
+
+def test_of_those_that_leave_at_once_exactly_one_is_the_last(start):
+    for _ in range(3):
+        workers = start(6)
+        for worker in workers:
+            worker.begin_to_leave()
+        assert sorted(worker.was_last() for worker in workers) == [False] * 5 + [True]
+
+
+def test_a_child_that_a_web_worker_starts_does_not_stay_present_in_its_place(lock):
+    """A model worker outlives its web worker; it must not hold the lock that it was started under."""
+    presence = Presence(lock)
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    try:
+        assert not Presence(lock).leave()
+        assert presence.leave()
+    finally:
+        child.communicate(b"\n")
+
+
+def test_the_lock_file_stays_so_that_all_lock_the_same_one(start, lock):
+    (worker,) = start(1)
+    before = lock.stat().st_ino
+    worker.leave()
+    assert lock.stat().st_ino == before
