@@ -40,7 +40,7 @@ class Life:
         """What comes after ``/model/``."""
         return f"{self.name}{reference}"
 
-    def becomes(self, reference: str, status: int, version: int | None = None, within_s: float = 2.0) -> None:
+    def becomes(self, reference: str, status: int, version: int | None = None, within_s: float = 5.0) -> None:
         """A reference comes to be answered so, soon, by every web worker."""
         eventually(
             lambda: all(self.answer(reference) == (status, version) for _ in range(4)),
@@ -74,7 +74,7 @@ class Life:
         )
         state = self.server.state
         eventually(
-            lambda: not [*state.glob("workers/*"), *state.glob("models/*"), *state.glob("logs/*")],
+            lambda: not [*state.glob("workers/*"), *state.glob("models/*"), *state.glob("logs/*/*")],
             within_s=10,
             tail=lambda: f"{list(state.rglob('*'))}\n{self.server.tail()}",
         )
@@ -97,7 +97,7 @@ def short_life(server: TrackingServer, models: Models, name: str) -> None:
     life.set_stage(2, "Production")
     life.becomes("/Production", 200, 2)
     life.set_stage(1, "Archived")
-    life.becomes("/1", 404)
+    life.becomes("/1", 404, within_s=2)
     assert life.answer("/2") == (200, 2)
     events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
     assert {"ENDPOINT_ENABLED", "VERSION_READY", "VERSION_REMOVED"} <= {event["event_type"] for event in events}

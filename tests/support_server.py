@@ -37,7 +37,7 @@ _SERVERS = {
 class TrackingServer:
     """One tracking server with a state directory, database, artifacts and port of its own; a context manager.
 
-    ``kind``: uvicorn, gunicorn, gunicorn-sync or waitress. ``backend``: sqlite, file, or a database URI.
+    ``kind``: uvicorn, gunicorn, gunicorn-sync or waitress. ``backend``: sqlite, file, none, or a database URI.
     ``settings``: MLFLOW_SERVING_* variables without the prefix, in lower case.
     """
 
@@ -72,7 +72,7 @@ class TrackingServer:
         try:
             self.start()
         except BaseException:
-            self._kill()
+            self._clear()
             raise
         return self
 
@@ -82,9 +82,7 @@ class TrackingServer:
             if kind is None:
                 self.assert_nothing_left()
         finally:
-            self._kill()
-            self.http.close()
-            shutil.rmtree(self.root, ignore_errors=True)
+            self._clear()
 
     @property
     def pid(self) -> int:
@@ -195,7 +193,7 @@ class TrackingServer:
         return [
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "serving"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)),
-            *("--backend-store-uri", backend.get(self._backend, self._backend)),
+            *(() if self._backend == "none" else ("--backend-store-uri", backend.get(self._backend, self._backend))),
             *("--artifacts-destination", str(self.artifacts)),
             *(("--static-prefix", self.prefix) if self.prefix else ()),
             *_SERVERS[self.kind],
@@ -216,12 +214,14 @@ class TrackingServer:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
 
-    def _kill(self) -> None:
+    def _clear(self) -> None:
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if self._process is not None:
             self._process.wait()
+        self.http.close()
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 class StockServer:
@@ -270,56 +270,6 @@ class StockServer:
                 connection.connect(self.address)
                 return True
         return False
-
-
-class PostgreSQL:
-    """A PostgreSQL server of its own, without durability; a context manager."""
-
-    def __init__(self) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="mls-pg-"))
-        self._binaries = postgresql_binaries()
-        self._user = "postgres" if os.getuid() == 0 else None
-        self.port = free_port()
-        self.uri = f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/postgres"
-
-    def __enter__(self) -> PostgreSQL:
-        try:
-            if self._user:
-                shutil.chown(self._root, self._user)
-            self._root.chmod(0o700)
-            self._run("initdb", "-U", "postgres", "-A", "trust", "--no-sync")
-            options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -k {self._root}"
-            self._run("pg_ctl", "-w", "-l", str(self._root / "log"), "-o", options, "start")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(subprocess.SubprocessError):
-            self._run("pg_ctl", "-w", "-m", "immediate", "stop")
-        shutil.rmtree(self._root, ignore_errors=True)
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(self._binaries / program), "-D", str(self._root / "data"), *arguments],
-            check=True,
-            timeout=60,
-            user=self._user,
-            cwd=self._root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-
-def postgresql_binaries() -> Path | None:
-    """Where ``initdb`` and ``pg_ctl`` are; None without PostgreSQL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    if found:
-        return found[-1].parent
-    return Path(on_path).resolve().parent if on_path else None
 
 
 def free_port() -> int:

@@ -9,13 +9,16 @@ import pytest
 from support import eventually
 from support_life import short_life
 from support_models import Models, register
-from support_server import PostgreSQL, TrackingServer, postgresql_binaries
+from support_postgres import Postgres, postgres_binaries
+from support_server import TrackingServer
 
 
-@pytest.mark.skipif(postgresql_binaries() is None, reason="PostgreSQL's initdb is not installed (apt: postgresql)")
+@pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL on this machine (apt-get install postgresql)")
 def test_gunicorn_with_threads_on_postgresql(models: Models) -> None:
-    with PostgreSQL() as database, TrackingServer("gunicorn", workers=2, backend=database.uri) as server:
-        short_life(server, models, "iris")
+    with Postgres(postgres_binaries()) as postgres:
+        database = postgres.new_database()
+        with TrackingServer("gunicorn", workers=2, backend=database) as server:
+            short_life(server, models, "iris")
 
 
 def test_waitress(models: Models) -> None:
@@ -32,7 +35,7 @@ def test_a_static_prefix_and_a_file_store(models: Models) -> None:
 
 
 def test_artifacts_only_switches_the_plugin_off_with_one_line(models: Models) -> None:
-    with TrackingServer("uvicorn", extra_args=("--artifacts-only",)) as server:
+    with TrackingServer("uvicorn", backend="none", extra_args=("--artifacts-only",)) as server:
         assert server.http.get(f"{server.url}/api/2.0/mlflow/endpoints/list").status_code == 404
         assert server.http.get(f"{server.url}/model/iris/1/ping").status_code == 404
         uploaded = server.http.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/a/file.txt", data=b"as before")
