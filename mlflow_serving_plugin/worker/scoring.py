@@ -54,7 +54,7 @@ class Scorer:
         from mlflow.pyfunc import scoring_server
 
         # As scoring_server.init() does.
-        os.environ["IS_IN_MLFLOW_SERVING_ENVIRONMENT"] = "true"
+        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
         return cls(getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)(model_dir))
 
     def score(self, content_type: str, body: bytes) -> Answer:
