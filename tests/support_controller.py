@@ -181,7 +181,7 @@ class FakeBackend:
         with self._lock:
             return list(self._workers.values())
 
-    def stop(self, worker_id: str) -> None:
+    def stop(self, worker_id: str, *, at_once: bool = False) -> None:
         with self._lock:
             self._workers.pop(worker_id, None)
         self.stopped.append(worker_id)

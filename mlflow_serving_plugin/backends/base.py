@@ -108,8 +108,11 @@ class Backend(Protocol):
     def observe(self) -> list[WorkerStatus]:
         """Every worker that was launched or adopted and not yet forgotten."""
 
-    def stop(self, worker_id: str) -> None:
-        """End a worker, let requests in flight finish within the grace, and forget it. Unknown ids are fine."""
+    def stop(self, worker_id: str, *, at_once: bool = False) -> None:
+        """End a worker, let requests in flight finish within the grace, and forget it. Unknown ids are fine.
+
+        ``at_once``: it hangs, give it no grace.
+        """
 
     def rest(self) -> None:
         """Let go of what is kept ready for the next launch: nothing is to be served. Blocks."""

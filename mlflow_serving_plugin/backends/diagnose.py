@@ -5,18 +5,35 @@ from __future__ import annotations
 import re
 
 _LONGEST = 400
-_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b.*")
+_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b.*")
 # What MLflow's own command line says of any failure of the server below it.
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
 _LIFE = re.compile(r"^--- .* worker (\S+) (started$|ended)")
+_KILLED = re.compile(r"^--- .* worker (\S+) ended, killed by (\w+)$", re.MULTILINE)
+_FATAL = "Fatal Python error: "
+"""What CPython's fault handler says before a crash ends the process."""
+
+_WHY_KILLED = {
+    "SIGKILL": "as the system does when memory runs out",
+    "SIGSEGV": "the model, or a library that it uses, crashed",
+    "SIGABRT": "the model, or a library that it uses, gave up",
+}
 
 
 def death_reason(log_tail: str, worker_id: str) -> str | None:
-    """The last error that the worker printed, None when it printed none.
+    """The signal that killed the worker, or the last error that it printed; None when there is neither.
 
     Only what stands between the worker's own start and end counts; a version's workers share a log.
     """
-    errors = [line for line in _lines_of(log_tail, worker_id) if _ERROR.match(line)]
+    for killed_id, name in reversed(_KILLED.findall(log_tail)):
+        if killed_id == worker_id:
+            why = _WHY_KILLED.get(name)
+            return f"The worker was killed by {name}{f', {why}' if why else ''}."
+    lines = _lines_of(log_tail, worker_id)
+    for line in lines:
+        if line.startswith(_FATAL):
+            return f"The worker crashed: {_shorten(line[len(_FATAL) :])}."
+    errors = [line for line in lines if _ERROR.match(line)]
     telling = [line for line in errors if not any(noise in line for noise in _NOISE)]
     if telling:
         return _shorten(telling[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -12,53 +11,25 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends import native, stock
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
-from mlflow_serving_plugin.backends.diagnose import death_reason
+from mlflow_serving_plugin.backends.local_worker import LocalWorker
 from mlflow_serving_plugin.backends.probe import probe_of
-from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, remove_record, write_record
+from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
-_TAIL_BYTES = 64 * 1024
-_LONGEST_NOTE = 4096
 _SPAWN_S = 10.0
 """How long ``cancel`` waits for processes in the making, which takes milliseconds unless the machine is stuck."""
 
 _KILL_AFTER_S = 2.0
 """How much longer than its own grace a guard gets before it is killed with all below it."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    record: WorkerRecord
-    process: subprocess.Popen[bytes] | None
-    """None when it is not this process's child."""
-    _note_stamp: int = 0
-    _note: str = ""
-
-    def running(self) -> bool:
-        # poll() also reaps a child that has ended; somebody else's child is looked up.
-        return self.process.poll() is None if self.process is not None else self.record.running()
-
-    def note(self) -> str:
-        """What the worker wrote beside its socket, read again when that changes."""
-        path = Path(f"{self.record.address}.status")
-        try:
-            stamp = path.stat().st_mtime_ns
-            if stamp != self._note_stamp:
-                said = json.loads(path.read_bytes()[:_LONGEST_NOTE])
-                self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
-                self._note_stamp = stamp
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return self._note
 
 
 class LocalBackend:
@@ -67,7 +38,7 @@ class LocalBackend:
     def __init__(self, settings: Settings, paths: StatePaths) -> None:
         self._settings = settings
         self._paths = paths
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, LocalWorker] = {}
         self._zygotes = native.Zygotes(settings, paths)
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
@@ -78,7 +49,7 @@ class LocalBackend:
         """Take over an earlier controller's workers; end those that were not ready, and what is left of dead ones."""
         for record in read_records(self._paths.workers):
             with self._lock:
-                self._workers.setdefault(record.worker_id, _Worker(record, None))
+                self._workers.setdefault(record.worker_id, LocalWorker(record, None))
             if record.ready_since_ms is None or not record.running():
                 self.stop(record.worker_id)
         with self._lock:
@@ -98,13 +69,13 @@ class LocalBackend:
             probe.wait_until_answering(deadline, lambda: self._give_up(worker))
             if spec.example is not None:
                 probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
-        except WorkerFailedError as error:
-            if not self._cancelled.is_set():
-                self.stop(worker_id)
-                raise
-            raise WorkerFailedError("The controller is stopping.") from error
-        ready = replace(worker.record, ready_since_ms=_now_ms())
-        write_record(self._paths.workers, ready)
+            ready = replace(worker.record, ready_since_ms=_now_ms())
+            write_record(self._paths.workers, ready)
+        except Exception as error:
+            if isinstance(error, WorkerFailedError) and self._cancelled.is_set():
+                raise WorkerFailedError("The controller is stopping.") from error
+            self.stop(worker_id)
+            raise
         with self._lock:
             worker.record = ready
 
@@ -114,17 +85,17 @@ class LocalBackend:
             workers = list(self._workers.values())
         return [self._status(worker) for worker in workers]
 
-    def stop(self, worker_id: str) -> None:
-        """Ask the guard to end the session; kill what does not go; remove record and socket."""
+    def stop(self, worker_id: str, *, at_once: bool = False) -> None:
+        """Ask the worker, or its guard, to end the session; kill what does not go; remove record and socket."""
         with self._lock:
             worker = self._workers.get(worker_id)
         if worker is None:
             return
-        if worker.running():
+        if worker.running() and not at_once:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.record.pid, signal.SIGTERM)
             self._wait_gone(worker)
-        kill_session(worker.record.pid)
+        kill_session(worker.record.pid, worker.record.stamp)
         if worker.process is not None:
             worker.process.wait()
         for path in (worker.record.address, f"{worker.record.address}.status"):
@@ -162,7 +133,7 @@ class LocalBackend:
                 self._spawning -= 1
                 self._spawned.notify_all()
 
-    def _spawn(self, spec: WorkerSpec) -> _Worker:
+    def _spawn(self, spec: WorkerSpec) -> LocalWorker:
         worker_id = uuid.uuid4().hex[:12]
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
@@ -185,16 +156,21 @@ class LocalBackend:
             log=str(spec.log),
             started_ms=started_ms,
         )
-        worker = _Worker(record, process)
+        worker = LocalWorker(record, process)
         with self._lock:
             self._workers[worker_id] = worker
-        write_record(self._paths.workers, record)
+        try:
+            write_record(self._paths.workers, record)
+        except OSError:
+            self.stop(worker_id, at_once=True)
+            raise
         return worker
 
     def _common(self, spec: WorkerSpec, worker_id: str) -> dict[str, object]:
         """What every kind of worker is told."""
         return {
             "worker_id": worker_id,
+            "record": str(record_path(self._paths.workers, worker_id)),
             "log": str(spec.log),
             "log_max_bytes": self._settings.log_max_bytes,
             "log_backups": self._settings.log_backups,
@@ -204,17 +180,20 @@ class LocalBackend:
             "memory_limit_mb": spec.settings.memory_limit_mb,
         }
 
-    def _give_up(self, worker: _Worker) -> str | None:
+    def _give_up(self, worker: LocalWorker) -> str | None:
         if self._cancelled.is_set():
             return "The controller is stopping."
-        return None if worker.running() else self._why_dead(worker.record)
+        if worker.running():
+            return None
+        worker.wait_until_told()
+        return worker.why_dead()
 
-    def _status(self, worker: _Worker) -> WorkerStatus:
+    def _status(self, worker: LocalWorker) -> WorkerStatus:
         record = worker.record
         phase = WorkerPhase.READY if record.ready_since_ms is not None else WorkerPhase.STARTING
         message = ""
         if not worker.running():
-            phase, message = WorkerPhase.DEAD, self._why_dead(record)
+            phase, message = WorkerPhase.DEAD, worker.why_dead()
         return WorkerStatus(
             worker_id=record.worker_id,
             key=VersionKey(record.endpoint_id, record.version),
@@ -229,25 +208,12 @@ class LocalBackend:
             note=worker.note() if phase is WorkerPhase.READY else "",
         )
 
-    def _why_dead(self, record: WorkerRecord) -> str:
-        reason = death_reason(_tail(Path(record.log)), record.worker_id)
-        return reason or "The worker ended without saying why. See the version's log."
-
-    def _wait_gone(self, worker: _Worker) -> None:
+    def _wait_gone(self, worker: LocalWorker) -> None:
         deadline = time.monotonic() + self._settings.stop_grace_s + _KILL_AFTER_S
         while time.monotonic() < deadline:
             if not worker.running() and not session_members(worker.record.pid):
                 return
             time.sleep(0.05)
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return log.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def _now_ms() -> int:

@@ -25,11 +25,14 @@ from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES
 
 PROTOCOL = "frames"
 _CONNECT_S = 30.0
 _START_S = 120.0
 _END_S = 5.0
+_JSON_OF_BODY = 4
+"""How many times as long as a client's body, say of CSV, the JSON may be that the gateway makes of it."""
 
 
 class Zygotes:
@@ -47,10 +50,13 @@ class Zygotes:
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
         """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
-        request = {"fork": _worker_config(spec, common, address), "flavour": _loader_module(spec.model_dir)}
+        request = {
+            "fork": _worker_config(spec, common, address, self._settings.max_body_bytes),
+            "flavour": _loader_module(spec.model_dir),
+        }
         zygote = self._ensure(sys.executable)
         try:
-            return int(_ask(zygote, request)["pid"])
+            return int(_ask(zygote, request, _START_S)["pid"])
         except (OSError, ValueError, KeyError) as error:
             raise WorkerFailedError(f"The worker could not be forked: {error}.") from error
 
@@ -66,6 +72,9 @@ class Zygotes:
                     _end(int(_ask(address, {})["pid"]))
                 address.unlink(missing_ok=True)
             for process in self._started:
+                # One that is not found through its socket, because that was removed.
+                if process.poll() is None:
+                    _end(process.pid)
                 process.wait()
             self._started.clear()
 
@@ -88,7 +97,8 @@ class Zygotes:
             "log_backups": self._settings.log_backups,
         }
         process = subprocess.Popen(
-            [python, "-I", str(WORKER_PACKAGE), "zygote", json.dumps(config)],
+            # Not isolated (-I): MLflow may be in the user's site-packages.
+            [python, str(WORKER_PACKAGE), "zygote", json.dumps(config)],
             cwd=self._paths.root,
             env=commands.worker_environment(os.environ, {}, {}),
             stdin=subprocess.DEVNULL,
@@ -112,7 +122,9 @@ class Zygotes:
         return self._paths.sockets / f"zygote-{key}"
 
 
-def _worker_config(spec: WorkerSpec, common: dict[str, object], address: Path) -> dict[str, object]:
+def _worker_config(
+    spec: WorkerSpec, common: dict[str, object], address: Path, max_body_bytes: int
+) -> dict[str, object]:
     example = spec.example
     return {
         **common,
@@ -121,6 +133,7 @@ def _worker_config(spec: WorkerSpec, common: dict[str, object], address: Path) -
         "model_dir": str(spec.model_dir),
         "batching": spec.settings.batching,
         "max_batch_rows": spec.settings.max_batch_rows,
+        "max_frame_bytes": max(MAX_FRAME_BYTES, _JSON_OF_BODY * max_body_bytes),
         "environment": dict(spec.settings.environment),
         "example": {"body": example.body.decode("utf-8", "replace"), "content_type": example.content_type}
         if example
@@ -143,9 +156,9 @@ def _answers(address: Path) -> bool:
         return False
 
 
-def _ask(address: Path, request: Mapping[str, object]) -> dict[str, Any]:
+def _ask(address: Path, request: Mapping[str, object], timeout_s: float = _CONNECT_S) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_CONNECT_S)
+        connection.settimeout(timeout_s)
         connection.connect(str(address))
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as reader:

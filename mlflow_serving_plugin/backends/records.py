@@ -40,9 +40,14 @@ class WorkerRecord:
         return start_stamp(self.pid) == self.stamp
 
 
+def record_path(directory: Path, worker_id: str) -> Path:
+    """Where a worker's record is."""
+    return directory / f"{worker_id}.json"
+
+
 def write_record(directory: Path, record: WorkerRecord) -> None:
     """Write or replace a worker's record."""
-    write_atomically(directory / f"{record.worker_id}.json", json.dumps(asdict(record)).encode())
+    write_atomically(record_path(directory, record.worker_id), json.dumps(asdict(record)).encode())
 
 
 def read_records(directory: Path) -> list[WorkerRecord]:
@@ -59,4 +64,4 @@ def read_records(directory: Path) -> list[WorkerRecord]:
 
 def remove_record(directory: Path, worker_id: str) -> None:
     """Remove a worker's record, if it is there."""
-    (directory / f"{worker_id}.json").unlink(missing_ok=True)
+    record_path(directory, worker_id).unlink(missing_ok=True)

@@ -33,7 +33,7 @@ class Scratch:
         """Kill model workers that a server which was itself killed has left."""
         for record in read_records(self.state.workers):
             if record.running():
-                kill_session(record.pid)
+                kill_session(record.pid, record.stamp)
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ class Controller:
         """End a worker that still runs a prediction nobody waits for any more."""
         for worker in self._deps.backend.observe():
             if worker.worker_id == worker_id and worker.phase is WorkerPhase.READY:
-                self._executor.stop(worker, self._desired, now, failure=_OVERDUE)
+                self._executor.stop(worker, self._desired, now, failure=_OVERDUE, at_once=True)
 
     def _start_refresh(self, now: float) -> None:
         if self._tasks.running(_REFRESH) or now < min(self._refresh_at, self._poll_at):

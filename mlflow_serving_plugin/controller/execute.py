@@ -58,8 +58,10 @@ class Executor:
             files = self._memory.files[action.key]
             self._tasks.start(Job("launch", action.key, wanted.fingerprint), partial(self._launch, wanted, files))
 
-    def stop(self, worker: WorkerStatus, desired: Desired, now: float, *, failure: str | None) -> None:
-        """Have a worker ended; with ``failure``, count that against its version."""
+    def stop(
+        self, worker: WorkerStatus, desired: Desired, now: float, *, failure: str | None, at_once: bool = False
+    ) -> None:
+        """Have a worker ended; with ``failure``, count that against its version. ``at_once``: it hangs."""
         if worker.worker_id in self._memory.stopping:
             return
         wanted = desired.get(worker.key)
@@ -67,7 +69,8 @@ class Executor:
             served_s = time.time() - (worker.ready_since_ms or worker.started_ms) / 1000
             self._memory.failed(wanted, failure, now=now, served_s=served_s)
         self._memory.stopping.add(worker.worker_id)
-        self._tasks.start(Job("stop", worker_id=worker.worker_id), partial(self._deps.backend.stop, worker.worker_id))
+        work = partial(self._deps.backend.stop, worker.worker_id, at_once=at_once)
+        self._tasks.start(Job("stop", worker_id=worker.worker_id), work)
 
     def sweep_if_due(self, desired: Desired, observed: Observed) -> None:
         """Begin to remove files that belong to nobody, unless somebody may just be making some."""

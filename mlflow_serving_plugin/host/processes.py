@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import psutil
 def start_stamp(pid: int) -> str | None:
     """What tells this process from any other with its pid; None when it is gone or a zombie.
 
-    On Linux the start time in clock ticks since boot, which a change of the wall clock leaves alone.
+    On Linux the start time in clock ticks since boot, which a change of the wall clock leaves alone, and the boot.
     """
     if sys.platform.startswith("linux"):
         try:
@@ -23,12 +24,24 @@ def start_stamp(pid: int) -> str | None:
             return None
         # The command name is in parentheses and may hold anything; the state follows it.
         fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if fields[0] in {b"Z", b"X"} else fields[19].decode()
+        return None if fields[0] in {b"Z", b"X"} else f"{fields[19].decode()} {_boot_id()}"
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
     except psutil.Error:
         return None
+
+
+@functools.cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _of_another_boot(stamp: str) -> bool:
+    return sys.platform.startswith("linux") and not stamp.endswith(_boot_id())
 
 
 def session_members(session: int) -> list[int]:
@@ -41,8 +54,14 @@ def session_members(session: int) -> list[int]:
     return members
 
 
-def kill_session(session: int) -> None:
-    """Kill every process of a session at once."""
+def kill_session(session: int, stamp: str | None = None) -> None:
+    """Kill every process of a session at once.
+
+    ``stamp``: of the process that began it. Then nothing is done if somebody else's process has got that one's number
+    since, say because the machine was restarted. None: it is this process's child.
+    """
+    if stamp is not None and (start_stamp(session) not in {None, stamp} or _of_another_boot(stamp)):
+        return
     for pid in session_members(session):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)

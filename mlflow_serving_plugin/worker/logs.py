@@ -26,9 +26,7 @@ class RotatedLog:
 
     def reopen(self) -> int:
         """Rotate if that is due, and open the file that is current now; return its descriptor."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self.close()
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         with open(self._path + ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -37,6 +35,12 @@ class RotatedLog:
                 self._rotate()
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             return self._fd
+
+    def close(self) -> None:
+        """Close the file; the next ``write`` opens it again."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def _rotate(self) -> None:
         for number in range(self._backups, 0, -1):

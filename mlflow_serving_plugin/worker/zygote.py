@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -24,6 +25,9 @@ from .logs import RotatedLog
 
 VERSION = 1
 _LARGEST = 64 * 1024 * 1024
+_PATIENCE_S = 5.0
+"""How long whoever asks for a fork may take to say so: meanwhile nobody else is served."""
+
 _ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
 _BY_FLAVOUR = {
     "mlflow.sklearn": (
@@ -46,6 +50,8 @@ class Zygote:
         self._lease = Lease(config["lease"], config["orphan_grace_s"] + 5.0)
         self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
         self._preloaded: set[str] = set()
+        self._workers: dict[int, dict[str, Any]] = {}
+        """What is known of each fork that has not ended, by pid."""
         self._stop = False
 
     def run(self) -> int:
@@ -78,28 +84,34 @@ class Zygote:
                 os.read(awake, 512)
             self._reap()
             if listener in readable:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(10.0)
-                    try:
+                # Whatever is said to it, by whomever, it goes on.
+                try:
+                    connection, _ = listener.accept()
+                    with connection:
                         self._serve(connection)
-                    except (OSError, ValueError, KeyError):
-                        traceback.print_exc()
+                except Exception:
+                    traceback.print_exc()
 
     def _serve(self, connection: socket.socket) -> None:
         request = json.loads(_read_line(connection))
         if "fork" not in request:
-            reply: dict[str, Any] = {"version": VERSION, "pid": os.getpid()}
-        else:
-            flavour = request.get("flavour", "")
-            self._preload((flavour, *_BY_FLAVOUR.get(flavour, ())) if flavour in _BY_FLAVOUR else ())
-            gc.collect()
-            gc.freeze()
-            pid = os.fork()
-            if pid == 0:
-                _become_worker(request["fork"])
-            reply = {"pid": pid}
-        connection.sendall(json.dumps(reply).encode() + b"\n")
+            _reply(connection, {"version": VERSION, "pid": os.getpid()})
+            return
+        config, flavour = request["fork"], request.get("flavour", "")
+        known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
+        self._preload((flavour, *_BY_FLAVOUR[flavour]) if flavour in _BY_FLAVOUR else ())
+        gc.collect()
+        gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            _become_worker(config)
+        self._workers[pid] = known
+        try:
+            _reply(connection, {"pid": pid})
+        except OSError:
+            # Whoever asked has given up: nobody would ever know of this worker.
+            os.kill(pid, signal.SIGKILL)
+            raise
 
     def _preload(self, names: tuple[str, ...]) -> None:
         for name in names:
@@ -115,7 +127,9 @@ class Zygote:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                print(f"worker process {pid} ended, wait status {status}", flush=True)
+                worker = self._workers.pop(pid, None)
+                if worker is not None and os.path.exists(worker["log"]):
+                    _tell_end(worker, status)
 
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop = True
@@ -132,10 +146,14 @@ def _become_worker(config: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.environ.update(config["environment"])
-        os.chdir(config["model_dir"])
+        time.tzset()
+        _reseed()
         from .serve import run
 
         code = run(config)
+        # What the model has started goes with it.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -144,14 +162,41 @@ def _become_worker(config: dict[str, Any]) -> None:
         os._exit(code)
 
 
+def _reseed() -> None:
+    """Give this fork random numbers of its own, as a process has that imports NumPy itself; ``random`` sees to it."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+def _tell_end(worker: dict[str, Any], status: int) -> None:
+    """Write into a worker's own log how it ended: only its parent can know."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        known = {known.value: known.name for known in signal.Signals}
+        how = f"killed by {known.get(number, number)}"
+    else:
+        how = f"exit code {os.WEXITSTATUS(status)}"
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
+    log.write(f"--- {stamp} worker {worker['worker_id']} ended, {how}\n".encode())
+    log.close()
+
+
 def _read_line(connection: socket.socket) -> bytes:
     data = bytearray()
+    deadline = time.monotonic() + _PATIENCE_S
     while not data.endswith(b"\n"):
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
         piece = connection.recv(1 << 16)
         if not piece or len(data) > _LARGEST:
             raise OSError("a request to the zygote was cut short")
         data += piece
     return bytes(data)
+
+
+def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
+    connection.settimeout(_PATIENCE_S)
+    connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def main(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 from support import eventually
@@ -224,7 +225,7 @@ def test_sigterm_lets_requests_finish_says_goodbye_and_ends(start, tmp_path):
         assert raw.next().id == 4
         assert raw.next() is None
     assert worker.process.wait(10) == 0
-    assert not os.path.exists(worker.address)
+    assert not Path(worker.address).exists()
 
 
 def test_a_worker_without_a_controller_ends_after_its_grace(start):

@@ -18,7 +18,7 @@ from mlflow_serving_plugin.worker.wire import WireError
 ROOT = Path(mlflow_serving_plugin.__file__).parent
 JSON = "application/json"
 
-CODE = '''
+CODE = """
 import ctypes, os, sys, threading, time
 print("imported in", os.getpid())
 
@@ -66,7 +66,7 @@ class Model:
 def _load_pyfunc(path):
     LOADING
     return Model(path)
-'''
+"""
 
 
 def code_model(directory: Path, loading: str = "pass") -> Path:

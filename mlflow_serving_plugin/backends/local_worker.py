@@ -1,0 +1,65 @@
+"""One worker process of this host: whether it runs, what it says of itself, why it ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_serving_plugin.backends.diagnose import death_reason
+from mlflow_serving_plugin.backends.records import WorkerRecord
+
+_TAIL_BYTES = 64 * 1024
+_LONGEST_NOTE = 4096
+_TOLD_S = 1.0
+
+
+@dataclass(slots=True)
+class LocalWorker:
+    """A worker and its record."""
+
+    record: WorkerRecord
+    process: subprocess.Popen[bytes] | None
+    """None when it is not this process's child."""
+    _note_stamp: int = 0
+    _note: str = ""
+
+    def running(self) -> bool:
+        """Whether its process is there. Also reaps a child that has ended."""
+        return self.process.poll() is None if self.process is not None else self.record.running()
+
+    def note(self) -> str:
+        """What the worker wrote beside its socket, read again when that changes."""
+        path = Path(f"{self.record.address}.status")
+        try:
+            stamp = path.stat().st_mtime_ns
+            if stamp != self._note_stamp:
+                said = json.loads(path.read_bytes()[:_LONGEST_NOTE])
+                self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
+                self._note_stamp = stamp
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return self._note
+
+    def why_dead(self) -> str:
+        """The reason of its end, for a person."""
+        reason = death_reason(self._tail(), self.record.worker_id)
+        return reason or "The worker ended without saying why. See the version's log."
+
+    def wait_until_told(self) -> None:
+        """Wait a moment for the end of a fork to be in the log, where the zygote writes it."""
+        deadline = time.monotonic() + _TOLD_S
+        end = f" worker {self.record.worker_id} ended, "
+        while self.process is None and end not in self._tail() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _tail(self) -> str:
+        path = Path(self.record.log)
+        try:
+            with path.open("rb") as log:
+                log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                return log.read().decode("utf-8", "replace")
+        except OSError:
+            return ""

@@ -1,0 +1,262 @@
+"""The zygote: forks, says how forks ended, survives nonsense, keeps workers apart."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+from support import eventually
+from worker_processes import JSON, ask, code_model, value, worker_config
+
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.native import Zygotes
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import start_stamp
+from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.wire import WireError
+
+
+class World:
+    """A state directory with its zygote."""
+
+    def __init__(self, root, code):
+        self.paths = StatePaths.create(root / "state")
+        self.paths.lease.touch()
+        self.zygotes = Zygotes(Settings(), self.paths)
+        self.code = code
+        self.pids = []
+
+    def fork(self, name, model=None, environment=None):
+        """Fork a worker; its pid and a connection to it."""
+        model = model or self.code
+        settings = WorkerSettings("native", "local", 60.0, None, environment=environment or {})
+        log = self.paths.logs / "e" / f"{name}.log"
+        spec = WorkerSpec(VersionKey("e", 1), "f", model, log, settings, None)
+        address = self.paths.sockets / f"{name}.sock"
+        common = worker_config(self.paths.root, model, worker_id=name, log=str(log))
+        pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON}, address)
+        self.pids.append(pid)
+        return pid, eventually(lambda: connected(address), 30, lambda: self.log(name))
+
+    def log(self, name):
+        path = self.paths.logs / "e" / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def address(self):
+        (address,) = self.paths.sockets.glob("zygote-*")
+        return address
+
+    def ask(self, data):
+        """What the zygote answers, empty when it hangs up."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.address))
+            with contextlib.suppress(OSError):
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                return connection.recv(4096)
+            return b""
+
+    @property
+    def pid(self):
+        return json.loads(self.ask(b"{}\n"))["pid"]
+
+    def end(self):
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.zygotes.rest()
+
+
+COMMON = ("worker_id", "log", "log_max_bytes", "log_backups", "lease", "orphan_grace_s", "stop_grace_s")
+COMMON = (*COMMON, "memory_limit_mb")
+
+
+def connected(address):
+    try:
+        connection = FrameConnection(str(address), 5.0)
+        connection.ping(5.0)
+    except (OSError, WireError):
+        return None
+    return connection
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, code):
+    world = World(tmp_path_factory.mktemp("z"), code)
+    yield world
+    world.end()
+
+
+def predict(connection, op, arg=""):
+    return value(connection.call(JSON, ask(op, arg), 20))
+
+
+def test_two_forks_answer_and_live_in_sessions_of_their_own(world):
+    forks = [world.fork(name) for name in ("a", "b")]
+    for pid, connection in forks:
+        assert predict(connection, "pid") == pid
+        assert os.getsid(pid) == pid
+    assert os.getsid(world.pid) == world.pid
+
+
+def test_a_fork_that_is_killed_is_reaped_and_its_log_says_so(world):
+    pid, _ = world.fork("killed")
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    eventually(lambda: "worker killed ended, killed by SIGKILL\n" in world.log("killed"), 5)
+
+
+def test_one_worker_does_not_see_the_variables_of_another(world):
+    _, one = world.fork("one", environment={"MODEL_TOKEN": "of one"})
+    _, two = world.fork("two")
+    assert predict(one, "env", "MODEL_TOKEN") == "of one"
+    assert predict(two, "env", "MODEL_TOKEN") is None
+
+
+def test_a_fork_has_no_file_of_the_zygote_or_of_another_fork(world):
+    _, first = world.fork("first")
+    first.ping(5)
+    pid, second = world.fork("second")
+    mine = {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    log = str(world.paths.logs / "e" / "second.log")
+    assert (mine["0"], mine["1"], mine["2"]) == (os.devnull, log, log)
+    files = [target for target in mine.values() if target.startswith("/")]
+    assert set(files) == {os.devnull, log}
+    theirs = {str(entry.readlink()) for entry in Path(f"/proc/{world.pid}/fd").iterdir()}
+    sockets = {target for target in mine.values() if not target.startswith(("/", "anon_inode"))}
+    assert not sockets & theirs
+    second.close()
+
+
+def test_every_fork_has_random_numbers_of_its_own(world):
+    drawn = [predict(world.fork(name)[1], "random") for name in ("r1", "r2")]
+    assert drawn[0][0] != drawn[1][0]
+    assert drawn[0][1] != drawn[1][1]
+
+
+def test_what_a_model_prints_is_in_its_log_at_once(world):
+    _, connection = world.fork("prints")
+    predict(connection, "print", "hello from the model")
+    assert "hello from the model\n" in world.log("prints")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\n",
+        b"garbage\n",
+        b"\xff\xfe\n",
+        b"5\n",
+        b"null\n",
+        b"[]\n",
+        b'"fork"\n',
+        b'["fork"]\n',
+        b'{"fork": 5}\n',
+        b'{"fork": {}}\n',
+        b'{"fork": null, "flavour": []}\n',
+        b"[" * 100_000 + b"\n",
+        b"cut short",
+        b"",
+    ],
+)
+def test_nonsense_does_not_end_it_and_forks_nothing(world, said):
+    if not list(world.paths.sockets.glob("zygote-*")):
+        world.fork("begin")
+    pid = world.pid
+    before = {child.pid for child in psutil.Process(pid).children()}
+    world.ask(said)
+    assert world.pid == pid
+    assert {child.pid for child in psutil.Process(pid).children()} <= before
+
+
+def test_whoever_asks_for_a_fork_and_leaves_gets_none(world):
+    world.fork("before")
+    pid = world.pid
+    log = world.paths.logs / "e" / "left.log"
+    config = worker_config(world.paths.root, world.code, worker_id="left", log=str(log))
+    log.touch()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(world.address))
+        connection.sendall(json.dumps({"fork": config}).encode() + b"\n")
+    eventually(lambda: "worker left ended, killed by SIGKILL" in log.read_text(), 10, log.read_text)
+    assert world.pid == pid
+
+
+def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_path):
+    _, connection = world.fork("code")
+    assert "imported in" in world.log("code")
+    connection.close()
+    maps = Path(f"/proc/{world.pid}/maps").read_text()
+    assert "numpy" in maps
+    assert f"imported in {world.pid}\n" not in world.log("code")
+    # Native threads that libraries start when they are imported and that are safe to fork: BLAS, Arrow's allocator.
+    names = {(task / "comm").read_text().strip() for task in Path(f"/proc/{world.pid}/task").iterdir()}
+    assert names <= {"python", "jemalloc_bg_thd", Path(f"/proc/{world.pid}/exe").readlink().name}
+    seen = tmp_path / "threads"
+    loading = f"open({str(seen)!r}, 'w').write(str(sorted(thread.name for thread in threading.enumerate())))"
+    world.fork("threads", code_model(tmp_path / "m", loading))
+    # In the fork: its own two, none inherited.
+    assert seen.read_text() == "['MainThread', 'house']"
+
+
+def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):
+    settings = WorkerSettings("native", "local", 60.0, None)
+    log = world.paths.logs / "e" / "gone.log"
+    spec = WorkerSpec(VersionKey("e", 1), "f", tmp_path / "no such", log, settings, None)
+    common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))
+    world.zygotes.fork(spec, {key: common[key] for key in COMMON}, world.paths.sockets / "gone.sock")
+    eventually(lambda: "worker gone ended, exit code 1" in world.log("gone"), 10, lambda: world.log("gone"))
+    assert "FileNotFoundError" in world.log("gone")
+
+
+def test_killed_its_workers_go_on_and_the_next_launch_gets_another(world):
+    pid, connection = world.fork("survivor")
+    before = world.pid
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: start_stamp(before) is None, 5)
+    assert predict(connection, "pid") == pid
+    _, other = world.fork("successor")
+    assert world.pid != before
+    assert predict(connection, "echo", "x") == predict(other, "echo", "x") == "x"
+
+
+def test_rest_ends_it_and_leaves_its_workers(world):
+    pid, connection = world.fork("resting")
+    before = world.pid
+    world.zygotes.rest()
+    assert start_stamp(before) is None
+    assert not list(world.paths.sockets.glob("zygote-*"))
+    assert predict(connection, "pid") == pid
+    world.zygotes.rest()
+
+
+def test_rest_ends_one_whose_socket_was_removed(world):
+    world.fork("unreachable")
+    before = world.pid
+    world.address.unlink()
+    world.zygotes.rest()
+    assert start_stamp(before) is None
+
+
+def test_without_a_controller_it_ends_after_its_workers_would(tmp_path, code):
+    world = World(tmp_path, code)
+    world.zygotes = Zygotes(Settings(orphan_grace_s=1.0), world.paths)
+    try:
+        # It has five seconds more than a worker, and they count from its start.
+        with contextlib.suppress(WorkerFailedError, AssertionError):
+            world.fork("orphan")
+        pid = world.pid
+        eventually(lambda: start_stamp(pid) is None, 20)
+    finally:
+        world.end()
