@@ -89,10 +89,12 @@ class FrameConnection:
             data = self._socket.recv(1 << 18)
             if not data:
                 raise ConnectionResetError("the worker closed the connection")
-            self._frames.extend(self._decoder.feed(data))
-            if self._frames and not self.greeted:
-                wire.check_hello(self._frames.pop(0), self._secret)
-                self.greeted = True
+            for frame in self._decoder.feed(data):
+                if self.greeted:
+                    self._frames.append(frame)
+                else:
+                    wire.check_hello(frame, self._secret)
+                    self.greeted = True
         return self._frames.pop(0)
 
 

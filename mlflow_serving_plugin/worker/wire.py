@@ -21,7 +21,7 @@ Standard library, Python 3.8 or later: this module runs in the gateway and in th
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
 VERSION = 1
 HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
@@ -148,14 +148,16 @@ class Decoder:
         self._needed = _HEADER.size
         """Bytes in the buffer before there can be another frame: large frames are not looked at for each piece."""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames that ``data`` completes. WireError for an unknown kind, or a payload over the limit."""
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that ``data`` completes; iterate to the end.
+
+        WireError, after the frames before it, for an unknown kind or a payload over the limit.
+        """
         buffer = self._buffer
         buffer += data
         size = len(buffer)
         if size < self._needed:
-            return []
-        frames: list[Frame] = []
+            return
         start = 0
         while size - start >= _HEADER.size:
             length, kind, frame_id = _HEADER.unpack_from(buffer, start)
@@ -167,11 +169,10 @@ class Decoder:
             if end > size:
                 self._needed = end - start
                 break
-            frames.append(Frame(kind, frame_id, bytes(memoryview(buffer)[start + _HEADER.size : end])))
             self._limit = self._max_frame_bytes
+            yield Frame(kind, frame_id, bytes(memoryview(buffer)[start + _HEADER.size : end]))
             start = end
         else:
             self._needed = _HEADER.size
         if start:
             del buffer[:start]
-        return frames

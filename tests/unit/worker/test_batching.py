@@ -35,7 +35,7 @@ class Peer:
         pass
 
     def frames(self):
-        return wire.Decoder().feed(self.data)
+        return list(wire.Decoder().feed(self.data))
 
     def answers(self):
         """id → (status, body), None for one that was dropped."""
