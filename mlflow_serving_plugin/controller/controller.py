@@ -135,10 +135,11 @@ class Controller:
             return
         if now >= self._poll_at:
             self._dirty = None
+        if self._dirty is None:
+            self._poll_at = now + self._settings.poll_interval_s
         names = None if self._dirty is None else frozenset(self._dirty)
         self._dirty = set()
         self._refresh_at = float("inf")
-        self._poll_at = now + self._settings.poll_interval_s
         before = self._view or View()
         self._tasks.start(_REFRESH, lambda: self._refresh(before, names))
 

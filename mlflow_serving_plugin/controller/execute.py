@@ -55,8 +55,7 @@ class Executor:
             self._tasks.start(Job("fetch", action.key, wanted.fingerprint), partial(self._fetch, wanted))
         else:
             self._memory.launching[action.key] += 1
-            files = self._memory.files[action.key]
-            self._tasks.start(Job("launch", action.key, wanted.fingerprint), partial(self._launch, wanted, files))
+            self._tasks.start(Job("launch", action.key, wanted.fingerprint), partial(self._launch, wanted))
 
     def stop(
         self, worker: WorkerStatus, desired: Desired, now: float, *, failure: str | None, at_once: bool = False
@@ -120,7 +119,9 @@ class Executor:
         directory = model_directory(self._deps.paths, wanted)
         return fetch_model(wanted.version.source, directory, partial(self._deps.download, name, number))
 
-    def _launch(self, wanted: DesiredVersion, files: Path) -> None:
+    def _launch(self, wanted: DesiredVersion) -> None:
+        # They are there, unless somebody has cleaned up since they were last looked at.
+        files = self._fetch(wanted)
         self._deps.backend.launch(
             WorkerSpec(
                 key=wanted.key,

@@ -59,5 +59,5 @@ class Journal:
         """Take the outcome of one of its own tasks; False for any other's. What could not be written waits again."""
         if outcome.job == _WRITE and outcome.error is not None:
             _logger.warning("Events could not be written, trying again: %s", type(outcome.error).__name__)
-            self._waiting.extendleft(reversed(self._batch))
+            self._waiting = deque([*self._batch, *self._waiting], maxlen=_BACKLOG)
         return outcome.job in {_WRITE, _PRUNE}

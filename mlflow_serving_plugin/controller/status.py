@@ -10,6 +10,7 @@ from mlflow_serving_plugin.controller.plan import Observed
 from mlflow_serving_plugin.domain.endpoint import Endpoint, Event, VersionKey
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.text import storable
 
 
 def describe(
@@ -53,11 +54,11 @@ def _version(
     return VersionRoute(
         number=wanted.version.number,
         state=state,
-        message=message,
+        message=storable(message),
         stage=wanted.version.stage,
         since_ms=before.since_ms if same and before is not None else now_ms,
         model_dir=str(files) if files is not None else None,
-        note=next((w.note for w in workers if w.note), ""),
+        note=storable(next((w.note for w in workers if w.note), "")),
         workers=tuple(
             WorkerRoute(w.worker_id, w.protocol, w.address, w.pid, w.started_ms, w.phase is WorkerPhase.READY)
             for w in workers

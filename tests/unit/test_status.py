@@ -14,7 +14,7 @@ from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.plan import Observed
 from mlflow_serving_plugin.controller.status import describe, transitions
 from mlflow_serving_plugin.domain.endpoint import VersionKey
-from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
 
 K1, K2 = VersionKey("e-iris", 1), VersionKey("e-iris", 2)
@@ -264,3 +264,11 @@ def test_a_message_that_changes_within_a_state_is_no_event():
 
 def test_a_disabled_endpoint_is_the_store_s_to_tell_of():
     assert events(routes_of(ONLY_ONE, workers=(READY_WORKER,)), routes_of(View())) == []
+
+
+def test_what_a_worker_says_of_itself_can_always_be_published():
+    # Its status file is JSON written next to a model's own code: "\ud800" and "\u0000" are valid there.
+    worker = worker_of(ONLY_ONE, note="odd \ud800 \x00 note")
+    after = routes_of(ONLY_ONE, workers=(worker,))
+    assert load_routes(dump_routes(after)) == after
+    assert "\x00" not in after.endpoints["default/iris"].versions[1].note
