@@ -193,7 +193,7 @@ def test_renaming_what_was_removed_meanwhile_does_nothing(store):
 def test_events_come_newest_first_a_page_at_a_time(store):
     endpoint = enable(store)
     # Many in one millisecond: the order they were written in counts.
-    store.add_events([(endpoint.id, replace(an_event(7), message=str(n))) for n in range(3)])
+    store.add_events([(endpoint.id, replace(an_event(7), message=str(n))) for n in range(5)])
     pages, token = [], None
     while True:
         page, token = store.events(WS, "iris", version=1, page_token=token, limit=2)
@@ -424,7 +424,7 @@ def test_a_sqlite_database_that_another_writer_holds_is_waited_for(tmp_path):
     holder = create_engine(uri, isolation_level="AUTOCOMMIT").connect()
     holder.execute(text("BEGIN IMMEDIATE"))
     about_to_write = threading.Event()
-    event.listen(engine, "begin", lambda _: about_to_write.set(), insert=True)
+    event.listen(engine, "before_cursor_execute", lambda *_: about_to_write.set())
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(enable, Store(engine))
         assert about_to_write.wait(30)

@@ -1,0 +1,614 @@
+"""The real controller on a real store (SQLite) with a registry in memory and workers that are only said to run."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+from support import eventually
+from support_controller import FakeBackend, MemoryRegistry, a_model, a_version, model_files
+
+from mlflow_serving_plugin.controller.controller import Controller
+from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.leader import Candidate
+from mlflow_serving_plugin.domain.endpoint import EndpointConfig, VersionKey
+from mlflow_serving_plugin.domain.routes import load_routes
+from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.registry.artifacts import FetchError
+from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.store.database import open_database, upgrade
+from mlflow_serving_plugin.store.store import Store
+
+WS = "default"
+SOON_S = 0.5
+"""The budget from a change through the server to the action."""
+
+# Nothing but a nudge makes it look at the registry within a test.
+SETTINGS = Settings(tick_interval_s=0.1, poll_interval_s=3600.0, backoff_base_s=0.05, backoff_cap_s=0.2)
+
+
+class World:
+    """A controller and all that it works with. The registry holds ``iris``, version 1."""
+
+    def __init__(self, paths, settings=SETTINGS):
+        self.paths = paths
+        self.settings = settings
+        engine = open_database(f"sqlite:///{paths.root / 'tracking.db'}")
+        upgrade(engine, paths.lock("database"))
+        self.engine = engine
+        self.store = Store(engine)
+        self.registry = MemoryRegistry(a_model("iris", a_version(1)))
+        self.backend = FakeBackend()
+        self.fetch_errors = {}
+        self.fetched = []
+        self._threads = []
+
+    def controller(self):
+        return Controller(
+            ControllerDeps(
+                settings=self.settings,
+                paths=self.paths,
+                store=self.store,
+                registry=self.registry,
+                backend=self.backend,
+                download=self._download,
+                example=lambda _: None,
+            )
+        )
+
+    def start(self):
+        stop, controller = threading.Event(), self.controller()
+        thread = threading.Thread(target=controller.run, args=(stop,), daemon=True)
+        thread.start()
+        self._threads.append((thread, stop, controller))
+        return thread
+
+    def stop(self):
+        for thread, stop, controller in self._threads:
+            stop.set()
+            controller.wake()
+            thread.join(10)
+            assert not thread.is_alive()
+        self._threads.clear()
+
+    def close(self):
+        self.stop()
+        self.engine.dispose()
+
+    def enable(self, name="iris", **config):
+        created_ms = self.registry.models[name].created_ms
+        endpoint = self.store.enable(WS, name, model_created_ms=created_ms, config=EndpointConfig(**config), by=None)
+        self.nudge(name)
+        return endpoint
+
+    def nudge(self, name=None):
+        send_nudge(self.paths.nudges, Nudge(WS, name))
+
+    def versions(self, *versions, name="iris", **aliases):
+        """Change what the registry says of a model, and nudge as the server does."""
+        self.registry.put(replace(self.registry.models[name], versions=versions, aliases=aliases))
+        self.nudge(name)
+
+    def route(self, name="iris"):
+        return self.routes().endpoints.get(f"{WS}/{name}")
+
+    def routes(self):
+        return load_routes(self.paths.routes.read_bytes())
+
+    def state(self, number, name="iris"):
+        route = self.route(name) if self.paths.routes.exists() else None
+        return route.versions[number].state if route and number in route.versions else None
+
+    def until(self, condition, within_s=10.0):
+        return eventually(condition, within_s, tail=self.tail)
+
+    def until_ready(self, *numbers, name="iris"):
+        self.until(lambda: all(self.state(n, name) is VersionState.READY for n in numbers))
+
+    def events(self, name="iris"):
+        page, _ = self.store.events(WS, name, version=None, page_token=None, limit=1000)
+        return [(event.version, event.type, event.message) for event in reversed(page)]
+
+    def kinds(self, name="iris"):
+        return [kind for _, kind, _ in self.events(name)]
+
+    def model_files(self):
+        return sorted(path.name for path in self.paths.models.glob("*/*"))
+
+    def tail(self):
+        routes = self.paths.routes.read_text() if self.paths.routes.exists() else "(no routes)"
+        return f"{routes}\n{self.backend.observe()}\n{self.events()}"
+
+    def _download(self, name, number, directory):
+        self.fetched.append((name, number))
+        if number in self.fetch_errors:
+            raise self.fetch_errors[number]
+        return model_files(directory)
+
+
+@pytest.fixture
+def world(paths):
+    made = World(paths)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def serving(world):
+    """The world, with version 1 served."""
+    world.endpoint = world.enable()
+    world.start()
+    world.until_ready(1)
+    return world
+
+
+def key(world, number):
+    return VersionKey(world.endpoint.id, number)
+
+
+def test_an_enabled_model_is_fetched_launched_and_published(serving):
+    assert serving.fetched == [("iris", 1)]
+    (worker,) = serving.route().versions[1].workers
+    assert worker.worker_id == serving.backend.live()[0].worker_id
+    assert serving.route().state is EndpointState.READY
+    assert serving.route().versions[1].model_dir.startswith(str(serving.paths.models))
+
+
+def test_the_way_to_ready_is_told_in_order_and_once(serving):
+    told = ["ENDPOINT_ENABLED", "VERSION_PENDING", "ENDPOINT_PENDING", "VERSION_LAUNCHING", "VERSION_READY"]
+    serving.until(lambda: len(serving.kinds()) == 6)
+    assert serving.kinds() == [*told, "ENDPOINT_READY"]
+
+
+def test_enabling_while_it_runs_is_acted_on_at_once(world):
+    world.start()
+    world.until(world.paths.routes.exists)
+    world.endpoint = world.enable()
+    world.until(lambda: world.backend.launched == [key(world, 1)], SOON_S)
+
+
+def test_a_new_version_is_launched_at_once_and_the_others_are_left_alone(serving):
+    before = serving.backend.live()
+    serving.versions(a_version(1), a_version(2))
+    serving.until(lambda: key(serving, 2) in serving.backend.launched, SOON_S)
+    serving.until_ready(1, 2)
+    assert serving.backend.live()[:1] == before
+
+
+def test_an_archived_version_is_stopped_with_its_files_and_told_of(serving):
+    serving.versions(a_version(1), a_version(2))
+    serving.until_ready(1, 2)
+    serving.versions(a_version(1, "Archived"), a_version(2))
+    serving.until(lambda: serving.backend.numbers() == [2])
+    serving.until(lambda: [name.partition("-")[0] for name in serving.model_files()] == ["2"])
+    serving.until(lambda: "VERSION_REMOVED" in serving.kinds())
+    assert list(serving.route().versions) == [2]
+
+
+def test_a_version_that_is_active_again_is_served_again(serving):
+    serving.versions(a_version(1, "Archived"))
+    serving.until(lambda: serving.backend.numbers() == [] and serving.model_files() == [])
+    serving.versions(a_version(1))
+    serving.until_ready(1)
+    assert serving.backend.numbers() == [1]
+
+
+def test_a_stage_or_an_alias_that_moves_restarts_nothing(serving):
+    serving.versions(a_version(1, "Production"), champion=1)
+    serving.until(lambda: serving.route().aliases == {"champion": 1})
+    assert serving.route().stages() == {"Production": 1}
+    assert len(serving.backend.launched) == 1
+
+
+def test_disabling_leaves_no_worker_and_no_file(serving):
+    log = serving.paths.version_log(serving.endpoint.id, 1)
+    log.parent.mkdir(parents=True)
+    log.write_text("what the worker printed")
+    serving.store.disable(WS, "iris", by=None)
+    serving.nudge("iris")
+    serving.until(lambda: serving.backend.observe() == [])
+    serving.until(lambda: list(serving.paths.models.iterdir()) == [])
+    serving.until(lambda: list(serving.paths.logs.iterdir()) == [])
+    serving.until(lambda: serving.routes().endpoints == {})
+    serving.until(lambda: serving.backend.rested)
+
+
+def test_disabling_and_enabling_in_one_breath_ends_ready(serving):
+    for _ in range(20):
+        serving.store.disable(WS, "iris", by=None)
+        serving.nudge("iris")
+        serving.enable()
+    serving.until(lambda: serving.backend.numbers() == [1] and serving.state(1) is VersionState.READY)
+    serving.store.disable(WS, "iris", by=None)
+    serving.nudge("iris")
+    serving.until(lambda: serving.backend.observe() == [] and list(serving.paths.models.iterdir()) == [])
+
+
+def test_files_that_vanish_are_fetched_again_instead_of_failing_the_version(serving):
+    def needs_its_files(spec):
+        assert (spec.model_dir / "MLmodel").is_file()
+
+    serving.backend.before_launch = needs_its_files
+    (directory,) = (serving.paths.models / serving.endpoint.id).iterdir()
+    (directory / "model" / "MLmodel").unlink()
+    serving.backend.die(serving.backend.live()[0].worker_id)
+    serving.until(lambda: len(serving.backend.launched) == 2 and serving.backend.numbers() == [1])
+    assert "VERSION_FAILED" not in serving.kinds()
+
+
+def test_an_enabled_model_without_active_version_is_ready_and_has_no_workers(world):
+    world.registry.put(a_model("iris", a_version(1, "Archived")))
+    world.enable()
+    world.start()
+    world.until(lambda: world.paths.routes.exists() and world.route())
+    assert (world.route().state, world.route().versions) == (EndpointState.READY, {})
+    assert world.backend.launched == []
+
+
+def test_a_version_that_does_not_start_fails_with_the_reason_and_is_tried_again_until_it_does(serving):
+    serving.backend.fail(key(serving, 2), "ModuleNotFoundError: No module named 'lightgbm'")
+    serving.versions(a_version(1), a_version(2))
+    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    assert serving.route().versions[2].message == "ModuleNotFoundError: No module named 'lightgbm'"
+    assert serving.state(1) is VersionState.READY
+    serving.until(lambda: serving.backend.launched.count(key(serving, 2)) >= 3)
+    told = [kind for number, kind, _ in serving.events() if number == 2]
+    assert told.count("VERSION_FAILED") == 1
+    serving.backend.recover(key(serving, 2))
+    serving.until_ready(1, 2)
+    assert serving.route().versions[2].message == ""
+
+
+def test_a_version_whose_files_cannot_be_fetched_fails_with_the_reason(serving):
+    serving.fetch_errors[2] = FetchError("The model's files could not be fetched: no such bucket")
+    serving.versions(a_version(1), a_version(2))
+    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    assert "no such bucket" in serving.route().versions[2].message
+    del serving.fetch_errors[2]
+    serving.until_ready(1, 2)
+    assert not list(serving.paths.models.glob("*/.*"))
+
+
+@pytest.mark.parametrize("message", ["no file \udcff.pkl", "NUL \x00 in it"], ids=["surrogate", "nul"])
+def test_a_reason_that_no_database_takes_neither_ends_the_controller_nor_holds_up_events(serving, message):
+    serving.backend.fail(key(serving, 2), message)
+    serving.versions(a_version(1), a_version(2))
+    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    serving.backend.recover(key(serving, 2))
+    serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
+
+
+def test_backoff_grows_between_the_attempts(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=60.0, backoff_cap_s=300.0))
+    try:
+        world.endpoint = world.enable()
+        controller = world.controller()
+        world.backend.fail(key(world, 1), "no")
+        now = 1000.0
+
+        def tick_until(condition):
+            def step():
+                controller.tick([], now)
+                return condition()
+
+            eventually(step, 10)
+
+        tick_until(lambda: world.state(1) is VersionState.FAILED)
+        assert len(world.backend.launched) == 1
+        now = 1044.9  # before the earliest moment: 60 s less a quarter
+        for _ in range(20):
+            controller.tick([], now)
+        assert len(world.backend.launched) == 1
+        now = 1060.1
+        tick_until(lambda: len(world.backend.launched) == 2)
+    finally:
+        controller._inbox.close()
+        world.close()
+
+
+def test_a_dead_worker_is_replaced_at_once_and_the_others_are_left_alone(serving):
+    serving.versions(a_version(1), a_version(2))
+    serving.until_ready(1, 2)
+    one, two = sorted(serving.backend.live(), key=lambda worker: worker.key.number)
+    serving.backend.die(one.worker_id, "MemoryError: out of it")
+    serving.until(lambda: serving.backend.numbers() == [1, 2])
+    assert two in serving.backend.live()
+    assert one.worker_id in serving.backend.stopped
+    serving.until(lambda: "Restarting: MemoryError: out of it" in [message for _, _, message in serving.events()])
+    assert "VERSION_FAILED" not in serving.kinds()
+
+
+def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
+    for deaths in range(1, 4):
+        serving.until(lambda: serving.backend.numbers() == [1])
+        serving.backend.die(serving.backend.live()[0].worker_id, f"Segmentation fault {deaths}")
+    serving.until(lambda: (1, "VERSION_FAILED", "Segmentation fault 3") in serving.events())
+
+
+def test_a_crash_loop_waits_longer_each_time(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=60.0, backoff_cap_s=300.0))
+    try:
+        world.enable()
+        world.start()
+        world.until_ready(1)
+        world.backend.die(world.backend.live()[0].worker_id)
+        world.until(lambda: len(world.backend.launched) == 2 and world.backend.numbers() == [1])
+        world.backend.die(world.backend.live()[0].worker_id)
+        world.until(lambda: len(world.backend.stopped) == 2)
+        world.until(lambda: world.state(1) is VersionState.PENDING)
+        # One more round of the whole loop, made visible by a change that it has to publish.
+        world.versions(a_version(1, "Staging"))
+        world.until(lambda: world.route().stages() == {"Staging": 1})
+        assert len(world.backend.launched) == 2
+    finally:
+        world.close()
+
+
+def test_a_worker_that_is_overdue_is_restarted(serving):
+    (worker,) = serving.backend.live()
+    send_nudge(serving.paths.nudges, Nudge(overdue_worker=worker.worker_id))
+    serving.until(lambda: worker.worker_id in serving.backend.stopped)
+    serving.until(lambda: serving.backend.numbers() == [1])
+    restarting = "Restarting: A prediction ran on long after its request timeout."
+    serving.until(lambda: restarting in [message for _, _, message in serving.events()])
+
+
+def test_an_overdue_worker_that_is_unknown_harms_nobody(serving):
+    send_nudge(serving.paths.nudges, Nudge(overdue_worker="nobody"))
+    serving.versions(a_version(1), a_version(2))
+    serving.until_ready(1, 2)
+    assert serving.backend.stopped == []
+
+
+def test_a_changed_configuration_replaces_the_worker_without_a_gap(serving):
+    (old,) = serving.backend.live()
+    serving.backend.released.clear()
+    serving.enable(batching="off")
+    serving.until(lambda: len(serving.backend.launched) == 2)
+    assert serving.backend.live() == [old]
+    assert serving.state(1) is VersionState.READY
+    serving.backend.released.set()
+    serving.until(lambda: serving.backend.stopped == [old.worker_id])
+    assert serving.backend.numbers() == [1]
+    assert serving.state(1) is VersionState.READY
+
+
+def test_replicas_follow_the_configuration_up_and_down(serving):
+    serving.enable(replicas=3)
+    serving.until(lambda: serving.backend.numbers() == [1, 1, 1])
+    serving.enable(replicas=1)
+    serving.until(lambda: serving.backend.numbers() == [1])
+
+
+def test_a_renamed_model_is_served_on_under_its_new_name(serving):
+    workers = serving.backend.live()
+    model = serving.registry.models.pop("iris")
+    serving.registry.put(replace(model, name="rose"))
+    serving.nudge("iris")
+    serving.until(lambda: serving.route("rose"))
+    assert serving.route("iris") is None
+    assert serving.backend.live() == workers
+    assert serving.state(1, "rose") is VersionState.READY
+
+
+def test_a_deleted_model_is_stopped_and_forgotten(serving):
+    del serving.registry.models["iris"]
+    serving.nudge("iris")
+    serving.until(lambda: serving.backend.observe() == [])
+    serving.until(lambda: serving.store.enabled() == [])
+    serving.until(lambda: serving.model_files() == [])
+
+
+def test_a_registry_that_is_down_at_the_start_is_asked_again(world):
+    world.registry.broken = ConnectionError("down")
+    world.enable()
+    thread = world.start()
+    world.until(lambda: world.registry.reads)
+    world.registry.broken = None
+    world.until_ready(1)
+    assert thread.is_alive()
+
+
+def test_a_registry_that_goes_down_later_stops_nothing(serving):
+    workers = serving.backend.live()
+    reads = len(serving.registry.reads)
+    serving.registry.broken = ConnectionError("down")
+    serving.nudge()
+    serving.until(lambda: len(serving.registry.reads) > reads)
+    serving.backend.die(workers[0].worker_id)
+    serving.until(lambda: serving.backend.numbers() == [1])
+    assert serving.state(1) is not None
+    serving.registry.broken = None
+    serving.versions(a_version(1), a_version(2))
+    serving.until_ready(1, 2)
+
+
+def test_what_happens_while_the_store_is_down_is_told_later(serving, monkeypatch):
+    failing = threading.Event()
+
+    def down(_):
+        failing.set()
+        raise ServingError("database is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(serving.store, "add_events", down)
+        serving.versions(a_version(1), a_version(2))
+        assert failing.wait(10)
+        serving.until_ready(1, 2)
+    serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
+    told = [kind for number, kind, _ in serving.events() if number == 2]
+    assert told == ["VERSION_PENDING", "VERSION_LAUNCHING", "VERSION_READY"]
+
+
+def test_a_change_behind_the_server_s_back_is_seen_though_other_models_keep_it_busy(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, poll_interval_s=1.0))
+    try:
+        world.registry.put(a_model("busy", created_ms=2))
+        world.enable()
+        world.enable("busy")
+        world.start()
+        world.until_ready(1)
+        # Nobody tells of this one.
+        world.registry.put(a_model("iris", a_version(1), a_version(2)))
+
+        def keep_busy():
+            world.nudge("busy")
+            return world.state(2) is VersionState.READY
+
+        world.until(keep_busy, 10)
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b'{"format": 99}', b"[]"], ids=repr)
+def test_a_damaged_snapshot_is_built_anew(world, content):
+    world.paths.routes.write_bytes(content)
+    world.enable()
+    world.start()
+    world.until(lambda: SnapshotReader(world.paths.routes).current().endpoints)
+    world.until_ready(1)
+
+
+def test_the_next_controller_tells_nothing_twice(serving):
+    serving.until(lambda: "ENDPOINT_READY" in serving.kinds())
+    serving.stop()
+    told, since_ms = serving.kinds(), serving.route().versions[1].since_ms
+    serving.start()
+    serving.versions(a_version(1), a_version(2))
+    serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
+    assert [kind for number, kind, _ in serving.events() if number != 2] == told
+    assert serving.route().versions[1].since_ms == since_ms
+    assert len(serving.backend.launched) == 2
+
+
+def test_scratch_files_of_a_fetch_that_was_cut_off_are_cleared(world):
+    scratch = world.paths.models / "e" / ".1-abc.12345678"
+    scratch.mkdir(parents=True)
+    (scratch / "half").write_text("half")
+    world.start()
+    world.until(lambda: not scratch.exists())
+
+
+def test_the_lease_is_renewed_at_every_tick(world):
+    world.start()
+    world.until(world.paths.lease.exists)
+    first = world.paths.lease.stat().st_mtime_ns
+    world.until(lambda: world.paths.lease.stat().st_mtime_ns > first)
+
+
+def test_starts_never_outnumber_the_slots(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, max_concurrent_starts=2))
+    try:
+        world.backend.released.clear()
+        world.registry.put(a_model("iris", *[a_version(n) for n in range(1, 6)]))
+        world.enable()
+        world.start()
+        world.until(lambda: len(world.fetched) == 5 and len(world.backend.launched) == 2)
+        world.versions(*[a_version(n) for n in range(1, 6)], champion=1)
+        world.until(lambda: world.route().aliases)
+        assert sorted(launched.number for launched in world.backend.launched) == [4, 5]
+        assert len(world.backend.launched) == 2
+        world.backend.released.set()
+        world.until_ready(1, 2, 3, 4, 5)
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def candidates(world):
+    made = []
+
+    def make():
+        candidate = Candidate(world.paths, world.controller, lambda: world.backend)
+        made.append(candidate)
+        candidate.start()
+        return candidate
+
+    yield make
+    for candidate in made:
+        if candidate._thread.is_alive():
+            candidate.stop()
+
+
+def leaders(*found):
+    return [candidate for candidate in found if candidate._controller is not None]
+
+
+def test_one_candidate_leads_and_the_other_takes_over_without_restarting_a_worker(world, candidates):
+    world.endpoint = world.enable()
+    one, two = candidates(), candidates()
+    world.until_ready(1)
+    (leader,) = leaders(one, two)
+    follower = two if leader is one else one
+    leader.stop()
+    world.until(lambda: leaders(one, two) == [follower])
+    world.versions(a_version(1), a_version(2))
+    world.until_ready(1, 2)
+    assert len(world.backend.launched) == 2
+    assert world.backend.stopped == []
+
+
+def test_the_last_candidate_to_stop_ends_the_workers(world, candidates):
+    world.enable()
+    one, two = candidates(), candidates()
+    world.until_ready(1)
+    one.stop()
+    assert world.backend.stopped == []
+    two.stop()
+    assert world.backend.observe() == []
+    assert world.backend.rested
+
+
+def test_a_controller_that_breaks_is_followed_by_another(world, caplog):
+    made = []
+
+    def broken_once():
+        made.append(1)
+        if len(made) == 1:
+            raise OSError("disk full")
+        return world.controller()
+
+    world.enable()
+    candidate = Candidate(world.paths, broken_once, lambda: world.backend)
+    with caplog.at_level(logging.CRITICAL):
+        candidate.start()
+        world.until_ready(1)
+    candidate.stop()
+    assert len(made) == 2
+
+
+def test_events_beyond_the_backlog_cost_the_oldest_first():
+    from mlflow_serving_plugin.controller import journal as module
+    from mlflow_serving_plugin.controller.tasks import Tasks
+    from mlflow_serving_plugin.domain.endpoint import Event
+
+    class Down:
+        def add_events(self, events):
+            raise ServingError("down")
+
+        def prune_events(self, before_ms):
+            return 0
+
+    woken = threading.Event()
+    tasks = Tasks(woken.set)
+    journal = module.Journal(Down(), tasks, 30.0)
+    number = iter(range(10**6))
+
+    def add(count):
+        journal.add([("e", Event(next(number), WS, "iris", 1, "VERSION_READY", "")) for _ in range(count)])
+
+    add(module._BACKLOG)
+    journal.flush(0.0, 0)
+    add(10)
+    outcomes = []
+    eventually(lambda: outcomes.extend(tasks.collect()) or len(outcomes) == 2, 10)
+    for outcome in outcomes:
+        journal.settle(outcome)
+    kept = [event.timestamp_ms for _, event in journal._waiting]
+    assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
