@@ -227,6 +227,18 @@ def test_two_fetches_of_the_same_model_at_once_both_end_with_all_files(target):
         assert left_behind(target) == [target.name]
 
 
+def test_the_slower_of_two_fetches_leaves_the_files_that_the_faster_put_there(target):
+    """They may be in use already."""
+    first = []
+
+    def download(destination: str) -> str:
+        first.append((fetch_model(SOURCE, target, Store(FILES)) / "MLmodel").stat().st_ino)
+        return Store(FILES)(destination)
+
+    assert [(fetch_model(SOURCE, target, download) / "MLmodel").stat().st_ino] == first
+    assert left_behind(target) == [target.name]
+
+
 def test_fetches_of_different_versions_at_once_do_not_meet(target):
     def fetch(number: int) -> dict[str, bytes]:
         files = {"MLmodel": f"{number}".encode()}

@@ -101,7 +101,7 @@ def elsewhere(root, monkeypatch) -> Path:
     return directory
 
 
-@pytest.fixture(params=["x" * 120, "ü" * 50, "deep/" * 30], ids=["long", "long in bytes", "deep"])
+@pytest.fixture(params=["x" * 120, "ü" * 35, "deep/" * 30], ids=["long", "long in bytes", "deep"])
 def too_long(root, request) -> Path:
     return root / request.param
 
