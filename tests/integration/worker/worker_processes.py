@@ -37,6 +37,7 @@ class Model:
         elif op == "meet":
             self.gate.wait(float(arg))
         elif op == "wait":
+            open(arg + ".begun", "w").close()
             while not os.path.exists(arg):
                 time.sleep(0.01)
         elif op == "touch":
