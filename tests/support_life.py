@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
 from support import eventually
 from support_dialects import DIALECTS, expected_reply
 from support_models import Models, move_stage, register
@@ -62,23 +68,33 @@ class Life:
 
     def disable_leaves_nothing(self) -> None:
         """Disable: the URL is gone, and every process, socket, record and file of the model."""
-        before = self.server.model_processes()
-        assert before, "no model process to begin with"
+        workers = self.server.workers(self.name)
+        assert workers, "no worker to begin with"
+        endpoint_id = self.server.routes()["endpoints"][f"default/{self.name}"]["id"]
+        sessions = {worker["pid"] for worker in workers}
+        assert session_processes(sessions)
         self.server.api("POST", "disable", registered_model_name=self.name)
         self.becomes("/1", 404)
         self.becomes("/latest", 404)
-        eventually(
-            lambda: not any(p.is_running() for p in before),
-            within_s=15,
-            tail=lambda: f"{[p for p in before if p.is_running()]}\n{self.server.tail()}",
-        )
+        eventually(lambda: not session_processes(sessions), within_s=15, tail=self.server.tail)
         state = self.server.state
+        left = [f"models/{endpoint_id}*", f"logs/{endpoint_id}*", *(f"workers/{w['worker_id']}*" for w in workers)]
         eventually(
-            lambda: not [*state.glob("workers/*"), *state.glob("models/*"), *state.glob("logs/*/*")],
+            lambda: not [path for pattern in left for path in state.glob(pattern)],
             within_s=10,
             tail=lambda: f"{list(state.rglob('*'))}\n{self.server.tail()}",
         )
-        assert [path.name for path in self.server.sockets()] == ["nudge"]
+        assert not [worker["address"] for worker in workers if Path(worker["address"]).exists()]
+
+
+def session_processes(sessions: Collection[int]) -> list[int]:
+    """The processes of workers and of all that they started: a worker leads a session of its own."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(pid) in sessions and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
 
 
 def short_life(server: TrackingServer, models: Models, name: str) -> None:
@@ -102,3 +118,6 @@ def short_life(server: TrackingServer, models: Models, name: str) -> None:
     events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
     assert {"ENDPOINT_ENABLED", "VERSION_READY", "VERSION_REMOVED"} <= {event["event_type"] for event in events}
     life.disable_leaves_nothing()
+    # The last one: what kept itself ready to start workers is gone too.
+    eventually(lambda: not server.model_processes(), within_s=15, tail=server.tail)
+    assert [path.name for path in server.sockets()] == ["nudge"]

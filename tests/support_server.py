@@ -66,7 +66,6 @@ class TrackingServer:
         self._extra_args = extra_args
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self.http = requests.Session()
 
     def __enter__(self) -> TrackingServer:
         try:
@@ -143,13 +142,18 @@ class TrackingServer:
 
     def api(self, method: str, action: str, *, base: str = "/api/2.0/mlflow/endpoints", **fields: Any) -> Any:
         """Call the control API with a JSON body; its answer, which must be a success."""
-        response = self.http.request(method, f"{self.url}{base}/{action}", json=fields, timeout=HTTP_S)
+        response = requests.request(method, f"{self.url}{base}/{action}", json=fields, timeout=HTTP_S)
         assert response.status_code == 200, f"{action}: {response.status_code} {response.text}\n{self.tail()}"
         return response.json()
 
     def enable(self, name: str, **config: Any) -> None:
         """Enable serving on a model."""
         self.api("POST", "enable", registered_model_name=name, **({"config": config} if config else {}))
+
+    def workers(self, name: str) -> list[dict[str, Any]]:
+        """The workers of a model, from the routes snapshot."""
+        endpoint = self.routes()["endpoints"].get(f"default/{name}", {"versions": {}})
+        return [worker for version in endpoint["versions"].values() for worker in version["workers"]]
 
     def states(self, name: str) -> dict[str, str]:
         """The state of each version, without its ``VERSION_STATE_``."""
@@ -169,9 +173,12 @@ class TrackingServer:
         )
 
     def score(self, path: str, data: Any, content_type: str = "application/json", **headers: str) -> requests.Response:
-        """POST to ``/model/<path>/invocations``; ``data`` other than bytes is sent as JSON."""
+        """POST to ``/model/<path>/invocations``; ``data`` other than bytes is sent as JSON.
+
+        On a connection of its own, so that any web worker may get it.
+        """
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
-        return self.http.post(
+        return requests.post(
             f"{self.url}/model/{path}/invocations",
             data=body,
             headers={"Content-Type": content_type, **headers},
@@ -220,7 +227,6 @@ class TrackingServer:
                 process.kill()
         if self._process is not None:
             self._process.wait()
-        self.http.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
 

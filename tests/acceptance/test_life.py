@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from support import eventually
-from support_life import Life
+from support_life import Life, session_processes
 from support_models import Models
 from support_server import TrackingServer
 
@@ -12,31 +11,24 @@ HOLD_S = 30.0
 """How long a request waits for a version that is starting, by default."""
 
 
-@pytest.fixture(scope="module")
-def server(models: Models):
-    """A server of its own: at the end of the story nothing may run on it."""
-    with TrackingServer("uvicorn", workers=3) as server:
-        yield server
-
-
-def test_a_model_is_served_from_enabling_to_disabling(server: TrackingServer, models: Models) -> None:
-    life = Life(server, models, "iris")
+def test_a_model_is_served_from_enabling_to_disabling(served: TrackingServer, models: Models) -> None:
+    life = Life(served, models, "flowers")
     life.register(1)
     life.set_stage(1, "Production")
-    life.client.set_registered_model_alias("iris", "champion", "1")
+    life.client.set_registered_model_alias("flowers", "champion", "1")
     assert life.answer("/1") == (404, None)
 
-    server.enable("iris")
+    served.enable("flowers")
     # No waiting for READY: as soon as the endpoint is known, a request is held until the version answers.
-    eventually(lambda: life.answer("/1") == (200, 1), within_s=2 + HOLD_S, tail=server.tail)
-    assert server.states("iris") == {"1": "READY"}
+    eventually(lambda: life.answer("/1") == (200, 1), within_s=2 + HOLD_S, tail=served.tail)
+    assert served.states("flowers") == {"1": "READY"}
     for reference in ("/1", "/Production", "@champion", "/latest"):
         life.answers_in_every_dialect(reference, 1)
     assert life.answer("/production") == (200, 1)
 
     life.register(2)
     life.register(3)
-    server.wait_ready("iris", 2, 3)
+    served.wait_ready("flowers", 2, 3)
     life.becomes("/3", 200, 3)
     life.becomes("/latest", 200, 3)
     assert life.answer("/None") == (200, 3)
@@ -44,20 +36,20 @@ def test_a_model_is_served_from_enabling_to_disabling(server: TrackingServer, mo
     life.set_stage(2, "Production")
     # Held by two, the stage answers with the higher number.
     life.becomes("/Production", 200, 2)
-    life.client.set_registered_model_alias("iris", "champion", "3")
+    life.client.set_registered_model_alias("flowers", "champion", "3")
     life.becomes("@champion", 200, 3)
 
     life.set_stage(1, "Archived")
     life.becomes("/1", 404, within_s=2)
-    message = server.score("iris/1", {}).json()["message"]
+    message = served.score("flowers/1", {}).json()["message"]
     assert "Served now: versions 2, 3" in message
     assert "Production (2)" in message
 
-    life.client.delete_registered_model_alias("iris", "champion")
+    life.client.delete_registered_model_alias("flowers", "champion")
     life.becomes("@champion", 404)
 
-    life.client.rename_registered_model("iris", "iris, größer v1.0")
-    renamed = Life(server, models, "iris, größer v1.0")
+    life.client.rename_registered_model("flowers", "flowers, größer v1.0")
+    renamed = Life(served, models, "flowers, größer v1.0")
     renamed.becomes("/2", 200, 2, within_s=5)
     renamed.answers_in_every_dialect("/Production", 2)
     life.becomes("/2", 404)
@@ -66,29 +58,30 @@ def test_a_model_is_served_from_enabling_to_disabling(server: TrackingServer, mo
     renamed.becomes("/3", 404)
     renamed.becomes("/latest", 200, 2)
     renamed.disable_leaves_nothing()
-    assert server.model_processes() == []
 
 
 def test_an_endpoint_without_versions_is_ready_and_serves_the_first_one_registered(
-    server: TrackingServer, models: Models
+    served: TrackingServer, models: Models
 ) -> None:
-    life = Life(server, models, "later")
+    life = Life(served, models, "later")
     life.client.create_registered_model("later")
-    server.enable("later")
+    served.enable("later")
     status = eventually(
         lambda: (
-            (found := server.api("GET", "get-status", registered_model_name="later")["endpoint_status"])
+            (found := served.api("GET", "get-status", registered_model_name="later")["endpoint_status"])
             and found["state"] == "ENDPOINT_STATE_READY"
             and found
         ),
         within_s=5,
-        tail=server.tail,
+        tail=served.tail,
     )
     assert "No active version" in status["state_message"]
     assert life.answer("/1") == (404, None)
     life.register(1)
-    server.wait_ready("later", 1)
+    served.wait_ready("later", 1)
     assert life.answer("/1") == (200, 1)
+    sessions = {worker["pid"] for worker in served.workers("later")}
+    assert session_processes(sessions)
     life.client.delete_registered_model("later")
     life.becomes("/1", 404)
-    eventually(lambda: not server.model_processes(), within_s=15, tail=server.tail)
+    eventually(lambda: not session_processes(sessions), within_s=15, tail=served.tail)

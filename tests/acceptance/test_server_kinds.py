@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+import requests
 from support import eventually
 from support_life import short_life
 from support_models import Models, register
@@ -29,40 +30,45 @@ def test_waitress(models: Models) -> None:
 def test_a_static_prefix_and_a_file_store(models: Models) -> None:
     with TrackingServer("gunicorn-sync", workers=2, static_prefix="/mlflow", backend="file") as server:
         short_life(server, models, "iris")
-        assert server.http.get(f"{server.host}/model/iris/1/ping").status_code == 404
+        assert requests.get(f"{server.host}/model/iris/1/ping").status_code == 404
         # MLflow's file store has no database, so our tables are a file in the state directory.
         assert list(server.state.glob("*.db"))
 
 
 def test_artifacts_only_switches_the_plugin_off_with_one_line(models: Models) -> None:
     with TrackingServer("uvicorn", backend="none", extra_args=("--artifacts-only",)) as server:
-        assert server.http.get(f"{server.url}/api/2.0/mlflow/endpoints/list").status_code == 404
-        assert server.http.get(f"{server.url}/model/iris/1/ping").status_code == 404
-        uploaded = server.http.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/a/file.txt", data=b"as before")
+        assert requests.get(f"{server.url}/api/2.0/mlflow/endpoints/list").status_code == 404
+        assert requests.get(f"{server.url}/model/iris/1/ping").status_code == 404
+        uploaded = requests.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/a/file.txt", data=b"as before")
         assert uploaded.status_code == 200, uploaded.text
         lines = [line for line in server.tail().splitlines() if "serving:" in line.lower()]
         assert len(lines) == 1, server.tail()
         assert "Serving is off" in lines[0]
 
 
-@pytest.mark.parametrize("runtime", ["native", "mlflow"])
-def test_stopping_the_server_ends_every_model_worker(models: Models, runtime: str) -> None:
-    """TrackingServer looks for what is left; here a version is served and another is starting."""
+RUNTIMES = ["native", "mlflow"]
+
+
+def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
+    """TrackingServer looks for what is left; here versions are served and others are starting."""
     with TrackingServer("uvicorn", workers=2) as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris", runtime=runtime)
-        server.wait_ready("iris", 1)
-        assert server.model_processes()
-        register(server.client, "iris", models.path("iris-2"))
-        eventually(lambda: "2" in server.states("iris"), within_s=2, tail=server.tail)
+        for runtime in RUNTIMES:
+            register(server.client, runtime, models.path("iris-1"))
+            server.enable(runtime, runtime=runtime)
+        for runtime in RUNTIMES:
+            server.wait_ready(runtime, 1)
+            register(server.client, runtime, models.path("iris-2"))
+        for runtime in RUNTIMES:
+            eventually(lambda runtime=runtime: "2" in server.states(runtime), within_s=5, tail=server.tail)
         # To the command alone, which hands it on.
         os.kill(server.pid, signal.SIGTERM)
         eventually(server.ended, within_s=30, tail=server.tail)
 
 
-@pytest.mark.parametrize("runtime", ["native", "mlflow"])
-def test_stopping_the_server_while_its_first_worker_starts_leaves_nothing(models: Models, runtime: str) -> None:
+def test_stopping_the_server_while_its_first_workers_start_leaves_nothing(models: Models) -> None:
     with TrackingServer("uvicorn", workers=2) as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris", runtime=runtime)
-        eventually(lambda: "1" in server.states("iris"), within_s=2, tail=server.tail)
+        for runtime in RUNTIMES:
+            register(server.client, runtime, models.path("iris-1"))
+            server.enable(runtime, runtime=runtime)
+        for runtime in RUNTIMES:
+            eventually(lambda runtime=runtime: "1" in server.states(runtime), within_s=5, tail=server.tail)
