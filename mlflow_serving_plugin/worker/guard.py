@@ -22,7 +22,9 @@ from typing import Any
 
 from .lease import Lease
 from .logs import RotatedLog
-from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, limit_memory, prctl
+from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, how_it_ended, kill_session, limit_memory, prctl
+
+_EXIT_S = 1.0
 
 
 def _before_exec(memory_limit_mb: int | None) -> None:
@@ -66,11 +68,12 @@ class Guard:
             return 1
         os.close(writer)
         self._follow(reader, awake, child)
-        self._say(f"ended, exit code {child.poll()}")
+        code = child.poll()
+        self._say("ended" if code is None else f"ended, {how_it_ended(code)}")
         with contextlib.suppress(OSError):
             os.unlink(self._config["socket"])
         # Whoever closed its output and stayed on goes now; this is the guard's own last act as well.
-        os.killpg(0, signal.SIGKILL)
+        kill_session()
         return 0
 
     def _follow(self, reader: int, awake: int, child: subprocess.Popen[bytes]) -> None:
@@ -82,6 +85,9 @@ class Guard:
             if reader in readable:
                 data = os.read(reader, 65536)
                 if not data:
+                    # A process closes its output a moment before it can be asked for its exit code.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(_EXIT_S)
                     return
                 self._log.write(data)
             if deadline is None and (self._stop_requested or self._lease.expired() or child.poll() is not None):

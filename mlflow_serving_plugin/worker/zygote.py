@@ -22,6 +22,7 @@ from typing import Any
 
 from .lease import Lease
 from .logs import RotatedLog
+from .process import how_it_ended
 
 VERSION = 1
 _LARGEST = 64 * 1024 * 1024
@@ -170,12 +171,7 @@ def _reseed() -> None:
 
 def _tell_end(worker: dict[str, Any], status: int) -> None:
     """Write into a worker's own log how it ended: only its parent can know."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        known = {known.value: known.name for known in signal.Signals}
-        how = f"killed by {known.get(number, number)}"
-    else:
-        how = f"exit code {os.WEXITSTATUS(status)}"
+    how = how_it_ended(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
     log.write(f"--- {stamp} worker {worker['worker_id']} ended, {how}\n".encode())
