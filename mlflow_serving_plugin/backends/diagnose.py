@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 _LONGEST = 400
 _ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b.*")
@@ -10,6 +11,9 @@ _ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interr
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
 _LIFE = re.compile(r"^--- .* worker (\S+) (started$|ended)")
 _KILLED = re.compile(r"^--- .* worker (\S+) ended, killed by (\w+)$", re.MULTILINE)
+_SERVER_KILLED = re.compile(r"returned non zero return code\. Return code = -(\d+)$")
+"""What MLflow's command line says when its server was killed, with the signal's number."""
+
 _FATAL = "Fatal Python error: "
 """What CPython's fault handler says before a crash ends the process."""
 
@@ -27,10 +31,11 @@ def death_reason(log_tail: str, worker_id: str) -> str | None:
     """
     for killed_id, name in reversed(_KILLED.findall(log_tail)):
         if killed_id == worker_id:
-            why = _WHY_KILLED.get(name)
-            return f"The worker was killed by {name}{f', {why}' if why else ''}."
+            return _killed_by(name)
     lines = _lines_of(log_tail, worker_id)
     for line in lines:
+        if killed := _SERVER_KILLED.search(line):
+            return _killed_by(_signal_name(int(killed.group(1))))
         if line.startswith(_FATAL):
             return f"The worker crashed: {_shorten(line[len(_FATAL) :])}."
     errors = [line for line in lines if _ERROR.match(line)]
@@ -38,6 +43,18 @@ def death_reason(log_tail: str, worker_id: str) -> str | None:
     if telling:
         return _shorten(telling[-1])
     return None
+
+
+def _killed_by(name: str) -> str:
+    why = _WHY_KILLED.get(name)
+    return f"The worker was killed by {name}{f', {why}' if why else ''}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _lines_of(log_tail: str, worker_id: str) -> list[str]:

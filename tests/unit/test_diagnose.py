@@ -137,3 +137,19 @@ def test_a_reason_is_one_line_that_ends_in_time():
     assert len(reason) == 400
     assert reason.startswith("ValueError: xxx")
     assert reason.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(9, "SIGKILL, as the system"), (11, "SIGSEGV, the model"), (250, "signal 250")]
+)
+def test_a_stock_server_that_was_killed_is_told_from_one_that_failed(number, name):
+    said = f"""\
+--- 2026-11-23 20:47:51 worker 60d6f4a0627b started
+INFO:      - "GET /ping HTTP/1.1" 200 OK
+  File "mlflow/pyfunc/backend.py", line 326, in serve
+    raise Exception(
+Exception: Command '['bash', '-c', 'exec uvicorn --host 127.0.0.1 --port 5000 --workers 1 \
+mlflow.pyfunc.scoring_server.app:app']' returned non zero return code. Return code = -{number}
+--- 2026-11-23 20:48:00 worker 60d6f4a0627b ended, exit code 1
+"""
+    assert death_reason(said, "60d6f4a0627b").startswith(f"The worker was killed by {name}")

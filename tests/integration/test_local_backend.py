@@ -1,0 +1,323 @@
+"""Workers of the runtime ``mlflow``: real ``mlflow models serve`` processes under real guards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import threading
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import psutil
+import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+from support import eventually
+
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import session_members, start_stamp
+from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.settings import Settings
+
+START_S = 120.0
+SETTINGS = Settings(start_timeout_s=START_S, stop_grace_s=5.0, orphan_grace_s=300.0)
+STOCK = WorkerSettings(runtime="mlflow", env_manager="local", request_timeout_s=30.0, memory_limit_mb=None)
+SECRETS = {
+    "_MLFLOW_SERVER_FILE_STORE": "postgresql://u:s3cret@h/d",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "s3cret",
+    "MLFLOW_TRACKING_PASSWORD": "s3cret",
+    "AWS_SECRET_ACCESS_KEY": "s3cret",
+    "DATABASE_URL": "postgresql://u:s3cret@h/d",
+}
+
+
+class World:
+    """A state directory and backends on it."""
+
+    def __init__(self):
+        # Not below pytest's own directory: that name is too long for a unix socket.
+        self.root = Path(tempfile.mkdtemp(prefix="mls-"))
+        self.paths = StatePaths.create(self.root / "state")
+        self.paths.lease.touch()
+        self.backend = LocalBackend(SETTINGS, self.paths)
+
+    def spec(self, model_dir, *, version=1, example=None, **settings):
+        key = VersionKey("e", version)
+        return WorkerSpec(
+            key=key,
+            fingerprint="f",
+            model_dir=model_dir,
+            log=self.paths.version_log(key.endpoint_id, key.number),
+            settings=replace(STOCK, **settings),
+            example=example,
+        )
+
+    def launch(self, model_dir, **options):
+        spec = self.spec(model_dir, **options)
+        try:
+            self.backend.launch(spec)
+        except BaseException:
+            print(spec.log.read_text() if spec.log.exists() else "(no log)")
+            raise
+        return self.only()
+
+    def only(self, backend=None):
+        (worker,) = (backend or self.backend).observe()
+        return worker
+
+    def is_clear(self):
+        return (
+            self.backend.observe() == []
+            and list(self.paths.workers.iterdir()) == []
+            and list(self.paths.sockets.iterdir()) == []
+            and not self.processes()
+        )
+
+    def processes(self):
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != os.getpid() and any(str(self.root) in word for word in process.cmdline()):
+                    found.append(process)
+        return found
+
+    def close(self):
+        self.backend.cancel()
+        last = LocalBackend(replace_settings(stop_grace_s=0.2), self.paths)
+        last.adopt()
+        for worker in last.observe():
+            last.stop(worker.worker_id)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def replace_settings(**changes):
+    return replace(SETTINGS, **changes)
+
+
+def post(worker, body, content_type="application/json"):
+    connection = UnixHTTPConnection(worker.address, 30.0)
+    try:
+        connection.request("POST", "/invocations", body=body, headers={"Content-Type": content_type})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def world():
+    made = World()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def iris(models):
+    return models.path("iris-1")
+
+
+@pytest.fixture(scope="module")
+def served(iris):
+    """A worker that scores iris, for tests that leave it as it was. The server around it has secrets."""
+    made = World()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        made.launch(iris, example=scoring_example(iris), environment={"OWN": "variable"})
+    yield made
+    made.close()
+
+
+def save_code(directory, lines, example=None):
+    """A pyfunc model from a few lines; ``predict`` is given as ``answer``."""
+    code = directory.with_suffix(".py")
+    code.write_text(
+        "import os, signal, time\n"
+        "from mlflow.models import set_model\n"
+        "from mlflow.pyfunc import PythonModel\n\n"
+        "class Model(PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        f"        {lines}\n\n"
+        "set_model(Model())\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            directory,
+            python_model=str(code),
+            signature=ModelSignature(inputs=Schema([ColSpec("double", "x")])),
+            input_example=example,
+            pip_requirements=["mlflow"],
+        )
+    return directory
+
+
+def test_a_launched_worker_is_ready_and_scores(served, models):
+    worker = served.only()
+    assert (worker.phase, worker.message, worker.protocol) == (WorkerPhase.READY, "", "http")
+    assert worker.ready_since_ms >= worker.started_ms
+    rows = models.iris.iloc[[0, 75, 140]]
+    body = json.dumps({"dataframe_split": rows.to_dict(orient="split")})
+    assert post(worker, body) == (200, {"predictions": models.iris_predictions(1, rows)})
+
+
+def test_its_socket_is_in_a_directory_that_only_this_user_can_enter(served):
+    address = Path(served.only().address)
+    assert stat.S_ISSOCK(address.stat().st_mode)
+    assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
+
+
+def test_it_is_a_session_of_its_own(served):
+    worker = served.only()
+    assert os.getsid(worker.pid) == worker.pid
+    assert len(session_members(worker.pid)) >= 2
+
+
+def test_none_of_its_processes_knows_a_secret_of_the_server(served):
+    for pid in session_members(served.only().pid):
+        environment = psutil.Process(pid).environ()
+        assert not SECRETS.keys() & environment.keys()
+        assert not any("s3cret" in value for value in environment.values())
+
+
+def test_it_has_the_endpoint_s_own_variables(served):
+    assert all(psutil.Process(pid).environ()["OWN"] == "variable" for pid in session_members(served.only().pid))
+
+
+def test_it_listens_on_no_port(served):
+    for pid in session_members(served.only().pid):
+        assert [c for c in psutil.Process(pid).net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
+
+
+def test_bad_input_is_answered_and_harms_nothing(served):
+    assert post(served.only(), "{")[0] == 400
+    assert served.only().phase is WorkerPhase.READY
+
+
+def test_its_log_says_when_it_started(served):
+    worker = served.only()
+    assert f"worker {worker.worker_id} started" in served.spec(Path()).log.read_text()
+
+
+def test_another_backend_finds_it_as_it_is(served):
+    other = LocalBackend(SETTINGS, served.paths)
+    other.adopt()
+    assert served.only(other) == served.only()
+    assert served.only(other).phase is WorkerPhase.READY
+
+
+def test_adopting_twice_changes_nothing(served):
+    other = LocalBackend(SETTINGS, served.paths)
+    other.adopt()
+    other.adopt()
+    assert served.only(other) == served.only()
+
+
+def test_a_worker_stopped_by_another_backend_leaves_nothing_behind(world, iris):
+    worker = world.launch(iris)
+    other = LocalBackend(SETTINGS, world.paths)
+    other.adopt()
+    other.stop(worker.worker_id)
+    assert other.observe() == []
+    # The backend that launched it sees it dead, and clears away what it has of it.
+    assert world.only().phase is WorkerPhase.DEAD
+    world.backend.stop(worker.worker_id)
+    assert world.is_clear()
+    assert start_stamp(worker.pid) is None
+
+
+def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(world, iris):
+    worker = world.launch(iris)
+    (server,) = [pid for pid in session_members(worker.pid) if "uvicorn" in " ".join(psutil.Process(pid).cmdline())]
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: world.only().phase is WorkerPhase.DEAD, 20)
+    assert world.only().message == "The worker was killed by SIGKILL, as the system does when memory runs out."
+    world.backend.stop(worker.worker_id)
+    assert world.is_clear()
+
+
+def test_a_model_that_raises_on_load_fails_with_what_it_raised_and_leaves_nothing(world, models):
+    with pytest.raises(WorkerFailedError) as caught:
+        world.launch(models.path("broken"))
+    assert caught.value.message == "RuntimeError: the licence file is missing"
+    assert world.is_clear()
+
+
+def test_a_model_that_cannot_score_its_own_example_fails_with_what_it_raised(world):
+    model = save_code(world.root / "m", "raise KeyError('petal')", pd.DataFrame({"x": [1.0]}))
+    example = Example(b'{"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}', "application/json")
+    with pytest.raises(WorkerFailedError) as caught:
+        world.launch(model, example=example)
+    assert caught.value.message.startswith("The model loaded, but could not score its own input example: ")
+    assert "KeyError: 'petal'" in caught.value.message
+    assert world.is_clear()
+
+
+def test_a_start_that_takes_too_long_fails_and_leaves_nothing(world, iris):
+    world.backend = LocalBackend(replace_settings(start_timeout_s=0.5), world.paths)
+    with pytest.raises(WorkerFailedError, match="did not answer within the start timeout"):
+        world.launch(iris)
+    assert world.is_clear()
+
+
+def test_a_model_directory_that_is_gone_fails_with_a_reason(world):
+    with pytest.raises(WorkerFailedError) as caught:
+        world.launch(world.root / "gone")
+    assert caught.value.message.startswith("mlflow.exceptions.MlflowException: ")
+    assert world.is_clear()
+
+
+def test_a_launch_that_is_cancelled_leaves_its_worker_to_the_next_backend(world, iris):
+    raised = []
+
+    def launch():
+        try:
+            world.backend.launch(world.spec(iris))
+        except WorkerFailedError as error:
+            raised.append(error.message)
+
+    thread = threading.Thread(target=launch)
+    thread.start()
+    eventually(world.backend.observe, 10)
+    worker = world.only()
+    assert worker.phase is WorkerPhase.STARTING
+    world.backend.cancel()
+    thread.join(10)
+    assert raised == ["The controller is stopping."]
+    assert start_stamp(worker.pid) is not None
+    # It may be half way: the next controller ends it and starts its own.
+    other = LocalBackend(SETTINGS, world.paths)
+    other.adopt()
+    assert other.observe() == []
+    eventually(lambda: start_stamp(worker.pid) is None, 10)
+    assert list(world.paths.workers.iterdir()) == []
+
+
+def test_stopping_a_worker_that_was_never_there_is_fine(world):
+    world.backend.stop("nobody")
+    assert world.is_clear()
+
+
+def test_damaged_records_and_sockets_of_nobody_are_cleared_away(world, caplog):
+    (world.paths.workers / "abc.json").write_text("{")
+    (world.paths.workers / "def.json").write_text('{"worker_id": "def"}')
+    (world.paths.sockets / "nobody.sock").touch()
+    (world.paths.sockets / "nobody.sock.status").touch()
+    world.backend.adopt()
+    assert world.backend.observe() == []
+    assert list(world.paths.sockets.iterdir()) == []
+    assert sorted(path.name for path in world.paths.workers.iterdir()) == ["abc.damaged", "def.damaged"]
+    assert "abc.json is damaged" in caplog.text
