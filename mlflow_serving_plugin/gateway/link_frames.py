@@ -73,6 +73,7 @@ class _Connection(asyncio.Protocol):
         """Say hello."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(wire.encode_hello())
+        self._link.remember(self)
 
     def data_received(self, data: bytes) -> None:
         """Take answers in."""
@@ -182,6 +183,10 @@ class AsyncFrameLink:
             connection.close()
         self._connections.clear()
 
+    def remember(self, connection: _Connection) -> None:
+        """A connection is open."""
+        self._all.add(connection)
+
     def forget(self, connection: _Connection) -> None:
         """A connection is closed."""
         self._all.discard(connection)
@@ -223,8 +228,9 @@ class AsyncFrameLink:
         else:
             opened = loop.create_unix_connection(protocol, address)
         _, connection = await asyncio.wait_for(opened, _CONNECT_S)
-        self._connections[address] = connection
-        self._all.add(connection)
+        # What the peer said at once may have ended it already.
+        if connection.usable:
+            self._connections[address] = connection
         return connection
 
     def _drop_gone(self) -> None:

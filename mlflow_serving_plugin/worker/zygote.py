@@ -66,6 +66,7 @@ class Zygote:
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._preload(_ALWAYS)
+        _learn_packages()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(OSError):
             os.unlink(self._address)
@@ -134,6 +135,19 @@ class Zygote:
 
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop = True
+
+
+def _learn_packages() -> None:
+    """Have MLflow look once, and not in each fork, at what is installed: that is most of what loading a model costs.
+
+    It compares a model's requirements with that, to warn of differences. Its own caches, by names that only some
+    versions of MLflow know.
+    """
+    with contextlib.suppress(Exception):
+        from mlflow.utils import requirements_utils
+
+        requirements_utils._init_modules_to_packages_map()
+        requirements_utils._init_packages_to_modules_map()
 
 
 def _become_worker(config: dict[str, Any]) -> None:

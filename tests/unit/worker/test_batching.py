@@ -352,6 +352,11 @@ def test_a_model_that_refuses_nearly_every_row_is_not_verified():
     assert "too few rows" in decide(scorer_of(COLUMNS, picky), "auto", EXAMPLE).why
 
 
+def test_a_slow_model_is_verified_on_fewer_rows():
+    with mock.patch.object(batching, "_LONG_ENOUGH_S", -1.0):
+        assert decide(scorer_of(COLUMNS, sums), "auto", EXAMPLE) == Verdict(True, "verified on 2 rows")
+
+
 def test_only_library_flavours_are_batched_unless_switched_on():
     custom = scorer_of(COLUMNS, sums, "a_module_of_the_model")
     assert "not a flavour" in decide(custom, "auto", EXAMPLE).why
