@@ -48,8 +48,10 @@ class SnapshotReader:
             identity = (found.st_ino, found.st_mtime_ns, found.st_size)
             if identity == self._seen:
                 return
-            self._routes = load_routes(self._path.read_bytes())
+            data = self._path.read_bytes()
+            # A damaged one is read, and told of, once; whatever comes next is another file.
             self._seen = identity
+            self._routes = load_routes(data)
         except FileNotFoundError:
             return
         except (OSError, ValueError):

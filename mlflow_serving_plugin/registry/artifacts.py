@@ -68,7 +68,10 @@ def _download(source: str, scratch: Path, download: Download) -> None:
     if not (found / "MLmodel").is_file():
         raise FetchError("The version's artifact location holds no MLmodel file, so there is no model to serve.")
     files = scratch / _FILES
-    found.rename(files)
+    if found.resolve().is_relative_to(incoming.resolve()):
+        found.rename(files)
+    else:  # an artifact store's own files, not ours to move
+        shutil.copytree(found, files)
     shutil.rmtree(incoming, ignore_errors=True)
     manifest = {
         str(path.relative_to(files)): (path.stat().st_size, _sha256(path))

@@ -246,3 +246,13 @@ def test_fetches_of_different_versions_at_once_do_not_meet(target):
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(fetch, range(20))) == [{"MLmodel": f"{n}".encode()} for n in range(20)]
+
+
+def test_files_that_a_download_names_outside_its_directory_are_copied_and_stay_where_they_are(target, tmp_path):
+    # An artifact repository may know a shorter way to local files than to copy them.
+    theirs = tmp_path / "artifact store" / "model"
+    theirs.mkdir(parents=True)
+    (theirs / "MLmodel").write_text("flavors: {}")
+    found = fetch_model("s3://bucket/model", target, lambda _: str(theirs))
+    assert (found / "MLmodel").read_text() == "flavors: {}"
+    assert (theirs / "MLmodel").is_file()

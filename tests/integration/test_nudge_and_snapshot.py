@@ -224,6 +224,27 @@ def test_a_damaged_snapshot_leaves_the_routes_before_it_until_a_good_one_comes(p
     assert reader.current() == routes("wine")
 
 
+def test_a_damaged_snapshot_is_complained_of_once_and_not_at_every_look(paths, caplog):
+    paths.routes.write_bytes(b"{")
+    reader = SnapshotReader(paths.routes, 0)
+    for _ in range(100):
+        reader.current()
+    assert caplog.text.count("could not be read") == 1
+
+
+def test_a_snapshot_that_could_not_be_opened_is_tried_again(paths, monkeypatch):
+    publish(paths.routes, routes("iris"))
+    reader = SnapshotReader(paths.routes, 0)
+
+    def refuse(_):
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(paths.routes), "read_bytes", refuse)
+        assert reader.current() == Routes()
+    assert reader.current() == routes("iris")
+
+
 def test_a_snapshot_that_went_missing_leaves_the_routes_before_it(paths):
     publish(paths.routes, routes("iris"))
     reader = SnapshotReader(paths.routes, 0)
