@@ -28,7 +28,8 @@ HTTP_S = 90.0
 
 _SERVERS = {
     "uvicorn": [],
-    "gunicorn": ["--gunicorn-opts", "--threads 8 --timeout 120"],
+    # gunicorn's threaded worker waits for idle connections that clients keep until its grace is over, by default 30 s.
+    "gunicorn": ["--gunicorn-opts", "--threads 8 --timeout 120 --graceful-timeout 3"],
     "gunicorn-sync": ["--gunicorn-opts", "--log-level info"],
     "waitress": ["--waitress-opts", "--threads=8"],
 }
