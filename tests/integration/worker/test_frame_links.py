@@ -402,6 +402,14 @@ def worker(short, code):
     worker.end()
 
 
+@pytest.fixture
+def kept(short, shared):
+    """A worker that other tests use too, at the address of this one's."""
+    shared.connect().close()
+    (short / "w1.sock").symlink_to(shared.address)
+    return shared
+
+
 def test_a_restarted_worker_at_the_same_address_is_found_again(worker, link, call, short, code):
     assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
     worker.terminate()
@@ -418,7 +426,7 @@ def test_a_restarted_worker_at_the_same_address_is_found_again(worker, link, cal
 
 
 def test_a_request_that_waits_behind_slow_ones_times_out_and_the_worker_is_not_blamed(
-    worker, async_link, call, nudges, tmp_path
+    kept, async_link, call, nudges, tmp_path
 ):
     """More requests than threads: those that wait time out, and are dropped when the slow ones end in time."""
     slow = [async_link.start(call(ask("wait", str(tmp_path / "go")))) for _ in range(40)]
@@ -434,7 +442,7 @@ def test_a_request_that_waits_behind_slow_ones_times_out_and_the_worker_is_not_b
     assert not (tmp_path / "late").exists()
 
 
-def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(worker, link, call, nudges):
+def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(kept, link, call, nudges):
     with pytest.raises(DeadlineError):
         link.call(call(ask("sleep", "60"), timeout_s=0.3))
     assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
