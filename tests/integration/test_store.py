@@ -26,7 +26,7 @@ FORK = multiprocessing.get_context("spawn")
 def uri(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'tracking.db'}"
-    return request.getfixturevalue("postgres").new_database()
+    return request.getfixturevalue("postgres").emptied_database()
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def _set_up_and_enable(uri, lock, go, results):
 @pytest.mark.parametrize("one_lock", [True, False], ids=["one host", "several hosts"])
 def test_several_processes_set_up_and_enable_at_once(uri, tmp_path, one_lock):
     go, results = FORK.Event(), FORK.Queue()
-    locks = [tmp_path / ("lock" if one_lock else f"lock-{n}") for n in range(4)]
+    locks = [tmp_path / ("lock" if one_lock else f"lock-{n}") for n in range(3)]
     processes = [FORK.Process(target=_set_up_and_enable, args=(uri, lock, go, results)) for lock in locks]
     for process in processes:
         process.start()
