@@ -21,7 +21,7 @@ START_S = 240.0
 _STOP_S = 30.0
 _CALM_CORES = 0.05
 _CALM_S = 2.0
-_DRAINED_CORES = 0.2
+_BUSY_CORES = 0.2
 _DRAINED_S = 0.5
 
 
@@ -38,6 +38,7 @@ class Launched:
         self.log = self.root / "log"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._idle_cores = 0.0
 
     def start(self, command: list[str], variables: Mapping[str, str], python: Path) -> None:
         """Start it in a session of its own."""
@@ -63,23 +64,24 @@ class Launched:
             time.sleep(pause_s)
         return time.monotonic() - began
 
-    def wait_calm(self, within_s: float = 90.0) -> None:
+    def wait_calm(self, within_s: float = 60.0) -> None:
         """Wait until its processes use next to no processor time; go on after ``within_s`` all the same."""
         deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            before = self.cpu_s()
-            time.sleep(_CALM_S)
-            if self.cpu_s() - before < _CALM_CORES * _CALM_S:
-                return
+        while (used := self._cores_used(_CALM_S)) > _CALM_CORES and time.monotonic() < deadline:
+            pass
+        self._idle_cores = used
 
     def wait_drained(self, within_s: float = 90.0) -> None:
         """Wait until it has worked off the requests whose clients are gone: many servers do not notice."""
         deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            before = self.cpu_s()
-            time.sleep(_DRAINED_S)
-            if self.cpu_s() - before < _DRAINED_CORES * _DRAINED_S:
-                return
+        busy = self._idle_cores + _BUSY_CORES
+        while self._cores_used(_DRAINED_S) > busy and time.monotonic() < deadline:
+            pass
+
+    def _cores_used(self, seconds: float) -> float:
+        before, began = self.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu_s() - before) / (time.monotonic() - began)
 
     def processes(self) -> list[psutil.Process]:
         """All its processes, whatever session they are in."""

@@ -69,6 +69,8 @@ def _server_row(run: Run, server: Measured) -> list[str]:
 
 def _reasons(server: Measured) -> list[str]:
     known = [server.unavailable] if server.unavailable else []
+    if not known and server.start_s is None:
+        known = ["NOT MEASURED: the run ended before"]
     return list(dict.fromkeys([*known, *server.problems]))
 
 
