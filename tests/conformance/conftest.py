@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conformance_inputs import MODELS
+from conformance_pair import Pair
 from support_models import Models, register
 from support_server import StockServer, TrackingServer
 
-RUNTIMES = ["native", "mlflow"]
+RUNTIMES = {
+    "native": {"runtime": "native", "batching": "auto"},
+    "native-unbatched": {"runtime": "native", "batching": "off"},
+    "mlflow": {"runtime": "mlflow"},
+}
 AT_ONCE = 2
 """Stock servers starting at the same time: they take ten seconds of processor time each."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The serving server, and the stock server of each model."""
-
-    serving: TrackingServer
-    stock: dict[str, StockServer]
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +27,9 @@ def pair(models: Models) -> Iterator[Pair]:
     try:
         with TrackingServer("uvicorn", settings={"max_concurrent_starts": AT_ONCE}) as serving:
             for model in MODELS:
-                for runtime in RUNTIMES:
+                for runtime, config in RUNTIMES.items():
                     register(serving.client, f"{model}-{runtime}", models.path(model))
-                    serving.enable(f"{model}-{runtime}", runtime=runtime)
+                    serving.enable(f"{model}-{runtime}", **config)
             for model in MODELS:
                 if len(stock) >= AT_ONCE:
                     list(stock.values())[-AT_ONCE].wait_ready()
@@ -48,7 +44,7 @@ def pair(models: Models) -> Iterator[Pair]:
             server.close()
 
 
-@pytest.fixture(scope="session", params=RUNTIMES)
+@pytest.fixture(scope="session", params=list(RUNTIMES))
 def runtime(request: pytest.FixtureRequest) -> str:
     """How the endpoint runs its models."""
     return request.param

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conformance_inputs import INPUTS, SECRET, Input
-from conftest import Pair
+from conformance_pair import Pair
 
 _MODELS_OWN_WORDS = "Encountered an unexpected error while evaluating the model."
 
