@@ -65,7 +65,7 @@ class Zygotes:
         self._cancelled.set()
 
     def rest(self) -> None:
-        """End all zygotes."""
+        """End all zygotes, and leave nothing of them."""
         with self._lock:
             for address in self._paths.sockets.glob("zygote-*"):
                 with contextlib.suppress(OSError, ValueError, KeyError):
@@ -77,6 +77,8 @@ class Zygotes:
                     _end(process.pid)
                 process.wait()
             self._started.clear()
+            for log in self._paths.logs.glob("zygote.log*"):
+                log.unlink(missing_ok=True)
 
     def _ensure(self, python: str) -> Path:
         address = self._address(python)

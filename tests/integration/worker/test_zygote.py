@@ -237,6 +237,7 @@ def test_rest_ends_it_and_leaves_its_workers(world):
     world.zygotes.rest()
     assert start_stamp(before) is None
     assert not list(world.paths.sockets.glob("zygote-*"))
+    assert not list(world.paths.logs.glob("zygote*"))
     assert predict(connection, "pid") == pid
     world.zygotes.rest()
 
