@@ -10,9 +10,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.worker import wire
 
 
 class WorkerFailedError(ServingError):
@@ -81,12 +83,16 @@ class WorkerStatus:
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""
+    # A native worker is told with each request how long that may take.
+    timeout_s = None if settings.forks else settings.request_timeout_s
     text = json.dumps(
         [
+            __version__,
+            wire.VERSION,
             source,
             settings.runtime,
             settings.env_manager,
-            settings.request_timeout_s,
+            timeout_s,
             settings.memory_limit_mb,
             settings.batching,
             settings.max_batch_rows,

@@ -17,6 +17,9 @@ _SERVER_KILLED = re.compile(r"returned non zero return code\. Return code = -(\d
 _FATAL = "Fatal Python error: "
 """What CPython's fault handler says before a crash ends the process."""
 
+_ENDING = "Ending: "
+"""What a worker of ours says when it ends itself."""
+
 _WHY_KILLED = {
     "SIGKILL": "as the system does when memory runs out",
     "SIGSEGV": "the model, or a library that it uses, crashed",
@@ -24,8 +27,10 @@ _WHY_KILLED = {
 }
 
 
-def death_reason(log_tail: str, worker_id: str) -> str | None:
+def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str | None:
     """The signal that killed the worker, or the last error that it printed; None when there is neither.
+
+    Of one that has ``served``, errors are not looked at: they are those of requests, and may quote them.
 
     Only what stands between the worker's own start and end counts; a version's workers share a log.
     """
@@ -36,9 +41,11 @@ def death_reason(log_tail: str, worker_id: str) -> str | None:
     for line in lines:
         if killed := _SERVER_KILLED.search(line):
             return _killed_by(_signal_name(int(killed.group(1))))
+        if line.startswith(_ENDING):
+            return _shorten(line[len(_ENDING) :]).capitalize()
         if line.startswith(_FATAL):
             return f"The worker crashed: {_shorten(line[len(_FATAL) :])}."
-    errors = [line for line in lines if _ERROR.match(line)]
+    errors = [line for line in lines if _ERROR.match(line) and not served]
     telling = [line for line in errors if not any(noise in line for noise in _NOISE)]
     if telling:
         return _shorten(telling[-1])

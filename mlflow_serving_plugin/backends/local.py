@@ -70,7 +70,11 @@ class LocalBackend:
             if spec.example is not None:
                 probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
             ready = replace(worker.record, ready_since_ms=_now_ms())
-            write_record(self._paths.workers, ready)
+            with self._lock:
+                # Stopped meanwhile: what it left was removed, and nothing may come back.
+                if worker_id not in self._workers:
+                    raise WorkerFailedError("It was stopped before it was ready.")  # noqa: TRY301
+                write_record(self._paths.workers, ready)
         except Exception as error:
             if isinstance(error, WorkerFailedError) and self._cancelled.is_set():
                 raise WorkerFailedError("The controller is stopping.") from error
@@ -177,6 +181,7 @@ class LocalBackend:
             "lease": str(self._paths.lease),
             "orphan_grace_s": self._settings.orphan_grace_s,
             "stop_grace_s": self._settings.stop_grace_s,
+            "overdue_grace_s": self._settings.overdue_grace_s,
             "memory_limit_mb": spec.settings.memory_limit_mb,
         }
 

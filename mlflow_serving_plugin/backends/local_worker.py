@@ -45,7 +45,7 @@ class LocalWorker:
 
     def why_dead(self) -> str:
         """The reason of its end, for a person."""
-        reason = death_reason(self._tail(), self.record.worker_id)
+        reason = death_reason(self._tail(), self.record.worker_id, served=self.record.ready_since_ms is not None)
         return reason or "The worker ended without saying why. See the version's log."
 
     def wait_until_told(self) -> None:

@@ -116,6 +116,8 @@ class Zygotes:
                 process.wait()
                 raise WorkerFailedError("The controller is stopping.")
             if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
                 raise WorkerFailedError("The process that forks workers did not start. See logs/zygote.log.")
             time.sleep(0.05)
 

@@ -60,4 +60,6 @@ class Journal:
         if outcome.job == _WRITE and outcome.error is not None:
             _logger.warning("Events could not be written, trying again: %s", type(outcome.error).__name__)
             self._waiting = deque([*self._batch, *self._waiting], maxlen=_BACKLOG)
+        if outcome.job == _PRUNE and outcome.error is not None:
+            _logger.warning("Old events could not be removed: %s", type(outcome.error).__name__)
         return outcome.job in {_WRITE, _PRUNE}

@@ -81,5 +81,7 @@ class Candidate:
                 for thread in threads:
                     thread.join(_LEAVE_S)
                 backend.rest()
+                # Of a server that is not running, nothing is ready.
+                self._paths.routes.unlink(missing_ok=True)
         except Timeout:
             _logger.warning("Model workers were left to end by themselves: another controller holds the host.")

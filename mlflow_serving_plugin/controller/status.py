@@ -12,6 +12,9 @@ from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRo
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
 from mlflow_serving_plugin.domain.text import storable
 
+_TELLING = {VersionState.FAILED: "VERSION_FAILED", VersionState.READY: "VERSION_DEGRADED"}
+"""States whose message is worth an event when it changes."""
+
 
 def describe(
     view: View,
@@ -68,9 +71,14 @@ def _version(
 
 
 def _state(wanted: DesiredVersion, workers: Iterable[WorkerStatus], observed: Observed) -> tuple[VersionState, str]:
-    if any(worker.phase is WorkerPhase.READY for worker in workers):
-        return VersionState.READY, ""
     failure = observed.failures.get(wanted.key)
+    ready = [worker for worker in workers if worker.phase is WorkerPhase.READY]
+    if ready:
+        fresh = sum(worker.fingerprint == wanted.fingerprint for worker in ready)
+        if failure is None or fresh >= wanted.replicas:
+            return VersionState.READY, ""
+        have = f"{fresh} of {wanted.replicas} workers" if fresh else "workers of the configuration before"
+        return VersionState.READY, f"Serving with {have}; a new one did not start: {failure.message}"
     if failure is not None and failure.final:
         return VersionState.FAILED, failure.message
     restarting = f"Restarting: {failure.message}" if failure is not None else ""
@@ -133,8 +141,8 @@ def _changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[tuple[i
         earlier = versions_then.get(number)
         if earlier is None or earlier.state is not version.state:
             yield number, f"VERSION_{version.state.value}", version.message or _words(version.state)
-        elif version.message != earlier.message and version.state is VersionState.FAILED:
-            yield number, "VERSION_FAILED", version.message
+        elif version.message and version.message != earlier.message and version.state in _TELLING:
+            yield number, _TELLING[version.state], version.message
         if version.note and (earlier is None or version.note != earlier.note):
             yield number, "VERSION_BATCHING", version.note
     if then is None or then.state is not now.state:

@@ -162,7 +162,7 @@ def _refuse(error: ServingError, trail: Trail) -> Reply:
     headers = [("Content-Type", failure.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):
         headers.append(("Allow", error.allowed))
-    _logger.info("Request %s on %s: %d %s", trail.request_id, _described(trail), failure.status, error.message)
+    _logger.info("Request %s on %s: %d %r", trail.request_id, _described(trail), failure.status, error.message)
     return Reply(failure.status, headers, failure.body)
 
 

@@ -57,13 +57,13 @@ def explain(reply: WorkerReply, *, debug: bool, legacy: bool) -> Failure:
 
 
 def render(error: ServingError, *, legacy: bool) -> Failure:
-    """An error of our own. In the legacy dialect 503 becomes 404: the old product's clients poll on that."""
+    """An error of our own. In the legacy dialect "try again" (503) is 404: the old product's clients poll on that."""
     status = error_status(error)
     if status == 415:
         return Failure(415, "text/plain; charset=utf-8", error.message.encode(errors="replace"))
     if legacy and status == 400:
         error = BadRequestError(error.message)
-    if legacy and status == 503:
+    if legacy and status == 503 and error.retry_after_s is not None:
         status = 404
     return Failure(status, JSON, error_body(error))
 

@@ -15,15 +15,18 @@ _MAX_ID = 0xFFFF_FFFF
 
 
 class _Pending:
-    """One request at a worker. ``future`` is done before the worker answers when the request has timed out."""
+    """One request at a worker. ``future`` is done before the worker answers when it timed out or its client left."""
 
-    __slots__ = ("call", "due", "future")
+    __slots__ = ("call", "due", "future", "sent_at", "told")
 
-    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], due: float) -> None:
+    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], now: float) -> None:
         self.call = call
         self.future = future
-        self.due = due
+        self.sent_at = now
+        self.due = now + call.timeout_s
         """By the loop's clock: when it times out, and then when it is overdue."""
+        self.told = False
+        """Whether its time has been up already."""
 
 
 class _Connection(asyncio.Protocol):
@@ -36,6 +39,7 @@ class _Connection(asyncio.Protocol):
         self._pending: dict[int, _Pending] = {}
         self._next_id = 1
         self._ticking = False
+        self._heard_at = 0.0
         self._greeted = False
         self._leaving = False
         self._transport: asyncio.Transport | None = None
@@ -56,7 +60,7 @@ class _Connection(asyncio.Protocol):
         while frame_id in self._pending:
             frame_id = frame_id % _MAX_ID + 1
         self._next_id = frame_id % _MAX_ID + 1
-        self._pending[frame_id] = _Pending(call, future, self._loop.time() + call.timeout_s)
+        self._pending[frame_id] = _Pending(call, future, self._loop.time())
         if not self._ticking:
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick)
@@ -65,8 +69,8 @@ class _Connection(asyncio.Protocol):
         return frame_id
 
     def cancel(self, frame_id: int) -> None:
-        """Tell the worker that nobody waits for an answer any more."""
-        if self._pending.pop(frame_id, None):
+        """Tell the worker that nobody waits for an answer any more. What it does with it is still watched."""
+        if frame_id in self._pending:
             self._write(wire.encode(wire.CANCEL, frame_id))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,6 +81,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take answers in."""
+        self._heard_at = self._loop.time()
         try:
             for frame in self._decoder.feed(data):
                 self._take(frame)
@@ -121,15 +126,19 @@ class _Connection(asyncio.Protocol):
         """Look for requests whose time is up: one timer for all of them, because each one's own costs more."""
         now = self._loop.time()
         for frame_id, pending in [item for item in self._pending.items() if item[1].due <= now]:
-            if pending.future.done():
+            if not pending.told:
+                pending.told = True
+                # The worker gets a little longer, and says so if it had not begun.
+                pending.due = now + self._link.overdue_grace_s
+                if not pending.future.done():
+                    pending.future.set_exception(took_too_long(pending.call))
+                    self._write(wire.encode(wire.CANCEL, frame_id))
+            elif now - (quiet_since := max(pending.sent_at, self._heard_at)) < pending.call.timeout_s:
+                # It answers others: it is busy, not stuck. One stuck prediction among many it ends by itself.
+                pending.due = quiet_since + pending.call.timeout_s
+            else:
                 del self._pending[frame_id]
                 self._link.report(pending.call)
-            else:
-                pending.future.set_exception(took_too_long(pending.call))
-                # The worker gets a little longer, and says so if it had not begun; one that is still at it then
-                # is reported.
-                pending.due = now + self._link.overdue_grace_s
-                self._write(wire.encode(wire.CANCEL, frame_id))
         self._ticking = bool(self._pending)
         if self._ticking:
             self._loop.call_later(_TICK_S, self._tick)

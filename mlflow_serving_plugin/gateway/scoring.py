@@ -44,6 +44,7 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 
 _POLL_S = 0.025
+_SHORTEST_S = 0.001
 _RETRY_AFTER_S = 2
 _LARGE_BYTES = 256 * 1024
 
@@ -112,13 +113,16 @@ class Scoring:
             body: bytes = yield ReadBody(length, self._settings.max_body_bytes)
             started = self._clock()
             if len(body) > _LARGE_BYTES:
-                # Parsing it would keep every other request waiting.
+                # Parsing it here would keep every other request waiting.
                 request: Recognised = yield RunBlocking(partial(recognise, declared, body))
             else:
                 request = recognise(declared, body)
             trail.legacy = request.legacy
             trail.spend("decode", self._clock() - started)
             answer = yield from self._ask(request, wanted, patience, trail)
+        if len(answer.body) > _LARGE_BYTES:
+            large: Reply = yield RunBlocking(partial(self._reply, answer, request, trail))
+            return large
         return self._reply(answer, request, trail)
 
     def _await_first_routes(self, wanted: Wanted, patience: _Patience, trail: Trail) -> Steps[None]:
@@ -189,7 +193,7 @@ class Scoring:
 
     def _pause(self, patience: _Patience, trail: Trail) -> Steps[None]:
         started = self._clock()
-        yield Pause(min(_POLL_S, patience.hold_s))
+        yield Pause(max(_SHORTEST_S, min(_POLL_S, patience.hold_s)))
         took_s = self._clock() - started
         patience.hold_s -= took_s
         patience.held_s += took_s

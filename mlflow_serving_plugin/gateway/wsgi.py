@@ -36,11 +36,11 @@ class WsgiGateway:
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
-        """Answer one request. ``path`` is PATH_INFO without the static prefix, in WSGI's latin-1."""
+        """Answer one request. ``path`` is the request's without the static prefix, decoded."""
         held_by_gunicorn = str(environ.get("SERVER_SOFTWARE", "")).startswith("gunicorn")
         head = Head(
             environ["REQUEST_METHOD"],
-            _decode_path(path),
+            path,
             _headers(environ),
             hold_cap_s=_GUNICORN_HOLD_S if held_by_gunicorn else None,
         )
@@ -111,10 +111,3 @@ def _headers(environ: Environ) -> dict[str, str]:
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     return headers
-
-
-def _decode_path(path: str) -> str:
-    try:
-        return path.encode("latin-1").decode("utf-8", errors="replace")
-    except UnicodeEncodeError:  # decoded by whoever called
-        return path

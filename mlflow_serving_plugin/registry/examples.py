@@ -38,7 +38,10 @@ def _request(info: dict[str, Any], content: Any) -> dict[str, Any]:
         return {f"dataframe_{info.get('pandas_orient', 'split')}": content, **params}
     if kind == "ndarray" and isinstance(content, dict) and "inputs" in content:
         return {"inputs": content["inputs"], **params}
-    return {"inputs": content, **params}
+    if kind in {"json_object", "json", "ndarray"}:
+        return {"inputs": content, **params}
+    # Sparse matrices and the like: a request of our own making might be one that the model never took.
+    raise ValueError(f"an example of type {kind!r} has no known request")
 
 
 def _inside(model_dir: Path, name: str) -> Path:

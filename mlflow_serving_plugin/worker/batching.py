@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
             rows.append(row)
         except Exception:  # noqa: S112 - a row that the model refuses shows nothing either way
             continue
-    if len(rows) < 2:
+    if len({json.dumps(row) for row in rows}) < 2:
         return Verdict(False, "the model accepted too few rows to verify it")
     try:
         together = scorer.jsonable(scorer.predict_rows(rows))

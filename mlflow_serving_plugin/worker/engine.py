@@ -13,6 +13,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from . import batching, wire
+from .running import Running
 from .scoring import JSON, Answer, Scorer
 from .waiting import Peer, Waiting, response_frame
 
@@ -23,9 +24,17 @@ _READ_AT_MOST_BYTES = 256 * 1024 * 1024
 class Engine:
     """Belongs to the loop's thread."""
 
-    def __init__(self, scorer: Scorer, verdict: batching.Verdict, max_batch_rows: int, status_file: str) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        verdict: batching.Verdict,
+        max_batch_rows: int,
+        status_file: str,
+        running: Running | None = None,
+    ) -> None:
         self.connections: set[Any] = set()
         self.paused = False
+        self._running = running or Running(grace_s=1.0)
         self._scorer = scorer
         self._verdict = verdict
         self._max_batch_rows = max_batch_rows
@@ -87,10 +96,9 @@ class Engine:
         self._scheduled = False
         try:
             batch, now = self._next_batch(), perf_counter_ns()
-            if len(batch) == 1:
-                self._score_one(batch[0], now)
-            elif batch:
-                self._score_batch(batch, now)
+            if batch:
+                with self._running.during(max(waiting.request.timeout_ms for waiting in batch)):
+                    self._score_batch(batch, now) if len(batch) > 1 else self._score_one(batch[0], now)
         finally:
             self._schedule()
 
@@ -187,7 +195,8 @@ class Engine:
         started = perf_counter_ns()
         if waiting.useless(started):
             return started, None
-        return started, self._scorer.score(waiting.request.content_type, waiting.request.body)
+        with self._running.during(waiting.request.timeout_ms):
+            return started, self._scorer.score(waiting.request.content_type, waiting.request.body)
 
     def _reply(self, waiting: Waiting, started_ns: int, answer: Answer | None) -> None:
         """Send an answer; None: the request was not scored, because nobody waits for it."""

@@ -26,12 +26,14 @@ from .engine import Engine
 from .lease import Lease
 from .logs import RotatedLog
 from .process import limit_memory
+from .running import Running
 from .scoring import Scorer
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
 """How long gateways get to read goodbye and close their connections."""
 
+_HOUSE_S = 0.25
 _RECORDED_S = 10.0
 """How soon after a worker's start its record is there."""
 
@@ -113,7 +115,8 @@ def main(argv: list[str]) -> int:
 
 def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
-    _keep_house(config)
+    running = Running(config.get("overdue_grace_s", 1.0))
+    _keep_house(config, running)
     faulthandler.enable()
     limit_memory(config["memory_limit_mb"])
     os.chdir(config["model_dir"])
@@ -121,7 +124,7 @@ def run(config: dict[str, Any]) -> int:
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)
-    engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"])
+    engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"], running)
     engine.report()
     # The model and its libraries stay; the collector need not look at them again and again.
     gc.collect()
@@ -187,7 +190,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _keep_house(config: dict[str, Any]) -> None:
+def _keep_house(config: dict[str, Any], running: Running) -> None:
     """Send output to the log, rotate it, and end the process when no controller is left."""
     log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
 
@@ -200,16 +203,20 @@ def _keep_house(config: dict[str, Any]) -> None:
     fd = redirect()
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     print(f"--- {stamp} worker {config['worker_id']} started", flush=True)
-    threading.Thread(target=_watch, args=(config, redirect, fd), name="house", daemon=True).start()
+    threading.Thread(target=_watch, args=(config, running, redirect, fd), name="house", daemon=True).start()
 
 
-def _watch(config: dict[str, Any], redirect: Callable[[], int], fd: int) -> None:
-    """Rotate the log; end the process when no controller is left, or none that knows it."""
+def _watch(config: dict[str, Any], running: Running, redirect: Callable[[], int], fd: int) -> None:
+    """Rotate the log; end the process when a prediction does not end, or no controller is left that knows it."""
     lease = Lease(config["lease"], config["orphan_grace_s"])
     record = config.get("record")
     recorded_by = time.monotonic() + _RECORDED_S
     while True:
-        time.sleep(1.0)
+        time.sleep(_HOUSE_S)
+        if running.overdue():
+            # Nothing in a process can end a thread: the next worker serves on.
+            print("Ending: a prediction ran on long after its request timeout.", flush=True)
+            os._exit(1)
         with contextlib.suppress(OSError):
             if os.fstat(fd).st_size >= config["log_max_bytes"]:
                 fd = redirect()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from support_controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
 
-from mlflow_serving_plugin.backends.base import fingerprint
+from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
 
 
@@ -61,5 +64,19 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_variables():
 
 
 def test_a_fingerprint_is_the_same_in_the_next_process():
-    # Written into worker records: a change here restarts every worker of a running server at its upgrade.
-    assert fingerprint("s3://a", worker_settings(an_endpoint(runtime="native"), 60.0)) == "e3f5e026a4caf68c"
+    # Written into worker records: one that differed would have every adopted worker replaced.
+    code = (
+        "from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint;"
+        "print(fingerprint('s3://a', WorkerSettings('native', 'local', 60.0, None, environment={'A': '1', 'B': '2'})))"
+    )
+    there = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    here = WorkerSettings("native", "local", 60.0, None, environment={"B": "2", "A": "1"})
+    assert fingerprint("s3://a", here) == there
+
+
+def test_how_long_a_request_may_take_is_no_reason_to_replace_a_native_worker():
+    def with_timeout(runtime: str, seconds: float) -> str:
+        return fingerprint("s3://a", worker_settings(an_endpoint(runtime=runtime, request_timeout_s=seconds), 60.0))
+
+    assert with_timeout("native", 1.0) == with_timeout("native", 2.0)
+    assert with_timeout("mlflow", 1.0) != with_timeout("mlflow", 2.0)

@@ -153,3 +153,14 @@ mlflow.pyfunc.scoring_server.app:app']' returned non zero return code. Return co
 --- 2026-11-23 20:48:00 worker 60d6f4a0627b ended, exit code 1
 """
     assert death_reason(said, "60d6f4a0627b").startswith(f"The worker was killed by {name}")
+
+
+def test_errors_of_requests_are_no_reason_for_the_end_of_a_worker_that_served():
+    log = "--- 2026-01-01 00:00:00 worker w started\nLoaded.\nValueError: could not convert 'somebody's data'\n"
+    assert death_reason(log, "w") is not None
+    assert death_reason(log, "w", served=True) is None
+
+
+def test_a_worker_that_ended_itself_says_why():
+    log = "--- 2026-01-01 00:00:00 worker w started\nEnding: a prediction ran on long after its request timeout.\n"
+    assert death_reason(log, "w", served=True) == "A prediction ran on long after its request timeout."

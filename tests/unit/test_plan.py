@@ -211,7 +211,6 @@ def test_stopping_comes_before_starting():
         {"runtime": "mlflow"},
         {"env_manager": "uv"},
         {"memory_limit_mb": 512},
-        {"request_timeout_s": 5.0},
         {"batching": "off"},
         {"max_batch_rows": 8},
         {"environment": {"A": "1"}},

@@ -81,9 +81,10 @@ def test_413_415_and_504_have_our_shapes():
 
 
 def test_our_own_errors_are_rendered_by_dialect():
-    failed = UnavailableError("starting")
-    assert (render(failed, legacy=False).status, render(failed, legacy=True).status) == (503, 404)
-    assert render(failed, legacy=False).body == render(failed, legacy=True).body
+    starting = UnavailableError("starting", retry_after_s=2)
+    assert (render(starting, legacy=False).status, render(starting, legacy=True).status) == (503, 404)
+    assert render(starting, legacy=False).body == render(starting, legacy=True).body
+    assert render(UnavailableError("failed"), legacy=True).status == 503
     assert json.loads(render(InvalidParameterError("m"), legacy=True).body)["error_code"] == "BAD_REQUEST"
     assert render(UnsupportedTypeError("m"), legacy=False).content_type.startswith("text/plain")
 

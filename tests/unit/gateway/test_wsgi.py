@@ -106,8 +106,6 @@ def test_no_body_and_no_length_do_not_wait_for_one(make):
 
 
 def test_names_beyond_ascii_are_understood(make):
-    path = "/model/größe/1/invocations".encode().decode("latin-1")
-    assert "größe" in json.loads(send(make(), path=path).body)["message"]
     assert "größe" in json.loads(send(make(), path="/model/größe ✓/1/invocations").body)["message"]
     assert send(make(), path="/model/\xff/1/invocations").status == "404 Not Found"
 

@@ -1,0 +1,57 @@
+"""Which path goes where, under a prefix and in any script."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_serving_plugin.dispatch import WsgiDispatch, after_prefix, is_control
+
+
+class Parts:
+    def ensure_started(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def dispatched(path: str, prefix: str = "") -> tuple[str, str | None]:
+    """Who gets a request, and with which path where that is handed on."""
+    seen: list[tuple[str, str | None]] = []
+
+    def app(name):
+        return lambda environ, start_response, path=None: seen.append((name, path)) or []
+
+    dispatch = WsgiDispatch(app("mlflow"), app("api"), app("gateway"), Parts(), prefix)
+    dispatch({"SCRIPT_NAME": "", "PATH_INFO": path.encode().decode("latin-1")}, None)
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", ["iris", "café", "ünïcode ñ", "модель", "模型", "a.b c"])
+@pytest.mark.parametrize("prefix", ["", "/mlflow"])
+def test_the_gateway_gets_names_in_any_script_as_they_are(name: str, prefix: str) -> None:
+    path = f"/model/{name}/1/invocations"
+    assert dispatched(prefix + path, prefix) == ("gateway", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [
+        ("/api/2.0/mlflow/endpoints/list", "api"),
+        ("/api/2.0/preview/mlflow/endpoints-v2/enable", "api"),
+        ("/serving/health", "api"),
+        ("/api/2.0/mlflow/registered-models/search", "mlflow"),
+        ("/api/2.0/mlflow/endpointsx", "mlflow"),
+        ("/model-endpoint/iris/1/ping", "gateway"),
+        ("/models", "mlflow"),
+        ("/", "mlflow"),
+    ],
+)
+def test_each_path_has_one_owner(path: str, owner: str) -> None:
+    assert dispatched(path)[0] == owner
+
+
+def test_below_a_prefix_nothing_is_ours_without_it() -> None:
+    assert dispatched("/model/iris/1/ping", "/mlflow")[0] == "mlflow"
+    assert after_prefix("/mlflowx/model/iris", "/mlflow") is None
+    assert not is_control("/mlflow/api/2.0/mlflow/endpoints/list")

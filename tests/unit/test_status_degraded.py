@@ -1,0 +1,49 @@
+"""A version that serves, but not as it was last asked to."""
+
+from __future__ import annotations
+
+from support_controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
+
+from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.plan import Observed
+from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.states import VersionState
+
+KEY = VersionKey("e-iris", 1)
+FAILED = {KEY: Failure(2, 10.0, "MemoryError: too little", served=False)}
+
+
+def described(observed: Observed, before: Routes, **config: object) -> Routes:
+    view = a_view((an_endpoint(**config), a_model("iris", a_version(1))))
+    return describe(view, desired_of(1, **config), observed, before, now_ms=5, default_timeout_s=60.0)
+
+
+def version(routes: Routes):
+    (endpoint,) = routes.endpoints.values()
+    return endpoint.versions[1]
+
+
+def test_a_new_configuration_that_does_not_start_is_told_while_the_old_one_serves() -> None:
+    wanted = desired_of(1)[KEY]
+    healthy = described(Observed(workers=(a_worker(wanted),)), Routes())
+    assert (version(healthy).state, version(healthy).message) == (VersionState.READY, "")
+    outdated = Observed(workers=(a_worker(wanted, fingerprint="before"),), failures=FAILED)
+    degraded = described(outdated, healthy)
+    assert version(degraded).state is VersionState.READY
+    assert "MemoryError: too little" in version(degraded).message
+    events = [(event.type, event.message) for _, event in transitions(healthy, degraded, 6)]
+    assert events == [("VERSION_DEGRADED", version(degraded).message)]
+    assert not transitions(degraded, described(outdated, degraded), 7)
+
+
+def test_fewer_workers_than_wanted_are_counted() -> None:
+    wanted = desired_of(1, replicas=3)[KEY]
+    routes = described(Observed(workers=(a_worker(wanted),), failures=FAILED), Routes(), replicas=3)
+    assert "1 of 3 workers" in version(routes).message
+
+
+def test_a_failure_that_is_overcome_is_no_more_told() -> None:
+    wanted = desired_of(1)[KEY]
+    assert version(described(Observed(workers=(a_worker(wanted),), failures=FAILED), Routes())).message == ""
