@@ -69,6 +69,7 @@ def _compose() -> Any:
     from mlflow_serving_plugin.registry.reader import RegistryReader
     from mlflow_serving_plugin.registry.signal import watch_registry
     from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.ui.pages import add_serving_tab
 
     settings = Settings.from_environ(os.environ)
     paths, store = open_state(settings)
@@ -77,6 +78,7 @@ def _compose() -> Any:
     parts = WebWorkerParts(settings, paths, store)
     inner = server.base_app()
     watch_registry(server.flask_app(), lambda name: send_nudge(paths.nudges, Nudge(DEFAULT_WORKSPACE, name)))
+    add_serving_tab(server.flask_app(), server.static_prefix())
     api = create_api(
         ApiDeps(
             settings=settings,

@@ -11,6 +11,7 @@ from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.endpoints import EndpointViews
 from mlflow_serving_plugin.api.health import HealthView
 from mlflow_serving_plugin.api.history import HistoryViews
+from mlflow_serving_plugin.api.pages import PageViews
 from mlflow_serving_plugin.api.versions import VersionViews
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
@@ -29,7 +30,7 @@ def create_api(deps: ApiDeps) -> Flask:
     for base in BASES:
         context = Context(deps, base)
         label = base.path.strip("/").replace("/", "-").replace(".", "_")
-        for views in (EndpointViews(context), VersionViews(context), HistoryViews(context)):
+        for views in (EndpointViews(context), VersionViews(context), HistoryViews(context), PageViews(context)):
             blueprint = views.blueprint()
             app.register_blueprint(blueprint, url_prefix=prefix + base.path, name=f"{label}-{blueprint.name}")
     return app

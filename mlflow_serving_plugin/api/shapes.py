@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mlflow_serving_plugin.api.context import Served
@@ -72,4 +73,30 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
         "pid": worker.pid,
         "started_at": worker.started_ms,
         "memory_bytes": memory_bytes,
+    }
+
+
+def overview(served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
+    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970."""
+    route = served.route
+    return endpoint_status(served) | {
+        "versions": [_overview_of_version(version, served, has_example) for version in served.versions],
+        "stages": route.stages() if route else {},
+        "aliases": dict(route.aliases) if route else {},
+    }
+
+
+def _overview_of_version(version: VersionRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
+    aliases = served.route.aliases if served.route else {}
+    return {
+        "version": version.number,
+        "state": version.state.value,
+        "message": version.message,
+        "note": version.note,
+        "since": version.since_ms,
+        "stage": version.stage,
+        "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
+        "replicas": len(version.workers),
+        "ready_replicas": len(version.ready_workers),
+        "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),
     }

@@ -1,0 +1,96 @@
+import { useState } from "react";
+import type { ServingEvent } from "../../shared/api";
+import { dateTime, words } from "../../shared/format";
+import { useEvents } from "../../shared/queries";
+import { Button } from "../../shared/ui/Button";
+import { Loaded } from "../../shared/ui/Loaded";
+
+interface Props {
+  name: string;
+  /** Only this version's, and no column for it. */
+  version?: number;
+  /** Versions to choose from. */
+  versions?: number[];
+}
+
+/** What happened, newest first. */
+export function EventsTable({ name, version, versions = [] }: Props) {
+  const [only, setOnly] = useState("");
+  const [type, setType] = useState("");
+  const [pages, setPages] = useState(1);
+  const events = useEvents(name, version ?? (only ? Number(only) : undefined), pages);
+  return (
+    <Loaded of={events}>
+      {(page) => (
+        <>
+          <div className="filters">
+            {version === undefined && <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />}
+            <Filter label="Type" all="All types" values={typesOf(page.events, type)} value={type} choose={setType} show={words} />
+          </div>
+          <Rows events={page.events.filter((event) => !type || event.event_type === type)} withVersion={version === undefined} />
+          {page.next_page_token && (
+            <Button disabled={events.isPlaceholderData} onClick={() => setPages(pages + 1)}>
+              Older events
+            </Button>
+          )}
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+const typesOf = (events: ServingEvent[], chosen: string): string[] =>
+  [...new Set([...events.map((event) => event.event_type), ...(chosen ? [chosen] : [])])].sort();
+
+function Rows({ events, withVersion }: { events: ServingEvent[]; withVersion: boolean }) {
+  if (events.length === 0) return <p className="muted">Nothing has happened yet.</p>;
+  return (
+    <div className="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Time</th>
+            <th scope="col">Type</th>
+            {withVersion && <th scope="col">Version</th>}
+            <th scope="col">Message</th>
+          </tr>
+        </thead>
+        <tbody>
+          {events.map((event, index) => (
+            <tr key={`${event.timestamp}-${events.length - index}`}>
+              <td className="nowrap">{dateTime(event.timestamp)}</td>
+              <td className="nowrap">{words(event.event_type)}</td>
+              {withVersion && <td>{event.endpoint_version_name ?? "all"}</td>}
+              <td className="message">{event.message}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+interface FilterProps {
+  label: string;
+  all: string;
+  values: string[];
+  value: string;
+  choose: (value: string) => void;
+  show?: (value: string) => string;
+}
+
+function Filter({ label, all, values, value, choose, show = (text) => text }: FilterProps) {
+  return (
+    <label>
+      {label}
+      <select value={value} onChange={(event) => choose(event.target.value)}>
+        <option value="">{all}</option>
+        {values.map((one) => (
+          <option key={one} value={one}>
+            {show(one)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

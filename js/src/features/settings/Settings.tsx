@@ -1,0 +1,108 @@
+import { type FormEvent, useState } from "react";
+import { type Access, type ConfigReply, type FieldRule, updateConfig } from "../../shared/api";
+import { useChange, useConfig } from "../../shared/queries";
+import { Button } from "../../shared/ui/Button";
+import { Loaded, Notice } from "../../shared/ui/Loaded";
+import { refusal } from "../endpoint/NotEnabled";
+import { type Form, changes, toForm } from "./fields";
+import { Variables } from "./Variables";
+
+/** How the endpoint is served, to look at and to change. */
+export function Settings({ name, access }: { name: string; access: Access | undefined }) {
+  const config = useConfig(name);
+  return (
+    <Loaded of={config}>
+      {(reply) => <Fields key={JSON.stringify(reply.config)} name={name} reply={reply} refused={refusal(access)} />}
+    </Loaded>
+  );
+}
+
+function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; refused: string | null }) {
+  const rules = reply.schema.properties;
+  const [form, setForm] = useState<Form>(() => toForm(reply.config));
+  const save = useChange((changed: object) => updateConfig(name, { ...changed }), [["config", name], ["overview", name]]);
+  const changed = changes(form, reply.config, rules);
+  const nothing = Object.keys(changed).length === 0;
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (!refused && !nothing) save.mutate(changed);
+  };
+  const shown = Object.entries(rules).filter(([, rule]) => rule.type !== "object");
+  return (
+    <form className="settings" onSubmit={submit}>
+      {refused && <Notice tone="info">{refused} You can look at the settings.</Notice>}
+      {shown.map(([field, rule]) => (
+        <Field
+          key={field}
+          id={field}
+          rule={rule}
+          disabled={refused !== null}
+          value={form.texts[field] ?? ""}
+          change={(text) => setForm({ ...form, texts: { ...form.texts, [field]: text } })}
+        />
+      ))}
+      <Variables
+        rule={rules.environment}
+        disabled={refused !== null}
+        variables={form.variables}
+        change={(variables) => setForm({ ...form, variables })}
+      />
+      {save.error && <Notice tone="error">{save.error.message}</Notice>}
+      <div className="actions">
+        <Button type="submit" kind="primary" refused={refused} disabled={nothing || save.isPending}>
+          {save.isPending ? "Saving…" : "Save"}
+        </Button>
+        <Button disabled={nothing} onClick={() => setForm(toForm(reply.config))}>
+          Discard changes
+        </Button>
+        <span className="muted">Workers are replaced one by one where a change needs it.</span>
+      </div>
+    </form>
+  );
+}
+
+interface FieldProps {
+  id: string;
+  rule: FieldRule;
+  value: string;
+  disabled: boolean;
+  change: (text: string) => void;
+}
+
+function Field({ id, rule, value, disabled, change }: FieldProps) {
+  return (
+    <div className="field">
+      <label htmlFor={id}>{rule.title}</label>
+      {rule.enum ? (
+        <select id={id} value={value} disabled={disabled} aria-describedby={`${id}-help`} onChange={(event) => change(event.target.value)}>
+          {rule.enum.map((one) => (
+            <option key={one}>{one}</option>
+          ))}
+        </select>
+      ) : (
+        <input
+          id={id}
+          type={rule.type === "string" ? "text" : "number"}
+          min={rule.minimum ?? rule.exclusiveMinimum}
+          max={rule.maximum}
+          step={rule.type === "integer" ? 1 : "any"}
+          placeholder={rule.default == null ? "" : String(rule.default)}
+          value={value}
+          disabled={disabled}
+          aria-describedby={`${id}-help`}
+          onChange={(event) => change(event.target.value)}
+        />
+      )}
+      <p className="muted" id={`${id}-help`}>
+        {rule.description} {limits(rule)}
+      </p>
+    </div>
+  );
+}
+
+function limits(rule: FieldRule): string {
+  if (rule.maximum === undefined) return "";
+  const most = rule.maximum.toLocaleString();
+  if (rule.minimum !== undefined) return `${rule.minimum} to ${most}.`;
+  return rule.exclusiveMinimum !== undefined ? `Above ${rule.exclusiveMinimum}, at most ${most}.` : `At most ${most}.`;
+}

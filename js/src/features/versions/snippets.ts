@@ -1,0 +1,70 @@
+/** Programs that call a model, ready to be run. Pure. */
+
+export interface Call {
+  url: string;
+  /** The body of a request, JSON. */
+  body: string;
+  /** Whether the server wants to know who calls. */
+  auth: boolean;
+}
+
+/** MLflow's own clients read their token from there, too. */
+export const TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN";
+
+/** A line for a POSIX shell. */
+export function curl({ url, body, auth }: Call): string {
+  return [
+    `curl ${shell(url)}`,
+    ...(auth ? [`  -H "Authorization: Bearer $${TOKEN_VARIABLE}"`] : []),
+    "  -H 'Content-Type: application/json'",
+    `  -d ${shell(body)}`,
+  ].join(" \\\n");
+}
+
+const shell = (text: string): string => `'${text.replace(/'/g, "'\\''")}'`;
+
+/** A Python program that needs `requests`. */
+export function python({ url, body, auth }: Call): string {
+  // JSON text in a JSON string is a Python string literal as well, whatever it holds.
+  return [
+    ...(auth ? ["import os", ""] : []),
+    "import requests",
+    "",
+    `url = ${JSON.stringify(url)}`,
+    `body = ${JSON.stringify(body)}`,
+    "headers = {",
+    '    "Content-Type": "application/json",',
+    ...(auth ? [`    "Authorization": f"Bearer {os.environ['${TOKEN_VARIABLE}']}",`] : []),
+    "}",
+    "",
+    'response = requests.post(url, data=body.encode("utf-8"), headers=headers, timeout=60)',
+    "response.raise_for_status()",
+    "print(response.json())",
+  ].join("\n");
+}
+
+/** A Power Query function that adds a column of predictions to a table. */
+export function powerBi({ url, auth }: Call): string {
+  const headers = [
+    '#"Content-Type" = "application/json; format=pandas-records"',
+    ...(auth ? ['Authorization = "Bearer " & Token'] : []),
+  ];
+  return [
+    "(dataset as table) as table =>",
+    "let",
+    `    Url = "${url.replace(/"/g, '""')}",`,
+    ...(auth ? ['    Token = "put your token here",'] : []),
+    "    Score = (rows as table) as list =>",
+    "        Json.Document(Web.Contents(Url, [",
+    `            Headers = [${headers.join(", ")}],`,
+    "            Content = Json.FromValue(rows)",
+    "        ])),",
+    "    Predictions = List.Combine(List.Transform(Table.Split(dataset, 256), Score)),",
+    "    Result = Table.FromColumns(",
+    "        Table.ToColumns(dataset) & {Predictions},",
+    '        Table.ColumnNames(dataset) & {"Prediction"}',
+    "    )",
+    "in",
+    "    Result",
+  ].join("\n");
+}

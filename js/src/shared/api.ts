@@ -1,0 +1,113 @@
+/** The control API as functions, one per route that the pages use. */
+
+import { change, get } from "./http";
+
+const BASE = "/ajax-api/2.0/mlflow/endpoints";
+const TOKENS = "/ajax-api/2.0/token";
+
+export type VersionState = "PENDING" | "BUILDING" | "LAUNCHING" | "READY" | "DRAINING" | "FAILED";
+
+export interface Version {
+  version: number;
+  state: VersionState;
+  message: string;
+  note: string;
+  /** When it came into its state, in milliseconds since 1970. */
+  since: number;
+  stage: string;
+  aliases: string[];
+  replicas: number;
+  ready_replicas: number;
+  has_example: boolean;
+}
+
+export interface Overview {
+  registered_model_name: string;
+  state: "ENDPOINT_STATE_PENDING" | "ENDPOINT_STATE_READY" | "ENDPOINT_STATE_FAILED";
+  state_message: string;
+  versions: Version[];
+  /** Which version answers for a stage. */
+  stages: Record<string, number>;
+  aliases: Record<string, number>;
+}
+
+export interface Access {
+  user: string | null;
+  auth: boolean;
+  permission: "NONE" | "READ" | "MANAGE";
+}
+
+export interface ServingEvent {
+  timestamp: number;
+  event_type: string;
+  endpoint_version_name: string | null;
+  message: string;
+}
+
+export interface EventPage {
+  events: ServingEvent[];
+  next_page_token?: string;
+}
+
+export interface FieldRule {
+  title: string;
+  description: string;
+  type: "integer" | "number" | "string" | "object" | "boolean";
+  enum?: string[];
+  minimum?: number;
+  exclusiveMinimum?: number;
+  maximum?: number;
+  default: unknown;
+}
+
+export type Config = Record<string, unknown>;
+
+export interface ConfigReply {
+  config: Config;
+  schema: { properties: Record<string, FieldRule> };
+}
+
+export interface TokenInfo {
+  token_id: string;
+  creation_time: number;
+  /** Milliseconds since 1970, -1 for never. */
+  expiry_time: number;
+  comment: string;
+}
+
+export interface Example {
+  input_example: string;
+  content_type: string;
+}
+
+const model = (name: string) => ({ registered_model_name: name });
+const version = (name: string, number: number) => ({ ...model(name), endpoint_version_name: number });
+
+export const getAccess = (name: string) => get<Access>(`${BASE}/get-access`, model(name));
+export const getOverview = (name: string) => get<{ overview: Overview | null }>(`${BASE}/get-overview`, model(name));
+export const listOverviews = () => get<{ overviews: Overview[] }>(`${BASE}/list-overviews`);
+export const enable = (name: string) => change<object>("POST", `${BASE}/enable`, model(name));
+export const disable = (name: string) => change<object>("POST", `${BASE}/disable`, model(name));
+export const getExample = (name: string, number: number) =>
+  get<Example>(`${BASE}/get-input-example`, version(name, number));
+export const getLogs = (name: string, number: number, offset?: number) =>
+  get<{ logs: string; next_offset: number }>(`${BASE}/get-version-logs`, { ...version(name, number), offset });
+export const getBuildLogs = (name: string, number: number) =>
+  get<{ logs: string }>(`${BASE}/get-version-build-logs`, version(name, number));
+export const getEvents = (name: string, number?: number, pageToken?: string) =>
+  get<EventPage>(`${BASE}/get-event-history`, {
+    ...model(name),
+    endpoint_version_name: number,
+    page_token: pageToken,
+  });
+export const getConfig = (name: string) => get<ConfigReply>(`${BASE}/get-config`, model(name));
+export const updateConfig = (name: string, config: Config) =>
+  change<{ config: Config }>("PUT", `${BASE}/update-compute-config`, { ...model(name), config });
+
+export const listTokens = () => get<{ token_infos?: TokenInfo[] }>(`${TOKENS}/list`);
+export const createToken = (comment: string, lifetimeSeconds?: number) =>
+  change<{ token_value: string; token_info: TokenInfo }>("POST", `${TOKENS}/create`, {
+    comment,
+    ...(lifetimeSeconds ? { lifetime_seconds: lifetimeSeconds } : {}),
+  });
+export const deleteToken = (id: string) => change<object>("POST", `${TOKENS}/delete`, { token_id: id });

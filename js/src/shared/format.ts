@@ -1,0 +1,38 @@
+/** Numbers, times and names as people read them. Pure. */
+
+/** A time with date, in the reader's own writing. `timestamp`: milliseconds since 1970. */
+export const dateTime = (timestamp: number): string => new Date(timestamp).toLocaleString();
+
+/** A length of time: "8 s", "3 min 5 s", "2 h 10 min", "3 d 4 h". A clock that runs ahead counts as none. */
+export function duration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** Milliseconds with as many digits as mean something. */
+export const milliseconds = (value: number): string =>
+  `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString()} ms`;
+
+/** "VERSION_READY" → "Version ready". */
+export function words(constant: string): string {
+  const text = constant.toLowerCase().replace(/_/g, " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export interface Step {
+  name: string;
+  milliseconds: number;
+}
+
+/** The steps of a `Server-Timing` header, in its order. */
+export function serverTiming(header: string | null): Step[] {
+  return (header ?? "").split(",").flatMap((part) => {
+    const [name = "", ...options] = part.trim().split(";");
+    const length = options.map((option) => /^\s*dur=([\d.]+)\s*$/.exec(option)?.[1]).find(Boolean);
+    return name && length ? [{ name, milliseconds: Number(length) }] : [];
+  });
+}

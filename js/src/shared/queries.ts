@@ -1,0 +1,75 @@
+/** One hook per resource. What is on the screen stays current: looked at every two seconds while the page is visible. */
+
+import { QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import * as api from "./api";
+
+const POLL_MS = 2000;
+const SLOWEST_MS = 30_000;
+
+/** Pause before the next try after `failures` in a row, in milliseconds. */
+export const pauseAfter = (failures: number): number => Math.min(SLOWEST_MS, POLL_MS * 2 ** failures);
+
+/** Polls, and keeps trying ever more slowly when the server fails; both rest while the page is hidden. */
+const LIVE = { refetchInterval: POLL_MS, retry: true, retryDelay: pauseAfter } as const;
+
+export function makeClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      // A server on this very machine answers without a network, too.
+      queries: { networkMode: "always", refetchOnWindowFocus: true, retryDelay: pauseAfter },
+      mutations: { networkMode: "always" },
+    },
+  });
+}
+
+export const useOverview = (name: string) =>
+  useQuery({ queryKey: ["overview", name], queryFn: () => api.getOverview(name), ...LIVE });
+
+export const useOverviews = () => useQuery({ queryKey: ["overviews"], queryFn: api.listOverviews, ...LIVE });
+
+export const useAccess = (name: string) =>
+  useQuery({ queryKey: ["access", name], queryFn: () => api.getAccess(name), ...LIVE, refetchInterval: SLOWEST_MS });
+
+export const useExample = (name: string, version: number, there: boolean) =>
+  useQuery({
+    queryKey: ["example", name, version],
+    queryFn: () => api.getExample(name, version),
+    enabled: there,
+    staleTime: Infinity,
+    retry: 2,
+  });
+
+export const useBuildLogs = (name: string, version: number) =>
+  useQuery({ queryKey: ["build-logs", name, version], queryFn: () => api.getBuildLogs(name, version), ...LIVE });
+
+export const useEvents = (name: string, version: number | undefined, pages: number) =>
+  useQuery({
+    queryKey: ["events", name, version ?? null, pages],
+    queryFn: () => newestEvents(name, version, pages),
+    placeholderData: (before) => before,
+    ...LIVE,
+  });
+
+async function newestEvents(name: string, version: number | undefined, pages: number): Promise<api.EventPage> {
+  let found = await api.getEvents(name, version);
+  let events = found.events;
+  for (let page = 1; page < pages && found.next_page_token; page += 1) {
+    found = await api.getEvents(name, version, found.next_page_token);
+    events = [...events, ...found.events];
+  }
+  return { ...found, events };
+}
+
+export const useConfig = (name: string) =>
+  useQuery({ queryKey: ["config", name], queryFn: () => api.getConfig(name), retry: 2 });
+
+export const useTokens = () => useQuery({ queryKey: ["tokens"], queryFn: api.listTokens, ...LIVE, refetchInterval: SLOWEST_MS });
+
+/** Something that changes the server: what it made stale is asked for again. */
+export function useChange<Input, Reply>(work: (input: Input) => Promise<Reply>, stale: readonly unknown[][]) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: work,
+    onSettled: () => Promise.all(stale.map((queryKey) => client.invalidateQueries({ queryKey }))),
+  });
+}

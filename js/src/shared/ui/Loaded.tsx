@@ -1,0 +1,37 @@
+import type { UseQueryResult } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+
+/** A message in a box. */
+export function Notice({ tone, children }: { tone: "error" | "info"; children: ReactNode }) {
+  return (
+    <div className={`notice ${tone}`} role={tone === "error" ? "alert" : "status"}>
+      {children}
+    </div>
+  );
+}
+
+/** What was asked for, once it is there; before that, and when it is not to be had, words. */
+export function Loaded<Data>({
+  of: query,
+  children,
+}: {
+  of: UseQueryResult<Data>;
+  children: (data: Data) => ReactNode;
+}) {
+  const problem = query.error ?? query.failureReason;
+  if (query.data === undefined) {
+    return problem ? (
+      <Notice tone="error">{problem.message}</Notice>
+    ) : (
+      <p className="muted" role="status">
+        Loading…
+      </p>
+    );
+  }
+  return (
+    <>
+      {problem && <Notice tone="error">Not up to date: {problem.message} Trying again.</Notice>}
+      {children(query.data)}
+    </>
+  );
+}
