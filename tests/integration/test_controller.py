@@ -17,6 +17,7 @@ from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig, VersionKey
 from mlflow_serving_plugin.domain.routes import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -57,6 +58,7 @@ class World:
                 store=self.store,
                 registry=self.registry,
                 backend=self.backend,
+                environments=Environments(self.settings, self.paths.environments),
                 download=self._download,
                 example=lambda _: None,
             )
