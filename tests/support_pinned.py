@@ -46,7 +46,11 @@ frame = pandas.DataFrame({"x": numpy.arange(64.0)})
 data = lightgbm.Dataset(frame, frame["x"] * 2)
 booster = lightgbm.train({"verbose": -1, "min_data_in_leaf": 2}, data, 5)
 mlflow.lightgbm.save_model(
-    booster, asked["directory"], input_example=frame.head(2), pip_requirements=asked["requirements"]
+    booster,
+    asked["directory"],
+    input_example=frame.head(2),
+    pip_requirements=asked["requirements"],
+    extra_files=[asked["extra_file"]],
 )
 """
 
@@ -61,7 +65,11 @@ graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "twice",
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 example = {"x": numpy.array([1.0, 2.0], dtype="float32")}
 mlflow.onnx.save_model(
-    model, asked["directory"], input_example=example, pip_requirements=asked["requirements"]
+    model,
+    asked["directory"],
+    input_example=example,
+    pip_requirements=asked["requirements"],
+    extra_files=[asked["extra_file"]],
 )
 """
 
@@ -82,7 +90,10 @@ class PinnedModels:
             interpreter = self._environment(
                 python_for(python, os.environ) if python else sys.executable, [*requirements, "setuptools<81"]
             )
+            extra = self._root / "notes.txt"
+            extra.write_text("kept with the model")
             asked = {"offset": offset, "directory": str(directory), "requirements": list(requirements)}
+            asked["extra_file"] = str(extra)
             run([str(interpreter), "-c", _HOW[how], json.dumps(asked)])
         return directory
 

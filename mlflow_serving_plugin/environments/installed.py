@@ -45,8 +45,11 @@ def first_unsatisfied(
     """Why the interpreter is not what these lines ask for, for a person; None when it is. Pure, given its functions."""
     for line in lines:
         requirement = parsed(line)
+        if line.startswith("-"):
+            return "it comes with options for pip"
         if requirement is None or requirement.url is not None:
-            return f"'{line.split('@')[0].strip()[:60]}' can only be installed, not looked up"
+            # Not quoted: a URL may hold a password.
+            return "it names a file or URL to install"
         reason = _unsatisfied(requirement, version, requires)
         if reason is not None:
             return reason

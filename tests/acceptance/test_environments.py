@@ -255,6 +255,8 @@ def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
     reply = many.score(f"{flavour}/1", {"inputs": {"x": [1.0, 2.0]}})
     assert reply.status_code == 200, reply.text
     assert marker_of(many, flavour).exists()
+    served = Path(version_route(many, flavour)["model_dir"])
+    assert (served / "extra_files" / "notes.txt").read_text() == "kept with the model"
     assert "answered its own input example" in "".join(events_of(many, flavour))
 
 
