@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -147,13 +148,14 @@ def test_a_conda_package_that_no_channel_has_is_named(tmp_path):
 
 @pytest.mark.skipif(shutil.which("pyenv") is None, reason="MLflow's virtualenv manager needs pyenv")
 def test_mlflow_s_own_manager_builds_for_those_who_have_pyenv(tmp_path):
-    version = ".".join(map(str, __import__("sys").version_info[:3]))
+    version = ".".join(map(str, sys.version_info[:3]))
     if not (Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions" / version).exists():
         pytest.skip(f"pyenv has no Python {version}")
-    python_env = (
-        f"python: {version}\nbuild_dependencies: [pip, setuptools, wheel]\ndependencies: [-r requirements.txt]\n"
-    )
-    env = "flavors: {python_function: {loader_module: x, env: {virtualenv: python_env.yaml}}}\n"
-    model = a_model(tmp_path / "m", "six==1.16.0\n", python_env_yaml=python_env, MLmodel=env)
+    files = {
+        "python_env_yaml": f"python: {version}\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n",
+        "conda_yaml": f"dependencies: [python={version}, pip]\n",
+        "MLmodel": "flavors: {python_function: {env: {virtualenv: python_env.yaml, conda: conda.yaml}}}\n",
+    }
+    model = a_model(tmp_path / "m", "six==1.16.0\n", **files)
     environment = build(tmp_path / "e", model, "virtualenv")
     assert in_environment(environment, "import mlflow, six; print(six.__version__)") == "1.16.0"
