@@ -138,6 +138,8 @@ class Executor:
         self._memory.building.discard(key)
         if outcome.error is None:
             self._memory.built(key, outcome.value)
+            # Now there may be more of them than the limit allows.
+            self.sweep_due = True
             return
         for version in [version for version, need in self._memory.needs.items() if need.recipe.key == key]:
             if version in desired:

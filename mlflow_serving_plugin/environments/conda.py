@@ -42,7 +42,7 @@ def conda_command(
         config = {
             "prefix": str(prefix),
             "specs": [_spaced(spec) for spec in specs],
-            "channels": list(channels_of(channels, for_rattler=True)),
+            "channels": _reachable(channels_of(channels, for_rattler=True), offline=offline),
         }
         return [sys.executable, "-m", "mlflow_serving_plugin.environments.conda_rattler", json.dumps(config)]
     program = next((found for name in _PROGRAMS if (found := which(name))), None)
@@ -54,6 +54,16 @@ def conda_command(
     flags = [word for channel in channels_of(channels, for_rattler=False) for word in ("-c", channel)]
     limits = ["--offline"] if offline else []
     return [program, "create", "--yes", "--prefix", str(prefix), "--override-channels", *flags, *limits, *specs]
+
+
+def _reachable(channels: Sequence[str], *, offline: bool) -> list[str]:
+    """rattler cannot be told to stay offline: it gets only the channels that are on this machine then."""
+    found = [channel for channel in channels if not offline or channel.startswith("file:")]
+    if not found:
+        raise BuildFailedError(
+            "The server is offline, and none of conda.yaml's channels is a directory of this machine."
+        )
+    return found
 
 
 def _spaced(spec: str) -> str:

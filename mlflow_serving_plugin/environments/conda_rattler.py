@@ -1,7 +1,7 @@
 """``python -m …environments.conda_rattler '<json>'``: solve conda packages and install them, with py-rattler.
 
 A program of its own, so that it can be ended, and so that what it prints is a build log. JSON: ``prefix``, ``specs``,
-``channels``, ``offline``.
+``channels``.
 """
 
 from __future__ import annotations

@@ -260,6 +260,19 @@ def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
     assert "answered its own input example" in "".join(events_of(many, flavour))
 
 
+def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServer, pinned: PinnedModels) -> None:
+    register(many.client, "stock", pinned.save("two-again", 7, *PINS["two"][1]))
+    many.enable("stock", runtime="mlflow", env_manager="uv")
+    wait_built(many, "stock", 1)
+    assert [worker["protocol"] for worker in many.workers("stock")] == ["http"]
+    assert many.score("stock/1", ONE_ROW).json()["predictions"][0] >= 7
+    # MLflow 1's own server is none that a gateway can talk to, and that is said before anything is started.
+    register(many.client, "old stock", pinned.save("one", *PINS["one"][:1], *PINS["one"][1]))
+    many.enable("old stock", runtime="mlflow")
+    many.wait_state("old stock", "FAILED", 1)
+    assert "Set it to native" in message_of(many, "old stock")
+
+
 def test_code_files_and_wheels_that_come_with_a_model_are_there_in_its_environment(
     many: TrackingServer, models: Models
 ) -> None:

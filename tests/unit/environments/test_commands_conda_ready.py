@@ -85,15 +85,22 @@ def test_conda_s_default_channels_are_spelled_out_for_rattler_and_left_to_conda(
 def test_rattler_is_preferred_then_whatever_conda_is_on_path_and_nothing_is_said_clearly():
     def command(programs, *, rattler):
         return conda_command(
-            Path("/p"), ["python=3.11", "gdal"], ["c"], offline=True, has_rattler=lambda: rattler, which=programs.get
+            Path("/p"),
+            ["python=3.11", "gdal"],
+            ["file:///c", "c"],
+            offline=True,
+            has_rattler=lambda: rattler,
+            which=programs.get,
         )
 
     ours = command({"conda": "/bin/conda"}, rattler=True)
     assert ours[:2] == [sys.executable, "-m"]
-    assert json.loads(ours[-1]) == {"prefix": "/p", "specs": ["python=3.11", "gdal"], "channels": ["c"]}
+    assert json.loads(ours[-1]) == {"prefix": "/p", "specs": ["python=3.11", "gdal"], "channels": ["file:///c"]}
     theirs = command({"conda": "/bin/conda", "mamba": "/bin/mamba"}, rattler=False)
     assert theirs[:2] == ["/bin/mamba", "create"]
     assert "--offline" in theirs
+    with pytest.raises(BuildFailedError, match="offline"):
+        conda_command(Path("/p"), ["python"], ["c"], offline=True, has_rattler=lambda: True)
     with pytest.raises(BuildFailedError, match=r"\(gdal\).*\[conda\]"):
         command({}, rattler=False)
 
