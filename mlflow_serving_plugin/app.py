@@ -161,6 +161,7 @@ class WebWorkerParts:
         from mlflow_serving_plugin.controller.controller import Controller
         from mlflow_serving_plugin.controller.deps import ControllerDeps
         from mlflow_serving_plugin.controller.leader import Candidate
+        from mlflow_serving_plugin.environments.environments import Environments
         from mlflow_serving_plugin.registry import server
         from mlflow_serving_plugin.registry.examples import scoring_example
         from mlflow_serving_plugin.registry.reader import RegistryReader
@@ -176,6 +177,7 @@ class WebWorkerParts:
                     store=self.store,
                     registry=RegistryReader(server.registry_store),
                     backend=backend(),
+                    environments=Environments(self.settings, self.paths.environments),
                     download=server.download_model_version,
                     example=scoring_example,
                 )

@@ -58,6 +58,21 @@ class Settings:
         os.cpu_count() or 2, "Workers that may be starting at the same time.", at_least=1
     )
     max_concurrent_fetches: int = _setting(2, "Model downloads at the same time.", at_least=1)
+    environments_dir: str = _setting(
+        "", "Directory of the Python environments built for models. Default: in the state directory."
+    )
+    environments_max_bytes: int = _setting(
+        50 * 1024**3, "Size above which the least recently used environments are removed, none in use.", at_least=0
+    )
+    max_concurrent_builds: int = _setting(1, "Environments built at the same time.", at_least=1)
+    build_timeout_s: float = _setting(1800.0, "How long an environment may take to build.", at_least=1)
+    index_url: str = _setting(
+        "", "Package index for building environments. Default: what uv or pip use on this machine."
+    )
+    extra_index_urls: str = _setting("", "Further package indexes, looked in first; separated by blanks.")
+    constraints_file: str = _setting("", "Constraints for every environment that is built, in pip's format.")
+    offline: bool = _setting(False, "Build from what is on this machine: no index, no download of a Python.")
+    only_binary: bool = _setting(False, "Install wheels only, so that building runs no code of the packages.")
     stop_grace_s: float = _setting(5.0, "How long a worker gets to finish before it is killed.", at_least=0)
     orphan_grace_s: float = _setting(30.0, "How long a worker lives on without a controller.", at_least=1)
     backoff_base_s: float = _setting(2.0, "Wait after a version's first failure; doubles with each.", at_least=0)

@@ -11,10 +11,14 @@ from pathlib import Path
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event, VersionKey
+from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.ready import Environment, own_environment
+from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 WORKSPACE = "default"
+OWN = own_environment()
 TIMEOUT_S = 60.0
 
 
@@ -42,6 +46,13 @@ def desired_of(*numbers: int, name: str = "iris", **config: object) -> dict[Vers
     """These versions of one endpoint, desired; newest first, as the registry's reader leads to."""
     versions = tuple(a_version(n) for n in sorted(numbers))
     return desire(a_view((an_endpoint(name, **config), a_model(name, *versions))), TIMEOUT_S)
+
+
+def a_need(model_dir: str = "/models/1", key: str = "", environment: Environment | None = OWN) -> Need:
+    """What a fetched model needs: the server's own environment unless a ``key`` says otherwise."""
+    manager = "uv" if key else "local"
+    recipe = Recipe(key, manager, "it says so", "3.11", (), (), (), (), (), Path(model_dir))
+    return Need(recipe, None if key and environment is OWN else environment)
 
 
 def a_worker(
@@ -123,6 +134,7 @@ class FakeBackend:
         self.launched: list[VersionKey] = []
         self.stopped: list[str] = []
         self.rested = 0
+        self.kept: set[str] = set()
         self.released = threading.Event()
         self.released.set()
         self.before_launch: Callable[[WorkerSpec], None] = lambda spec: None
@@ -185,6 +197,9 @@ class FakeBackend:
         with self._lock:
             self._workers.pop(worker_id, None)
         self.stopped.append(worker_id)
+
+    def keep(self, pythons: Iterable[str]) -> None:
+        self.kept = set(pythons)
 
     def rest(self) -> None:
         self.rested += 1

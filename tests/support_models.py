@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from functools import cached_property
 from pathlib import Path
 
@@ -108,6 +109,30 @@ class Models:
     def _save_broken(self, directory: Path) -> None:
         self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("double", "x")])), None)
 
+    def _save_unimportable(self, directory: Path) -> None:
+        self._save_code(directory, None, None)
+        code = directory / "unimportable.py"
+        code.write_text("import module_that_nobody_has\n" + code.read_text())
+
+    def _save_unloadable(self, directory: Path) -> None:
+        self._save_code(directory, None, None)
+
+    def _save_shipped(self, directory: Path) -> None:
+        """With code, a file and a wheel of its own."""
+        code = self._root / "shipped-code"
+        code.mkdir()
+        (code / "shipped_helper.py").write_text("def help(text):\n    return 'helped ' + text\n")
+        extra = self._root / "shipped.txt"
+        extra.write_text("filed")
+        mlflow.pyfunc.save_model(
+            directory,
+            python_model=str(_CODE / "shipped.py"),
+            code_paths=[str(code / "shipped_helper.py")],
+            artifacts={"shipped": str(extra)},
+            pip_requirements=["mlflow"],
+        )
+        write_wheel(directory / "wheels", "shipped_wheel", "WORD = 'wheeled'\n")
+
     def _save_code(self, directory: Path, signature: ModelSignature | None, example: object) -> None:
         mlflow.pyfunc.save_model(
             directory,
@@ -116,6 +141,21 @@ class Models:
             input_example=example,
             pip_requirements=["mlflow"],
         )
+
+
+def write_wheel(directory: Path, name: str, code: str) -> None:
+    """A wheel with one module."""
+    directory.mkdir()
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": code,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
+    }
+    with zipfile.ZipFile(directory / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, content in files.items():
+            wheel.writestr(path, content)
 
 
 def register(client: MlflowClient, name: str, model: Path) -> int:

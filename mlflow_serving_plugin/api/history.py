@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, request
@@ -46,13 +47,14 @@ class HistoryViews:
         return {"logs": logs, "next_offset": next_offset}
 
     def get_version_build_logs(self) -> dict[str, Any]:
-        """How the version's environment was built; empty when none had to be."""
-        fields = schemas.check_fields(schemas.VERSION, read_fields(request))
-        served = self._context.served(fields)
-        version = served.version(fields["endpoint_version_name"])
-        log = self._context.deps.paths.version_log(served.endpoint.id, version.number)
-        logs, _ = read_log(log.with_name(f"{version.number}.build.log"), None, tail_bytes=LONGEST_READ_BYTES)
-        return {"logs": logs}
+        """How the version's environment was built, from byte ``offset`` on; without it, the end."""
+        fields = schemas.check_fields(schemas.LOGS, read_fields(request))
+        version = self._context.served(fields).version(fields["endpoint_version_name"])
+        if version.build_log is None:
+            built = f"No environment was built: it runs in {version.environment}.\n" if version.environment else ""
+            return {"logs": built, "next_offset": 0}
+        logs, next_offset = read_log(Path(version.build_log), fields.get("offset"), tail_bytes=LONGEST_READ_BYTES)
+        return {"logs": logs, "next_offset": next_offset}
 
     def get_event_history(self) -> dict[str, Any]:
         """A page of events, newest first."""

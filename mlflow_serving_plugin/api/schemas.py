@@ -33,10 +33,13 @@ CONFIG_SCHEMA: dict[str, Any] = {
         },
         "env_manager": {
             "title": "Environment manager",
-            "description": "What builds the model's Python environment; local uses the server's own.",
+            "description": (
+                "What builds the model's Python environment. local uses the server's own; auto does so when "
+                "that is what the model asks for, and otherwise builds one."
+            ),
             "type": "string",
             "enum": ["auto", "uv", "virtualenv", "conda", "local"],
-            "default": "local",
+            "default": "auto",
         },
         "runtime": {
             "title": "Runtime",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.worker import wire
 
@@ -44,8 +45,8 @@ class WorkerSettings:
 
     @property
     def forks(self) -> bool:
-        """Whether a native worker can serve it. Environments other than the server's are built by MLflow itself."""
-        return self.runtime == "native" and self.env_manager in {"local", "auto"}
+        """Whether a native worker serves it."""
+        return self.runtime == "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class WorkerSpec:
     log: Path
     settings: WorkerSettings
     example: Example | None
+    environment: Environment = field(default_factory=own_environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class WorkerStatus:
     address: str
     started_ms: int
     ready_since_ms: int | None = None
+    scored_example: bool = True
+    """Whether it has answered the model's own input example; one without an example only answered a ping."""
     note: str = ""
     """What the worker has to say of itself, for a person: whether it batches, and why."""
 
@@ -119,6 +123,9 @@ class Backend(Protocol):
 
         ``at_once``: it hangs, give it no grace.
         """
+
+    def keep(self, pythons: Collection[str]) -> None:
+        """Let go of what is kept ready for other interpreters than these. Blocks."""
 
     def rest(self) -> None:
         """Let go of what is kept ready for the next launch: nothing is to be served. Blocks."""

@@ -20,6 +20,8 @@ _FATAL = "Fatal Python error: "
 _ENDING = "Ending: "
 """What a worker of ours says when it ends itself."""
 
+_NO_MODULE = re.compile(r"No module named '([^']+)'\.?$")
+
 _WHY_KILLED = {
     "SIGKILL": "as the system does when memory runs out",
     "SIGSEGV": "the model, or a library that it uses, crashed",
@@ -48,8 +50,16 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
     errors = [line for line in lines if _ERROR.match(line) and not served]
     telling = [line for line in errors if not any(noise in line for noise in _NOISE)]
     if telling:
-        return _shorten(telling[-1])
+        return _shorten(telling[-1]) + _advice(telling[-1])
     return None
+
+
+def _advice(error: str) -> str:
+    """What to do about a module that is not there, the most common of all reasons."""
+    missing = _NO_MODULE.search(error)
+    if missing is None:
+        return ""
+    return f". The model's environment has no '{missing.group(1)}': add what brings it to the model's requirements."
 
 
 def _killed_by(name: str) -> str:

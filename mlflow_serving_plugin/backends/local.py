@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends import native, stock
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.fitness import check_environment
 from mlflow_serving_plugin.backends.local_worker import LocalWorker
 from mlflow_serving_plugin.backends.probe import probe_of
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
@@ -69,7 +70,7 @@ class LocalBackend:
             probe.wait_until_answering(deadline, lambda: self._give_up(worker))
             if spec.example is not None:
                 probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
-            ready = replace(worker.record, ready_since_ms=_now_ms())
+            ready = replace(worker.record, ready_since_ms=_now_ms(), scored_example=spec.example is not None)
             with self._lock:
                 # Stopped meanwhile: what it left was removed, and nothing may come back.
                 if worker_id not in self._workers:
@@ -108,6 +109,10 @@ class LocalBackend:
         with self._lock:
             self._workers.pop(worker_id, None)
 
+    def keep(self, pythons: Collection[str]) -> None:
+        """End the zygotes of environments that nothing runs in any more."""
+        self._zygotes.keep(pythons)
+
     def rest(self) -> None:
         """End the zygotes."""
         self._zygotes.rest()
@@ -142,6 +147,7 @@ class LocalBackend:
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
         common = self._common(spec, worker_id)
+        check_environment(spec)
         process: subprocess.Popen[bytes] | None = None
         if spec.settings.forks:
             pid, protocol = self._zygotes.fork(spec, common, address), native.PROTOCOL
@@ -210,6 +216,7 @@ class LocalBackend:
             address=record.address,
             started_ms=record.started_ms,
             ready_since_ms=record.ready_since_ms,
+            scored_example=record.scored_example,
             note=worker.note() if phase is WorkerPhase.READY else "",
         )
 

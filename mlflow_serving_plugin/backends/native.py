@@ -9,10 +9,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ _JSON_OF_BODY = 4
 
 
 class Zygotes:
-    """The zygotes of this host: one per interpreter and version of this package. Thread-safe.
+    """The zygotes of this host: one per environment and version of this package. Thread-safe.
 
     A zygote is found through its socket, whoever started it; one that is gone is replaced.
     """
@@ -45,7 +44,9 @@ class Zygotes:
         self._settings = settings
         self._paths = paths
         self._lock = threading.Lock()
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._gates: dict[Path, threading.Lock] = {}
+        """One start at a time for each; one that is slow to start keeps no other environment waiting."""
+        self._started: dict[Path, subprocess.Popen[bytes]] = {}
         self._cancelled = threading.Event()
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
@@ -54,7 +55,7 @@ class Zygotes:
             "fork": _worker_config(spec, common, address, self._settings.max_body_bytes),
             "flavour": _loader_module(spec.model_dir),
         }
-        zygote = self._ensure(sys.executable)
+        zygote = self._ensure(spec.environment.python)
         try:
             return int(_ask(zygote, request, _START_S)["pid"])
         except (OSError, ValueError, KeyError) as error:
@@ -64,37 +65,55 @@ class Zygotes:
         """Start no zygote any more; one that is starting is ended, for nobody else could find it yet."""
         self._cancelled.set()
 
-    def rest(self) -> None:
-        """End all zygotes, and leave nothing of them."""
+    def keep(self, pythons: Collection[str]) -> None:
+        """End the zygotes of all other interpreters, and leave nothing of them."""
+        kept = {self._address(python) for python in pythons}
         with self._lock:
-            for address in self._paths.sockets.glob("zygote-*"):
-                with contextlib.suppress(OSError, ValueError, KeyError):
-                    _end(int(_ask(address, {})["pid"]))
-                address.unlink(missing_ok=True)
-            for process in self._started:
+            addresses = {*self._paths.sockets.glob("zygote-*"), *self._started}
+        for address in addresses - kept:
+            self._remove(address)
+
+    def rest(self) -> None:
+        """End all zygotes."""
+        self.keep(())
+
+    def _remove(self, address: Path) -> None:
+        with self._gate(address):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                _end(int(_ask(address, {})["pid"]))
+            address.unlink(missing_ok=True)
+            with self._lock:
+                process = self._started.pop(address, None)
+            if process is not None:
                 # One that is not found through its socket, because that was removed.
                 if process.poll() is None:
                     _end(process.pid)
                 process.wait()
-            self._started.clear()
-            for log in self._paths.logs.glob("zygote.log*"):
+            for log in self._paths.logs.glob(f"{address.name}.log*"):
                 log.unlink(missing_ok=True)
+
+    def _gate(self, address: Path) -> threading.Lock:
+        with self._lock:
+            return self._gates.setdefault(address, threading.Lock())
 
     def _ensure(self, python: str) -> Path:
         address = self._address(python)
-        with self._lock:
-            for process in [process for process in self._started if process.poll() is not None]:
-                self._started.remove(process)
+        with self._gate(address):
             if not _answers(address):
+                with self._lock:
+                    ended = self._started.pop(address, None)
+                if ended is not None:
+                    ended.poll()
                 self._start(python, address)
         return address
 
     def _start(self, python: str, address: Path) -> None:
+        log = self._paths.logs / f"{address.name}.log"
         config = {
             "address": str(address),
             "lease": str(self._paths.lease),
             "orphan_grace_s": self._settings.orphan_grace_s,
-            "log": str(self._paths.logs / "zygote.log"),
+            "log": str(log),
             "log_max_bytes": self._settings.log_max_bytes,
             "log_backups": self._settings.log_backups,
         }
@@ -102,13 +121,14 @@ class Zygotes:
             # Not isolated (-I): MLflow may be in the user's site-packages.
             [python, str(WORKER_PACKAGE), "zygote", json.dumps(config)],
             cwd=self._paths.root,
-            env=commands.worker_environment(os.environ, {}, {}),
+            env=commands.worker_environment(os.environ, {}, {}, python),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._started.append(process)
+        with self._lock:
+            self._started[address] = process
         deadline = time.monotonic() + _START_S
         while not _answers(address):
             if self._cancelled.is_set():
@@ -118,7 +138,9 @@ class Zygotes:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 process.wait()
-                raise WorkerFailedError("The process that forks workers did not start. See logs/zygote.log.")
+                raise WorkerFailedError(
+                    f"The process that forks workers did not start in the model's environment. See logs/{log.name}."
+                )
             time.sleep(0.05)
 
     def _address(self, python: str) -> Path:

@@ -29,6 +29,7 @@ class WorkerRecord:
     log: str
     started_ms: int
     ready_since_ms: int | None = None
+    scored_example: bool = True
 
     @property
     def key(self) -> VersionKey:

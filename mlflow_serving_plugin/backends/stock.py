@@ -26,7 +26,9 @@ def start(
             *commands.stock_command(spec, overdue_grace_s),
         ],
         cwd=spec.model_dir.parent,
-        env=commands.worker_environment(os.environ, spec.settings.environment, {"UVICORN_UDS": str(address)}),
+        env=commands.worker_environment(
+            os.environ, spec.settings.environment, {"UVICORN_UDS": str(address)}, spec.environment.python
+        ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

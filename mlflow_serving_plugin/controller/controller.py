@@ -13,7 +13,7 @@ from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
 from mlflow_serving_plugin.controller.execute import Executor, reason_of
-from mlflow_serving_plugin.controller.files import clear_scratch, present_files
+from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.memory import Memory
 from mlflow_serving_plugin.controller.plan import Observed, plan
@@ -22,6 +22,7 @@ from mlflow_serving_plugin.controller.status import describe, transitions
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.routes import Routes, load_routes
+from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
 from mlflow_serving_plugin.host.snapshot import publish
 
@@ -40,7 +41,7 @@ class Controller:
         self._inbox = NudgeInbox(deps.paths.nudges)
         self._tasks = Tasks(self._inbox.wake)
         self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
-        self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s)
+        self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing)
         self._executor = Executor(deps, self._tasks, self._memory)
         self._routes = _routes_before(deps.paths.routes)
         self._view: View | None = None
@@ -54,12 +55,14 @@ class Controller:
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set; ``wake`` makes it notice at once."""
         try:
+            self._deps.environments.clear()
             self._deps.backend.adopt()
             nudges: list[Nudge] = []
             while not stop.is_set():
                 self.tick(nudges, time.monotonic())
                 nudges = self._inbox.wait(self._settings.tick_interval_s)
         finally:
+            self._deps.environments.cancel()
             self._deps.backend.cancel()
             self._inbox.close()
 
@@ -89,6 +92,7 @@ class Controller:
             # What clearing up does not know of must not come into being meanwhile.
             launch_slots=0 if blocked else self._settings.max_concurrent_starts,
             fetch_slots=0 if blocked else self._settings.max_concurrent_fetches,
+            build_slots=0 if blocked else self._settings.max_concurrent_builds,
         )
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:
@@ -103,7 +107,15 @@ class Controller:
     def _publish(self, view: View, observed: Observed) -> None:
         now_ms = _now_ms()
         timeout = self._settings.request_timeout_s
-        routes = describe(view, self._desired, observed, self._routes, now_ms=now_ms, default_timeout_s=timeout)
+        routes = describe(
+            view,
+            self._desired,
+            observed,
+            self._routes,
+            now_ms=now_ms,
+            default_timeout_s=timeout,
+            build_log=self._deps.environments.log,
+        )
         if routes.endpoints == self._routes.endpoints and self._routes.written_ms:
             return
         try:
@@ -145,10 +157,10 @@ class Controller:
 
     def _refresh(
         self, before: View, names: frozenset[tuple[str, str]] | None
-    ) -> tuple[View, dict[VersionKey, DesiredVersion], dict[VersionKey, Path]]:
+    ) -> tuple[View, dict[VersionKey, DesiredVersion], dict[VersionKey, Need]]:
         view = refresh(self._deps.store, self._deps.registry, before, names)
         desired = desire(view, self._settings.request_timeout_s)
-        return view, desired, present_files(self._deps.paths, desired)
+        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments)
 
     def _settle(self, outcome: Outcome, now: float) -> None:
         """Take in how a task ended."""
@@ -166,7 +178,7 @@ class Controller:
         self._view, desired, present = outcome.value
         self._executor.sweep_due |= desired.keys() != self._desired.keys()
         self._desired = desired
-        self._memory.files = present
+        self._memory.needs = present
         self._memory.forget_others(desired)
 
     def _renew_lease(self) -> None:

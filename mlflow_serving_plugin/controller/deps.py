@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,12 +11,46 @@ from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.controller.journal import EventStore
 from mlflow_serving_plugin.controller.refresh import EndpointSource, ModelSource
 from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.ready import Environment
+from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
 
 
 class ControllerStore(EndpointSource, EventStore, Protocol):
     """What the controller needs of the store."""
+
+
+class EnvironmentSource(Protocol):
+    """What the controller needs of the environments. Thread-safe; ``build`` blocks, all else is quick."""
+
+    def need(self, model_dir: Path, env_manager: str) -> Need:
+        """What a fetched model needs; a ServingError when its files do not say so clearly."""
+
+    def find(self, recipe: Recipe) -> Environment | None:
+        """The environment of a recipe, None when it has to be built."""
+
+    def build(self, recipe: Recipe) -> Environment:
+        """Build it, unless somebody has; a ServingError with the reason when it cannot be."""
+
+    def use(self, environment: Environment) -> None:
+        """Note that it is used now."""
+
+    def doing(self, key: str) -> str:
+        """What a build under way is at, for a person."""
+
+    def log(self, key: str) -> Path | None:
+        """The log of an environment's build."""
+
+    def cancel(self) -> None:
+        """End builds under way."""
+
+    def clear(self) -> None:
+        """Remove what interrupted builds left."""
+
+    def trim(self, in_use: Collection[str]) -> Collection[Environment]:
+        """Remove environments above the size limit, none of those in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +66,6 @@ class ControllerDeps:
     store: ControllerStore
     registry: ModelSource
     backend: Backend
+    environments: EnvironmentSource
     download: Callable[[str, int, str], str]
     example: Callable[[Path], Example | None]

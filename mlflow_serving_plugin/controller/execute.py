@@ -13,9 +13,10 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredVersion
 from mlflow_serving_plugin.controller.files import model_directory, sweep
 from mlflow_serving_plugin.controller.memory import Memory
-from mlflow_serving_plugin.controller.plan import Action, Fetch, Observed, Stop
+from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Observed, Stop
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.registry.artifacts import fetch_model
 
@@ -52,7 +53,11 @@ class Executor:
         wanted = desired[action.key]
         if isinstance(action, Fetch):
             self._memory.fetching.add(action.key)
-            self._tasks.start(Job("fetch", action.key, wanted.fingerprint), partial(self._fetch, wanted))
+            self._tasks.start(Job("fetch", action.key, wanted.fingerprint), partial(self._prepare, wanted))
+        elif isinstance(action, Build):
+            recipe = self._memory.needs[action.key].recipe
+            self._memory.building.add(recipe.key)
+            self._tasks.start(Job("build", environment=recipe.key), partial(self._deps.environments.build, recipe))
         else:
             self._memory.launching[action.key] += 1
             self._tasks.start(Job("launch", action.key, wanted.fingerprint), partial(self._launch, wanted))
@@ -72,14 +77,25 @@ class Executor:
         self._tasks.start(Job("stop", worker_id=worker.worker_id), work)
 
     def sweep_if_due(self, desired: Desired, observed: Observed) -> None:
-        """Begin to remove files that belong to nobody, unless somebody may just be making some."""
-        if not self.sweep_due or self._tasks.running(_SWEEP) or observed.fetching or observed.launching:
+        """Begin to remove what belongs to nobody any more, unless somebody may just be making some of it."""
+        busy = observed.fetching or observed.building or observed.launching
+        if not self.sweep_due or self._tasks.running(_SWEEP) or busy:
             return
         self.sweep_due = False
         paths = self._deps.paths
         keys = {*desired, *(worker.key for worker in observed.workers)}
         models = {model_directory(paths, wanted) for wanted in desired.values()}
-        self._tasks.start(_SWEEP, partial(sweep, paths, models, keys))
+        needs = list(observed.needs.values())
+        in_use = {need.recipe.key for need in needs}
+        pythons = {need.environment.python for need in needs if need.environment is not None}
+
+        def clear_up() -> None:
+            sweep(paths, models, keys)
+            self._deps.backend.keep(pythons)
+            for removed in self._deps.environments.trim(in_use):
+                _logger.info("Removed an environment that nothing uses: %s.", removed)
+
+        self._tasks.start(_SWEEP, clear_up)
 
     def rest_if_idle(self, desired: Desired, observed: Observed) -> None:
         """Have the backend let go of what it keeps ready, once, when there is nothing to serve any more."""
@@ -93,6 +109,9 @@ class Executor:
         job = outcome.job
         if job.kind in {"fetch", "launch"} and job.key is not None:
             self._settle_start(outcome, desired.get(job.key), now)
+            return
+        if job.kind == "build":
+            self._settle_build(outcome, desired, now)
             return
         if job.kind == "stop":
             self._memory.stopping.discard(job.worker_id)
@@ -112,7 +131,22 @@ class Executor:
         if outcome.error is not None:
             self._memory.failed(wanted, reason_of(outcome.error), now=now, served_s=None)
         elif job.kind == "fetch":
-            self._memory.files[job.key] = outcome.value
+            self._memory.needs[job.key] = outcome.value
+
+    def _settle_build(self, outcome: Outcome, desired: Desired, now: float) -> None:
+        key = outcome.job.environment
+        self._memory.building.discard(key)
+        if outcome.error is None:
+            self._memory.built(key, outcome.value)
+            # Now there may be more of them than the limit allows.
+            self.sweep_due = True
+            return
+        for version in [version for version, need in self._memory.needs.items() if need.recipe.key == key]:
+            if version in desired:
+                self._memory.failed(desired[version], reason_of(outcome.error), now=now, served_s=None)
+
+    def _prepare(self, wanted: DesiredVersion) -> Need:
+        return self._deps.environments.need(self._fetch(wanted), wanted.settings.env_manager)
 
     def _fetch(self, wanted: DesiredVersion) -> Path:
         name, number = wanted.endpoint.name, wanted.version.number
@@ -122,6 +156,9 @@ class Executor:
     def _launch(self, wanted: DesiredVersion) -> None:
         # They are there, unless somebody has cleaned up since they were last looked at.
         files = self._fetch(wanted)
+        need = self._deps.environments.need(files, wanted.settings.env_manager)
+        environment = need.environment or self._deps.environments.build(need.recipe)
+        self._deps.environments.use(environment)
         self._deps.backend.launch(
             WorkerSpec(
                 key=wanted.key,
@@ -130,6 +167,7 @@ class Executor:
                 log=self._deps.paths.version_log(wanted.key.endpoint_id, wanted.key.number),
                 settings=wanted.settings,
                 example=self._deps.example(files),
+                environment=environment,
             )
         )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from mlflow_serving_plugin.controller.deps import EnvironmentSource
 from mlflow_serving_plugin.controller.desired import DesiredVersion
 from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.artifacts import fetched_model
 
@@ -19,13 +23,16 @@ def model_directory(paths: StatePaths, wanted: DesiredVersion) -> Path:
     return paths.models / wanted.key.endpoint_id / f"{wanted.key.number}-{source}"
 
 
-def present_files(paths: StatePaths, desired: Mapping[VersionKey, DesiredVersion]) -> dict[VersionKey, Path]:
-    """The model files that are there and complete, by version."""
+def present_needs(
+    paths: StatePaths, desired: Mapping[VersionKey, DesiredVersion], environments: EnvironmentSource
+) -> dict[VersionKey, Need]:
+    """What each version needs whose model files are there and complete. One whose files say it badly is left out."""
     found = {}
     for key, wanted in desired.items():
         files = fetched_model(model_directory(paths, wanted), wanted.version.source)
         if files is not None:
-            found[key] = files
+            with contextlib.suppress(ServingError):
+                found[key] = environments.need(files, wanted.settings.env_manager)
     return found
 
 

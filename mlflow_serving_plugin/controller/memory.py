@@ -1,35 +1,43 @@
-"""What the controller remembers between ticks: files fetched, work under way, failures."""
+"""What the controller remembers between ticks: what fetched versions need, work under way, failures."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from mlflow_serving_plugin.backends.base import WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredVersion
 from mlflow_serving_plugin.controller.plan import Observed
 from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.ready import Environment
 
 
 class Memory:
-    """Belongs to the loop's thread. Lost with the controller, and built anew from what is there."""
+    """Belongs to the loop's thread. Lost with the controller, and built anew from what is there.
 
-    def __init__(self, backoff_base_s: float, backoff_cap_s: float) -> None:
+    ``doing``: what the build of an environment is at, for a person.
+    """
+
+    def __init__(self, backoff_base_s: float, backoff_cap_s: float, doing: Callable[[str], str]) -> None:
+        self._doing = doing
         self._backoff_base_s = backoff_base_s
         self._backoff_cap_s = backoff_cap_s
         self._failures: dict[VersionKey, tuple[str, Failure]] = {}
-        self.files: dict[VersionKey, Path] = {}
+        self.needs: dict[VersionKey, Need] = {}
         self.fetching: set[VersionKey] = set()
+        self.building: set[str] = set()
+        """Environments, by their keys."""
         self.launching: Counter[VersionKey] = Counter()
         self.stopping: set[str] = set()
 
     def forget_others(self, desired: Mapping[VersionKey, DesiredVersion]) -> None:
         """Drop what is known of versions that are no longer desired, or not as they were."""
-        for key in [key for key in self.files if key not in desired]:
-            del self.files[key]
+        for key in [key for key in self.needs if key not in desired]:
+            del self.needs[key]
         for key, (fingerprint, _) in list(self._failures.items()):
             if key not in desired or desired[key].fingerprint != fingerprint:
                 del self._failures[key]
@@ -48,12 +56,19 @@ class Memory:
         )
         self._failures[wanted.key] = (wanted.fingerprint, failure)
 
+    def built(self, key: str, environment: Environment) -> None:
+        """An environment is there now, for all versions that need it."""
+        for version, need in self.needs.items():
+            if need.recipe.key == key:
+                self.needs[version] = replace(need, environment=environment)
+
     def observed(self, workers: Iterable[WorkerStatus]) -> Observed:
         """All of it, for ``plan`` and ``describe``."""
         return Observed(
             workers=tuple(workers),
-            files=dict(self.files),
+            needs=dict(self.needs),
             fetching=frozenset(self.fetching),
+            building={key: self._doing(key) for key in self.building},
             launching={key: count for key, count in self.launching.items() if count},
             stopping=frozenset(self.stopping),
             failures={key: failure for key, (_, failure) in self._failures.items()},

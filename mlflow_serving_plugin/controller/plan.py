@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import DesiredVersion
 from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.environments.need import Need
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """Fetch a version's model files."""
+
+    key: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Build a version's environment."""
 
     key: VersionKey
 
@@ -33,17 +40,21 @@ class Stop:
     worker_id: str
 
 
-Action = Fetch | Launch | Stop
+Action = Fetch | Build | Launch | Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is there. ``launching``: launches under way, how many by version."""
+    """What is there. ``launching``: launches under way, how many by version.
+
+    ``needs``: what each fetched version needs; ``building``: what the builds under way are doing, by environment.
+    """
 
     workers: tuple[WorkerStatus, ...] = ()
-    files: Mapping[VersionKey, Path] = field(default_factory=dict)
     fetching: frozenset[VersionKey] = frozenset()
     launching: Mapping[VersionKey, int] = field(default_factory=dict)
+    needs: Mapping[VersionKey, Need] = field(default_factory=dict)
+    building: Mapping[str, str] = field(default_factory=dict)
     stopping: frozenset[str] = frozenset()
     failures: Mapping[VersionKey, Failure] = field(default_factory=dict)
 
@@ -55,22 +66,31 @@ def plan(
     now: float,
     launch_slots: int,
     fetch_slots: int,
+    build_slots: int,
 ) -> list[Action]:
-    """The actions due now. At most ``launch_slots`` launches and ``fetch_slots`` fetches under way in all."""
+    """The actions due now. At most so many launches, fetches and builds under way in all."""
     by_key = _by_key(observed)
     actions: list[Action] = [
         Stop(worker.worker_id) for key, workers in by_key.items() if key not in desired for worker in workers
     ]
     launches_left = launch_slots - sum(observed.launching.values())
     fetches_left = fetch_slots - len(observed.fetching)
+    building = set(observed.building)
     for key, wanted in desired.items():
         workers = by_key.get(key, [])
         actions += _superfluous(wanted, workers)
         missing = _missing(wanted, workers, observed, now)
-        if missing and key not in observed.files:
+        if missing > 0 and key not in observed.needs:
             if key not in observed.fetching and fetches_left > 0:
                 fetches_left -= 1
                 actions.append(Fetch(key))
+            continue
+        if missing > 0 and observed.needs[key].environment is None:
+            # Versions that need the same environment wait for one build.
+            environment = observed.needs[key].recipe.key
+            if environment not in building and len(building) < build_slots:
+                building.add(environment)
+                actions.append(Build(key))
             continue
         for _ in range(max(0, min(missing, launches_left))):
             launches_left -= 1

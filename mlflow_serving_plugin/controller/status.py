@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.desired import DesiredVersion, View
@@ -11,6 +12,7 @@ from mlflow_serving_plugin.domain.endpoint import Endpoint, Event, VersionKey
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
 from mlflow_serving_plugin.domain.text import storable
+from mlflow_serving_plugin.environments.need import Need
 
 _TELLING = {VersionState.FAILED: "VERSION_FAILED", VersionState.READY: "VERSION_DEGRADED"}
 """States whose message is worth an event when it changes."""
@@ -24,8 +26,12 @@ def describe(
     *,
     now_ms: int,
     default_timeout_s: float,
+    build_log: Callable[[str], Path | None] = lambda _: None,
 ) -> Routes:
-    """The routes now. ``since_ms`` of a version whose state is as before stays as it was."""
+    """The routes now. ``since_ms`` of a version whose state is as before stays as it was.
+
+    ``build_log``: where the log of an environment's build is.
+    """
     workers: dict[VersionKey, list[WorkerStatus]] = {}
     for worker in observed.workers:
         if worker.worker_id not in observed.stopping:
@@ -33,7 +39,7 @@ def describe(
     versions: dict[str, dict[int, VersionRoute]] = {}
     old = {VersionKey(e.id, n): v for e in before.endpoints.values() for n, v in e.versions.items()}
     for key, wanted in desired.items():
-        route = _version(wanted, workers.get(key, []), observed, old.get(key), now_ms)
+        route = _version(wanted, workers.get(key, []), observed, old.get(key), now_ms, build_log)
         versions.setdefault(key.endpoint_id, {})[key.number] = route
     endpoints = {
         routes_key(endpoint.workspace, endpoint.name): _endpoint(
@@ -50,18 +56,23 @@ def _version(
     observed: Observed,
     before: VersionRoute | None,
     now_ms: int,
+    build_log: Callable[[str], Path | None],
 ) -> VersionRoute:
     state, message = _state(wanted, workers, observed)
     same = before is not None and before.state is state
-    files = observed.files.get(wanted.key)
+    need = observed.needs.get(wanted.key)
+    log = build_log(need.recipe.key) if need else None
     return VersionRoute(
         number=wanted.version.number,
         state=state,
         message=storable(message),
         stage=wanted.version.stage,
         since_ms=before.since_ms if same and before is not None else now_ms,
-        model_dir=str(files) if files is not None else None,
+        model_dir=str(need.recipe.model_dir) if need else None,
         note=storable(next((w.note for w in workers if w.note), "")),
+        environment=_environment(need),
+        build_log=str(log) if log else None,
+        scored_example=any(w.scored_example for w in workers if w.phase is WorkerPhase.READY),
         workers=tuple(
             WorkerRoute(w.worker_id, w.protocol, w.address, w.pid, w.started_ms, w.phase is WorkerPhase.READY)
             for w in workers
@@ -84,9 +95,29 @@ def _state(wanted: DesiredVersion, workers: Iterable[WorkerStatus], observed: Ob
     restarting = f"Restarting: {failure.message}" if failure is not None else ""
     if observed.launching.get(wanted.key):
         return VersionState.LAUNCHING, restarting or "Loading the model."
+    return _before_launch(wanted, observed, restarting)
+
+
+def _before_launch(wanted: DesiredVersion, observed: Observed, restarting: str) -> tuple[VersionState, str]:
+    need = observed.needs.get(wanted.key)
+    if need is not None and need.environment is None:
+        return VersionState.BUILDING, _building(need, observed)
     if wanted.key in observed.fetching:
         return VersionState.PENDING, "Fetching the model's files."
     return VersionState.PENDING, restarting or "Waiting for its turn to start."
+
+
+def _building(need: Need, observed: Observed) -> str:
+    doing = observed.building.get(need.recipe.key)
+    if doing is None:
+        return "Waiting for its turn to have its environment built."
+    return f"Building its environment ({need.recipe}; {need.recipe.why})" + (f": {doing}" if doing else ".")
+
+
+def _environment(need: Need | None) -> str:
+    if need is None or need.environment is None:
+        return ""
+    return f"{need.environment}; {need.recipe.why}"
 
 
 def _endpoint(
@@ -140,14 +171,20 @@ def _changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[tuple[i
     for number, version in sorted(now.versions.items()):
         earlier = versions_then.get(number)
         if earlier is None or earlier.state is not version.state:
-            yield number, f"VERSION_{version.state.value}", version.message or _words(version.state)
+            yield number, f"VERSION_{version.state.value}", version.message or _words(version)
         elif version.message and version.message != earlier.message and version.state in _TELLING:
             yield number, _TELLING[version.state], version.message
+        if version.environment and (earlier is None or version.environment != earlier.environment):
+            yield number, "VERSION_ENVIRONMENT", f"Environment: {version.environment}."
         if version.note and (earlier is None or version.note != earlier.note):
             yield number, "VERSION_BATCHING", version.note
     if then is None or then.state is not now.state:
         yield None, f"ENDPOINT_{now.state.value}", now.message or "Serving."
 
 
-def _words(state: VersionState) -> str:
-    return {VersionState.READY: "Serving: it answered a prediction."}.get(state, state.value.capitalize())
+def _words(version: VersionRoute) -> str:
+    if version.state is not VersionState.READY:
+        return str(version.state.value).capitalize()
+    if version.scored_example:
+        return "Serving: the model loaded and answered its own input example."
+    return "Serving: the model loaded. It has no input example, so no prediction was tried."

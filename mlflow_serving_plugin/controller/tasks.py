@@ -13,12 +13,13 @@ from mlflow_serving_plugin.domain.endpoint import VersionKey
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Names a piece of work: ``refresh``, ``fetch`` or ``launch`` of a version, ``stop`` of a worker, …"""
+    """Names a piece of work: ``fetch`` or ``launch`` of a version, ``build`` of an environment, …"""
 
     kind: str
     key: VersionKey | None = None
     fingerprint: str = ""
     worker_id: str = ""
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

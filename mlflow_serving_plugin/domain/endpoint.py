@@ -13,7 +13,7 @@ class EndpointConfig:
     """How an endpoint's versions are served. Limits and helps of each field: ``api/schemas.py``."""
 
     replicas: int = 1
-    env_manager: str = "local"
+    env_manager: str = "auto"
     runtime: str = "native"
     batching: str = "auto"
     max_batch_rows: int = 256

@@ -40,6 +40,12 @@ class VersionRoute:
     note: str = ""
     """What its worker says of itself: whether it batches, and why."""
     workers: tuple[WorkerRoute, ...] = ()
+    environment: str = ""
+    """The Python environment it runs in, for a person; empty until that is there."""
+    scored_example: bool = False
+    """Whether a ready worker has answered the model's own input example."""
+    build_log: str | None = None
+    """The log of that environment's build, None for the server's own."""
 
     @property
     def ready_workers(self) -> tuple[WorkerRoute, ...]:

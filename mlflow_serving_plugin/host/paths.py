@@ -58,6 +58,11 @@ class StatePaths:
         return self.root / "logs"
 
     @property
+    def environments(self) -> Path:
+        """Python environments built for models, unless the settings name another directory."""
+        return self.root / "environments"
+
+    @property
     def routes(self) -> Path:
         """The routes snapshot."""
         return self.root / "routes.json"

@@ -15,6 +15,7 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from . import frames
+from .older import FlaskServer
 
 JSON = "application/json"
 _LIBRARY_FLAVOURS = frozenset(
@@ -40,11 +41,15 @@ class Scorer:
     def __init__(self, model: Any) -> None:
         from mlflow.pyfunc import scoring_server
 
-        self._server = scoring_server
+        self._server: Any = scoring_server
+        if not hasattr(scoring_server, "invocations"):
+            from mlflow.version import VERSION
+
+            self._server = FlaskServer(scoring_server, model, VERSION)
         self.model = model
         self._schema = model.metadata.get_input_schema()
         self._encode = _encoder()
-        self.library_flavour = getattr(model, "loader_module", None) in _LIBRARY_FLAVOURS
+        self.library_flavour = _loader_module(model) in _LIBRARY_FLAVOURS
         self._frames: frames.Frames | None = None
         self._predict_kwargs: dict[str, Any] = {}
 
@@ -79,6 +84,9 @@ class Scorer:
             compiled = frames.compile_schema(self.model, self._schema)
         except frames.NotCompilable as error:
             return str(error)
+        except AttributeError as error:
+            # MLflow's internals are other ones in each of its versions; its own way is always there.
+            return f"this MLflow is another one: {error}"
         for rows in compiled.probe_rows():
             seen = self._frame_by_mlflow(compiled.body_of(rows))
             if seen is None:
@@ -138,6 +146,13 @@ class Scorer:
 
 
 _ABSENT = object()
+
+
+def _loader_module(model: Any) -> Any:
+    """What loads the model; in MLflow 1 only its metadata says so."""
+    return getattr(model, "loader_module", None) or model.metadata.flavors.get("python_function", {}).get(
+        "loader_module"
+    )
 
 
 def _parameters(function: Callable[..., Any]) -> Any:

@@ -34,6 +34,7 @@ from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.nudge import Nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
@@ -87,6 +88,7 @@ def measure_ticks(root: Path) -> dict[str, float]:
             store=store,
             registry=RegistryReader(lambda: registry),
             backend=backend,
+            environments=Environments(Settings(), paths.environments),
             download=lambda _name, _version, directory: model_files(directory),
             example=lambda _: None,
         )

@@ -32,6 +32,7 @@ from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.examples import scoring_example
@@ -73,6 +74,7 @@ class Host:
             store=MemoryStore(an_endpoint()),
             registry=self.registry,
             backend=self.backend,
+            environments=Environments(settings, self.paths.environments),
             download=lambda name, number, directory: str(shutil.copytree(model, Path(directory) / "files")),
             example=scoring_example,
         )

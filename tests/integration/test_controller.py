@@ -17,6 +17,7 @@ from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig, VersionKey
 from mlflow_serving_plugin.domain.routes import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -57,6 +58,7 @@ class World:
                 store=self.store,
                 registry=self.registry,
                 backend=self.backend,
+                environments=Environments(self.settings, self.paths.environments),
                 download=self._download,
                 example=lambda _: None,
             )
@@ -161,9 +163,13 @@ def test_an_enabled_model_is_fetched_launched_and_published(serving):
 
 
 def test_the_way_to_ready_is_told_in_order_and_once(serving):
-    told = ["ENDPOINT_ENABLED", "VERSION_PENDING", "ENDPOINT_PENDING", "VERSION_LAUNCHING", "VERSION_READY"]
-    serving.until(lambda: len(serving.kinds()) == 6)
-    assert serving.kinds() == [*told, "ENDPOINT_READY"]
+    told = ["ENDPOINT_ENABLED", "VERSION_PENDING", "ENDPOINT_PENDING", "VERSION_LAUNCHING", "VERSION_ENVIRONMENT"]
+    serving.until(lambda: len(serving.kinds()) == 7)
+    assert sorted(serving.kinds()) == sorted([*told, "VERSION_READY", "ENDPOINT_READY"])
+    assert [kind for kind in serving.kinds() if kind != "VERSION_ENVIRONMENT"][-2:] == [
+        "VERSION_READY",
+        "ENDPOINT_READY",
+    ]
 
 
 def test_enabling_while_it_runs_is_acted_on_at_once(world):
@@ -443,7 +449,11 @@ def test_what_happens_while_the_store_is_down_is_told_later(serving, monkeypatch
         serving.until_ready(1, 2)
     serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
     told = [kind for number, kind, _ in serving.events() if number == 2]
-    assert told == ["VERSION_PENDING", "VERSION_LAUNCHING", "VERSION_READY"]
+    assert [kind for kind in told if kind != "VERSION_ENVIRONMENT"] == [
+        "VERSION_PENDING",
+        "VERSION_LAUNCHING",
+        "VERSION_READY",
+    ]
 
 
 def test_a_change_behind_the_server_s_back_is_seen_though_other_models_keep_it_busy(paths):

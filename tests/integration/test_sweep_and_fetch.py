@@ -13,6 +13,7 @@ from support_controller import FakeBackend, MemoryRegistry, MemoryStore, a_model
 from mlflow_serving_plugin.controller import execute
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
 
@@ -36,6 +37,7 @@ def test_nothing_is_swept_while_a_fetch_is_under_way(root: Path, monkeypatch: py
         store=MemoryStore(an_endpoint("iris")),
         registry=MemoryRegistry(a_model("iris", a_version(1))),
         backend=FakeBackend(),
+        environments=Environments(Settings(), StatePaths.create(root / "state").environments),
         download=download,
         example=lambda _: None,
     )

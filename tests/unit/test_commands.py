@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from mlflow_serving_plugin.backends.base import WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, stock_command, worker_environment
 from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.environments.ready import own_environment
 
 SECRETS = [
     "_MLFLOW_SERVER_FILE_STORE",
@@ -35,8 +37,8 @@ SECRETS = [
 ]
 
 
-def a_spec(request_timeout_s: float = 60.0, env_manager: str = "local") -> WorkerSpec:
-    settings = WorkerSettings("stock", env_manager, request_timeout_s, None)
+def a_spec(request_timeout_s: float = 60.0) -> WorkerSpec:
+    settings = WorkerSettings("stock", "local", request_timeout_s, None)
     return WorkerSpec(VersionKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
 
 
@@ -112,11 +114,19 @@ def test_a_stock_worker_listens_on_no_port_of_its_own_choice():
     assert not {"--port", "-p", "--host", "-h"} & set(stock_command(a_spec(), overdue_grace_s=1.0))
 
 
-@pytest.mark.parametrize(
-    ("asked", "given"), [("auto", "local"), ("local", "local"), ("virtualenv", "virtualenv"), ("uv", "uv")]
-)
-def test_a_stock_worker_s_environment_is_the_one_asked_for(asked, given):
-    assert after(stock_command(a_spec(env_manager=asked), overdue_grace_s=1.0), "--env-manager") == given
+def test_a_stock_worker_runs_in_the_environment_that_was_made_for_it_and_builds_none():
+    built = replace(own_environment(), key="k", python="/environments/k/bin/python")
+    command = stock_command(replace(a_spec(), environment=built), overdue_grace_s=1.0)
+    assert command[0] == "/environments/k/bin/python"
+    assert after(command, "--env-manager") == "local"
+
+
+def test_a_worker_in_an_environment_of_its_own_finds_that_one_s_programs_and_not_the_server_s():
+    server = {"VIRTUAL_ENV": "/venv", "CONDA_PREFIX": "/conda", "PATH": "/bin"}
+    found = worker_environment(server, {}, {}, "/environments/k/bin/python")
+    assert found["PATH"] == f"/environments/k/bin{os.pathsep}/bin"
+    assert not {"VIRTUAL_ENV", "CONDA_PREFIX"} & found.keys()
+    assert {"VIRTUAL_ENV", "CONDA_PREFIX"} <= worker_environment(server, {}, {}).keys()
 
 
 @pytest.mark.parametrize("timeout_s", [0.001, 0.5, 60.0, 59.3])

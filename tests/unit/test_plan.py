@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from support_controller import TIMEOUT_S, a_model, a_version, a_view, a_worker, an_endpoint, desired_of
+from support_controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import desire
-from mlflow_serving_plugin.controller.plan import Fetch, Launch, Observed, Stop, plan
+from mlflow_serving_plugin.controller.plan import Build, Fetch, Launch, Observed, Stop, plan
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 
 K1, K2, K3 = (VersionKey("e-iris", n) for n in (1, 2, 3))
-FILES = {key: Path(f"/models/{key.number}") for key in (K1, K2, K3)}
+NEEDS = {key: a_need(f"/models/{key.number}") for key in (K1, K2, K3)}
 ONE = desired_of(1)[K1]
 TWO = desired_of(1, replicas=2)[K1]
 OLD = "an earlier fingerprint"
 
 
-def actions(desired, *, now=100.0, launch_slots=10, fetch_slots=10, **observed):
+def actions(desired, *, now=100.0, launch_slots=10, fetch_slots=10, build_slots=10, **observed):
     """What is due, as a multiset: the order is nobody's business but the tests' that ask for it."""
-    observed.setdefault("files", FILES)
-    return Counter(plan(desired, Observed(**observed), now=now, launch_slots=launch_slots, fetch_slots=fetch_slots))
+    observed.setdefault("needs", NEEDS)
+    slots = {"launch_slots": launch_slots, "fetch_slots": fetch_slots, "build_slots": build_slots}
+    return Counter(plan(desired, Observed(**observed), now=now, **slots))
 
 
 def wanted(*numbers, **config):
@@ -36,12 +36,12 @@ NEVER_READY = {"phase": DEAD, "ready_since_ms": None}
 
 TABLE = {
     "nothing desired and nothing there is nothing to do": (wanted(), {}, []),
-    "a version without files is fetched, not launched": (wanted(1), {"files": {}}, [Fetch(K1)]),
-    "a version being fetched is not fetched again": (wanted(1), {"files": {}, "fetching": {K1}}, []),
+    "a version without files is fetched, not launched": (wanted(1), {"needs": {}}, [Fetch(K1)]),
+    "a version being fetched is not fetched again": (wanted(1), {"needs": {}, "fetching": {K1}}, []),
     "a version with files is launched": (wanted(1), {}, [Launch(K1)]),
     "a version being launched is not launched again": (wanted(1), {"launching": {K1: 1}}, []),
     "a version that is served is left alone": (wanted(1), {"workers": (a_worker(ONE),)}, []),
-    "a served version needs no files": (wanted(1), {"workers": (a_worker(ONE),), "files": {}}, []),
+    "a served version needs no files": (wanted(1), {"workers": (a_worker(ONE),), "needs": {}}, []),
     "a starting worker is left to its launch": (
         wanted(1),
         {"workers": (a_worker(ONE, phase=STARTING),), "launching": {K1: 1}},
@@ -52,9 +52,39 @@ TABLE = {
         {"workers": (a_worker(ONE),), "launching": {K1: 1}},
         [],
     ),
+    "a version whose environment is not there has it built, and is not launched": (
+        wanted(1),
+        {"needs": {K1: a_need(key="a")}},
+        [Build(K1)],
+    ),
+    "an environment that is being built is not built again": (
+        wanted(1),
+        {"needs": {K1: a_need(key="a")}, "building": {"a": ""}},
+        [],
+    ),
+    "versions that need one environment have it built once": (
+        wanted(1, 2, 3),
+        {"needs": {K1: a_need(key="a"), K2: a_need(key="b"), K3: a_need(key="a")}},
+        [Build(K3), Build(K2)],
+    ),
+    "a build holds up no version that needs none": (
+        wanted(1, 2),
+        {"needs": {K1: NEEDS[K1], K2: a_need(key="a")}, "building": {"a": ""}},
+        [Launch(K1)],
+    ),
+    "the old worker stays while an environment is built for its successor": (
+        wanted(1),
+        {"workers": (a_worker(ONE, fingerprint=OLD),), "needs": {K1: a_need(key="a")}},
+        [Build(K1)],
+    ),
+    "a served version needs no environment": (
+        wanted(1),
+        {"workers": (a_worker(ONE),), "needs": {K1: a_need(key="a")}},
+        [],
+    ),
     "each version gets what it lacks": (
         wanted(1, 2, 3),
-        {"workers": (a_worker(ONE),), "files": {K1: FILES[K1], K2: FILES[K2]}},
+        {"workers": (a_worker(ONE),), "needs": {K1: NEEDS[K1], K2: NEEDS[K2]}},
         [Launch(K2), Fetch(K3)],
     ),
     "replicas are all launched": (wanted(1, replicas=3), {}, [Launch(K1)] * 3),
@@ -134,7 +164,7 @@ TABLE = {
     ),
     "an old version of a worker needs fetching first when the files are another's": (
         wanted(1),
-        {"workers": (a_worker(ONE, fingerprint=OLD),), "files": {}},
+        {"workers": (a_worker(ONE, fingerprint=OLD),), "needs": {}},
         [Fetch(K1)],
     ),
     "a failed version is left alone until its time": (
@@ -144,7 +174,7 @@ TABLE = {
     ),
     "a failed fetch is left alone until its time too": (
         wanted(1),
-        {"files": {}, "failures": {K1: Failure(1, 100.5, "no", served=False)}},
+        {"needs": {}, "failures": {K1: Failure(1, 100.5, "no", served=False)}},
         [],
     ),
     "a failed version is tried again when its time has come": (
@@ -179,7 +209,13 @@ def test_launches_under_way_take_up_slots_whatever_version_they_are_of():
 
 
 def test_fetches_under_way_take_up_slots():
-    assert actions(wanted(1, 2, 3), fetch_slots=2, files={}, fetching={K3}) == Counter([Fetch(K2)])
+    assert actions(wanted(1, 2, 3), fetch_slots=2, needs={}, fetching={K3}) == Counter([Fetch(K2)])
+
+
+def test_builds_under_way_take_up_slots():
+    needs = {K1: a_need(key="a"), K2: a_need(key="b"), K3: a_need(key="c")}
+    assert actions(wanted(1, 2, 3), build_slots=2, needs=needs, building={"c": "Resolved"}) == Counter([Build(K2)])
+    assert actions(wanted(1, 2, 3), build_slots=0, needs=needs) == Counter()
 
 
 def test_more_under_way_than_there_are_slots_starts_nothing_and_breaks_nothing():
@@ -193,14 +229,19 @@ def test_no_slots_still_stops_what_is_not_wanted():
 
 
 def test_the_newest_version_gets_the_only_slot():
-    found = plan(wanted(1, 2, 3), Observed(files=FILES), now=0.0, launch_slots=1, fetch_slots=1)
+    found = plan(wanted(1, 2, 3), Observed(needs=NEEDS), now=0.0, launch_slots=1, fetch_slots=1, build_slots=1)
     assert found == [Launch(K3)]
 
 
 def test_stopping_comes_before_starting():
     stranger = desired_of(2)[K2]
     found = plan(
-        wanted(1), Observed(files=FILES, workers=(a_worker(stranger),)), now=0.0, launch_slots=1, fetch_slots=1
+        wanted(1),
+        Observed(needs=NEEDS, workers=(a_worker(stranger),)),
+        now=0.0,
+        launch_slots=1,
+        fetch_slots=1,
+        build_slots=1,
     )
     assert found == [Stop("w"), Launch(K1)]
 
@@ -228,4 +269,4 @@ def test_a_changed_setting_that_no_worker_sees_restarts_none(change):
 
 def test_a_number_given_again_to_other_files_is_another_version():
     view = a_view((an_endpoint(), a_model("iris", a_version(1, source="s3://elsewhere"))))
-    assert actions(desire(view, TIMEOUT_S), workers=(a_worker(ONE),), files={}) == Counter([Fetch(K1)])
+    assert actions(desire(view, TIMEOUT_S), workers=(a_worker(ONE),), needs={}) == Counter([Fetch(K1)])

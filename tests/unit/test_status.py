@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support_controller import TIMEOUT_S, a_model, a_version, a_view, a_worker, an_endpoint
+from support_controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
@@ -49,6 +48,21 @@ READY_WORKER = worker_of(ONLY_ONE)
 STATES = {
     "waits for its turn": ({}, VersionState.PENDING, "Waiting for its turn to start."),
     "is being fetched": ({"fetching": {K1}}, VersionState.PENDING, "Fetching the model's files."),
+    "waits for its environment": (
+        {"needs": {K1: a_need(key="a")}},
+        VersionState.BUILDING,
+        "Waiting for its turn to have its environment built.",
+    ),
+    "has its environment built": (
+        {"needs": {K1: a_need(key="a")}, "building": {"a": "Resolved 58 packages"}},
+        VersionState.BUILDING,
+        "Building its environment (Python 3.11, by uv; it says so): Resolved 58 packages",
+    ),
+    "has an environment that could not be built": (
+        {"needs": {K1: a_need(key="a")}, "failures": {K1: failure("zzz==1 does not exist.")}},
+        VersionState.FAILED,
+        "zzz==1 does not exist.",
+    ),
     "is being launched": ({"launching": {K1: 1}}, VersionState.LAUNCHING, "Loading the model."),
     "has a worker that is starting": (
         {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)},
@@ -105,7 +119,7 @@ def test_the_state_of_a_version_that(case):
 
 def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():
     worker = worker_of(ONLY_ONE, note="Batching on: verified on 12 rows.")
-    version = endpoint_of(ONLY_ONE, workers=(worker,), files={K1: Path("/models/1")}).versions[1]
+    version = endpoint_of(ONLY_ONE, workers=(worker,), needs={K1: a_need("/models/1")}).versions[1]
     (route,) = version.workers
     assert (route.worker_id, route.protocol, route.address, route.pid) == ("w", "http", "/run/w.sock", 4711)
     assert route.ready
@@ -199,13 +213,16 @@ def test_the_endpoint_s_own_timeout_and_dialect_are_published():
 
 
 def test_the_life_of_a_version_is_told_once_a_step():
+    there = {"needs": {K1: a_need("/m")}}
     steps = [
         {},
         {"fetching": {K1}},
-        {"launching": {K1: 1}, "files": {K1: Path("/m")}},
-        {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)},
-        {"workers": (READY_WORKER,)},
-        {"workers": (READY_WORKER,)},
+        {"needs": {K1: a_need("/m", key="a")}},
+        {"needs": {K1: a_need("/m", key="a")}, "building": {"a": "Resolved 58 packages"}},
+        {"launching": {K1: 1}, **there},
+        {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),), **there},
+        {"workers": (READY_WORKER,), **there},
+        {"workers": (READY_WORKER,), **there},
     ]
     told, before = [], NOBODY
     for step in steps:
@@ -215,7 +232,9 @@ def test_the_life_of_a_version_is_told_once_a_step():
     assert told == [
         (1, "VERSION_PENDING"),
         (None, "ENDPOINT_PENDING"),
+        (1, "VERSION_BUILDING"),
         (1, "VERSION_LAUNCHING"),
+        (1, "VERSION_ENVIRONMENT"),
         (1, "VERSION_READY"),
         (None, "ENDPOINT_READY"),
     ]

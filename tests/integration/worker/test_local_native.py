@@ -24,6 +24,7 @@ from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.frames import FrameConnection
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -247,6 +248,7 @@ def controlled(short, code):
         store=MemoryStore(an_endpoint()),
         registry=MemoryRegistry(a_model("iris", a_version(1))),
         backend=backend,
+        environments=Environments(SETTINGS, paths.environments),
         download=lambda name, number, directory: str(shutil.copytree(code, Path(directory) / "files")),
         example=lambda files: None,
     )

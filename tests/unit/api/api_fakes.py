@@ -167,8 +167,8 @@ class ApiWorld:
         self.routes = Routes(endpoints=endpoints)
         publish(self.paths.routes, self.routes)
 
-    def write_log(self, name, number, data: bytes, kind="log"):
-        path = self.paths.version_log(f"id-{name}", number).with_name(f"{number}.{kind}")
+    def write_log(self, name, number, data: bytes):
+        path = self.paths.version_log(f"id-{name}", number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path

@@ -1,5 +1,6 @@
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from api_fakes import version, worker
@@ -45,13 +46,25 @@ def test_a_bad_offset_is_400(served, call, offset):
 def test_no_log_yet_is_empty(served, call):
     assert logs(call) == (200, {"logs": "", "next_offset": 0})
     fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
-    assert call("GET", "get-version-build-logs", **fields) == (200, {"logs": ""})
+    assert call("GET", "get-version-build-logs", **fields) == (200, {"logs": "", "next_offset": 0})
 
 
-def test_the_build_log_lies_beside_the_log(served, call):
-    served.write_log("iris", 1, b"resolved 3 packages", kind="build.log")
+def test_the_build_log_is_that_of_the_version_s_environment(served, call, tmp_path):
+    log = tmp_path / "0123.log"
+    log.write_bytes(b"Resolved 3 packages\n")
+    served.publish(replace(version(1), build_log=str(log)))
     fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
-    assert call("POST", "get-version-build-logs", **fields) == (200, {"logs": "resolved 3 packages"})
+    whole = {"logs": "Resolved 3 packages\n", "next_offset": 20}
+    assert call("POST", "get-version-build-logs", **fields) == (200, whole)
+    log.write_bytes(b"Resolved 3 packages\nDone\n")
+    assert call("POST", "get-version-build-logs", **fields, offset=20)[1]["logs"] == "Done\n"
+
+
+def test_a_version_in_the_server_s_own_environment_says_so_instead_of_a_build_log(served, call):
+    served.publish(replace(version(1), environment="the server's own, Python 3.11.7; it has all"))
+    fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
+    logs = call("POST", "get-version-build-logs", **fields)[1]["logs"]
+    assert logs == "No environment was built: it runs in the server's own, Python 3.11.7; it has all.\n"
 
 
 def test_a_replica_is_a_worker(served, call):

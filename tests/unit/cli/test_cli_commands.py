@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from api_fakes import version
@@ -77,14 +78,15 @@ def test_status_shows_versions_with_their_names_and_urls(world, run):
     assert "not enabled" in run("status", "wine").stderr
 
 
-def test_logs_are_those_of_the_newest_version_or_of_the_given_one(world, run):
+def test_logs_are_those_of_the_newest_version_or_of_the_given_one(world, run, tmp_path):
     world.enable()
     world.publish()
     assert "No version" in run("logs", "iris").stderr
-    world.publish(version(1), version(2))
+    build_log = tmp_path / "0123.log"
+    build_log.write_bytes(b"built\n")
+    world.publish(replace(version(1), build_log=str(build_log)), version(2))
     world.write_log("iris", 1, b"first\n")
     world.write_log("iris", 2, b"zweite")
-    world.write_log("iris", 1, b"built\n", kind="build.log")
     assert run("logs", "iris").stdout == "zweite\n"
     assert run("logs", "iris", "--version", "1").stdout == "first\n"
     assert run("logs", "iris", "--version", "1", "--build").stdout == "built\n"

@@ -1,0 +1,124 @@
+"""Environments that are complete: one marker file each, put in place when all of the environment is.
+
+An environment's directory has a name of its own for each build, because conda packages and the scripts of an
+environment hold its path: it cannot be built elsewhere and renamed. So it is the marker that is renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlflow_serving_plugin.environments.installed import installed_version
+from mlflow_serving_plugin.host.snapshot import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An interpreter that has what a model needs. ``key`` is empty for the server's own. ``size_bytes`` on disk."""
+
+    key: str
+    manager: str
+    python: str
+    python_version: str
+    mlflow_version: str
+    packages: int = 0
+    seconds: float = 0.0
+    size_bytes: int = 0
+    directory: str = ""
+
+    def __str__(self) -> str:
+        if not self.key:
+            return f"the server's own, Python {self.python_version}"
+        return (
+            f"Python {self.python_version}, {self.packages} packages, built by {self.manager} in {self.seconds:.0f} s"
+        )
+
+
+def own_environment() -> Environment:
+    """The server's own interpreter."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Environment("", "local", sys.executable, version, installed_version("mlflow") or "")
+
+
+def marker_path(root: Path, key: str) -> Path:
+    """Where the marker of an environment is."""
+    return root / f"{key}.json"
+
+
+def log_path(root: Path, key: str) -> Path:
+    """Where the log of an environment's last build is."""
+    return root / f"{key}.log"
+
+
+def find_ready(root: Path, key: str) -> Environment | None:
+    """The environment of that key if it is complete, None otherwise."""
+    try:
+        found = Environment(**json.loads(marker_path(root, key).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.key == key and os.access(found.python, os.X_OK) else None
+
+
+def mark_ready(root: Path, environment: Environment) -> None:
+    """Make a complete environment the one of its key."""
+    write_atomically(marker_path(root, environment.key), json.dumps(asdict(environment)).encode())
+
+
+def mark_used(root: Path, key: str) -> None:
+    """Note that it is used now."""
+    if key:
+        marker = marker_path(root, key)
+        if marker.exists():
+            os.utime(marker)
+
+
+def unmarked(root: Path) -> list[Path]:
+    """The directories that no marker names: left by builds that were interrupted."""
+    named = {environment.directory for environment in _all(root)}
+    return [path for path in root.iterdir() if path.is_dir() and str(path) not in named]
+
+
+def surplus(root: Path, in_use: Collection[str], limit_bytes: int) -> list[Environment]:
+    """The least recently used environments above the limit, without any that is in use."""
+    environments = sorted(_all(root), key=lambda e: _used_at(root, e), reverse=True)
+    total, out = 0, []
+    for environment in sorted(environments, key=lambda e: e.key not in in_use):
+        total += environment.size_bytes
+        if total > limit_bytes and environment.key not in in_use:
+            out.append(environment)
+            total -= environment.size_bytes
+    return out
+
+
+def remove(root: Path, environment: Environment) -> None:
+    """Remove an environment: the marker first, so that a half-removed one is none."""
+    marker_path(root, environment.key).unlink(missing_ok=True)
+    log_path(root, environment.key).unlink(missing_ok=True)
+    shutil.rmtree(environment.directory, ignore_errors=True)
+
+
+def size_of(directory: Path) -> int:
+    """Bytes on disk below a directory."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            total += os.lstat(Path(parent) / name).st_blocks * 512
+    return total
+
+
+def _all(root: Path) -> list[Environment]:
+    found = (find_ready(root, path.stem) for path in root.glob("*.json"))
+    return [environment for environment in found if environment is not None]
+
+
+def _used_at(root: Path, environment: Environment) -> float:
+    try:
+        return marker_path(root, environment.key).stat().st_mtime
+    except OSError:
+        return 0.0

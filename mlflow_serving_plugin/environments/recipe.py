@@ -1,0 +1,112 @@
+"""All that goes into one environment, and its key: same recipe, same environment. Pure but for hashing files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from mlflow_serving_plugin.environments.choose import Choice
+from mlflow_serving_plugin.environments.requirement_lines import identity, named, parsed
+from mlflow_serving_plugin.environments.spec import EnvironmentSpec, conda_name
+
+_FORMAT = 1
+"""Raised when an environment is built in another way from the same requirements."""
+
+_SETUPTOOLS = "setuptools<81"
+"""Libraries of MLflow 1's time import ``pkg_resources``; setuptools 81 ended it, and uv's environments have neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """``manager`` ``local`` needs nothing built. ``python``: minor version. Relative paths start at ``model_dir``."""
+
+    key: str
+    manager: str
+    why: str
+    python: str
+    build_requirements: tuple[str, ...]
+    """Installed first and by themselves, as MLflow does: pins of pip and wheel are no party to the rest."""
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    conda_packages: tuple[str, ...]
+    channels: tuple[str, ...]
+    model_dir: Path
+
+    def __str__(self) -> str:
+        return f"Python {self.python}, by {self.manager}"
+
+
+def write_recipe(
+    spec: EnvironmentSpec,
+    choice: Choice,
+    model_dir: Path,
+    *,
+    server_python: str,
+    server_mlflow: str,
+    server_constraints: str = "",
+) -> Recipe:
+    """The recipe for what a model asks for. ``server_constraints``: the content of the server's constraints file."""
+    python = spec.python or server_python
+    packages = _conda_packages(spec, python) if choice.manager == "conda" else ()
+    by_conda = {conda_name(package) for package in packages}
+    first, requirements = build_requirements(spec, by_conda), complete(spec, server_mlflow, by_conda)
+    text = json.dumps(
+        [
+            _FORMAT,
+            choice.manager,
+            python,
+            sysconfig.get_platform(),
+            sorted(first),
+            sorted(identity(model_dir, line) for line in requirements),
+            sorted(identity(model_dir, line) for line in spec.constraints),
+            [sorted(packages), spec.channels] if packages else [],
+            server_constraints,
+        ]
+    )
+    key = "" if choice.manager == "local" else hashlib.sha256(text.encode()).hexdigest()[:16]
+    channels = spec.channels if packages else ()
+    return Recipe(
+        key=key,
+        manager=choice.manager,
+        why=choice.why,
+        python=python,
+        build_requirements=first,
+        requirements=requirements,
+        constraints=spec.constraints,
+        conda_packages=packages,
+        channels=channels,
+        model_dir=model_dir,
+    )
+
+
+def build_requirements(spec: EnvironmentSpec, by_conda: set[str]) -> tuple[str, ...]:
+    """What the model's files list as such, and setuptools, which uv's environments do not come with."""
+    known = {*named(spec.build_requirements), *named(spec.requirements), *by_conda}
+    return (*spec.build_requirements, *(() if "setuptools" in known else (_SETUPTOOLS,)))
+
+
+def complete(spec: EnvironmentSpec, server_mlflow: str, by_conda: set[str]) -> tuple[str, ...]:
+    """The model's requirements, with MLflow at the server's version, or the newest before it that fits, when nothing
+    names it.
+    """
+    have = named(spec.requirements)
+    if "mlflow" in have or "mlflow" in by_conda:
+        return spec.requirements
+    return (*spec.requirements, _mlflow(have.get("mlflow-skinny"), server_mlflow))
+
+
+def _mlflow(skinny: str | None, server_mlflow: str) -> str:
+    """``mlflow-skinny`` has no scoring server: the whole of the same version is needed."""
+    requirement = parsed(skinny) if skinny else None
+    if requirement is not None:
+        return f"mlflow{requirement.specifier}"
+    return "mlflow" if Version(server_mlflow).is_prerelease else f"mlflow<={server_mlflow}"
+
+
+def _conda_packages(spec: EnvironmentSpec, python: str) -> tuple[str, ...]:
+    return (spec.conda_python or f"python={python}", *spec.conda_packages)

@@ -1,0 +1,154 @@
+"""Runs one installer: its output into the build log, ended with all it has started when time is up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mlflow_serving_plugin.environments.commands import without_credentials
+from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+
+_LARGEST_LOG = 8 * 1024 * 1024
+_LOOK_EVERY_S = 0.2
+_PROGRESS = re.compile(r"^\s*(Resolved|Downloading|Building|Prepared|Installed|Solving|Linking|Collecting)\b.*")
+
+PROCESS_FILE = "process.json"
+"""In the directory of an environment in the making: who makes it."""
+
+
+class BuildFailedError(ServingError):
+    """An environment could not be built; the message is the reason, for a person."""
+
+
+class BuildTimeoutError(BuildFailedError):
+    """It took longer than the build timeout."""
+
+
+class BuildLog:
+    """One build's log: every line without credentials, at most some megabytes. ``said``: what is happening now."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+        self._left = _LARGEST_LOG
+        self.said = ""
+        self.tail: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Add a line. A full disk loses it, never the build's own error."""
+        text = without_credentials(text.rstrip())
+        self.tail = [*self.tail[-400:], text]
+        if _PROGRESS.match(text):
+            self.said = text.strip()[:120]
+        self._left -= len(text) + 1
+        if self._left < 0:
+            return
+        try:
+            self._file.write(text + "\n")
+            self._file.flush()
+        except OSError as error:
+            self.tail.append(str(error))
+            self._left = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError:
+            return
+
+
+class Runner:
+    """Runs the commands of one build. ``deadline`` by ``time.monotonic``; ``cancelled`` ends it at once."""
+
+    def __init__(
+        self, log: BuildLog, env: Mapping[str, str], directory: Path, deadline: float, cancelled: threading.Event
+    ) -> None:
+        self._log = log
+        self._env = dict(env)
+        self._directory = directory
+        self._deadline = deadline
+        self._cancelled = cancelled
+
+    def run(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> bool:
+        """Run a command; whether it ended well. BuildFailedError when time is up or the controller stops."""
+        self._log.line(f"$ {' '.join(command)}")
+        process = subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            env={**self._env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            self._sign(process.pid)
+            self._follow(process)
+        finally:
+            # What it has started goes with it, whichever way it ended.
+            kill_session(process.pid)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        return process.returncode == 0
+
+    def output(self, command: Sequence[str], cwd: Path, accept: Callable[[str], object]) -> None:
+        """Run a short command and hand its standard output to ``accept``; BuildFailedError when it fails."""
+        left = max(1.0, self._deadline - time.monotonic())
+        try:
+            done = subprocess.run(
+                list(command), cwd=cwd, env=self._env, capture_output=True, text=True, timeout=left, check=True
+            )
+        except subprocess.SubprocessError as error:
+            self._log.line(str(getattr(error, "stderr", "") or error))
+            raise BuildFailedError("The environment was built, but its interpreter does not run.") from None
+        accept(done.stdout)
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Pass output on until it ends. Whoever holds the pipe open after the command has ended is not waited for."""
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        rest = b""
+        while True:
+            if self._cancelled.is_set():
+                raise BuildFailedError("The controller is stopping.")
+            if time.monotonic() > self._deadline:
+                raise BuildTimeoutError("The environment was not built in time.")
+            if not select.select([process.stdout], [], [], _LOOK_EVERY_S)[0]:
+                if process.poll() is not None:
+                    break
+                continue
+            data = os.read(process.stdout.fileno(), 65536)
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._log.line(line.decode("utf-8", "replace"))
+            if not data:
+                break
+        if rest:
+            self._log.line(rest.decode("utf-8", "replace"))
+        try:
+            process.wait(max(1.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise BuildTimeoutError("The environment was not built in time.") from None
+
+    def _sign(self, pid: int) -> None:
+        (self._directory / PROCESS_FILE).write_text(json.dumps({"pid": pid, "stamp": start_stamp(pid)}))
+
+
+def end_interrupted(directory: Path) -> None:
+    """Kill the installer that a build left running whose server was killed."""
+    try:
+        signed = json.loads((directory / PROCESS_FILE).read_bytes())
+        pid, stamp = int(signed["pid"]), signed["stamp"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if stamp:
+        kill_session(pid, str(stamp))
