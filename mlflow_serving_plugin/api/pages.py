@@ -1,4 +1,4 @@
-"""What the pages in a browser ask for, in one reply each: they poll, and a refusal would be an error in their console."""
+"""What pages in a browser ask for, in one reply each: they poll, and a refusal would be an error in their console."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _with_tag(app: Flask, page: Any, key: str) -> Any:
 
 
 def _script(bundle: Bundle) -> Response:
-    zipped = "gzip" in request.accept_encodings
+    zipped = request.accept_encodings.quality("gzip") > 0
     response = Response(bundle.zipped if zipped else bundle.plain, mimetype="text/javascript")
     response.headers["Vary"] = "Accept-Encoding"
     response.headers["X-Content-Type-Options"] = "nosniff"

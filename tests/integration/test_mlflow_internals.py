@@ -302,3 +302,13 @@ def test_the_send_of_uvicorn_is_a_method_of_a_cycle_with_a_flag_for_its_access_l
     assert asyncio.iscoroutinefunction(cycle.send), f"{module}: RequestResponseCycle.send moved"
     assert "access_log" in inspect.signature(cycle).parameters, f"{module}: RequestResponseCycle has no access_log"
     assert "if self.access_log:" in inspect.getsource(cycle.send), f"{module}: send no longer asks access_log"
+
+
+def test_the_page_that_gets_the_serving_tab_is_where_it_is_looked_for():
+    from mlflow_serving_plugin.registry import server
+
+    app = server.flask_app()
+    assert "serve" in app.view_functions
+    answer = app.test_client().get("/")
+    assert answer.mimetype == "text/html"
+    assert b"</head>" in answer.data

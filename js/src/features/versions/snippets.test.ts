@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { curl, powerBi, python } from "./snippets";
+
+const call = { url: "http://host/model/a%20b/1/invocations", body: `{"inputs": ["it's"]}`, auth: false };
+
+test("the curl line survives quotes in the body", () => {
+  expect(curl(call)).toBe(
+    `curl 'http://host/model/a%20b/1/invocations' \\\n  -H 'Content-Type: application/json' \\\n  -d '{"inputs": ["it'\\''s"]}'`,
+  );
+});
+
+test("a server that wants to know who calls gets a token from the environment, never one in the text", () => {
+  const texts = [curl, python].map((make) => make({ ...call, auth: true }));
+  texts.forEach((text) => expect(text).toContain("MLFLOW_TRACKING_TOKEN"));
+  expect(powerBi({ ...call, auth: true })).toContain('Authorization = "Bearer " & Token');
+  expect([curl, python, powerBi].map((make) => make(call)).join("")).not.toMatch(/Authorization|TOKEN/);
+});
+
+test("the Python program holds the body as a string of its own", () => {
+  expect(python(call)).toContain(`body = "{\\"inputs\\": [\\"it's\\"]}"`);
+});

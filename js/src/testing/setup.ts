@@ -1,0 +1,30 @@
+import { afterEach, beforeEach, vi } from "vitest";
+
+/** Replies by method and path; whatever a test did not say is asked fails it. */
+const replies = new Map<string, unknown>();
+let unexpected: string[] = [];
+
+export function reply(method: string, path: string, body: unknown): void {
+  replies.set(`${method} ${path}`, body);
+}
+
+export const asked: string[] = [];
+
+beforeEach(() => {
+  replies.clear();
+  unexpected = [];
+  asked.length = 0;
+  vi.stubGlobal("fetch", (address: string, options: RequestInit = {}) => {
+    const request = `${options.method ?? "GET"} ${new URL(address).pathname}`;
+    asked.push(`${request} ${typeof options.body === "string" ? options.body : ""}`.trim());
+    if (!replies.has(request)) {
+      unexpected.push(request);
+      return Promise.reject(new Error(`nobody said what ${request} answers`));
+    }
+    return Promise.resolve(new Response(JSON.stringify(replies.get(request)), { status: 200 }));
+  });
+});
+
+afterEach(() => {
+  if (unexpected.length) throw new Error(`requests that the test did not expect: ${unexpected.join(", ")}`);
+});

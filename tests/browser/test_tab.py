@@ -1,0 +1,167 @@
+"""What people do on the Serving tab, done in a real browser on a real server."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PAGE_MS, Tab
+from playwright.sync_api import Browser, expect
+from support_models import Models, register
+from support_server import TrackingServer
+
+PLACES = ["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"]
+AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def test_from_enabling_to_a_prediction_and_to_stopping(tab: Tab, models: Models) -> None:
+    page = tab.page
+    tab.open_tab("iris")
+    expect(page.get_by_text("Serve this model")).to_be_visible()
+    tab.picture("not-enabled")
+    page.get_by_role("button", name="Enable Serving").click()
+    status = page.locator(".endpoint .status")
+    expect(status).to_have_text("Ready", timeout=PAGE_MS)
+
+    page.get_by_role("button", name="Load Example").click()
+    assert "dataframe_split" in page.get_by_label("Request (JSON)").input_value()
+    page.get_by_role("button", name="Send Request").click()
+    response = page.get_by_label("Response", exact=True)
+    expect(response.get_by_text("200 OK")).to_be_visible()
+    expect(response.get_by_role("columnheader", name="prediction")).to_be_visible()
+    expect(response.locator("[data-timing]")).to_contain_text("predict")
+    tab.picture("prediction")
+
+    page.get_by_role("button", name="Copy the URL of Version 1").click()
+    url = page.evaluate("navigator.clipboard.readText()")
+    assert url == f"{tab.server.url}/model/iris/1/invocations"
+    page.get_by_role("tab", name="Curl").click()
+    page.get_by_role("button", name="Copy the curl line").click()
+    line = page.evaluate("navigator.clipboard.readText()")
+    said = subprocess.run(["sh", "-c", f"{line} --silent"], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(said.stdout) == {"predictions": models.iris_predictions(1, models.iris.head(2))}
+    page.get_by_role("tab", name="Python").click()
+    page.get_by_role("button", name="Copy the Python program").click()
+    program = page.evaluate("navigator.clipboard.readText()")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "predictions" in said.stdout
+
+    # While the page is open, a new version appears by itself.
+    register(tab.server.client, "iris", models.path("iris-2"))
+    versions = page.get_by_role("list", name="Served versions")
+    second = versions.get_by_role("button", name="Version 2")
+    expect(second).to_contain_text("Ready", timeout=PAGE_MS)
+    second.click()
+    expect(page.get_by_role("region", name="Version 2")).to_contain_text("/model/iris/2/invocations")
+
+    page.get_by_role("tab", name="Model Events").click()
+    expect(page.get_by_role("table")).to_contain_text("Serving was enabled.")
+    tab.picture("events")
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("Replicas").fill("2")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    tab.picture("settings")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Serving of all model versions will be stopped")
+    dialog.get_by_role("button", name="Stop serving").click()
+    expect(page.get_by_role("button", name="Enable Serving")).to_be_visible()
+    assert tab.server.score("iris/1", {}).status_code == 404
+
+
+def test_a_version_that_cannot_be_served_says_why_and_shows_its_log(tab: Tab) -> None:
+    page = tab.page
+    tab.open_tab("broken")
+    page.get_by_role("button", name="Enable Serving").click()
+    expect(page.get_by_role("region", name="Version 1")).to_contain_text("the licence file is missing", timeout=PAGE_MS)
+    page.get_by_role("tab", name="Logs", exact=True).click()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("Traceback")
+    page.get_by_role("tab", name="Build Log").click()
+    expect(page.get_by_role("region", name="Build log")).to_contain_text("No environment was built")
+    tab.picture("failed")
+
+
+def test_it_is_on_the_version_page_and_in_the_side_bar_too(tab: Tab) -> None:
+    page = tab.page
+    tab.open("#/models/iris/versions/1")
+    page.get_by_role("tab", name="Serving").click()
+    expect(page.get_by_role("heading", name="Serve this model")).to_be_visible()
+    page.locator("[data-mlflow-serving-link] a").first.click()
+    expect(page.get_by_role("heading", name="Serving", exact=True)).to_be_visible()
+    tab.picture("overview")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm ci in js/")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_there_is_no_serious_barrier(tab: Tab, theme: str) -> None:
+    page = tab.page
+    tab.open("#/models")
+    page.evaluate(f"localStorage.setItem('_mlflow_dark_mode_toggle_enabled', '{str(theme == 'dark').lower()}')")
+    tab.server.enable("quiet")
+    tab.server.wait_ready("quiet", 1)
+    page.reload()
+    tab.open_tab("quiet")
+    expect(page.get_by_role("button", name="Send Request")).to_be_visible()
+    assert page.evaluate("document.body.classList.contains('dark-mode')") is (theme == "dark")
+    tab.picture(f"versions-{theme}")
+    page.add_script_tag(path=AXE)
+    for part in ("Model Versions", "Model Events", "Settings"):
+        page.get_by_role("tab", name=part).click()
+        found = page.evaluate("axe.run('mlflow-serving').then((found) => found.violations)")
+        serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in {"serious", "critical"}]
+        assert serious == [], part
+
+
+def test_two_hundred_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) -> None:
+    """Links, tabs and the way back, by chance; the seed is in the message."""
+    page = tab.page
+    seed = random.randrange(1_000_000)
+    chance = random.Random(seed)
+    tab.open("#/models/iris")
+    page.get_by_role("tab", name="Serving").wait_for()
+    for step in range(200):
+        where = f"seed {seed}, step {step}: {page.url}"
+        assert page.locator("mlflow-serving").count() <= 1, where
+        if chance.random() < 0.2:
+            tab.open(
+                chance.choice(["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"])
+            )
+            continue
+        links = page.locator("a[href^='#/'], mlflow-serving [role=tab]")
+        count = links.count()
+        if not count:
+            tab.open("#/models/iris")
+            continue
+        page.evaluate(
+            """(at) => {
+                const own = document.querySelector("mlflow-serving")?.shadowRoot?.querySelectorAll("[role=tab]") ?? [];
+                const all = [...document.querySelectorAll("a[href^='#/']"), ...own];
+                all[at % all.length]?.click();
+            }""",
+            chance.randrange(count),
+        )
+    tab.open("#/models/iris")
+    expect(page.get_by_role("tab", name="Serving")).to_have_count(1)
+    expect(page.get_by_role("tab", name="Details")).to_be_visible()
+    assert tab.problems == [], f"seed {seed}"
+
+
+def test_it_works_below_a_static_prefix(chromium: Browser, models: Models) -> None:
+    with TrackingServer("uvicorn", static_prefix="/mlflow") as server:
+        register(server.client, "iris", models.path("iris-1"))
+        server.enable("iris")
+        server.wait_ready("iris", 1)
+        context = chromium.new_context()
+        tab = Tab(context.new_page(), server)
+        tab.open_tab("iris")
+        tab.page.get_by_role("button", name="Load Example").click()
+        tab.page.get_by_role("button", name="Send Request").click()
+        expect(tab.page.get_by_text("200 OK")).to_be_visible()
+        expect(tab.page.get_by_role("region", name="Version 1")).to_contain_text("/mlflow/model/iris/1/invocations")
+        context.close()
+        assert tab.problems == []

@@ -1,0 +1,65 @@
+"""What the Serving tab asks for: the caller's permission, and overviews."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from api_fakes import version, worker
+
+from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.domain.states import VersionState
+
+AJAX = "/ajax-api/2.0/mlflow/endpoints"
+
+
+@pytest.fixture
+def page(call):
+    return lambda route, **fields: call("GET", route, base=AJAX, **fields)
+
+
+def test_a_server_without_authentication_lets_everybody_manage_and_says_so(page):
+    expected = {"user": None, "auth": False, "permission": "MANAGE"}
+    assert page("get-access", registered_model_name="iris") == (200, expected)
+
+
+def test_the_caller_s_own_permission_is_told(world, page, call):
+    world.access.users = {"Basic ann": "ann"}
+    world.access.table = {("ann", "iris"): Permission.READ, ("ann", "wine"): Permission.NONE}
+    headers = {"Authorization": "Basic ann"}
+    status, reply = call("GET", "get-access", base=AJAX, headers=headers, registered_model_name="iris")
+    assert (status, reply) == (200, {"user": "ann", "auth": True, "permission": "READ"})
+    world.enable("iris")
+    world.enable("wine")
+    assert call("GET", "get-overview", base=AJAX, headers=headers, registered_model_name="wine")[0] == 404
+    overviews = call("GET", "list-overviews", base=AJAX, headers=headers)[1]["overviews"]
+    assert [overview["registered_model_name"] for overview in overviews] == ["iris"]
+    assert page("list-overviews")[0] == 401
+
+
+def test_a_model_that_is_not_served_is_told_from_one_that_does_not_exist(page):
+    assert page("get-overview", registered_model_name="iris") == (200, {"overview": None})
+    assert page("get-overview", registered_model_name="nosuch")[0] == 404
+
+
+def test_an_overview_holds_all_that_a_page_shows(world, page):
+    world.enable()
+    first = replace(version(1, stage="Production", workers=[worker(), worker("w2", ready=False)]), since_ms=7)
+    world.publish(first, version(2, VersionState.FAILED, "no"), aliases={"champion": 2})
+    status, reply = page("get-overview", registered_model_name="iris")
+    assert status == 200
+    overview = reply["overview"]
+    assert (overview["stages"], overview["aliases"]) == ({"Production": 1}, {"champion": 2})
+    second, served = overview["versions"]
+    assert (second["version"], second["state"], second["message"], second["aliases"]) == (
+        2,
+        "FAILED",
+        "no",
+        ["champion"],
+    )
+    assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
+    assert served["has_example"] is False
+
+
+def test_programs_do_not_find_what_is_only_for_pages(call):
+    assert call("GET", "get-overview", registered_model_name="iris")[0] == 404
