@@ -34,9 +34,6 @@ class EnvironmentSource(Protocol):
     def build(self, recipe: Recipe) -> Environment:
         """Build it, unless somebody has; a ServingError with the reason when it cannot be."""
 
-    def use(self, environment: Environment) -> None:
-        """Note that it is used now."""
-
     def doing(self, key: str) -> str:
         """What a build under way is at, for a person."""
 

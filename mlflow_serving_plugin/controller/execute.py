@@ -158,7 +158,6 @@ class Executor:
         files = self._fetch(wanted)
         need = self._deps.environments.need(files, wanted.settings.env_manager)
         environment = need.environment or self._deps.environments.build(need.recipe)
-        self._deps.environments.use(environment)
         self._deps.backend.launch(
             WorkerSpec(
                 key=wanted.key,

@@ -64,15 +64,15 @@ class Environments:
                 server_constraints=self._constraints,
             )
             self._recipes[model_dir, env_manager] = recipe
-        return Need(recipe, self.find(recipe))
+        environment = self.find(recipe)
+        if environment is not None:
+            # Asked for again and again while it is needed: so one in use is never an old one.
+            ready.mark_used(self._root, environment.key)
+        return Need(recipe, environment)
 
     def find(self, recipe: Recipe) -> Environment | None:
         """The environment of a recipe, None when it has to be built."""
         return find_ready(self._root, recipe.key) if recipe.key else own_environment()
-
-    def use(self, environment: Environment) -> None:
-        """Note that an environment is used, which keeps it from being removed for a while."""
-        ready.mark_used(self._root, environment.key)
 
     def log(self, key: str) -> Path | None:
         """The log of an environment's last build; None for the server's own."""
@@ -105,7 +105,7 @@ class Environments:
 
     def trim(self, in_use: Collection[str]) -> list[Environment]:
         """Remove the least recently used environments above the size limit, none with a key in ``in_use``."""
-        surplus = ready.surplus(self._root, in_use, self._settings.environments_max_bytes)
+        surplus = ready.surplus(self._root, in_use, self._settings.environments_max_bytes, time.time())
         for environment in surplus:
             ready.remove(self._root, environment)
         return surplus

@@ -17,6 +17,8 @@ from pathlib import Path
 from mlflow_serving_plugin.environments.installed import installed_version
 from mlflow_serving_plugin.host.snapshot import write_atomically
 
+RECENT_S = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -84,13 +86,19 @@ def unmarked(root: Path) -> list[Path]:
     return [path for path in root.iterdir() if path.is_dir() and str(path) not in named]
 
 
-def surplus(root: Path, in_use: Collection[str], limit_bytes: int) -> list[Environment]:
-    """The least recently used environments above the limit, without any that is in use."""
-    environments = sorted(_all(root), key=lambda e: _used_at(root, e), reverse=True)
+def surplus(root: Path, in_use: Collection[str], limit_bytes: int, now: float) -> list[Environment]:
+    """The least recently used environments above the limit, without any that is in use.
+
+    One that was used within ``RECENT_S`` before ``now`` (by ``time.time``) counts as in use: by a worker on its way
+    out, or by another server that shares the directory.
+    """
+    used_at = {environment.key: _used_at(root, environment) for environment in _all(root)}
+    kept = {*in_use, *(key for key, at in used_at.items() if now - at < RECENT_S)}
+    environments = sorted(_all(root), key=lambda e: used_at.get(e.key, 0.0), reverse=True)
     total, out = 0, []
-    for environment in sorted(environments, key=lambda e: e.key not in in_use):
+    for environment in sorted(environments, key=lambda e: e.key not in kept):
         total += environment.size_bytes
-        if total > limit_bytes and environment.key not in in_use:
+        if total > limit_bytes and environment.key not in kept:
             out.append(environment)
             total -= environment.size_bytes
     return out
