@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PAGE_MS, Tab
 from playwright.sync_api import Browser, expect
+from support_browser import PAGE_MS, Tab
 from support_models import Models, register
 from support_server import TrackingServer
 
