@@ -93,6 +93,7 @@ def _overview_of_version(version: VersionRoute, served: Served, has_example: Cal
         "state": version.state.value,
         "message": version.message,
         "note": version.note,
+        "environment": version.environment,
         "since": version.since_ms,
         "stage": version.stage,
         "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),

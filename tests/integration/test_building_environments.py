@@ -90,6 +90,20 @@ def test_offline_says_what_is_not_there(tmp_path):
         build(tmp_path / "e", model, offline=True)
 
 
+def test_environments_above_the_size_limit_are_removed_but_none_in_use_or_used_just_now(tmp_path):
+    model = a_model(tmp_path / "m", "mlflow-skinny==3.5.0\nsix==1.16.0\n")
+    root = tmp_path / "e"
+    built = build(root, model)
+    assert built.size_bytes > 1_000_000
+    environments = Environments(Settings(environments_max_bytes=0), root)
+    assert environments.trim([]) == []
+    os.utime(root / f"{built.key}.json", (1, 1))
+    assert environments.trim([built.key]) == []
+    assert environments.trim([]) == [built]
+    assert not Path(built.directory).exists()
+    assert environments.need(model, "uv").environment is None
+
+
 def test_the_server_s_constraints_count(tmp_path):
     (tmp_path / "c.txt").write_text("six==1.15.0\n")
     model = a_model(tmp_path / "m", "mlflow\nsix\n")

@@ -12,6 +12,8 @@ export interface Version {
   state: VersionState;
   message: string;
   note: string;
+  /** The Python environment it runs in, and why; empty until that is there. */
+  environment: string;
   /** When it came into its state, in milliseconds since 1970. */
   since: number;
   stage: string;

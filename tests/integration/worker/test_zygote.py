@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import psutil
@@ -241,6 +242,16 @@ def test_rest_ends_it_and_leaves_its_workers(world):
     assert not list(world.paths.logs.glob("zygote*"))
     assert predict(connection, "pid") == pid
     world.zygotes.rest()
+
+
+def test_the_zygotes_of_environments_that_nothing_needs_any_more_end(world):
+    pid, connection = world.fork("kept")
+    before = world.pid
+    world.zygotes.keep({sys.executable, "/other/bin/python"})
+    assert world.pid == before
+    world.zygotes.keep({"/other/bin/python"})
+    assert start_stamp(before) is None
+    assert predict(connection, "pid") == pid
 
 
 def test_rest_ends_one_whose_socket_was_removed(world):

@@ -44,7 +44,11 @@ def test_a_model_that_is_not_served_is_told_from_one_that_does_not_exist(page):
 
 def test_an_overview_holds_all_that_a_page_shows(world, page):
     world.enable()
-    first = replace(version(1, stage="Production", workers=[worker(), worker("w2", ready=False)]), since_ms=7)
+    first = replace(
+        version(1, stage="Production", workers=[worker(), worker("w2", ready=False)]),
+        since_ms=7,
+        environment="Python 3.10",
+    )
     world.publish(first, version(2, VersionState.FAILED, "no"), aliases={"champion": 2})
     status, reply = page("get-overview", registered_model_name="iris")
     assert status == 200
@@ -58,7 +62,7 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
         ["champion"],
     )
     assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
-    assert served["has_example"] is False
+    assert (served["has_example"], served["environment"]) == (False, "Python 3.10")
 
 
 def test_programs_do_not_find_what_is_only_for_pages(call):

@@ -90,6 +90,7 @@ function Chosen({ overview, version, access }: { overview: Overview; version: Ve
         {version.state !== "FAILED" && <span className="muted">{version.message}</span>}
       </div>
       {version.state === "FAILED" && <Notice tone="error">{version.message}</Notice>}
+      {version.environment && <p className="muted small">Environment: {version.environment}.</p>}
       {version.note && <p className="muted small">{version.note}</p>}
       <dl className="addresses">
         {addresses.map(({ label, url }) => (
