@@ -101,6 +101,7 @@ def _compose() -> Any:
 
 def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     """The state directory and the tables of this server, made if need be."""
+    from mlflow_serving_plugin.environments.environments import environments_root
     from mlflow_serving_plugin.host.paths import StatePaths
     from mlflow_serving_plugin.registry import server
     from mlflow_serving_plugin.settings import default_state_dir
@@ -109,6 +110,7 @@ def open_state(settings: Settings) -> tuple[StatePaths, Store]:
 
     backend = _absolute(server.backend_store_uri())
     paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))
+    environments_root(settings, paths.environments)
     engine = open_database(settings.database_uri or database_uri_for(backend, paths.root))
     # MLflow checks its own tables when the store is opened first; ours come after.
     server.registry_store()

@@ -30,10 +30,25 @@ from mlflow_serving_plugin.environments.run import (
     end_interrupted,
 )
 from mlflow_serving_plugin.environments.spec import read_spec
+from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import Settings
 
 _LOCK_S = 0.5
 _VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+
+
+def environments_root(settings: Settings, default: Path) -> Path:
+    """The directory of environments, made if need be; ConfigurationError when it cannot be used."""
+    root = Path(settings.environments_dir).expanduser() if settings.environments_dir else default
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(f"{root} is not writable")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory for environments cannot be used: {error}. Set MLFLOW_SERVING_ENVIRONMENTS_DIR."
+        ) from error
+    return root
 
 
 class Environments:
@@ -41,8 +56,7 @@ class Environments:
 
     def __init__(self, settings: Settings, default_root: Path) -> None:
         self._settings = settings
-        self._root = Path(settings.environments_dir).expanduser() if settings.environments_dir else default_root
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root = environments_root(settings, default_root)
         self._cancelled = threading.Event()
         self._recipes: dict[tuple[Path, str], Recipe] = {}
         self._now: dict[str, BuildLog] = {}

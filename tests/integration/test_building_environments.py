@@ -15,6 +15,7 @@ from support_conda import make_channel
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.run import BuildFailedError
+from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import Settings
 
 
@@ -102,6 +103,12 @@ def test_environments_above_the_size_limit_are_removed_but_none_in_use_or_used_j
     assert environments.trim([]) == [built]
     assert not Path(built.directory).exists()
     assert environments.need(model, "uv").environment is None
+
+
+def test_a_directory_that_cannot_be_used_is_said_with_the_setting_s_name(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="MLFLOW_SERVING_ENVIRONMENTS_DIR"):
+        Environments(Settings(environments_dir=str(tmp_path / "file" / "below")), tmp_path)
 
 
 def test_the_server_s_constraints_count(tmp_path):
