@@ -15,6 +15,7 @@ from support_models import Models, register
 from support_server import TrackingServer
 
 PLACES = ["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"]
+REGISTRY_SWITCH = "_mlflow_user_setting_dismiss_next_model_registry_ui"
 AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -94,6 +95,31 @@ def test_it_is_on_the_version_page_and_in_the_side_bar_too(tab: Tab) -> None:
     page.locator("[data-mlflow-serving-link] a").first.click()
     expect(page.get_by_role("heading", name="Serving", exact=True)).to_be_visible()
     tab.picture("overview")
+
+
+@pytest.mark.parametrize("dismissed", ["true", "false"])
+def test_it_is_there_in_both_of_mlflow_s_registry_pages(tab: Tab, dismissed: str) -> None:
+    tab.open("#/models")
+    tab.page.evaluate(f"localStorage.setItem('{REGISTRY_SWITCH}', '{dismissed}')")
+    tab.page.reload()
+    tab.open_tab("iris")
+    expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
+    expect(tab.page.get_by_role("tab", name="Serving")).to_have_count(1)
+
+
+def test_where_the_place_for_the_tab_is_not_found_the_side_bar_leads_to_the_same_view(tab: Tab) -> None:
+    tab.page.add_init_script(
+        """const find = Document.prototype.querySelector;
+        Document.prototype.querySelector = function (what) {
+            return what === "main h2" ? null : find.call(this, what);
+        };"""
+    )
+    tab.open("#/models/iris")
+    link = tab.page.locator("[data-mlflow-serving-link] a").first
+    expect(link).to_have_attribute("href", "#/serving/iris")
+    expect(tab.page.get_by_role("tab", name="Serving")).to_have_count(0)
+    link.click()
+    expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm ci in js/")
