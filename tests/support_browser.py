@@ -48,6 +48,8 @@ class Tab:
     def _heard(self, message: ConsoleMessage) -> None:
         url = message.location.get("url", "")
         # MLflow's own pages ask for things that a server without authentication, or one offline, does not have.
-        of_mlflow = message.text.startswith("Failed to load resource") and not any(part in url for part in OURS)
+        missing = message.text.startswith("Failed to load resource") and not any(part in url for part in OURS)
+        # And they are laid out anew while they are being looked at, which a browser only mentions.
+        of_mlflow = missing or "ResizeObserver loop" in message.text
         if message.type == "error" and not of_mlflow:
             self.problems.append(f"console: {message.text} {url}")
