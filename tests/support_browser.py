@@ -49,5 +49,7 @@ class Tab:
         url = message.location.get("url", "")
         # MLflow's own pages ask for things that a server without authentication, or one offline, does not have.
         of_mlflow = message.text.startswith("Failed to load resource") and not any(part in url for part in OURS)
+        # A browser's remark on a layout that takes more than one frame; ours observes no sizes.
+        of_mlflow = of_mlflow or "ResizeObserver loop" in message.text
         if message.type == "error" and not of_mlflow:
             self.problems.append(f"console: {message.text} {url}")
