@@ -22,6 +22,8 @@ def create_api(deps: ApiDeps) -> Flask:
     """Build the application. It holds no state of its own and may serve from any number of threads."""
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    # A form made from the configuration's schema has its fields in the schema's order.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
     deps.secure(app)
     failures.install(app)
     app.after_request(_never_cached)

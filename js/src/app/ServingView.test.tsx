@@ -9,9 +9,13 @@ const BASE = "/ajax-api/2.0/mlflow/endpoints";
 
 afterEach(cleanup);
 
-function show(permission: string, overview: object | null): void {
-  reply("GET", `${BASE}/get-access`, { user: null, auth: false, permission });
+function show(permission: string, overview: object | null, user: string | null = null): void {
+  reply("GET", `${BASE}/get-access`, { user, auth: user !== null, permission });
   reply("GET", `${BASE}/get-overview`, { overview });
+  open();
+}
+
+function open(): void {
   render(
     <QueryClientProvider client={makeClient()}>
       <ServingView name="iris" version={undefined} />
@@ -36,15 +40,41 @@ test("whoever may only read is told why nothing can be enabled, and nothing is s
   expect(asked.filter((one) => one.startsWith("POST"))).toEqual([]);
 });
 
+const EMPTY = {
+  registered_model_name: "iris",
+  state: "ENDPOINT_STATE_READY",
+  state_message: "",
+  versions: [],
+  stages: {},
+  aliases: {},
+};
+
 test("an endpoint without versions says what will be served", async () => {
-  show("MANAGE", {
-    registered_model_name: "iris",
-    state: "ENDPOINT_STATE_READY",
-    state_message: "",
-    versions: [],
-    stages: {},
-    aliases: {},
-  });
+  show("MANAGE", EMPTY);
   await screen.findByText("No active version");
   expect(screen.queryByRole("tab", { name: "Tokens" })).toBeNull();
+});
+
+test("tokens are offered where the server asks who one is", async () => {
+  show("READ", EMPTY, "ann");
+  await screen.findByRole("tab", { name: "Tokens" });
+  expect(screen.getByRole("button", { name: "Stop" }).getAttribute("aria-disabled")).toBe("true");
+});
+
+test("while the server fails, what was known stays on the page, with what is wrong", async () => {
+  show("MANAGE", EMPTY);
+  await screen.findByText("No active version");
+  reply("GET", `${BASE}/get-overview`, { error_code: "TEMPORARILY_UNAVAILABLE", message: "The database is away." }, 503);
+  const alert = await screen.findByRole("alert", {}, { timeout: 5000 });
+  expect(alert.textContent).toBe("Not up to date: The database is away. Trying again.");
+  screen.getByText("No active version");
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
+  await expect.poll(() => screen.queryByRole("alert"), { timeout: 8000 }).toBeNull();
+}, 20_000);
+
+test("a model that one may not see is told of in the server's words", async () => {
+  reply("GET", `${BASE}/get-access`, { user: "ann", auth: true, permission: "NONE" });
+  reply("GET", `${BASE}/get-overview`, { error_code: "RESOURCE_DOES_NOT_EXIST", message: "No such model." }, 404);
+  open();
+  expect((await screen.findByRole("alert")).textContent).toBe("No such model.");
 });

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, vi } from "vitest";
 
 /** Replies by method and path; whatever a test did not say is asked fails it. */
-const replies = new Map<string, unknown>();
+const replies = new Map<string, { body: unknown; status: number }>();
 let unexpected: string[] = [];
 
-export function reply(method: string, path: string, body: unknown): void {
-  replies.set(`${method} ${path}`, body);
+export function reply(method: string, path: string, body: unknown, status = 200): void {
+  replies.set(`${method} ${path}`, { body, status });
 }
 
 export const asked: string[] = [];
@@ -17,11 +17,12 @@ beforeEach(() => {
   vi.stubGlobal("fetch", (address: string, options: RequestInit = {}) => {
     const request = `${options.method ?? "GET"} ${new URL(address).pathname}`;
     asked.push(`${request} ${typeof options.body === "string" ? options.body : ""}`.trim());
-    if (!replies.has(request)) {
+    const found = replies.get(request);
+    if (!found) {
       unexpected.push(request);
       return Promise.reject(new Error(`nobody said what ${request} answers`));
     }
-    return Promise.resolve(new Response(JSON.stringify(replies.get(request)), { status: 200 }));
+    return Promise.resolve(new Response(JSON.stringify(found.body), { status: found.status }));
   });
 });
 

@@ -122,3 +122,9 @@ def test_an_error_never_repeats_a_secret():
     with pytest.raises(InvalidParameterError) as caught:
         merge_config(EndpointConfig(), {"environment": {"A": ["hunter2"]}})
     assert "hunter2" not in caught.value.message
+
+
+def test_a_form_gets_the_fields_in_the_schema_s_order(world, call):
+    world.enable()
+    _, reply = call("GET", "get-config", registered_model_name="iris")
+    assert list(reply["schema"]["properties"]) == list(CONFIG_SCHEMA["properties"])

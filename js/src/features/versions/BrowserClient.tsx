@@ -4,7 +4,8 @@ import type { Version } from "../../shared/api";
 import { score } from "../../shared/http";
 import { Button } from "../../shared/ui/Button";
 import { Notice } from "../../shared/ui/Loaded";
-import { complaint, pretty } from "./replies";
+import { pretty } from "./layout";
+import { complaint } from "./replies";
 import { Response } from "./Response";
 
 interface Props {

@@ -2,7 +2,8 @@ import { useState } from "react";
 import { milliseconds, serverTiming } from "../../shared/format";
 import type { Scored } from "../../shared/http";
 import { Tabs } from "../../shared/ui/Tabs";
-import { type Table, asTable, pretty } from "./replies";
+import { pretty } from "./layout";
+import { type Table, asTable } from "./replies";
 
 const VIEWS = [
   { key: "table", label: "Table" },

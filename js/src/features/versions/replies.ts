@@ -1,5 +1,7 @@
 /** What a model answered, as a table where it is one. Pure. */
 
+import { numbersAsWritten } from "./layout";
+
 export interface Table {
   columns: string[];
   rows: string[][];
@@ -22,12 +24,6 @@ export function asTable(text: string): Table | null {
   return { columns: ["prediction"], rows: predictions.map((value) => [show(value)]) };
 }
 
-/** JSON with line breaks; anything else as it is. */
-export function pretty(text: string): string {
-  const reply = parse(text);
-  return reply === undefined ? text : JSON.stringify(reply, null, 2);
-}
-
 /** What is wrong with a request body; null when it is JSON. */
 export function complaint(text: string): string | null {
   try {
@@ -40,7 +36,7 @@ export function complaint(text: string): string | null {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(text, numbersAsWritten) as unknown;
   } catch {
     return undefined;
   }
