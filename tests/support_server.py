@@ -150,7 +150,9 @@ class TrackingServer:
 
     def api(self, method: str, action: str, *, base: str = "/api/2.0/mlflow/endpoints", **fields: Any) -> Any:
         """Call the control API with a JSON body; its answer, which must be a success."""
-        response = requests.request(method, f"{self.url}{base}/{action}", json=fields, headers=self.credentials, timeout=HTTP_S)
+        response = requests.request(
+            method, f"{self.url}{base}/{action}", json=fields, headers=self.credentials, timeout=HTTP_S
+        )
         assert response.status_code == 200, f"{action}: {response.status_code} {response.text}\n{self.tail()}"
         return response.json()
 
