@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 import requests
 from support import eventually
 from support_auth import ADMIN, BasicAuthServer, basic, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, cells, wrong_cells
+from support_cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
 from support_models import Models, register
 
 NO_TOKEN = "mlsp_" + "A" * 43
@@ -70,23 +71,6 @@ def test_every_route_by_token(cast: Cast, kind: str) -> None:
     assert wrong_cells(cast.server, kind, cast.tokens[kind]) == []
 
 
-def test_the_table_has_every_route_that_there_is(tmp_path) -> None:
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "api"))
-    from api_fakes import ApiWorld
-
-    world = ApiWorld(tmp_path / "state")
-    there = {
-        (method, rule.rule) for rule in world.app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
-    }
-    world.close()
-    assert there == {
-        (route.method, route.path) for route in cells() if not route.path.startswith(("/model", "/ajax-model"))
-    }
-
-
 def test_list_has_only_what_the_caller_may_read(cast: Cast) -> None:
     for kind, names in {"none": [], "read": [SERVED, SPARE], "admin": [SERVED, SPARE]}.items():
         url = f"{cast.server.url}/api/2.0/mlflow/endpoints/list"
@@ -123,8 +107,6 @@ def test_a_granted_permission_and_a_new_password_count_within_seconds(cast: Cast
 
 
 def test_a_revoked_token_is_refused_by_every_web_worker_within_a_second(cast: Cast) -> None:
-    import time
-
     server = cast.server
     made = server.mlflow("POST", "/api/2.0/token/create", cast.passwords["read"], comment="short-lived")
     headers = bearer(made["token_value"])
