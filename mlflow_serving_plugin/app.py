@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_serving_plugin import composition
+
 if TYPE_CHECKING:
     from mlflow_serving_plugin.controller.leader import Candidate
     from mlflow_serving_plugin.host.paths import StatePaths
@@ -34,6 +36,7 @@ def __getattr__(name: str) -> Any:
     from mlflow_serving_plugin.registry import server
 
     if server.is_cli_parent():
+        composition.prepare()
         return "the app of a web worker"
     with _making:
         if "app" not in globals():
@@ -50,12 +53,12 @@ def create_app() -> Any:
     _log_to_stderr()
     if server.artifacts_only():
         _logger.info("Serving is off: a server with --artifacts-only has no model registry.")
-        return server.base_app()
+        return composition.inner_app()
     return _compose()
 
 
 def _compose() -> Any:
-    from mlflow_serving_plugin.access.noauth import NoAuth
+    from mlflow_serving_plugin.access.server_rules import browser_rules
     from mlflow_serving_plugin.api.app import create_api
     from mlflow_serving_plugin.api.deps import ApiDeps
     from mlflow_serving_plugin.dispatch import AsgiDispatch, WsgiDispatch
@@ -68,16 +71,21 @@ def _compose() -> Any:
     from mlflow_serving_plugin.registry import server
     from mlflow_serving_plugin.registry.reader import RegistryReader
     from mlflow_serving_plugin.registry.signal import watch_registry
+    from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
     from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.store.tokens import TokenStore
     from mlflow_serving_plugin.ui.pages import add_serving_tab
 
     settings = Settings.from_environ(os.environ)
     paths, store = open_state(settings)
-    access, snapshot = NoAuth(), SnapshotReader(paths.routes)
-    registry = RegistryReader(server.registry_store)
+    snapshot, tokens = SnapshotReader(paths.routes), TokenStore(store.engine)
+    registry = RegistryReader(server.registry_store, in_workspace)
     parts = WebWorkerParts(settings, paths, store)
-    inner = server.base_app()
-    watch_registry(server.flask_app(), lambda name: send_nudge(paths.nudges, Nudge(DEFAULT_WORKSPACE, name)))
+    inner = composition.inner_app()
+    access = composition.make_access(settings, inner, tokens)
+    watch_registry(
+        server.flask_app(), lambda header, name: send_nudge(paths.nudges, Nudge(header or DEFAULT_WORKSPACE, name))
+    )
     add_serving_tab(server.flask_app(), server.static_prefix())
     api = create_api(
         ApiDeps(
@@ -87,11 +95,20 @@ def _compose() -> Any:
             store=store,
             registry=registry,
             access=access,
+            tokens=tokens,
+            workspaces=workspaces_enabled(),
             static_prefix=server.static_prefix(),
             secure=server.secure,
         )
     )
-    gateway = Gateway(settings, snapshot, access, paths.nudges)
+    gateway = Gateway(
+        settings,
+        snapshot,
+        access,
+        paths.nudges,
+        browser_rules=browser_rules(authenticated=bool(settings.base_app)),
+        workspaces=workspaces_enabled(),
+    )
     if server.under_uvicorn():
         return AsgiDispatch(inner, api, AsgiGateway(gateway), parts, server.static_prefix())
     parts.ensure_started()
@@ -167,6 +184,7 @@ class WebWorkerParts:
         from mlflow_serving_plugin.registry import server
         from mlflow_serving_plugin.registry.examples import scoring_example
         from mlflow_serving_plugin.registry.reader import RegistryReader
+        from mlflow_serving_plugin.registry.workspaces import in_workspace
 
         def backend() -> LocalBackend:
             return LocalBackend(self.settings, self.paths)
@@ -177,7 +195,7 @@ class WebWorkerParts:
                     settings=self.settings,
                     paths=self.paths,
                     store=self.store,
-                    registry=RegistryReader(server.registry_store),
+                    registry=RegistryReader(server.registry_store, in_workspace),
                     backend=backend(),
                     environments=Environments(self.settings, self.paths.environments),
                     download=server.download_model_version,

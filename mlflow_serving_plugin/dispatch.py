@@ -18,7 +18,9 @@ _logger = logging.getLogger(__name__)
 SCORING = ("/model/", "/model-endpoint/", "/ajax-model/")
 CONTROL = (
     *(f"/{api}/2.0{preview}/mlflow/endpoints" for api in ("api", "ajax-api") for preview in ("", "/preview")),
+    *(f"/{api}/2.0/token" for api in ("api", "ajax-api")),
     "/serving/health",
+    "/serving/audit",
 )
 
 Message = dict[str, Any]

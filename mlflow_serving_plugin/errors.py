@@ -55,6 +55,11 @@ class UnauthenticatedError(ServingError):
 
     error_code = "UNAUTHENTICATED"
 
+    def __init__(self, message: str, *, challenge: str = 'Basic realm="mlflow"') -> None:
+        super().__init__(message)
+        self.challenge = challenge
+        """For the header WWW-Authenticate: how to say who one is."""
+
 
 class PermissionDeniedError(ServingError):
     """The caller is known and may not do this."""

@@ -35,6 +35,13 @@ class Settings:
         "",
         "Database of the plugin's own tables. Default: the tracking server's, or SQLite in the state directory.",
     )
+    base_app: str = _setting(
+        "", "The app that serving is wrapped around: basic-auth, oidc-auth or another. Default: MLflow without one."
+    )
+    auth_cache_s: float = _setting(
+        5.0, "How long a checked password or permission is believed; a change counts after this time.", at_least=0
+    )
+    sandbox_all: bool = _setting(False, "Run every model in the sandbox, whatever its endpoint says.")
     poll_interval_s: float = _setting(
         30.0, "How often the registry is read for changes made behind the server's back.", at_least=0.1
     )

@@ -39,7 +39,8 @@ class TrackingServer:
     """One tracking server with a state directory, database, artifacts and port of its own; a context manager.
 
     ``kind``: uvicorn, gunicorn, gunicorn-sync or waitress. ``backend``: sqlite, file, none, or a database URI.
-    ``settings``: MLFLOW_SERVING_* variables without the prefix, in lower case.
+    ``settings``: MLFLOW_SERVING_* variables without the prefix, in lower case. ``environ``: further variables.
+    ``credentials``: headers of whoever calls ``api`` and ``score``.
     """
 
     def __init__(
@@ -51,6 +52,9 @@ class TrackingServer:
         backend: str = "sqlite",
         extra_args: tuple[str, ...] = (),
         settings: Mapping[str, Any] | None = None,
+        app: str = "serving",
+        environ: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.prefix = static_prefix
@@ -65,6 +69,9 @@ class TrackingServer:
         self._workers = workers
         self._backend = backend
         self._extra_args = extra_args
+        self._app = app
+        self._environ = dict(environ or {})
+        self.credentials = dict(credentials or {})
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -143,7 +150,9 @@ class TrackingServer:
 
     def api(self, method: str, action: str, *, base: str = "/api/2.0/mlflow/endpoints", **fields: Any) -> Any:
         """Call the control API with a JSON body; its answer, which must be a success."""
-        response = requests.request(method, f"{self.url}{base}/{action}", json=fields, timeout=HTTP_S)
+        response = requests.request(
+            method, f"{self.url}{base}/{action}", json=fields, headers=self.credentials, timeout=HTTP_S
+        )
         assert response.status_code == 200, f"{action}: {response.status_code} {response.text}\n{self.tail()}"
         return response.json()
 
@@ -182,7 +191,7 @@ class TrackingServer:
         return requests.post(
             f"{self.url}/model/{path}/invocations",
             data=body,
-            headers={"Content-Type": content_type, **headers},
+            headers={"Content-Type": content_type, **self.credentials, **headers},
             timeout=HTTP_S,
         )
 
@@ -199,7 +208,7 @@ class TrackingServer:
     def _command(self) -> list[str]:
         backend = {"sqlite": f"sqlite:///{self.root}/mlflow.db", "file": str(self.root / "mlruns")}
         return [
-            *(sys.executable, "-m", "mlflow", "server", "--app-name", "serving"),
+            *(sys.executable, "-m", "mlflow", "server", "--app-name", self._app),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)),
             *(() if self._backend == "none" else ("--backend-store-uri", backend.get(self._backend, self._backend))),
             *("--artifacts-destination", str(self.artifacts)),
@@ -220,6 +229,7 @@ class TrackingServer:
             "MLFLOW_ALLOW_FILE_STORE": "true",
             # Seconds of processor time for a part of MLflow that has nothing to do with ours.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            **{name: value.replace("{root}", str(self.root)) for name, value in self._environ.items()},
         }
 
     def _clear(self) -> None:

@@ -10,6 +10,8 @@ from mlflow_serving_plugin.access.base import Permission, User
 class NoAuth:
     """Access for a tracking server without an auth app."""
 
+    blocking = False
+
     def identify(self, headers: Mapping[str, str]) -> User:
         """Nobody in particular."""
         return User(name=None)
@@ -17,3 +19,15 @@ class NoAuth:
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """Everything."""
         return Permission.MANAGE
+
+    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Permission | None:
+        """Everything."""
+        return Permission.MANAGE
+
+    def is_admin(self, user: User) -> bool:
+        """Everybody is."""
+        return True
+
+    def account(self, user: User) -> str | None:
+        """There are none."""
+        return None

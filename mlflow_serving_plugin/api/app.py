@@ -5,13 +5,15 @@ from __future__ import annotations
 from flask import Flask, Response
 
 from mlflow_serving_plugin.api import failures
-from mlflow_serving_plugin.api.bases import BASES
-from mlflow_serving_plugin.api.context import Context
+from mlflow_serving_plugin.api.audit import AuditView
+from mlflow_serving_plugin.api.bases import BASES, TOKEN_BASES
+from mlflow_serving_plugin.api.context import WORKSPACES, Context
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.endpoints import EndpointViews
 from mlflow_serving_plugin.api.health import HealthView
 from mlflow_serving_plugin.api.history import HistoryViews
 from mlflow_serving_plugin.api.pages import PageViews
+from mlflow_serving_plugin.api.tokens import TokenViews
 from mlflow_serving_plugin.api.versions import VersionViews
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
@@ -24,11 +26,15 @@ def create_api(deps: ApiDeps) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     # A form made from the configuration's schema has its fields in the schema's order.
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config[WORKSPACES] = deps.workspaces
     deps.secure(app)
     failures.install(app)
     app.after_request(_never_cached)
     prefix = deps.static_prefix.rstrip("/")
     app.register_blueprint(HealthView(deps).blueprint(), url_prefix=prefix or None)
+    app.register_blueprint(AuditView(deps).blueprint(), url_prefix=prefix or None)
+    for path in TOKEN_BASES:
+        app.register_blueprint(TokenViews(deps).blueprint(), url_prefix=prefix + path, name=f"tokens-{path[1:4]}")
     for base in BASES:
         context = Context(deps, base)
         label = base.path.strip("/").replace("/", "-").replace(".", "_")

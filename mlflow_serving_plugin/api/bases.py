@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEALTH_PATH = "/serving/health"
+AUDIT_PATH = "/serving/audit"
+TOKEN_BASES = ("/api/2.0/token", "/ajax-api/2.0/token")
 
 
 @dataclass(frozen=True, slots=True)

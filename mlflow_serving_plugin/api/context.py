@@ -5,21 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 
 from mlflow_serving_plugin.access.base import Permission, User, require
 from mlflow_serving_plugin.api.bases import Base
 from mlflow_serving_plugin.api.deps import ApiDeps
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint
+from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.routes import EndpointRoute, VersionRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
+from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 
+WORKSPACES = "SERVING_WORKSPACES"
+"""Where the app's configuration has it whether the server has workspaces."""
+
 
 def current_workspace() -> str:
-    """The workspace that the request is about."""
-    return DEFAULT_WORKSPACE
+    """The workspace that the request is about; InvalidParameterError when it names none."""
+    return workspace_of(_headers(), enabled=bool(current_app.config.get(WORKSPACES)))
+
+
+def caller_of(deps: ApiDeps) -> User:
+    """Whoever sent the request; UnauthenticatedError when that is nobody."""
+    return deps.access.identify(_headers())
+
+
+def _headers() -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class Context:
 
     def caller(self) -> User:
         """Whoever sent the request; UnauthenticatedError when that is nobody."""
-        return self.deps.access.identify({name.lower(): value for name, value in request.headers})
+        return caller_of(self.deps)
 
     def require(self, user: User, name: str, needed: Permission) -> None:
         """Raise unless the caller has the permission on the model."""

@@ -10,6 +10,7 @@ from flask import Flask
 
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
+from mlflow_serving_plugin.domain.token import Token
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.settings import Settings
@@ -41,6 +42,22 @@ class EndpointStore(Protocol):
         """A page of events, newest first, and the token of the next one; InvalidParameterError for a bad token."""
 
 
+class TokenStore(Protocol):
+    """Tokens, and the audit that tells of them. Thread-safe."""
+
+    def add_token(self, token: Token, digest: str) -> None:
+        """Keep a new token; InvalidParameterError when its owner has too many."""
+
+    def tokens(self, owner: str | None) -> list[Token]:
+        """The tokens of one owner, or of all, newest first."""
+
+    def remove_token(self, token_id: str, *, owner: str | None, by: str | None) -> bool:
+        """Revoke a token, of ``owner`` or (None) of anybody; False when there is no such one."""
+
+    def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
+        """A page of what people changed, newest first, and the token of the next one."""
+
+
 class RegisteredModel(Protocol):
     """What is asked of a registered model."""
 
@@ -70,6 +87,9 @@ class ApiDeps:
     store: EndpointStore
     registry: ModelLookup
     access: Access
+    tokens: TokenStore
     static_prefix: str
     secure: Callable[[Flask], None]
     """Puts MLflow's host and cross-origin checks on the app; nothing where this MLflow has none."""
+    workspaces: bool = False
+    """Whether the server has workspaces."""

@@ -103,8 +103,15 @@ _TEXT = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00]*$"}
 _VERSION = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 _OFFSET = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _OBJECT = {"type": "object"}
+_LIFETIME = {"type": "integer", "minimum": 1, "maximum": 10 * 366 * 24 * 3600}
+_SCOPE = {
+    "type": "object",
+    "properties": {"registered_model_name": _NAME, "permission": {"enum": ["READ"]}},
+    "required": ["registered_model_name"],
+    "additionalProperties": False,
+}
 
-_NUMBERS = ("endpoint_version_name", "offset", "max_results")
+_NUMBERS = ("endpoint_version_name", "offset", "max_results", "lifetime_seconds")
 """Fields that a query carries as digits."""
 
 _MEANING = {
@@ -115,6 +122,10 @@ _MEANING = {
     "replica_id": "the id of a replica",
     "page_token": "a token from the page before",
     "config": "an object",
+    "comment": "a text of at most 1000 characters",
+    "lifetime_seconds": "a whole number from 1 to ten years; none for a token without an end",
+    "scope": "an object of registered_model_name and, if given, permission READ",
+    "token_id": "the id of a token",
 }
 
 
@@ -141,6 +152,10 @@ EVENTS = _fields(
     page_token=_TEXT,
     max_results={"type": "integer", "minimum": 1, "maximum": MOST_EVENTS},
 )
+AUDIT = _fields({}, page_token=_TEXT, max_results={"type": "integer", "minimum": 1, "maximum": MOST_EVENTS})
+NOTHING = _fields({})
+CREATE_TOKEN = _fields({}, comment=_TEXT, lifetime_seconds=_LIFETIME, scope=_SCOPE)
+DELETE_TOKEN = _fields({"token_id": _NAME})
 
 
 def check_fields(known: Fields, fields: dict[str, Any]) -> dict[str, Any]:

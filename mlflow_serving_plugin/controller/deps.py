@@ -54,7 +54,7 @@ class EnvironmentSource(Protocol):
 class ControllerDeps:
     """What a controller works with.
 
-    ``download(model name, version, directory)`` returns where in the directory the files are; ``example``
+    ``download(workspace, model name, version, directory)`` returns where in the directory the files are; ``example``
     reads a fetched model's input example.
     """
 
@@ -64,5 +64,5 @@ class ControllerDeps:
     registry: ModelSource
     backend: Backend
     environments: EnvironmentSource
-    download: Callable[[str, int, str], str]
+    download: Callable[[str, str, int, str], str]
     example: Callable[[Path], Example | None]

@@ -149,9 +149,11 @@ class Executor:
         return self._deps.environments.need(self._fetch(wanted), wanted.settings.env_manager)
 
     def _fetch(self, wanted: DesiredVersion) -> Path:
-        name, number = wanted.endpoint.name, wanted.version.number
+        endpoint, number = wanted.endpoint, wanted.version.number
         directory = model_directory(self._deps.paths, wanted)
-        return fetch_model(wanted.version.source, directory, partial(self._deps.download, name, number))
+        return fetch_model(
+            wanted.version.source, directory, partial(self._deps.download, endpoint.workspace, endpoint.name, number)
+        )
 
     def _launch(self, wanted: DesiredVersion) -> None:
         # They are there, unless somebody has cleaned up since they were last looked at.

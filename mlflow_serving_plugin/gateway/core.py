@@ -14,8 +14,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from mlflow_serving_plugin.access.base import Access, Permission
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.domain.reference import Reference, parse_reference
+from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import (
     MethodNotAllowedError,
     NotFoundError,
@@ -55,7 +56,8 @@ class _Target:
 class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
-    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds.
+    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds;
+    ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it has any.
     """
 
     def __init__(
@@ -65,13 +67,16 @@ class Gateway:
         access: Access,
         nudges: Path,
         *,
+        browser_rules: BrowserRules | None = None,
+        workspaces: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.settings = settings
         self.snapshot = snapshot
         self.nudge = partial(send_nudge, nudges)
         self._access = access
-        self._access_blocks = bool(getattr(access, "blocking", False))
+        self._browser_rules = browser_rules
+        self._workspaces = workspaces
         self._clock = clock
         self._scoring = Scoring(
             settings, snapshot, InFlight(settings.max_in_flight), Loads(), nudge=self.nudge, clock=clock
@@ -94,7 +99,9 @@ class Gateway:
         target = _parse_target(head.path)
         if head.method != _METHOD_OF[target.action]:
             raise _NotThisMethodError(_METHOD_OF[target.action])
-        wanted = Wanted(workspace_of(head.headers), target.reference)
+        if self._browser_rules is not None:
+            refuse_forged(self._browser_rules, head.method, head.headers)
+        wanted = Wanted(workspace_of(head.headers, enabled=self._workspaces), target.reference)
         trail.model = wanted.reference.name
         started = self._clock()
         yield from self._authorise(head.headers, wanted)
@@ -106,11 +113,14 @@ class Gateway:
         return (yield from self._schema(wanted, trail))
 
     def _authorise(self, headers: Mapping[str, str], wanted: Wanted) -> Steps[None]:
-        def held() -> Permission:
-            user = self._access.identify(headers)
-            return self._access.permission(user, wanted.workspace, wanted.reference.name)
+        name = wanted.reference.name
 
-        permission = (yield RunBlocking(held)) if self._access_blocks else held()
+        def held() -> Permission:
+            return self._access.permission(self._access.identify(headers), wanted.workspace, name)
+
+        permission = self._access.recall(headers, wanted.workspace, name)
+        if permission is None:
+            permission = (yield RunBlocking(held)) if self._access.blocking else held()
         if permission < Permission.READ:
             raise PermissionDeniedError(
                 f"You need READ permission on registered model '{wanted.reference.name}' for this."
@@ -137,11 +147,6 @@ class _NotThisMethodError(MethodNotAllowedError):
     def __init__(self, allowed: str) -> None:
         super().__init__(f"Only {allowed} is allowed here.")
         self.allowed = allowed
-
-
-def workspace_of(headers: Mapping[str, str]) -> str:
-    """The workspace that a request is about."""
-    return DEFAULT_WORKSPACE
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.errors import ServingError, UnauthenticatedError
 
 STATUS = {
     "BAD_REQUEST": 400,
@@ -38,6 +38,6 @@ def error_headers(error: ServingError) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
     if error.retry_after_s is not None:
         headers.append(("Retry-After", str(error.retry_after_s)))
-    if error.error_code == "UNAUTHENTICATED":
-        headers.append(("WWW-Authenticate", 'Basic realm="mlflow"'))
+    if isinstance(error, UnauthenticatedError):
+        headers.append(("WWW-Authenticate", error.challenge))
     return headers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -15,16 +17,28 @@ _PAGE = 1000
 
 
 class RegistryReader:
-    """What the registry says now. ``store`` is a function, because opening MLflow's store is slow and can fail."""
+    """What the registry says now. ``store`` is a function, because opening MLflow's store is slow and can fail.
 
-    def __init__(self, store: Callable[[], Any]) -> None:
+    ``in_workspace`` makes it look at one workspace.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], Any],
+        in_workspace: Callable[[str], AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
         self._store = store
+        self._in_workspace = in_workspace
 
     def model(self, workspace: str, name: str) -> RegisteredModel:
         """A registered model with all its versions; NotFoundError if there is none, or it is a prompt.
 
         A registry that cannot be read raises whatever MLflow raised: that is not "no such model".
         """
+        with self._in_workspace(workspace):
+            return self._model(workspace, name)
+
+    def _model(self, workspace: str, name: str) -> RegisteredModel:
         store = self._store()
         try:
             found = store.get_registered_model(name)
@@ -47,12 +61,13 @@ class RegistryReader:
         """The name of the one model created at that millisecond: what a vanished model is called now, if it was
         renamed. Names are the registry's only key, but a rename keeps the creation time.
         """
-        store = self._store()
-        names = [
-            model.name
-            for model in _pages(lambda token: store.search_registered_models(max_results=_PAGE, page_token=token))
-            if int(model.creation_timestamp or 0) == created_ms
-        ]
+        with self._in_workspace(workspace):
+            store = self._store()
+            names = [
+                model.name
+                for model in _pages(lambda token: store.search_registered_models(max_results=_PAGE, page_token=token))
+                if int(model.creation_timestamp or 0) == created_ms
+            ]
         return names[0] if len(names) == 1 else None
 
     def _versions(self, store: Any, name: str) -> Iterator[ModelVersion]:

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from mlflow_serving_plugin.errors import ConfigurationError
+from mlflow_serving_plugin.registry.workspaces import in_workspace
 
 
 def flask_app() -> Flask:
@@ -79,12 +80,17 @@ def secure(app: Flask) -> None:
     security.init_security_middleware(app)
 
 
-def download_model_version(name: str, version: int, destination: str) -> str:
+def download_model_version(workspace: str, name: str, version: int, destination: str) -> str:
     """Download all files of a model version into a directory; return where they are.
 
     ``mlflow-artifacts:`` locations are this very server's, so they are read from behind it, as
     ``get_model_version_artifact_handler`` does: inside the server, MLflow's tracking URI is the database.
     """
+    with in_workspace(workspace):
+        return _download(name, version, destination)
+
+
+def _download(name: str, version: int, destination: str) -> str:
     from mlflow.server import handlers
 
     uri = registry_store().get_model_version_download_uri(name, str(version))

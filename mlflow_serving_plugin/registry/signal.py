@@ -13,13 +13,13 @@ _CHANGING = (
 _READING = ("/get", "/search", "/list", "/get-latest-versions", "/get-download-uri")
 
 
-def watch_registry(app: Flask, notify: Callable[[str | None], None]) -> None:
-    """Call ``notify(model name or None)`` after each successful request that changes the registry."""
+def watch_registry(app: Flask, notify: Callable[[str | None, str | None], None]) -> None:
+    """Call ``notify(workspace header or None, model name or None)`` after each request that changed the registry."""
 
     @app.after_request
     def tell(response: Response) -> Response:
         if request.method != "GET" and response.status_code < 400 and _changes_registry():
-            notify(_model_name())
+            notify(request.headers.get("X-MLFLOW-WORKSPACE"), _model_name())
         return response
 
 

@@ -24,6 +24,8 @@ class Store:
     """All reading and writing of our tables. Thread-safe: each call is a session of its own."""
 
     def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        """Shared with the other stores of this process: one pool of connections."""
         self._engine = engine
         self._writing = for_writing(engine)
 
@@ -136,7 +138,7 @@ class Store:
         if version is not None:
             query = query.where(EventRow.version == version)
         if page_token is not None:
-            query = query.where(EventRow.id < _page_start(page_token))
+            query = query.where(EventRow.id < page_start(page_token))
         query = query.order_by(EventRow.id.desc()).limit(limit + 1)
         with Session(self._engine) as session:
             rows = list(session.scalars(query))
@@ -176,7 +178,8 @@ def _by(user: str | None) -> str:
     return f" by {user}" if user else ""
 
 
-def _page_start(token: str) -> int:
+def page_start(token: str) -> int:
+    """The number of the event that a page token names; InvalidParameterError."""
     if not (token.isascii() and token.isdigit() and len(token) < 19):
         raise InvalidParameterError("page_token is not one that get-event-history gave.")
     return int(token)

@@ -38,3 +38,20 @@ class EventRow(Base):
     version: Mapped[int | None] = mapped_column(BigInteger)
     type: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(Text)
+
+
+class TokenRow(Base):
+    """A token, without its value: ``digest`` is the SHA-256 of that, in hexadecimal."""
+
+    __tablename__ = "serving_tokens"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)
+    owner: Mapped[str] = mapped_column(String(255), index=True)
+    account: Mapped[str] = mapped_column(String(64))
+    comment: Mapped[str] = mapped_column(Text)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    expiry_ms: Mapped[int] = mapped_column(BigInteger)
+    scope_workspace: Mapped[str | None] = mapped_column(String(63))
+    scope_name: Mapped[str | None] = mapped_column(String(256))
+    last_used_ms: Mapped[int | None] = mapped_column(BigInteger)

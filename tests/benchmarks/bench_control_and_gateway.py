@@ -89,7 +89,7 @@ def measure_ticks(root: Path) -> dict[str, float]:
             registry=RegistryReader(lambda: registry),
             backend=backend,
             environments=Environments(Settings(), paths.environments),
-            download=lambda _name, _version, directory: model_files(directory),
+            download=lambda _workspace, _name, _version, directory: model_files(directory),
             example=lambda _: None,
         )
     )

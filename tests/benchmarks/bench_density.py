@@ -75,7 +75,7 @@ class Host:
             registry=self.registry,
             backend=self.backend,
             environments=Environments(settings, self.paths.environments),
-            download=lambda name, number, directory: str(shutil.copytree(model, Path(directory) / "files")),
+            download=lambda workspace, name, number, directory: str(shutil.copytree(model, Path(directory) / "files")),
             example=scoring_example,
         )
         self._controller = Controller(deps)

@@ -127,7 +127,7 @@ class World:
         routes = self.paths.routes.read_text() if self.paths.routes.exists() else "(no routes)"
         return f"{routes}\n{self.backend.observe()}\n{self.events()}"
 
-    def _download(self, name, number, directory):
+    def _download(self, workspace, name, number, directory):
         self.fetched.append((name, number))
         if number in self.fetch_errors:
             raise self.fetch_errors[number]

@@ -23,7 +23,7 @@ def test_nothing_is_swept_while_a_fetch_is_under_way(root: Path, monkeypatch: py
     let_go = threading.Event()
     swept_during_fetch = []
 
-    def download(_name: str, _version: int, directory: str) -> str:
+    def download(_workspace: str, _name: str, _version: int, directory: str) -> str:
         fetching.set()
         let_go.wait(10)
         return model_files(directory)

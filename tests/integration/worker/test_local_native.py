@@ -249,7 +249,7 @@ def controlled(short, code):
         registry=MemoryRegistry(a_model("iris", a_version(1))),
         backend=backend,
         environments=Environments(SETTINGS, paths.environments),
-        download=lambda name, number, directory: str(shutil.copytree(code, Path(directory) / "files")),
+        download=lambda workspace, name, number, directory: str(shutil.copytree(code, Path(directory) / "files")),
         example=lambda files: None,
     )
     controller = Controller(deps)

@@ -70,6 +70,29 @@ class MemoryStore:
         return page, str(start + limit) if len(found) > start + limit else None
 
 
+class MemoryTokens:
+    """Tokens by digest, and what the audit would tell."""
+
+    def __init__(self) -> None:
+        self.kept = {}
+        self.told: list[Event] = []
+
+    def add_token(self, token, digest):
+        self.kept[digest] = token
+
+    def tokens(self, owner):
+        return [token for token in self.kept.values() if owner in (None, token.owner)]
+
+    def remove_token(self, token_id, *, owner, by):
+        found = [digest for digest, token in self.kept.items() if token.id == token_id and owner in (None, token.owner)]
+        for digest in found:
+            del self.kept[digest]
+        return bool(found)
+
+    def audit(self, *, page_token, limit):
+        return self.told[:limit], None
+
+
 @dataclass(frozen=True)
 class MemoryModel:
     name: str
@@ -95,6 +118,7 @@ class TableAccess:
     users: dict[str, str] | None = None
     table: dict[tuple[str, str], Permission] = field(default_factory=dict)
     default: Permission = Permission.MANAGE
+    admins: set[str] = field(default_factory=set)
 
     def identify(self, headers):
         if self.users is None:
@@ -106,6 +130,12 @@ class TableAccess:
 
     def permission(self, user, workspace, name):
         return self.table.get((user.name, name), self.default)
+
+    def is_admin(self, user):
+        return user.name in self.admins
+
+    def account(self, user):
+        return None if user.name is None else f"account of {user.name}"
 
 
 def worker(worker_id="w1", pid=1, *, ready=True):
@@ -132,6 +162,7 @@ class ApiWorld:
         self.store = MemoryStore()
         self.registry = MemoryRegistry("iris", "wine", "große Modelle")
         self.access = TableAccess()
+        self.tokens = MemoryTokens()
         self.inbox = NudgeInbox(self.paths.nudges)
         self.routes = Routes()
         self.deps = ApiDeps(
@@ -141,6 +172,7 @@ class ApiWorld:
             store=self.store,
             registry=self.registry,
             access=self.access,
+            tokens=self.tokens,
             static_prefix=static_prefix,
             secure=secure,
         )

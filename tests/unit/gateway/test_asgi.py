@@ -236,6 +236,9 @@ def test_blocking_access_is_asked_off_the_event_loop(short, served):
         def permission(self, user, workspace, name):
             return Permission.READ
 
+        def recall(self, headers, workspace, name):
+            return None
+
     async def score(access):
         async with application(short, served, access) as app:
             return (await send(app, Client(), "/model/iris/1/ping", "GET")).reply.status

@@ -45,6 +45,9 @@ class Guarded:
     def permission(self, user, workspace, name):
         return Permission.READ if user.name == "alice" else Permission.NONE
 
+    def recall(self, headers, workspace, name):
+        return None
+
 
 class Bench:
     """A gateway whose steps are taken here. ``workers`` gives the results of calls, in turn."""

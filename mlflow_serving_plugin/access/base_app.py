@@ -1,0 +1,119 @@
+"""The app that serving is wrapped around: found, prepared as ``mlflow server`` prepares it, loaded, and asked.
+
+``mlflow server`` treats ``--app-name basic-auth`` apart, so whoever wraps it has to do the same. Written against
+MLflow 3.10 to 3.18.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flask import Flask
+
+from mlflow_serving_plugin.access.basic_auth import BasicAuth
+from mlflow_serving_plugin.access.oidc_auth import OidcAuth
+from mlflow_serving_plugin.access.other_app import OtherApp
+from mlflow_serving_plugin.access.provider import Provider
+from mlflow_serving_plugin.access.subrequest import AsgiInner, WsgiInner
+from mlflow_serving_plugin.errors import ConfigurationError
+
+BASIC_AUTH = "basic-auth"
+OIDC_AUTH = "oidc-auth"
+_VARIABLE = "MLFLOW_SERVING_BASE_APP"
+_DELEGATION_KEY = "_MLFLOW_ASSISTANT_DELEGATION_SIGNING_KEY"
+
+
+def prepare(name: str) -> None:
+    """What is to be done once, in the ``mlflow server`` command, before there are web workers.
+
+    Without it, web workers race each other through the migration of the auth database. ConfigurationError for a
+    name that is no app.
+    """
+    find(name)
+    if name != BASIC_AUTH:
+        return
+    from mlflow import server
+
+    if bootstrap := getattr(server, "_bootstrap_basic_auth", None):
+        bootstrap()
+        os.environ["_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"] = "true"
+    # Every web worker and the job runner must have the same one.
+    os.environ.setdefault("_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN", secrets.token_hex(32))
+    _hand_out_delegation_key(server)
+
+
+def _hand_out_delegation_key(server: Any) -> None:
+    """Since 3.18. Not by this process's environment: the job runner, which inherits that, must not have it."""
+    from mlflow import environment_variables
+
+    if not hasattr(environment_variables, _DELEGATION_KEY):
+        return
+    inner, key = server._exec_cmd, secrets.token_hex(32)
+
+    def exec_cmd(*args: Any, extra_env: dict[str, str] | None = None, **kwargs: Any) -> Any:
+        return inner(*args, extra_env={**(extra_env or {}), _DELEGATION_KEY: key}, **kwargs)
+
+    server._exec_cmd = exec_cmd
+
+
+def find(name: str) -> str:
+    """``module:object`` of an app by its entry point's name; ConfigurationError."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.server import _find_app
+
+    try:
+        found = str(_find_app(name))
+    except MlflowException as error:
+        raise ConfigurationError(f"{_VARIABLE} is {name!r}. {error.message}") from None
+    if found.startswith("mlflow_serving_plugin."):
+        raise ConfigurationError(f"{_VARIABLE} is {name!r}, but serving cannot be wrapped around itself.")
+    return found
+
+
+def load(name: str, *, under_uvicorn: bool) -> AsgiInner | WsgiInner:
+    """The app, as the web server at hand needs it; ConfigurationError when it cannot run under that one."""
+    module, _, attribute = find(name).rpartition(":")
+    try:
+        app = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise ConfigurationError(f"{_VARIABLE} is {name!r}, which cannot be imported: {error}.") from error
+    if isinstance(app, types.FunctionType):
+        app = app()
+    if not under_uvicorn:
+        if not isinstance(app, Flask) and _is_asgi(app):
+            raise ConfigurationError(
+                f"The app {name!r} runs under uvicorn only: start the server without other options."
+            )
+        return WsgiInner(app)
+    if isinstance(app, Flask):
+        from mlflow.server.fastapi_app import create_fastapi_app
+
+        app = create_fastapi_app(app)
+    return AsgiInner(app)
+
+
+def provider_for(
+    name: str,
+    inner: AsgiInner | WsgiInner,
+    flask_app: Flask,
+    prefix: str,
+    in_workspace: Callable[[str], AbstractContextManager[Any]],
+) -> Provider:
+    """Who to ask about callers."""
+    if name == BASIC_AUTH:
+        return BasicAuth(flask_app, in_workspace)
+    if name == OIDC_AUTH:
+        return OidcAuth(inner, in_workspace)
+    return OtherApp(inner, prefix)
+
+
+def _is_asgi(app: Any) -> bool:
+    from starlette.applications import Starlette
+
+    return isinstance(app, Starlette)

@@ -1,0 +1,68 @@
+"""What serving is wrapped around, and who guards it: the part of the composition root that ``base_app`` decides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_serving_plugin.access.base import Access
+    from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.store.tokens import TokenStore
+
+
+def prepare() -> None:
+    """What the wrapped app needs done once, in the ``mlflow server`` command; ConfigurationError."""
+    from mlflow_serving_plugin.access import base_app
+
+    if name := _base_app():
+        base_app.prepare(name)
+
+
+def inner_app() -> Any:
+    """The wrapped app, or MLflow's without one; ASGI under uvicorn, WSGI elsewhere."""
+    from mlflow_serving_plugin.access import base_app
+    from mlflow_serving_plugin.registry import server
+
+    name = _base_app()
+    return base_app.load(name, under_uvicorn=server.under_uvicorn()) if name else server.base_app()
+
+
+def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
+    """Who guards the server: the wrapped app and our tokens, or nobody."""
+    from mlflow_serving_plugin.access import base_app
+    from mlflow_serving_plugin.access.guarded import GuardedAccess
+    from mlflow_serving_plugin.access.noauth import NoAuth
+    from mlflow_serving_plugin.access.tokens import TokenDoor
+    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.registry.workspaces import in_workspace
+
+    if not settings.base_app:
+        return NoAuth()
+    flask_app = server.flask_app()
+    provider = base_app.provider_for(settings.base_app, inner, flask_app, server.static_prefix(), in_workspace)
+    _forget_with_user(flask_app, lambda name: tokens.forget_tokens(name, other_than=None))
+    door = TokenDoor(tokens, provider.account, challenge=provider.challenge)
+    return GuardedAccess(provider, door, cache_s=settings.auth_cache_s)
+
+
+def _forget_with_user(app: Any, forget: Callable[[str], None]) -> None:
+    """End a user's tokens when MLflow deletes the user: a database may give the number of the row again."""
+    from flask import request
+
+    @app.after_request  # type: ignore[untyped-decorator]
+    def tell(response: Any) -> Any:
+        rule = request.url_rule.rule if request.url_rule else ""
+        if request.method == "DELETE" and rule.endswith("/mlflow/users/delete") and response.status_code < 400:
+            body = request.get_json(silent=True)
+            name = body.get("username") if isinstance(body, dict) else None
+            if isinstance(name, str):
+                forget(name)
+        return response
+
+
+def _base_app() -> str:
+    from mlflow_serving_plugin.settings import Settings
+
+    return Settings.from_environ(os.environ).base_app

@@ -1,0 +1,38 @@
+"""Tokens: what a program sends in a user's place, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NEVER = -1
+"""An ``expiry_ms`` that does not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """All that a scoped token may do: read, and so score, one registered model."""
+
+    workspace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its value. Times in milliseconds since 1970.
+
+    ``account`` names the owner's account for as long as it exists: an account made anew under the same name is
+    another one.
+    """
+
+    id: str
+    owner: str
+    account: str
+    comment: str
+    created_ms: int
+    expiry_ms: int = NEVER
+    scope: Scope | None = None
+    last_used_ms: int | None = None
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether its time is over."""
+        return self.expiry_ms != NEVER and self.expiry_ms <= now_ms

@@ -1,0 +1,28 @@
+"""Which workspace a request is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+from mlflow_serving_plugin.errors import InvalidParameterError
+
+WORKSPACE_HEADER = "x-mlflow-workspace"
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def workspace_of(headers: Mapping[str, str], *, enabled: bool) -> str:
+    """The workspace that ``X-MLFLOW-WORKSPACE`` names, else the default one; header names in lower case.
+
+    ``enabled``: whether the server runs with ``--enable-workspaces``. InvalidParameterError, as from MLflow itself,
+    for a name that cannot be one, and for any name on a server that has none.
+    """
+    name = headers.get(WORKSPACE_HEADER, "").strip()
+    if not name:
+        return DEFAULT_WORKSPACE
+    if not enabled:
+        raise InvalidParameterError("Workspaces are not enabled on this server: send no X-MLFLOW-WORKSPACE header.")
+    if not _NAME.fullmatch(name):
+        raise InvalidParameterError("The header X-MLFLOW-WORKSPACE does not hold the name of a workspace.")
+    return name

@@ -1,0 +1,213 @@
+"""Who may do what on a real ``basic-auth`` server with three web workers, by password and by token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from support import eventually
+from support_auth import ADMIN, BasicAuthServer, basic, bearer, client_of
+from support_cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
+from support_models import Models, register
+
+NO_TOKEN = "mlsp_" + "A" * 43
+GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}
+WORKERS = 3
+
+
+class Cast:
+    """A server, and somebody of every kind with a password and a token."""
+
+    def __init__(self, server: BasicAuthServer) -> None:
+        self.server = server
+        self.passwords: dict[str, dict[str, str]] = {
+            "anonymous": {},
+            "wrong": basic("read", "not the password"),
+            "admin": server.credentials,
+        }
+        for kind in ("none", *GRANTS):
+            self.passwords[kind] = server.add_user(kind)
+        for kind, permission in GRANTS.items():
+            for model in (SERVED, SPARE):
+                server.grant(kind, model, permission)
+        self.tokens = {kind: bearer(server.token(self.passwords[kind])) for kind in ("none", *GRANTS, "admin")}
+        self.tokens |= {"anonymous": {}, "wrong": bearer(NO_TOKEN)}
+
+    def score(self, headers: dict[str, str], model: str = SERVED) -> int:
+        """The status of scoring, on a connection of its own."""
+        url = f"{self.server.url}/model/{model}/1/invocations"
+        return requests.post(url, json=IRIS, headers=headers, timeout=60).status_code
+
+    def everywhere(self, headers: dict[str, str], status: int, within_s: float) -> None:
+        """Soon every web worker scores with this status: many more connections than there are workers agree."""
+        eventually(
+            lambda: all(self.score(headers) == status for _ in range(6 * WORKERS)),
+            within_s=within_s,
+            tail=self.server.tail,
+        )
+
+
+@pytest.fixture(scope="module")
+def cast(models: Models) -> Iterator[Cast]:
+    with BasicAuthServer(workers=WORKERS) as server:
+        with client_of(server) as client:
+            register(client, SERVED, models.path("iris-1"))
+            client.create_registered_model(SPARE)
+        server.enable(SERVED)
+        server.enable(SPARE)
+        server.wait_ready(SERVED, 1)
+        yield Cast(server)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_route_by_password(cast: Cast, kind: str) -> None:
+    assert wrong_cells(cast.server, kind, cast.passwords[kind]) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_route_by_token(cast: Cast, kind: str) -> None:
+    assert wrong_cells(cast.server, kind, cast.tokens[kind]) == []
+
+
+def test_list_has_only_what_the_caller_may_read(cast: Cast) -> None:
+    for kind, names in {"none": [], "read": [SERVED, SPARE], "admin": [SERVED, SPARE]}.items():
+        url = f"{cast.server.url}/api/2.0/mlflow/endpoints/list"
+        found = requests.get(url, headers=cast.passwords[kind], timeout=60).json()["endpoints"]
+        assert [endpoint["registered_model_name"] for endpoint in found] == names, kind
+
+
+def test_a_denied_version_tier_is_not_scored(cast: Cast) -> None:
+    """MLflow 3.17 can deny the versions of a model to somebody who may read the model."""
+    headers = cast.server.add_user("denied")
+    cast.server.grant("denied", SERVED, "READ")
+    cast.everywhere(headers, 200, within_s=20)
+    cast.server.mlflow(
+        "POST",
+        "/api/3.0/mlflow/users/permissions/grant",
+        username="denied",
+        resource_type="registered_model_version",
+        resource_id="*",
+        permission="DENY",
+    )
+    cast.everywhere(headers, 403, within_s=20)
+
+
+def test_a_granted_permission_and_a_new_password_count_within_seconds(cast: Cast) -> None:
+    headers = cast.server.add_user("late", "the first password")
+    assert cast.score(headers) == 403
+    cast.server.grant("late", SERVED, "READ")
+    cast.everywhere(headers, 200, within_s=15)
+    cast.server.mlflow(
+        "PATCH", "/api/2.0/mlflow/users/update-password", username="late", password="the second password"
+    )
+    cast.everywhere(headers, 401, within_s=15)
+    assert cast.score(basic("late", "the second password")) == 200
+
+
+def test_a_revoked_token_is_refused_by_every_web_worker_within_a_second(cast: Cast) -> None:
+    server = cast.server
+    made = server.mlflow("POST", "/api/2.0/token/create", cast.passwords["read"], comment="short-lived")
+    headers = bearer(made["token_value"])
+    cast.everywhere(headers, 200, within_s=10)
+    server.mlflow("POST", "/api/2.0/token/delete", cast.passwords["read"], token_id=made["token_info"]["token_id"])
+    revoked = time.monotonic()
+    statuses = []
+    while time.monotonic() < revoked + 2.5:
+        asked = time.monotonic()
+        statuses.append((asked - revoked, cast.score(headers)))
+    late = [status for after_s, status in statuses if after_s > 1.0]
+    assert late, "nothing was asked after a second"
+    assert set(late) == {401}, statuses
+
+
+def test_a_token_expires(cast: Cast) -> None:
+    headers = bearer(cast.server.token(cast.passwords["read"], lifetime_seconds=2))
+    assert cast.score(headers) == 200
+    cast.everywhere(headers, 401, within_s=15)
+
+
+def test_a_token_for_one_model_reads_that_and_nothing_else(cast: Cast) -> None:
+    server = cast.server
+    headers = bearer(server.token(cast.passwords["manage"], scope={"registered_model_name": SERVED}))
+    assert cast.score(headers) == 200
+
+    def status(method: str, path: str, **fields: object) -> int:
+        return requests.request(method, server.url + path, headers=headers, json=fields, timeout=60).status_code
+
+    base = "/api/2.0/mlflow/endpoints"
+    assert status("GET", f"{base}/get-status", registered_model_name=SERVED) == 200
+    assert status("GET", f"{base}/get-status", registered_model_name=SPARE) == 404
+    assert status("POST", f"{base}/disable", registered_model_name=SERVED) == 403
+    assert status("POST", "/api/2.0/token/create") == 403
+    assert status("GET", "/api/2.0/token/list") == 403
+    # For a model that its owner may not read there is none.
+    hidden = server.mlflow("GET", "/api/2.0/token/list", cast.passwords["none"])
+    assert hidden["token_infos"][0]["created_by_username"] == "none"
+    refused = requests.post(
+        f"{server.url}/api/2.0/token/create",
+        headers=cast.passwords["none"],
+        json={"scope": {"registered_model_name": SERVED}},
+        timeout=60,
+    )
+    assert refused.status_code == 404, refused.text
+
+
+def test_the_tokens_of_a_deleted_user_are_dead_and_stay_dead(cast: Cast) -> None:
+    server = cast.server
+    headers = server.add_user("gone")
+    server.grant("gone", SERVED, "READ")
+    token = bearer(server.token(headers))
+    cast.everywhere(token, 200, within_s=15)
+    server.mlflow("DELETE", "/api/2.0/mlflow/users/delete", username="gone")
+    cast.everywhere(token, 401, within_s=10)
+    # Somebody else gets the name, and on SQLite the number too.
+    server.add_user("gone")
+    server.grant("gone", SERVED, "READ")
+    assert cast.score(token) == 401
+
+
+def test_people_see_their_own_tokens_admins_all_and_nobody_a_value(cast: Cast) -> None:
+    server = cast.server
+    token = server.token(cast.passwords["edit"], comment="mine")
+    assert cast.score(bearer(token)) == 200
+    own = server.mlflow("GET", "/api/2.0/token/list", cast.passwords["edit"])["token_infos"]
+    assert {info["created_by_username"] for info in own} == {"edit"}
+    everybody = server.mlflow("GET", "/api/2.0/token/list")["token_infos"]
+    assert {info["created_by_username"] for info in everybody} >= {"edit", "read", ADMIN}
+    found = next(info for info in own if info["comment"] == "mine")
+    assert found["last_used_time"] and found["expiry_time"] == -1
+    database = b"".join(path.read_bytes() for path in server.root.glob("*.db*"))
+    assert found["token_id"].encode() in database
+    for place in (database, server.log.read_bytes(), repr(everybody).encode()):
+        assert token.encode() not in place
+
+
+def test_the_audit_tells_who_did_what(cast: Cast) -> None:
+    server = cast.server
+    server.api("POST", "disable", registered_model_name=SPARE)
+    manage = cast.passwords["manage"]
+    server.mlflow("POST", "/api/2.0/mlflow/endpoints/enable", manage, registered_model_name=SPARE)
+    made = server.mlflow("POST", "/api/2.0/token/create", manage)["token_info"]["token_id"]
+    server.mlflow("POST", "/api/2.0/token/delete", token_id=made)
+    events = server.mlflow("GET", "/serving/audit")["events"][:4]
+    assert [(event["event_type"], event["registered_model_name"]) for event in events] == [
+        ("TOKEN_REVOKED", None),
+        ("TOKEN_CREATED", None),
+        ("ENDPOINT_ENABLED", SPARE),
+        ("ENDPOINT_DISABLED", SPARE),
+    ]
+    assert [event["message"].split(" by ")[-1] for event in events] == ["admin.", "manage.", "manage.", "admin."]
+
+
+def test_mlflow_s_own_pages_and_permissions_work_as_before(cast: Cast) -> None:
+    server = cast.server
+    assert requests.get(server.url, timeout=60).status_code == 401
+    page = requests.get(server.url, headers=cast.passwords["read"], timeout=60)
+    assert page.status_code == 200 and "<html" in page.text
+    assert requests.get(f"{server.url}/signup", headers=server.credentials, timeout=60).status_code == 200
+    models = f"{server.url}/api/2.0/mlflow/registered-models/get"
+    for kind, status in {"read": 200, "none": 403, "wrong": 401}.items():
+        answer = requests.get(models, params={"name": SERVED}, headers=cast.passwords[kind], timeout=60)
+        assert answer.status_code == status, (kind, answer.text)

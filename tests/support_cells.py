@@ -1,0 +1,117 @@
+"""Every route of the plugin, and which status each kind of caller is to get there: one table for any auth app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from support_server import HTTP_S, TrackingServer
+
+from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, TOKEN_BASES
+
+KINDS = ("anonymous", "wrong", "none", "read", "edit", "manage", "admin")
+"""Callers: without credentials, with wrong ones, and users by their permission on both models."""
+
+SERVED, SPARE = "iris", "spare"
+"""The first is served in version 1. The second is enabled, has no versions, and may be changed."""
+
+IRIS = {"dataframe_records": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]}
+
+
+def _statuses(none: int, read: int, edit: int, manage: int, admin: int, *, stranger: int = 401) -> dict[str, int]:
+    return dict(zip(KINDS, (stranger, stranger, none, read, edit, manage, admin), strict=True))
+
+
+READING = _statuses(404, 200, 200, 200, 200)
+CHANGING = _statuses(404, 403, 403, 200, 200)
+SCORING = _statuses(403, 200, 200, 200, 200)
+KNOWN = _statuses(200, 200, 200, 200, 200)
+KNOWN_NOT_FOUND = _statuses(404, 404, 404, 404, 404)
+ADMINS = _statuses(403, 403, 403, 403, 200)
+ALL = _statuses(200, 200, 200, 200, 200, stranger=200)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route below a base, what is sent to it, and the statuses by kind of caller."""
+
+    method: str
+    path: str
+    statuses: Mapping[str, int]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    ajax_only: bool = False
+
+
+_MODEL = {"registered_model_name": SERVED}
+_VERSION = {**_MODEL, "endpoint_version_name": "1"}
+_CHANGED = {"registered_model_name": SPARE}
+_CONFIG = {**_CHANGED, "config": {"max_batch_rows": 16}}
+
+ENDPOINT_ROUTES = (
+    Route("GET", "list", KNOWN),
+    Route("GET", "get-status", READING, _MODEL),
+    Route("GET", "get-config", READING, _MODEL),
+    Route("GET", "list-versions", READING, _MODEL),
+    Route("GET", "list-version-aliases", READING, _MODEL),
+    Route("GET", "get-version-status", READING, _VERSION),
+    Route("GET", "get-version-replicas", READING, _VERSION),
+    Route("GET", "get-version-logs", READING, _VERSION),
+    Route("POST", "get-version-logs", READING, _VERSION),
+    Route("GET", "get-version-build-logs", READING, _VERSION),
+    Route("POST", "get-version-build-logs", READING, _VERSION),
+    Route("GET", "get-event-history", READING, _MODEL),
+    Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
+    Route("GET", "get-access", KNOWN, _MODEL, ajax_only=True),
+    Route("GET", "get-overview", READING, _MODEL, ajax_only=True),
+    Route("GET", "list-overviews", KNOWN, ajax_only=True),
+    # In this order: whoever may disable it enables it again.
+    Route("PUT", "update-compute-config", CHANGING, _CONFIG),
+    Route("PUT", "update-cluster-config", CHANGING, _CONFIG),
+    Route("POST", "disable", CHANGING, _CHANGED),
+    Route("POST", "enable", CHANGING, _CHANGED),
+)
+TOKEN_ROUTES = (
+    Route("POST", "create", KNOWN, {"comment": "of the table", "lifetime_seconds": 600}),
+    Route("GET", "list", KNOWN),
+    Route("POST", "delete", KNOWN_NOT_FOUND, {"token_id": "no such token"}),
+)
+SERVER_ROUTES = (Route("GET", HEALTH_PATH, ALL), Route("GET", AUDIT_PATH, ADMINS))
+SCORING_ROUTES = (
+    Route("POST", "invocations", SCORING, IRIS),
+    Route("GET", "ping", SCORING),
+    Route("GET", "schema", SCORING),
+)
+ROOTS = ("model", "model-endpoint", "ajax-model")
+
+
+def cells() -> Iterator[Route]:
+    """Every route with its whole path."""
+    for base in BASES:
+        for route in ENDPOINT_ROUTES:
+            if base.ajax or not route.ajax_only:
+                yield Route(route.method, f"{base.path}/{route.path}", route.statuses, route.fields)
+    for path in TOKEN_BASES:
+        yield from (Route(r.method, f"{path}/{r.path}", r.statuses, r.fields) for r in TOKEN_ROUTES)
+    yield from SERVER_ROUTES
+    for root in ROOTS:
+        yield from (Route(r.method, f"/{root}/{SERVED}/1/{r.path}", r.statuses, r.fields) for r in SCORING_ROUTES)
+
+
+def wrong_cells(server: TrackingServer, kind: str, headers: Mapping[str, str]) -> list[str]:
+    """Ask every route as one caller; what was answered otherwise than the table has it."""
+    wrong = []
+    for route in cells():
+        sent = {"params": route.fields} if route.method == "GET" else {"json": route.fields}
+        response = requests.request(
+            route.method, f"{server.url}{route.path}", headers=dict(headers), timeout=HTTP_S, **sent
+        )
+        expected = route.statuses[kind]
+        if response.status_code != expected:
+            wrong.append(
+                f"{route.method} {route.path} as {kind}: {response.status_code}, not {expected}: {response.text[:200]}"
+            )
+        elif expected == 401 and "WWW-Authenticate" not in response.headers:
+            wrong.append(f"{route.method} {route.path} as {kind}: 401 without WWW-Authenticate")
+    return wrong

@@ -1,0 +1,228 @@
+"""What is remembered of callers, for how long, and that nobody is looked up twice at the same moment."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.cache import ShortCache
+from mlflow_serving_plugin.access.guarded import GuardedAccess
+from mlflow_serving_plugin.access.tokens import TokenDoor, bearer_token, digest_of, new_token
+from mlflow_serving_plugin.domain.token import Scope, Token
+from mlflow_serving_plugin.errors import UnauthenticatedError
+
+ALICE = {"authorization": "Basic alice"}
+
+
+class Provider:
+    challenge = "Basic"
+
+    def __init__(self):
+        self.asked = []
+        self.held = Permission.MANAGE
+        self.accounts = {"alice": "1"}
+        self.gate = None
+
+    def credentials(self, headers):
+        return headers.get("authorization", "").encode()
+
+    def authenticate(self, headers):
+        self.asked.append("who")
+        if self.gate is not None:
+            self.gate.wait(10)
+        if headers.get("authorization") != "Basic alice":
+            raise UnauthenticatedError("no")
+        return User("alice")
+
+    def permission(self, user, workspace, name):
+        self.asked.append((user.name, workspace, name))
+        return self.held
+
+    def is_admin(self, user):
+        return True
+
+    def account(self, name):
+        return self.accounts.get(name)
+
+
+class Tokens:
+    def __init__(self):
+        self.kept = {}
+        self.used = []
+        self.forgotten = []
+
+    def find_token(self, digest):
+        return self.kept.get(digest)
+
+    def token_used(self, token_id, now_ms):
+        self.used.append(token_id)
+
+    def forget_tokens(self, owner, *, other_than):
+        self.forgotten.append((owner, other_than))
+
+
+class World:
+    def __init__(self, cache_s=5.0):
+        self.now = 100.0
+        self.provider = Provider()
+        self.tokens = Tokens()
+        door = TokenDoor(self.tokens, self.provider.account, challenge="Basic", clock=lambda: self.now)
+        self.access = GuardedAccess(self.provider, door, cache_s=cache_s, clock=lambda: self.now)
+
+    def token(self, **changes):
+        value = new_token()
+        self.tokens.kept[digest_of(value)] = Token(**{"id": "t", "owner": "alice", "account": "1", **changes})
+        return {"authorization": f"Bearer {value}"}
+
+    def held(self, headers, name="iris"):
+        user = self.access.identify(headers)
+        return self.access.permission(user, "default", name)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def a_token(world, **changes):
+    return world.token(**{"comment": "", "created_ms": 0, **changes})
+
+
+def test_nothing_is_recalled_before_it_was_looked_up(world):
+    assert world.access.recall(ALICE, "default", "iris") is None
+    assert world.held(ALICE) is Permission.MANAGE
+    assert world.access.recall(ALICE, "default", "iris") is Permission.MANAGE
+    assert world.access.recall(ALICE, "other", "iris") is None
+
+
+def test_a_caller_is_looked_up_once_within_the_time_and_again_after_it(world):
+    for _ in range(3):
+        world.held(ALICE)
+    assert world.provider.asked == ["who", ("alice", "default", "iris")]
+    world.now += 5.1
+    world.provider.held = Permission.NONE
+    assert world.access.recall(ALICE, "default", "iris") is None
+    assert world.held(ALICE) is Permission.NONE
+
+
+def test_a_refusal_is_remembered_too(world):
+    for _ in range(3):
+        with pytest.raises(UnauthenticatedError):
+            world.access.identify({"authorization": "Basic mallory"})
+    assert world.provider.asked == ["who"]
+
+
+def test_a_cache_of_no_time_asks_each_time():
+    world = World(cache_s=0)
+    world.held(ALICE)
+    world.held(ALICE)
+    assert world.provider.asked.count("who") == 2
+    assert world.access.recall(ALICE, "default", "iris") is None
+
+
+def test_no_credential_is_a_key_of_the_memory(world):
+    world.held(ALICE)
+    headers = a_token(world)
+    world.held(headers)
+    keys = repr(list(world.access._users._entries))
+    assert "alice" not in keys
+    assert headers["authorization"].split()[1] not in keys
+
+
+def test_a_token_is_looked_at_again_after_a_second(world):
+    headers = a_token(world)
+    assert world.held(headers) is Permission.MANAGE
+    world.tokens.kept.clear()
+    world.now += 0.9
+    assert world.access.identify(headers).name == "alice"
+    world.now += 0.2
+    with pytest.raises(UnauthenticatedError, match="revoked"):
+        world.access.identify(headers)
+
+
+def test_an_expired_token_is_refused(world):
+    headers = a_token(world, expiry_ms=int(world.now * 1000))
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        world.access.identify(headers)
+
+
+@pytest.mark.parametrize("account", [None, "2"])
+def test_a_token_does_not_outlive_its_account(world, account):
+    headers = a_token(world)
+    world.provider.accounts = {} if account is None else {"alice": account}
+    with pytest.raises(UnauthenticatedError, match="user does not exist"):
+        world.access.identify(headers)
+    assert world.tokens.forgotten == [("alice", account)]
+
+
+def test_a_scoped_token_reads_its_model_and_is_nobody_s_admin(world):
+    headers = a_token(world, scope=Scope("default", "iris"))
+    assert world.held(headers) is Permission.READ
+    assert world.held(headers, "wine") is Permission.NONE
+    assert world.access.recall(headers, "default", "iris") is Permission.READ
+    assert world.access.recall(headers, "default", "wine") is Permission.NONE
+    assert not world.access.is_admin(world.access.identify(headers))
+
+
+def test_a_scope_gives_nothing_that_the_owner_does_not_have(world):
+    world.provider.held = Permission.NONE
+    assert world.held(a_token(world, scope=Scope("default", "iris"))) is Permission.NONE
+
+
+def test_the_use_of_a_token_is_noted_once_a_minute(world):
+    headers = a_token(world)
+    for _ in range(4):
+        world.access.identify(headers)
+        world.now += 20
+    assert world.tokens.used == ["t", "t"]
+
+
+def test_somebody_else_s_bearer_token_is_the_provider_s_to_judge():
+    assert bearer_token("Bearer eyJhbGciOi.x.y") is None
+    assert bearer_token("Bearer mlsp_short") is None
+    assert bearer_token("Basic " + new_token()) is None
+    value = new_token()
+    assert bearer_token(f"bearer {value}") == value
+
+
+def test_those_who_ask_at_the_same_moment_cost_one_look_up(world):
+    world.provider.gate = threading.Event()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(world.access.identify, ALICE) for _ in range(8)]
+        while not world.provider.asked:
+            pass
+        world.provider.gate.set()
+        assert {future.result(10).name for future in asked} == {"alice"}
+    assert world.provider.asked == ["who"]
+
+
+def test_a_failed_look_up_fails_all_who_wait_and_is_forgotten():
+    cache = ShortCache()
+    with pytest.raises(ZeroDivisionError):
+        cache.fetch("key", lambda: 1 / 0, 5)
+    assert cache.fetch("key", lambda: 2, 5) == 2
+
+
+def test_a_value_is_as_old_as_the_beginning_of_its_look_up():
+    now = [0.0]
+    cache = ShortCache(clock=lambda: now[0])
+
+    def slow():
+        now[0] = 4.0
+        return "value"
+
+    cache.fetch("key", slow, 5)
+    now[0] = 4.9
+    assert cache.get("key") == "value"
+    now[0] = 5.1
+    assert cache.get("key") is None
+
+
+def test_the_memory_is_bounded():
+    cache = ShortCache(most_entries=3)
+    for number in range(10):
+        cache.fetch(number, lambda number=number: number, 60)
+    assert len(cache._entries) <= 3
