@@ -44,7 +44,7 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     provider = base_app.provider_for(settings.base_app, inner, flask_app, server.static_prefix(), in_workspace)
     _forget_with_user(flask_app, lambda name: tokens.forget_tokens(name, other_than=None))
     door = TokenDoor(tokens, provider.account, challenge=provider.challenge)
-    return GuardedAccess(provider, door, cache_s=settings.auth_cache_s)
+    return GuardedAccess(provider, door, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
 
 
 def _forget_with_user(app: Any, forget: Callable[[str], None]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+_logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -14,26 +17,44 @@ V = TypeVar("V")
 MOST_ENTRIES = 10_000
 
 
-class ShortCache(Generic[K, V]):
-    """Thread-safe. ``clock`` gives seconds."""
+class _Entry(NamedTuple, Generic[V]):
+    value: V
+    until: float
+    """When it is to be looked up again."""
+    known: float
+    """When it was looked up with success."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, most_entries: int = MOST_ENTRIES) -> None:
+
+class ShortCache(Generic[K, V]):
+    """Thread-safe. ``clock`` gives seconds.
+
+    ``outage_s``: for how long what was known goes on to count while it cannot be looked up.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        most_entries: int = MOST_ENTRIES,
+        *,
+        outage_s: float = 0.0,
+    ) -> None:
         self._clock = clock
         self._most = most_entries
-        self._entries: dict[K, tuple[V, float]] = {}
+        self._outage_s = outage_s
+        self._entries: dict[K, _Entry[V]] = {}
         self._flights: dict[K, Future[V]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
         """The value, unless there is none or its time is over. Never blocks."""
         found = self._entries.get(key)
-        return found[0] if found is not None and self._clock() < found[1] else None
+        return found.value if found is not None and self._clock() < found.until else None
 
     def fetch(self, key: K, look_up: Callable[[], V], lifetime_s: float) -> V:
         """The value; looked up, in this thread or in one that is at it already, when there is none.
 
         It lives from the moment its look-up began: what changes during the look-up counts no later than after it.
-        What a look-up raises is raised for all who wait for it, and not kept.
+        What a look-up raises is raised for all who wait for it, unless the value was known a short time ago.
         """
         if (found := self.get(key)) is not None:
             return found
@@ -46,8 +67,7 @@ class ShortCache(Generic[K, V]):
             return flight.result()
         since = self._clock()
         try:
-            value = look_up()
-            self._keep(key, value, since + lifetime_s)
+            value = self._look_up(key, look_up, since, lifetime_s)
             own.set_result(value)
         except BaseException as error:
             own.set_exception(error)
@@ -57,12 +77,24 @@ class ShortCache(Generic[K, V]):
                 del self._flights[key]
         return value
 
-    def _keep(self, key: K, value: V, until: float) -> None:
+    def _look_up(self, key: K, look_up: Callable[[], V], since: float, lifetime_s: float) -> V:
+        try:
+            entry = _Entry(look_up(), since + lifetime_s, since)
+        except Exception as error:
+            old = self._entries.get(key)
+            if old is None or since >= old.known + self._outage_s:
+                raise
+            _logger.warning("Who may do what cannot be looked up; what was known counts on. %s", type(error).__name__)
+            entry = old._replace(until=since + lifetime_s)
+        self._keep(key, entry)
+        return entry.value
+
+    def _keep(self, key: K, entry: _Entry[V]) -> None:
         with self._lock:
             if len(self._entries) >= self._most:
                 now = self._clock()
-                self._entries = {k: entry for k, entry in self._entries.items() if now < entry[1]}
+                self._entries = {k: kept for k, kept in self._entries.items() if now < kept.until}
                 if len(self._entries) >= self._most:
                     # More callers than places: whoever comes next looks up again.
                     self._entries = {}
-            self._entries[key] = (value, until)
+            self._entries[key] = entry

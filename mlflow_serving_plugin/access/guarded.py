@@ -17,12 +17,17 @@ from mlflow_serving_plugin.access.provider import Provider
 from mlflow_serving_plugin.access.tokens import TokenDoor, bearer_token
 from mlflow_serving_plugin.errors import UnauthenticatedError
 
+_Holder = str | bytes | None
+
 TOKEN_S = 1.0
 """How long a token is taken for good without a look: a revoked one is refused within this time everywhere."""
 
 
 class GuardedAccess:
-    """``Access`` by way of a provider. ``cache_s``: how long what it says is believed; 0: never."""
+    """``Access`` by way of a provider. ``cache_s``: how long what it says is believed; 0: never.
+
+    ``outage_s``: for how long it is believed on while the provider, or the database of tokens, fails to answer.
+    """
 
     blocking = True
 
@@ -32,14 +37,16 @@ class GuardedAccess:
         tokens: TokenDoor | None,
         *,
         cache_s: float,
+        outage_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._provider = provider
         self._tokens = tokens
         self._cache_s = cache_s
         self._secret = os.urandom(32)
-        self._users: ShortCache[bytes, User | UnauthenticatedError] = ShortCache(clock)
-        self._permissions: ShortCache[tuple[User, str, str], Permission] = ShortCache(clock)
+        outage_s = outage_s if cache_s else 0.0
+        self._users: ShortCache[bytes, User | UnauthenticatedError] = ShortCache(clock, outage_s=outage_s)
+        self._permissions: ShortCache[tuple[_Holder, str, str], Permission] = ShortCache(clock, outage_s=outage_s)
         self._admins: ShortCache[User, bool] = ShortCache(clock)
 
     def identify(self, headers: Mapping[str, str]) -> User:
@@ -54,7 +61,7 @@ class GuardedAccess:
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model; with a scoped token, at most read the one that it is for."""
         found = self._permissions.fetch(
-            (user, workspace, name), lambda: self._provider.permission(user, workspace, name), self._cache_s
+            (self._holder(user), workspace, name), lambda: self._provider.permission(user, workspace, name), self._cache_s
         )
         return _within_scope(user, workspace, name, found)
 
@@ -63,7 +70,7 @@ class GuardedAccess:
         user = self._users.get(self._key(headers, self._token(headers)))
         if not isinstance(user, User):
             return None
-        found = self._permissions.get((user, workspace, name))
+        found = self._permissions.get((self._holder(user), workspace, name))
         return None if found is None else _within_scope(user, workspace, name, found)
 
     def is_admin(self, user: User) -> bool:
@@ -82,6 +89,12 @@ class GuardedAccess:
     def _key(self, headers: Mapping[str, str], token: str | None) -> bytes:
         material = self._provider.credentials(headers) if token is None else b"\x02" + token.encode()
         return hmac.digest(self._secret, material, "sha256")
+
+    def _holder(self, user: User) -> _Holder:
+        """What stands for the user as a key. The permission of an owner is the same with and without a scope."""
+        if not user.credentials:
+            return user.name
+        return hmac.digest(self._secret, repr(user.credentials).encode(), "sha256")
 
     def _look_up(self, headers: Mapping[str, str], token: str | None) -> User | UnauthenticatedError:
         # A refusal is remembered too: guessing on must not cost more than once a time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
@@ -12,6 +13,8 @@ from typing import Protocol
 from mlflow_serving_plugin.access.base import User
 from mlflow_serving_plugin.domain.token import Token
 from mlflow_serving_plugin.errors import UnauthenticatedError
+
+_logger = logging.getLogger(__name__)
 
 PREFIX = "mlsp_"
 """Tells a token of ours from an identity provider's, and a leaked one from any other text."""
@@ -82,10 +85,18 @@ class TokenDoor:
         if account != token.account:
             self._store.forget_tokens(token.owner, other_than=account)
             raise self._refusal("This token's user does not exist any more.")
-        if now - self._noted.get(token.id, 0.0) >= _USE_NOTED_EVERY_S:
-            self._noted[token.id] = now
-            self._store.token_used(token.id, int(now * 1000))
+        self._note_use(token.id, now)
         return User(token.owner, token.scope)
+
+    def _note_use(self, token_id: str, now: float) -> None:
+        if now - self._noted.get(token_id, 0.0) < _USE_NOTED_EVERY_S:
+            return
+        self._noted[token_id] = now
+        try:
+            self._store.token_used(token_id, int(now * 1000))
+        except Exception as error:
+            # A database that cannot be written to is no reason to let nobody in.
+            _logger.warning("The use of token %s could not be noted: %s", token_id, type(error).__name__)
 
     def _refusal(self, message: str) -> UnauthenticatedError:
         return UnauthenticatedError(message, challenge=self._challenge)

@@ -39,6 +39,8 @@ class Provider:
 
     def permission(self, user, workspace, name):
         self.asked.append((user.name, workspace, name))
+        if self.held is None:
+            raise OSError("the database is gone")
         return self.held
 
     def is_admin(self, user):
@@ -52,12 +54,17 @@ class Tokens:
     def __init__(self):
         self.kept = {}
         self.used = []
+        self.read_only = False
         self.forgotten = []
 
     def find_token(self, digest):
+        if self.kept is None:
+            raise OSError("the database is gone")
         return self.kept.get(digest)
 
     def token_used(self, token_id, now_ms):
+        if self.read_only:
+            raise OSError("the database takes no changes")
         self.used.append(token_id)
 
     def forget_tokens(self, owner, *, other_than):
@@ -65,12 +72,12 @@ class Tokens:
 
 
 class World:
-    def __init__(self, cache_s=5.0):
+    def __init__(self, cache_s=5.0, outage_s=0.0):
         self.now = 100.0
         self.provider = Provider()
         self.tokens = Tokens()
         door = TokenDoor(self.tokens, self.provider.account, challenge="Basic", clock=lambda: self.now)
-        self.access = GuardedAccess(self.provider, door, cache_s=cache_s, clock=lambda: self.now)
+        self.access = GuardedAccess(self.provider, door, cache_s=cache_s, outage_s=outage_s, clock=lambda: self.now)
 
     def token(self, **changes):
         value = new_token()
@@ -226,3 +233,55 @@ def test_the_memory_is_bounded():
     for number in range(10):
         cache.fetch(number, lambda number=number: number, 60)
     assert len(cache._entries) <= 3
+
+
+def test_whoever_was_known_is_let_in_while_nobody_can_be_asked_but_not_for_ever():
+    world = World(outage_s=60)
+    headers = a_token(world)
+    stranger = a_token(world)
+    world.held(headers)
+    world.tokens.kept, world.provider.held = None, None
+    for _ in range(9):
+        world.now += 6
+        assert world.held(headers) is Permission.MANAGE
+    with pytest.raises(OSError):
+        world.held(stranger)
+    world.now += 7
+    with pytest.raises(OSError):
+        world.held(headers)
+
+
+def test_a_refusal_after_an_outage_counts_at_once():
+    world = World(outage_s=60)
+    headers = a_token(world)
+    world.held(headers)
+    kept, world.tokens.kept = world.tokens.kept, None
+    world.now += 2
+    world.held(headers)
+    world.tokens.kept = kept
+    kept.clear()
+    world.now += 2
+    with pytest.raises(UnauthenticatedError):
+        world.held(headers)
+
+
+def test_without_a_cache_an_outage_lets_nobody_in():
+    world = World(cache_s=0, outage_s=60)
+    world.held(ALICE)
+    world.provider.held = None
+    with pytest.raises(OSError):
+        world.held(ALICE)
+
+
+def test_a_token_is_good_where_its_use_cannot_be_noted(world):
+    world.tokens.read_only = True
+    assert world.held(a_token(world)) is Permission.MANAGE
+
+
+def test_headers_that_an_unknown_app_goes_by_are_no_key_of_the_memory(world):
+    secret = User("alice", credentials=(("x-api-key", "sesame"),))
+    assert world.access.permission(secret, "default", "iris") is Permission.MANAGE
+    assert "sesame" not in repr(list(world.access._permissions._entries))
+    other = User("alice", credentials=(("x-api-key", "another"),))
+    world.access.permission(other, "default", "iris")
+    assert len(world.access._permissions._entries) == 2
