@@ -61,7 +61,9 @@ class GuardedAccess:
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model; with a scoped token, at most read the one that it is for."""
         found = self._permissions.fetch(
-            (self._holder(user), workspace, name), lambda: self._provider.permission(user, workspace, name), self._cache_s
+            (self._holder(user), workspace, name),
+            lambda: self._provider.permission(user, workspace, name),
+            self._cache_s,
         )
         return _within_scope(user, workspace, name, found)
 

@@ -11,6 +11,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 _BASE = "/api/2.0/mlflow/endpoints"
+_TOKENS = "/api/2.0/token"
 _CONNECT_S = 10
 _READ_S = 60
 _EVENTS_IN_A_PAGE = 1000
@@ -96,6 +97,19 @@ class ServingClient:
             if not fields["page_token"]:
                 return
 
+    def create_token(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A new token of the caller: its value, for the only time, and what is kept of it."""
+        return self._call("POST", "create", dict(fields), base=_TOKENS)
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """The caller's tokens, newest first; everybody's for an admin."""
+        found: list[dict[str, Any]] = self._call("GET", "list", {}, base=_TOKENS)["token_infos"]
+        return found
+
+    def revoke_token(self, token_id: str) -> None:
+        """End a token."""
+        self._call("POST", "delete", {"token_id": token_id}, base=_TOKENS)
+
     def scoring_url(self, name: str, reference: str) -> str:
         """Where a version answers; ``reference`` is a number, a stage, ``latest`` or ``@alias``."""
         separator = "" if reference.startswith("@") else "/"
@@ -105,12 +119,12 @@ class ServingClient:
         found: list[dict[str, Any]] = self._call("GET", route, fields)[key]
         return found
 
-    def _call(self, method: str, route: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _call(self, method: str, route: str, fields: dict[str, Any], *, base: str = _BASE) -> dict[str, Any]:
         options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
         try:
             response = self._session.request(
                 method,
-                f"{self.uri}{_BASE}/{route}",
+                f"{self.uri}{base}/{route}",
                 auth=self._auth,
                 verify=self._verify,
                 timeout=(_CONNECT_S, _READ_S),

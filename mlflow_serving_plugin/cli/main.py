@@ -8,6 +8,7 @@ from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.cli.commands import disable, enable, events, logs, status
 from mlflow_serving_plugin.cli.quickstart import quickstart
 from mlflow_serving_plugin.cli.settings_table import settings
+from mlflow_serving_plugin.cli.token_commands import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for _command in (quickstart, enable, disable, status, logs, events, settings):
+for _command in (quickstart, enable, disable, status, logs, events, token, settings):
     main.add_command(_command)

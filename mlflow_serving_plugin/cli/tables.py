@@ -13,6 +13,8 @@ from rich.text import Text
 from mlflow_serving_plugin.cli.client import ServingClient
 
 _PIPE_COLUMNS = 1000
+_NEVER = -1
+_NEVER_FOLDED = frozenset({"Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
 _STYLES = {"READY": "green", "FAILED": "bold red", "PENDING": "yellow", "LAUNCHING": "yellow", "DRAINING": "dim"}
 
 
@@ -63,10 +65,34 @@ def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
     """Events, one a row, in the given order, in local time."""
     table = _table("Time", "Version", "Event", "Message")
     for event in events:
-        moment = datetime.fromtimestamp(event["timestamp"] / 1000).astimezone()
         number = event["endpoint_version_name"] or "-"
-        table.add_row(f"{moment:%Y-%m-%d %H:%M:%S}", number, Text(event["event_type"]), Text(event["message"]))
+        table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), Text(event["message"]))
     console.print(table)
+
+
+def print_tokens(console: Console, tokens: list[dict[str, Any]]) -> None:
+    """Tokens, one a row; without their values, which nobody has."""
+    if not tokens:
+        console.print("There are no tokens. Make one with: mlflow-serving token create")
+        return
+    table = _table("Token", "User", "Model", "Created", "Expires", "Last used", "Comment")
+    for token in tokens:
+        scope = token["scope"]
+        expires, used = token["expiry_time"], token["last_used_time"]
+        table.add_row(
+            token["token_id"],
+            Text(token["created_by_username"]),
+            Text(scope["registered_model_name"] if scope else "all"),
+            _moment(token["creation_time"]),
+            "never" if expires == _NEVER else _moment(expires),
+            "never" if used is None else _moment(used),
+            Text(token["comment"]),
+        )
+    console.print(table)
+
+
+def _moment(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _state(wire: str) -> Text:
@@ -77,5 +103,5 @@ def _state(wire: str) -> Text:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=column in {"Time", "State", "Version"}, overflow="fold")
+        table.add_column(column, no_wrap=column in _NEVER_FOLDED, overflow="fold")
     return table
