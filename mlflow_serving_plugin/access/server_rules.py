@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from functools import lru_cache
 
 from mlflow_serving_plugin.access.forgery import BrowserRules
+
+_HOSTS = 256
 
 
 def browser_rules(*, authenticated: bool) -> BrowserRules | None:
@@ -16,7 +19,8 @@ def browser_rules(*, authenticated: bool) -> BrowserRules | None:
         return None
     hosts, origins = security.get_allowed_hosts(), security.get_allowed_origins()
     return BrowserRules(
-        allowed_host=lambda host: bool(security_utils.is_allowed_host_header(hosts, host)),
+        # It tries the host against some twenty patterns, and most requests name the same one.
+        allowed_host=lru_cache(_HOSTS)(lambda host: bool(security_utils.is_allowed_host_header(hosts, host))),
         allowed_origin=lambda origin: any(fnmatch.fnmatchcase(origin, allowed) for allowed in origins),
         local_origin=lambda origin: bool(security_utils.is_localhost_origin(origin)),
         bearer_exempt=authenticated,

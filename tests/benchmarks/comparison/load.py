@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,15 @@ def run_wrk(
     *,
     server: list[psutil.Process],
     gateway: list[psutil.Process],
+    headers: Mapping[str, str] | None = None,
 ) -> LoadResult:
     """One load of ``seconds`` (rounded up to whole ones). The processes are the ones whose time is taken."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+        for name, value in (headers or {}).items():
+            command += ["-H", f"{name}: {value}"]
         command += ["--timeout", f"{_TIMEOUT_S}s", "-s", str(_SCRIPT), url]
         before = _Clocks.read(server, gateway)
         run = subprocess.run(
