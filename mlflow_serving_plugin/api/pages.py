@@ -33,12 +33,18 @@ class PageViews:
     def get_access(self) -> dict[str, Any]:
         """Who the caller is, and what they may do with one registered model.
 
-        ``user`` is null and ``auth`` false on a server without authentication; ``permission``: NONE, READ or MANAGE.
+        ``auth``: whether the server asks callers who they are, and ``tokens`` whether it gives them tokens; ``user`` is
+        null where it has no names; ``permission``: NONE, READ or MANAGE.
         """
         name = schemas.check_fields(schemas.MODEL, read_fields(request))["registered_model_name"]
         user = self._context.caller()
-        permission = self._context.deps.access.permission(user, current_workspace(), name)
-        return {"user": user.name, "auth": user.name is not None, "permission": permission.name}
+        access = self._context.deps.access
+        return {
+            "user": user.name,
+            "auth": user.name is not None or bool(user.credentials),
+            "tokens": access.account(user) is not None,
+            "permission": access.permission(user, current_workspace(), name).name,
+        }
 
     def get_overview(self) -> dict[str, Any]:
         """One registered model: ``overview`` is null while serving is not enabled on it."""

@@ -24,7 +24,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def tracked(models: Models) -> Iterator[TrackingServer]:
-    """Three registered models, none of which is served: ``iris`` in two versions, ``broken`` and ``quiet``."""
+    """Three registered models, none of which is served: ``iris``, ``broken`` and ``quiet``."""
     with TrackingServer("uvicorn") as server:
         register(server.client, "iris", models.path("iris-1"))
         move_stage(server.client, "iris", 1, "Production")

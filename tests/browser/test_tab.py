@@ -144,36 +144,52 @@ def test_there_is_no_serious_barrier(tab: Tab, theme: str) -> None:
         assert serious == [], part
 
 
+WANDER = """(chance) => {
+    const own = document.querySelector("mlflow-serving")?.shadowRoot?.querySelectorAll("[role=tab], a") ?? [];
+    const all = [...document.querySelectorAll("a[href^='#/'], main [role=switch]"), ...own];
+    const chosen = all[Math.floor(chance * all.length)];
+    chosen?.click();
+    return chosen?.textContent ?? "nothing";
+}"""
+
+# React has had its turn after the second frame.
+COUNT = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve({
+    ours: document.querySelectorAll("mlflow-serving").length,
+    links: document.querySelectorAll("[data-mlflow-serving-link]").length,
+    pages: document.querySelectorAll("#root main").length,
+}))))"""
+
+
 def test_two_hundred_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) -> None:
-    """Links, tabs and addresses, by chance, the same at each run."""
+    """Links, tabs, MLflow's switch of registry pages and the way back, by chance, the same at each run."""
     page = tab.page
     chance = random.Random(SEED)
     tab.open("#/models/iris")
     page.get_by_role("tab", name="Serving").wait_for()
+    seen = set()
     for step in range(200):
-        where = f"step {step}: {page.url}"
-        assert page.locator("mlflow-serving").count() <= 1, where
         if chance.random() < 0.2:
-            tab.open(
-                chance.choice(["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"])
-            )
-            continue
-        links = page.locator("a[href^='#/'], mlflow-serving [role=tab]")
-        count = links.count()
-        if not count:
-            tab.open("#/models/iris")
-            continue
-        page.evaluate(
-            """(at) => {
-                const own = document.querySelector("mlflow-serving")?.shadowRoot?.querySelectorAll("[role=tab]") ?? [];
-                const all = [...document.querySelectorAll("a[href^='#/']"), ...own];
-                all[at % all.length]?.click();
-            }""",
-            chance.randrange(count),
-        )
+            clicked = chance.choice(PLACES)
+            tab.open(clicked)
+        elif chance.random() < 0.1:
+            clicked = "the way back"
+            page.go_back()
+            if page.url == "about:blank":
+                tab.open(PLACES[0])
+        else:
+            clicked = page.evaluate(WANDER, chance.random())
+        page.locator("main > *").first.wait_for(state="attached")
+        where = f"step {step}: {clicked} → {page.url}"
+        assert page.evaluate(COUNT) in ({"ours": n, "links": 1, "pages": 1} for n in (0, 1)), where
+        assert tab.problems == [], where
+        seen.add(page.url.partition("#")[2].partition("?")[0])
+    assert len(seen) > 5, f"it got no further than {seen}"
     tab.open("#/models/iris")
     expect(page.get_by_role("tab", name="Serving")).to_have_count(1)
-    expect(page.get_by_role("tab", name="Details")).to_be_visible()
+    page.get_by_role("tab", name="Details").click()
+    # MLflow's own: the way up, and the versions.
+    expect(page.locator("main a[href='#/models']").first).to_be_visible()
+    expect(page.locator("main a[href='#/models/iris/versions/1']").first).to_be_visible()
 
 
 def test_it_works_below_a_static_prefix(chromium: Browser, models: Models) -> None:

@@ -10,7 +10,7 @@ const BASE = "/ajax-api/2.0/mlflow/endpoints";
 afterEach(cleanup);
 
 function show(permission: string, overview: object | null, user: string | null = null): void {
-  reply("GET", `${BASE}/get-access`, { user, auth: user !== null, permission });
+  reply("GET", `${BASE}/get-access`, { user, auth: user !== null, tokens: user !== null, permission });
   reply("GET", `${BASE}/get-overview`, { overview });
   open();
 }
@@ -73,7 +73,7 @@ test("while the server fails, what was known stays on the page, with what is wro
 }, 20_000);
 
 test("a model that one may not see is told of in the server's words", async () => {
-  reply("GET", `${BASE}/get-access`, { user: "ann", auth: true, permission: "NONE" });
+  reply("GET", `${BASE}/get-access`, { user: "ann", auth: true, tokens: true, permission: "NONE" });
   reply("GET", `${BASE}/get-overview`, { error_code: "RESOURCE_DOES_NOT_EXIST", message: "No such model." }, 404);
   open();
   expect((await screen.findByRole("alert")).textContent).toBe("No such model.");

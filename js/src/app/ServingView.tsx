@@ -42,8 +42,8 @@ function Enabled({ overview, access, version }: Props) {
     { key: "versions", label: "Model Versions" },
     { key: "events", label: "Model Events" },
     { key: "settings", label: "Settings" },
-    // A server that asks nobody who they are has no use for tokens.
-    ...(access?.auth ? [{ key: "tokens" as const, label: "Tokens" }] : []),
+    // A server that has no users has no use for tokens.
+    ...(access?.tokens ? [{ key: "tokens" as const, label: "Tokens" }] : []),
   ];
   return (
     <>
@@ -52,7 +52,7 @@ function Enabled({ overview, access, version }: Props) {
         {tab === "versions" && <Versions overview={overview} access={access} first={version} />}
         {tab === "events" && <EventsTable name={name} versions={overview.versions.map((one) => one.version)} />}
         {tab === "settings" && <Settings name={name} access={access} />}
-        {tab === "tokens" && <Tokens />}
+        {tab === "tokens" && <Tokens name={name} user={access?.user ?? null} />}
       </Tabs>
     </>
   );

@@ -35,7 +35,10 @@ export interface Overview {
 
 export interface Access {
   user: string | null;
+  /** Whether the server asks callers who they are. */
   auth: boolean;
+  /** Whether it gives them tokens. */
+  tokens: boolean;
   permission: "NONE" | "READ" | "MANAGE";
 }
 
@@ -75,6 +78,10 @@ export interface TokenInfo {
   /** Milliseconds since 1970, -1 for never. */
   expiry_time: number;
   comment: string;
+  created_by_username: string;
+  last_used_time: number | null;
+  /** The one model that it is good for; null: all that its user may do. */
+  scope: { registered_model_name: string } | null;
 }
 
 export interface Example {
@@ -107,9 +114,10 @@ export const updateConfig = (name: string, config: Config) =>
   change<{ config: Config }>("PUT", `${BASE}/update-compute-config`, { ...model(name), config });
 
 export const listTokens = () => get<{ token_infos?: TokenInfo[] }>(`${TOKENS}/list`);
-export const createToken = (comment: string, lifetimeSeconds?: number) =>
+export const createToken = (comment: string, lifetimeSeconds: number, onlyFor: string | null) =>
   change<{ token_value: string; token_info: TokenInfo }>("POST", `${TOKENS}/create`, {
     comment,
     ...(lifetimeSeconds ? { lifetime_seconds: lifetimeSeconds } : {}),
+    ...(onlyFor === null ? {} : { scope: model(onlyFor) }),
   });
 export const deleteToken = (id: string) => change<object>("POST", `${TOKENS}/delete`, { token_id: id });

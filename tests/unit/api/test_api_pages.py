@@ -19,7 +19,7 @@ def page(call):
 
 
 def test_a_server_without_authentication_lets_everybody_manage_and_says_so(page):
-    expected = {"user": None, "auth": False, "permission": "MANAGE"}
+    expected = {"user": None, "auth": False, "tokens": False, "permission": "MANAGE"}
     assert page("get-access", registered_model_name="iris") == (200, expected)
 
 
@@ -28,7 +28,7 @@ def test_the_caller_s_own_permission_is_told(world, page, call):
     world.access.table = {("ann", "iris"): Permission.READ, ("ann", "wine"): Permission.NONE}
     headers = {"Authorization": "Basic ann"}
     status, reply = call("GET", "get-access", base=AJAX, headers=headers, registered_model_name="iris")
-    assert (status, reply) == (200, {"user": "ann", "auth": True, "permission": "READ"})
+    assert (status, reply) == (200, {"user": "ann", "auth": True, "tokens": True, "permission": "READ"})
     world.enable("iris")
     world.enable("wine")
     assert call("GET", "get-overview", base=AJAX, headers=headers, registered_model_name="wine")[0] == 404

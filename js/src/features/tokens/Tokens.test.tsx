@@ -6,7 +6,8 @@ import { asked, reply } from "../../testing/setup";
 import { Tokens } from "./Tokens";
 
 const BASE = "/ajax-api/2.0/token";
-const OLD = { token_id: "t1", creation_time: 1_700_000_000_000, expiry_time: -1, comment: "nightly report" };
+const OLD = { token_id: "t1", creation_time: 1_700_000_000_000, expiry_time: -1, comment: "nightly report",
+  created_by_username: "ada", last_used_time: null, scope: { registered_model_name: "iris" } };
 
 beforeAll(() => {
   // jsdom knows no dialogs.
@@ -24,7 +25,7 @@ function show(infos: object[]): void {
   reply("GET", `${BASE}/list`, { token_infos: infos });
   render(
     <QueryClientProvider client={makeClient()}>
-      <Tokens />
+      <Tokens name="iris" user="ada" />
     </QueryClientProvider>,
   );
 }
@@ -37,18 +38,27 @@ test("a new token is shown once, with what it was made for sent along", async ()
   fireEvent.change(screen.getByLabelText("What it is for"), { target: { value: " nightly report " } });
   fireEvent.click(screen.getByRole("button", { name: "Create token" }));
   await screen.findByText("secret-value");
-  expect(asked).toContain(`POST ${BASE}/create {"comment":"nightly report","lifetime_seconds":2592000}`);
+  expect(asked).toContain(`POST ${BASE}/create {"comment":"nightly report","lifetime_seconds":2592000,"scope":{"registered_model_name":"iris"}}`);
   const row = (await screen.findByText("nightly report")).closest("tr") as HTMLElement;
-  within(row).getByText("Never");
+  expect(within(row).getAllByText("Never")).toHaveLength(2);
+  within(row).getByText("Scoring iris");
+  expect(screen.queryByText("ada")).toBeNull();
 });
 
-test("a token without a limit asks for none", async () => {
+test("a token for everything, without an end, asks for no limit", async () => {
   show([]);
   reply("POST", `${BASE}/create`, { token_value: "secret-value", token_info: OLD });
   fireEvent.change(screen.getByLabelText("Valid for"), { target: { value: "0" } });
+  fireEvent.change(screen.getByLabelText("Good for"), { target: { value: "all" } });
   fireEvent.click(screen.getByRole("button", { name: "Create token" }));
   await screen.findByText("secret-value");
   expect(asked).toContain(`POST ${BASE}/create {"comment":""}`);
+});
+
+test("an admin sees whose tokens there are", async () => {
+  show([OLD, { ...OLD, token_id: "t2", created_by_username: "grace", scope: null, comment: "other" }]);
+  const row = (await screen.findByText("grace")).closest("tr") as HTMLElement;
+  within(row).getByText("All that its user may do");
 });
 
 test("revoking asks first", async () => {

@@ -15,22 +15,29 @@ const LIFETIMES: [string, number][] = [
   ["No limit", 0],
 ];
 
-/** The caller's tokens: made, listed, revoked. */
-export function Tokens() {
+interface Props {
+  /** The registered model at hand. */
+  name: string;
+  user: string | null;
+}
+
+/** The caller's tokens, and everybody's for an admin: made, listed, revoked. */
+export function Tokens({ name, user }: Props) {
   const tokens = useTokens();
   return (
     <>
       <p>A token lets a program score models as you: it sends “Authorization: Bearer” and the token.</p>
-      <NewToken />
-      <Loaded of={tokens}>{(reply) => <Rows tokens={reply.token_infos ?? []} />}</Loaded>
+      <NewToken name={name} />
+      <Loaded of={tokens}>{(reply) => <Rows tokens={reply.token_infos ?? []} user={user} />}</Loaded>
     </>
   );
 }
 
-function NewToken() {
+function NewToken({ name }: { name: string }) {
+  const [limited, setLimited] = useState(true);
   const [comment, setComment] = useState("");
   const [lifetime, setLifetime] = useState(LIFETIMES[0]?.[1] ?? 0);
-  const create = useChange(() => createToken(comment.trim(), lifetime), [["tokens"]]);
+  const create = useChange(() => createToken(comment.trim(), lifetime, limited ? name : null), [["tokens"]]);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     create.mutate(undefined, { onSuccess: () => setComment("") });
@@ -41,6 +48,13 @@ function NewToken() {
         <label>
           What it is for
           <input value={comment} maxLength={200} onChange={(event) => setComment(event.target.value)} />
+        </label>
+        <label>
+          Good for
+          <select value={limited ? "one" : "all"} onChange={(event) => setLimited(event.target.value === "one")}>
+            <option value="one">Scoring {name}</option>
+            <option value="all">All that you may do</option>
+          </select>
         </label>
         <label>
           Valid for
@@ -72,10 +86,11 @@ function NewToken() {
   );
 }
 
-function Rows({ tokens }: { tokens: TokenInfo[] }) {
+function Rows({ tokens, user }: { tokens: TokenInfo[]; user: string | null }) {
   const [revoking, setRevoking] = useState<TokenInfo | null>(null);
   const revoke = useChange((id: string) => deleteToken(id), [["tokens"]]);
   if (tokens.length === 0) return <p className="muted">You have no tokens.</p>;
+  const others = tokens.some((token) => token.created_by_username !== user);
   return (
     <div className="scroll">
       {revoke.error && <Notice tone="error">{revoke.error.message}</Notice>}
@@ -83,8 +98,11 @@ function Rows({ tokens }: { tokens: TokenInfo[] }) {
         <thead>
           <tr>
             <th scope="col">What it is for</th>
+            {others && <th scope="col">User</th>}
+            <th scope="col">Good for</th>
             <th scope="col">Created</th>
             <th scope="col">Expires</th>
+            <th scope="col">Last used</th>
             <th scope="col">
               <span className="unseen">Revoke</span>
             </th>
@@ -93,9 +111,12 @@ function Rows({ tokens }: { tokens: TokenInfo[] }) {
         <tbody>
           {tokens.map((token) => (
             <tr key={token.token_id}>
-              <td className="message">{token.comment || "–"}</td>
-              <td className="nowrap">{dateTime(token.creation_time)}</td>
-              <td className="nowrap">{token.expiry_time < 0 ? "Never" : dateTime(token.expiry_time)}</td>
+              <td className="name">{token.comment || "–"}</td>
+              {others && <td>{token.created_by_username}</td>}
+              <td>{token.scope ? `Scoring ${token.scope.registered_model_name}` : "All that its user may do"}</td>
+              <Day of={token.creation_time} />
+              <Day of={token.expiry_time < 0 ? null : token.expiry_time} />
+              <Day of={token.last_used_time} />
               <td>
                 <Button onClick={() => setRevoking(token)} aria-label={`Revoke token ${token.comment}`}>
                   Revoke
@@ -117,5 +138,16 @@ function Rows({ tokens }: { tokens: TokenInfo[] }) {
         </Dialog>
       )}
     </div>
+  );
+}
+
+/** A day, and the time of it for whoever points at it. */
+function Day({ of }: { of: number | null }) {
+  return of === null ? (
+    <td>Never</td>
+  ) : (
+    <td className="nowrap" title={dateTime(of)}>
+      {new Date(of).toLocaleDateString()}
+    </td>
   );
 }

@@ -34,6 +34,7 @@ export function CallModel({ overview, version, addresses, access }: Props) {
   const example = useExample(overview.registered_model_name, version.version, version.has_example);
   const url = (addresses.find((one) => one.label === chosen) ?? addresses[0])?.url ?? "";
   const call: Call = { url, body: body.trim() || example.data?.input_example || NO_EXAMPLE, auth: access?.auth ?? false };
+  const hint = hints(call, version, access);
   return (
     <section aria-label="Call the model">
       <div className="section-title">
@@ -53,8 +54,8 @@ export function CallModel({ overview, version, addresses, access }: Props) {
         {tab === "browser" && (
           <BrowserClient url={url} body={body} setBody={setBody} example={example.data?.input_example} version={version} />
         )}
-        {tab === "curl" && <Snippet text={curl(call)} what="the curl line" hint={hints(call, version)} />}
-        {tab === "python" && <Snippet text={python(call)} what="the Python program" hint={hints(call, version)} />}
+        {tab === "curl" && <Snippet text={curl(call)} what="the curl line" hint={hint} />}
+        {tab === "python" && <Snippet text={python(call)} what="the Python program" hint={hint} />}
         {tab === "power-bi" && <Snippet text={powerBi(call)} what="the Power BI query" hint={POWER_BI_STEPS} />}
       </Tabs>
     </section>
@@ -64,8 +65,9 @@ export function CallModel({ overview, version, addresses, access }: Props) {
 const POWER_BI_STEPS =
   "In Transform Data, make a blank query, paste this into its Advanced Editor, choose Anonymous when asked how to connect, and invoke the function on your table.";
 
-function hints({ body, auth }: Call, version: Version): string {
-  const token = auth ? `Create a token on the Tokens tab and put it into ${TOKEN_VARIABLE}.` : "";
+function hints({ body }: Call, version: Version, access: Access | undefined): string {
+  const where = access?.tokens ? "Create a token on the Tokens tab" : "Take a token that this server knows";
+  const token = access?.auth ? `${where} and put it into ${TOKEN_VARIABLE}.` : "";
   const rows = body === NO_EXAMPLE && !version.has_example ? "No input example was logged: put your own rows in." : "";
   return [token, rows].filter(Boolean).join(" ");
 }

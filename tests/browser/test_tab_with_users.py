@@ -1,0 +1,154 @@
+"""The Serving tab on a server that knows who is at it: what somebody with READ may do there, and with MANAGE."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+from support_auth import BasicAuthServer, client_of
+from support_browser import PAGE_MS, Tab
+from support_models import Models, move_stage, register
+
+PASSWORD = "a long enough password"
+WAY_IN = "MLFLOW_TRACKING_TOKEN"
+
+
+@pytest.fixture(scope="module")
+def guarded(models: Models) -> Iterator[BasicAuthServer]:
+    """``iris`` with one version, and three users: ``reader``, ``manager`` and ``stranger``."""
+    with BasicAuthServer() as server:
+        with client_of(server) as client:
+            register(client, "iris", models.path("iris-1"))
+            move_stage(client, "iris", 1, "Production")
+        for name, permission in {"reader": "READ", "manager": "MANAGE", "stranger": None}.items():
+            server.add_user(name, PASSWORD)
+            if permission:
+                server.grant(name, "iris", permission)
+        yield server
+
+
+@pytest.fixture
+def tab_of(chromium: Browser, guarded: BasicAuthServer) -> Iterator[Callable[[str], Tab]]:
+    """``tab_of("reader")``: a browser of their own, which has the password already."""
+    opened = []
+
+    def open_as(name: str) -> Tab:
+        context = chromium.new_context(
+            viewport={"width": 1360, "height": 1180}, http_credentials={"username": name, "password": PASSWORD}
+        )
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=guarded.host)
+        opened.append((context, Tab(context.new_page(), guarded)))
+        return opened[-1][1]
+
+    yield open_as
+    for context, tab in opened:
+        context.close()
+        assert tab.problems == []
+
+
+def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
+    tab_of: Callable[[str], Tab], guarded: BasicAuthServer, models: Models
+) -> None:
+    reader, manager = tab_of("reader"), tab_of("manager")
+
+    reader.open_tab("iris")
+    button = reader.page.get_by_role("button", name="Enable Serving")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(reader.page.get_by_text("You need MANAGE permission on this registered model.")).to_be_visible()
+    button.click(force=True)
+    reader.picture("reader-not-enabled")
+
+    manager.open_tab("iris")
+    manager.page.get_by_role("button", name="Enable Serving").click()
+    for tab in (manager, reader):  # the reader's page learns of it by itself
+        expect(tab.page.locator(".endpoint .status")).to_have_text("Ready", timeout=PAGE_MS)
+    events = guarded.mlflow("GET", "/serving/audit")["events"]
+    assert [(event["event_type"], event["message"]) for event in events] == [
+        ("ENDPOINT_ENABLED", "Serving was enabled by manager.")
+    ]
+
+    page = reader.page
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="Load Example").click()
+    page.get_by_role("button", name="Send Request").click()
+    expect(page.get_by_label("Response", exact=True).get_by_text("200 OK")).to_be_visible()
+    page.get_by_role("tab", name="Logs", exact=True).click()
+    expect(page.get_by_role("region", name="Log", exact=True)).not_to_be_empty()
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_label("Replicas")).to_be_disabled()
+    expect(page.get_by_role("button", name="Save")).to_have_attribute("aria-disabled", "true")
+    reader.picture("reader-settings")
+
+    token = _make_a_token(reader)
+    _run_what_the_tab_tells_to_run(reader, token, models)
+    _revoke(reader)
+    assert guarded.mlflow("GET", "/api/2.0/token/list")["token_infos"] == []
+
+    manager.page.get_by_role("tab", name="Settings").click()
+    manager.page.get_by_label("Replicas").fill("2")
+    manager.page.get_by_role("button", name="Save").click()
+    expect(manager.page.get_by_role("button", name="Save")).to_be_disabled()
+    manager.page.get_by_role("button", name="Stop", exact=True).click()
+    manager.page.get_by_role("dialog").get_by_role("button", name="Stop serving").click()
+    expect(manager.page.get_by_role("button", name="Enable Serving")).to_be_visible()
+    expect(button).to_be_visible(timeout=PAGE_MS)
+    messages = [event["message"] for event in guarded.mlflow("GET", "/serving/audit")["events"]]
+    assert "Serving was disabled by manager." in messages
+
+
+def test_who_may_not_read_a_model_is_told_so_and_shown_nothing(tab_of: Callable[[str], Tab]) -> None:
+    tab = tab_of("stranger")
+    tab.open("#/serving/iris")
+    expect(tab.page.get_by_role("alert")).to_contain_text("not found", timeout=PAGE_MS)
+    tab.open("#/serving")
+    expect(tab.page.get_by_role("heading", name="No model is served")).to_be_visible()
+    # A browser counts the refusal itself as an error: one, not one for each time that the page could ask again.
+    (refusal,) = tab.problems
+    assert "404" in refusal
+    tab.problems.clear()
+
+
+def _make_a_token(tab: Tab) -> str:
+    page = tab.page
+    page.get_by_role("tab", name="Tokens").click()
+    page.get_by_label("What it is for").fill("a notebook")
+    page.get_by_role("button", name="Create token").click()
+    page.get_by_role("button", name="Copy the new token").click()
+    token = str(page.evaluate("navigator.clipboard.readText()"))
+    row = page.get_by_role("row", name="a notebook")
+    expect(row).to_contain_text("Scoring iris")
+    assert token.startswith("mlsp_")
+    tab.picture("tokens")
+    return token
+
+
+def _run_what_the_tab_tells_to_run(tab: Tab, token: str, models: Models) -> None:
+    page = tab.page
+    page.get_by_role("tab", name="Model Versions").click()
+    expected = {"predictions": models.iris_predictions(1, models.iris.head(2))}
+    for name, what, command in (
+        ("Curl", "Copy the curl line", lambda text: ["sh", "-c", f"{text} --silent"]),
+        ("Python", "Copy the Python program", lambda text: [sys.executable, "-c", text]),
+    ):
+        page.get_by_role("tab", name=name).click()
+        expect(page.get_by_text("Create a token on the Tokens tab")).to_be_visible()
+        page.get_by_role("button", name=what).click()
+        text = page.evaluate("navigator.clipboard.readText()")
+        assert token not in text
+        said = subprocess.run(
+            command(text), capture_output=True, text=True, timeout=60, check=True, env={**os.environ, WAY_IN: token}
+        )
+        assert json.loads(said.stdout.replace("'", '"')) == expected
+
+
+def _revoke(tab: Tab) -> None:
+    page = tab.page
+    page.get_by_role("tab", name="Tokens").click()
+    page.get_by_role("button", name="Revoke token a notebook").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("You have no tokens.")).to_be_visible()
