@@ -12,7 +12,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 ARGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP tracking.test 127.0.0.1",
 ]
+NAMED = "tracking.test"
+"""A host that the browser takes for another machine."""
 PAGE_MS = 90_000
 OURS = ("mlflow-serving", "/endpoints", "/model/", "/token/")
 """Parts of the addresses that our own pages ask for."""
