@@ -207,6 +207,7 @@ class WebWorkerParts:
                     environments=Environments(self.settings, self.paths.environments),
                     download=server.download_model_version,
                     example=scoring_example,
+                    metrics=self.metrics,
                 )
             )
 
