@@ -38,6 +38,7 @@ class Counts:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._fd: int | None = None
+        self._written = b""
         # Takes no memory before it is used, and never moves.
         self._image = mmap.mmap(-1, LARGEST_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._used = 0
@@ -64,11 +65,14 @@ class Counts:
         if self._fd is not None and not _same_file(self._fd, self._path):
             self.close()
         if self._fd is None:
-            self._fd = _create(self._path)
-        data = memoryview(self._image[: self._used])
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._fd, data[written:], written)
+            self._fd, self._written = _create(self._path), b""
+        data = self._image[: self._used]
+        if data == self._written:
+            return
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fd, memoryview(data)[done:], done)
+        self._written = data
 
     def close(self) -> None:
         """Let go of the file, which stays for others to read."""
