@@ -22,6 +22,7 @@ from mlflow_serving_plugin import composition
 
 if TYPE_CHECKING:
     from mlflow_serving_plugin.controller.leader import Candidate
+    from mlflow_serving_plugin.host.metrics import Metrics
     from mlflow_serving_plugin.host.paths import StatePaths
     from mlflow_serving_plugin.settings import Settings
     from mlflow_serving_plugin.store.store import Store
@@ -66,6 +67,7 @@ def _compose() -> Any:
     from mlflow_serving_plugin.gateway.asgi import AsgiGateway
     from mlflow_serving_plugin.gateway.core import Gateway
     from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+    from mlflow_serving_plugin.host.metrics import Metrics
     from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
     from mlflow_serving_plugin.host.snapshot import SnapshotReader
     from mlflow_serving_plugin.registry import server
@@ -80,7 +82,8 @@ def _compose() -> Any:
     paths, store = open_state(settings)
     snapshot, tokens = SnapshotReader(paths.routes), TokenStore(store.engine)
     registry = RegistryReader(server.registry_store, in_workspace)
-    parts = WebWorkerParts(settings, paths, store)
+    metrics = Metrics(paths.metrics)
+    parts = WebWorkerParts(settings, paths, store, metrics)
     inner = composition.inner_app()
     access = composition.make_access(settings, inner, tokens)
     watch_registry(
@@ -96,6 +99,7 @@ def _compose() -> Any:
             registry=registry,
             access=access,
             tokens=tokens,
+            metrics=metrics,
             workspaces=workspaces_enabled(),
             static_prefix=server.static_prefix(),
             secure=server.secure,
@@ -106,6 +110,7 @@ def _compose() -> Any:
         snapshot,
         access,
         paths.nudges,
+        metrics=metrics,
         browser_rules=browser_rules(authenticated=bool(settings.base_app)),
         workspaces=workspaces_enabled(),
     )
@@ -142,6 +147,7 @@ class WebWorkerParts:
     settings: Settings
     paths: StatePaths
     store: Store
+    metrics: Metrics
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -164,6 +170,7 @@ class WebWorkerParts:
             candidate, self._candidate = self._candidate, None
         if candidate is not None and self._pid == os.getpid():
             candidate.stop()
+        self.metrics.flush()
 
     def stop_at_exit(self) -> None:
         """Stop when this process ends, under servers that do not tell their apps so."""
@@ -200,6 +207,7 @@ class WebWorkerParts:
                     environments=Environments(self.settings, self.paths.environments),
                     download=server.download_model_version,
                     example=scoring_example,
+                    metrics=self.metrics,
                 )
             )
 

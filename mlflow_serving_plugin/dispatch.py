@@ -21,6 +21,7 @@ CONTROL = (
     *(f"/{api}/2.0/token" for api in ("api", "ajax-api")),
     "/serving/health",
     "/serving/audit",
+    "/serving/metrics",
 )
 
 Message = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from support_server import HTTP_S, TrackingServer
 
-from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, TOKEN_BASES
+from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, METRICS_PATH, TOKEN_BASES
 
 KINDS = ("anonymous", "wrong", "none", "read", "edit", "manage", "admin")
 """Callers: without credentials, with wrong ones, and users by their permission on both models."""
@@ -77,7 +77,11 @@ TOKEN_ROUTES = (
     Route("GET", "list", KNOWN),
     Route("POST", "delete", KNOWN_NOT_FOUND, {"token_id": "no such token"}),
 )
-SERVER_ROUTES = (Route("GET", HEALTH_PATH, ALL), Route("GET", AUDIT_PATH, ADMINS))
+SERVER_ROUTES = (
+    Route("GET", HEALTH_PATH, ALL),
+    Route("GET", AUDIT_PATH, ADMINS),
+    Route("GET", METRICS_PATH, ADMINS),
+)
 SCORING_ROUTES = (
     Route("POST", "invocations", SCORING, IRIS),
     Route("GET", "ping", SCORING),

@@ -12,6 +12,7 @@ from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.endpoints import EndpointViews
 from mlflow_serving_plugin.api.health import HealthView
 from mlflow_serving_plugin.api.history import HistoryViews
+from mlflow_serving_plugin.api.metrics import MetricsView
 from mlflow_serving_plugin.api.pages import PageViews
 from mlflow_serving_plugin.api.tokens import TokenViews
 from mlflow_serving_plugin.api.versions import VersionViews
@@ -33,6 +34,7 @@ def create_api(deps: ApiDeps) -> Flask:
     prefix = deps.static_prefix.rstrip("/")
     app.register_blueprint(HealthView(deps).blueprint(), url_prefix=prefix or None)
     app.register_blueprint(AuditView(deps).blueprint(), url_prefix=prefix or None)
+    app.register_blueprint(MetricsView(deps).blueprint(), url_prefix=prefix or None)
     for path in TOKEN_BASES:
         app.register_blueprint(TokenViews(deps).blueprint(), url_prefix=prefix + path, name=f"tokens-{path[1:4]}")
     for base in BASES:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 HEALTH_PATH = "/serving/health"
 AUDIT_PATH = "/serving/audit"
+METRICS_PATH = "/serving/metrics"
 TOKEN_BASES = ("/api/2.0/token", "/ajax-api/2.0/token")
 
 

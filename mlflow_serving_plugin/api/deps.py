@@ -11,6 +11,7 @@ from flask import Flask
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
 from mlflow_serving_plugin.domain.token import Token
+from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.settings import Settings
@@ -88,6 +89,7 @@ class ApiDeps:
     registry: ModelLookup
     access: Access
     tokens: TokenStore
+    metrics: Metrics
     static_prefix: str
     secure: Callable[[Flask], None]
     """Puts MLflow's host and cross-origin checks on the app; nothing where this MLflow has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api import schemas, shapes
 from mlflow_serving_plugin.api.context import Context, current_workspace
 from mlflow_serving_plugin.api.fields import read_fields
+from mlflow_serving_plugin.host.metrics import REQUESTS
+from mlflow_serving_plugin.host.metrics_files import read_totals
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 
@@ -55,17 +58,28 @@ class PageViews:
             # 404 where there is nothing that could be enabled.
             self._context.deps.registry.model(current_workspace(), name)
             return {"overview": None}
-        return {"overview": shapes.overview(self._context.join(endpoint), has_example)}
+        return {"overview": shapes.overview(self._context.join(endpoint), has_example, self._requests())}
 
     def list_overviews(self) -> dict[str, Any]:
         """All endpoints that the caller may read, by name."""
         user, access, workspace = self._context.caller(), self._context.deps.access, current_workspace()
+        requests = self._requests()
         overviews = [
-            shapes.overview(self._context.join(endpoint), has_example)
+            shapes.overview(self._context.join(endpoint), has_example, requests)
             for endpoint in sorted(self._context.deps.store.enabled(), key=lambda found: found.name)
             if endpoint.workspace == workspace and access.permission(user, workspace, endpoint.name) >= Permission.READ
         ]
         return {"overviews": overviews}
+
+    def _requests(self) -> Counter[tuple[str, int]]:
+        """How many scoring requests this host has answered, of any status, by endpoint id and version."""
+        deps = self._context.deps
+        deps.metrics.flush()
+        answered: Counter[tuple[str, int]] = Counter()
+        for (name, *labels), values in read_totals(deps.paths.metrics, workers=False).items():
+            if name == REQUESTS and isinstance(labels[1], int):
+                answered[str(labels[0]), labels[1]] += int(values[0])
+        return answered
 
 
 @lru_cache(maxsize=1024)

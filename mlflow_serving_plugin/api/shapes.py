@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.api.context import Served
@@ -76,11 +76,20 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
     }
 
 
-def overview(served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
-    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970."""
+def overview(
+    served: Served, has_example: Callable[[str], bool], requests: Mapping[tuple[str, int], int]
+) -> dict[str, Any]:
+    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
+
+    ``requests``: how many this host has answered, by endpoint id and version.
+    """
     route = served.route
     return endpoint_status(served) | {
-        "versions": [_overview_of_version(version, served, has_example) for version in served.versions],
+        "versions": [
+            _overview_of_version(version, served, has_example)
+            | {"requests": requests.get((served.endpoint.id, version.number), 0)}
+            for version in served.versions
+        ],
         "stages": route.stages() if route else {},
         "aliases": dict(route.aliases) if route else {},
     }

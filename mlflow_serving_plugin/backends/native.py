@@ -24,6 +24,7 @@ from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS, key_of
 from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES
 
 PROTOCOL = "frames"
@@ -51,8 +52,12 @@ class Zygotes:
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
         """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
+        counts = {
+            "counts_file": str(self._paths.metrics / f"worker-{common['worker_id']}.counts"),
+            "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.number),
+        }
         request = {
-            "fork": _worker_config(spec, common, address, self._settings.max_body_bytes),
+            "fork": _worker_config(spec, common | counts, address, self._settings.max_body_bytes),
             "flavour": _loader_module(spec.model_dir),
         }
         zygote = self._ensure(spec.environment.python)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Recipe
+from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
 
@@ -66,3 +67,4 @@ class ControllerDeps:
     environments: EnvironmentSource
     download: Callable[[str, str, int, str], str]
     example: Callable[[Path], Example | None]
+    metrics: Metrics = field(default_factory=lambda: Metrics(None))

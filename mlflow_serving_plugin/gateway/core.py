@@ -26,11 +26,11 @@ from mlflow_serving_plugin.errors import (
 )
 from mlflow_serving_plugin.gateway.dialects import JSON
 from mlflow_serving_plugin.gateway.failures import render
-from mlflow_serving_plugin.gateway.limits import InFlight, Loads
 from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.schema import openapi_document
 from mlflow_serving_plugin.gateway.scoring import Scoring, Wanted, may_score
 from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
+from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.nudge import send_nudge
 from mlflow_serving_plugin.host.replies import error_headers
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -43,6 +43,9 @@ ROOTS = frozenset({"model", "model-endpoint", "ajax-model"})
 
 _LONGEST_PATH = 1024
 """Characters. MLflow's longest model name is 256; what is longer would only fill the cache of parsed paths."""
+
+_CLIENT_GONE = 499
+"""What nginx calls a request whose client left before its answer."""
 
 _METHOD_OF = {"invocations": "POST", "ping": "GET", "schema": "GET"}
 
@@ -57,7 +60,8 @@ class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
     ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds;
-    ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it has any.
+    ``metrics`` None: nobody asks for them; ``browser_rules`` None: the server runs without such checks;
+    ``workspaces``: whether it has any.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Gateway:
         access: Access,
         nudges: Path,
         *,
+        metrics: Metrics | None = None,
         browser_rules: BrowserRules | None = None,
         workspaces: bool = False,
         clock: Callable[[], float] = time.perf_counter,
@@ -78,25 +83,35 @@ class Gateway:
         self._browser_rules = browser_rules
         self._workspaces = workspaces
         self._clock = clock
-        self._scoring = Scoring(
-            settings, snapshot, InFlight(settings.max_in_flight), Loads(), nudge=self.nudge, clock=clock
-        )
+        self._metrics = metrics or Metrics(None)
+        self._scoring = Scoring(settings, snapshot, self._metrics, nudge=self.nudge, clock=clock)
 
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply, raises nothing of its own."""
         trail = Trail(request_id_of(head.headers))
+        started = self._clock()
         try:
             reply = yield from self._answer(head, trail)
         except ServingError as error:
             reply = _refuse(error, trail)
+        except GeneratorExit:
+            self._count(trail, _CLIENT_GONE, started)
+            raise
         except Exception:
             _logger.exception("Request %s on %s failed in the gateway.", trail.request_id, _described(trail))
             reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), trail)
+        self._count(trail, reply.status, started)
         headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *trail.headers()]
         return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
 
+    def _count(self, trail: Trail, status: int, started: float) -> None:
+        if trail.scoring:
+            queued_s = trail.spent_s.get("queue", 0.0)
+            self._metrics.request(trail.endpoint_id, trail.version, status, self._clock() - started, queued_s)
+
     def _answer(self, head: Head, trail: Trail) -> Steps[Reply]:
         target = _parse_target(head.path)
+        trail.scoring = target.action == "invocations"
         if head.method != _METHOD_OF[target.action]:
             raise _NotThisMethodError(_METHOD_OF[target.action])
         if self._browser_rules is not None:

@@ -88,6 +88,11 @@ class InFlight:
             self._counts[key] += 1
         return Held(self._counts, self._lock, key)
 
+    def counts(self) -> dict[Hashable, int]:
+        """How many places are held now, by what for."""
+        with self._lock:
+            return dict(self._counts)
+
 
 class Loads:
     """How many calls of this web worker each model worker has in hand; thread-safe."""

@@ -7,6 +7,7 @@ pure call; a second loss is taken as the request's own fault.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,7 @@ from mlflow_serving_plugin.gateway.messages import (
 )
 from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
 from mlflow_serving_plugin.gateway.trail import Trail
+from mlflow_serving_plugin.host.metrics import IN_FLIGHT, WAITING, Metrics
 from mlflow_serving_plugin.host.nudge import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.settings import Settings
@@ -83,16 +85,19 @@ class Scoring:
         self,
         settings: Settings,
         snapshot: SnapshotReader,
-        in_flight: InFlight,
-        loads: Loads,
+        metrics: Metrics,
         *,
         nudge: Callable[[Nudge], None],
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._snapshot = snapshot
-        self._in_flight = in_flight
-        self._loads = loads
+        self._metrics = metrics
+        self._in_flight = InFlight(settings.max_in_flight)
+        self._waiting = InFlight(sys.maxsize)
+        self._loads = Loads()
+        metrics.gauge(IN_FLIGHT, self._in_flight.counts)
+        metrics.gauge(WAITING, self._waiting.counts)
         self._nudge = nudge
         self._clock = clock
 
@@ -102,7 +107,7 @@ class Scoring:
         patience = _Patience(hold_s if head.hold_cap_s is None else min(hold_s, head.hold_cap_s))
         yield from self._await_first_routes(wanted, patience, trail)
         endpoint, version = wanted.resolve(self._snapshot.current())
-        trail.version = version.number
+        trail.endpoint_id, trail.version = endpoint.id, version.number
         if head.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedTypeError("The scoring server takes bodies without Content-Encoding only.")
         declared = read_declared(
@@ -110,6 +115,7 @@ class Scoring:
         )
         length = declared_length(head.headers, self._settings.max_body_bytes)
         with self._in_flight.slot((endpoint.id, version.number)):
+            self._metrics.touch()
             body: bytes = yield ReadBody(length, self._settings.max_body_bytes)
             started = self._clock()
             if len(body) > _LARGE_BYTES:
@@ -140,12 +146,13 @@ class Scoring:
         avoid: set[str] = set()
         while True:
             endpoint, version = wanted.resolve(self._snapshot.current())
-            trail.version = version.number
+            trail.endpoint_id, trail.version = endpoint.id, version.number
             worker = self._loads.pick(version.ready_workers, avoid) if may_score(version) else None
             if worker is None:
                 avoid.clear()
                 self._raise_unless_holdable(version, wanted, patience)
-                yield from self._pause(patience, trail)
+                with self._waiting.slot((endpoint.id, version.number)):
+                    yield from self._pause(patience, trail)
                 continue
             timeout_s = endpoint.request_timeout_s - patience.spent_predicting_s
             if timeout_s <= 0:

@@ -17,6 +17,10 @@ class Trail:
     request_id: str
     model: str | None = None
     version: int | None = None
+    endpoint_id: str = ""
+    """Of the endpoint that the request was found to be for."""
+    scoring: bool = True
+    """Whether it is to be scored, for all that is known."""
     legacy: bool = False
     spent_s: dict[str, float] = field(default_factory=dict)
 

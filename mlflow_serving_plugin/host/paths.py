@@ -34,7 +34,7 @@ class StatePaths:
             sockets = Path(tempfile.gettempdir()) / f"mlflow-serving-{os.getuid()}-{key}"
         paths = cls(root, sockets)
         try:
-            for directory in (root, sockets, paths.models, paths.workers, paths.logs):
+            for directory in (root, sockets, paths.models, paths.workers, paths.logs, paths.metrics):
                 _make_private(directory)
         except OSError as error:
             raise ConfigurationError(
@@ -61,6 +61,11 @@ class StatePaths:
     def environments(self) -> Path:
         """Python environments built for models, unless the settings name another directory."""
         return self.root / "environments"
+
+    @property
+    def metrics(self) -> Path:
+        """What each process has counted; see ``metrics_files``."""
+        return self.root / "metrics"
 
     @property
     def routes(self) -> Path:

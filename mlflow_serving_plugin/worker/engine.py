@@ -13,6 +13,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from . import batching, wire
+from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .running import Running
 from .scoring import JSON, Answer, Scorer
 from .waiting import Peer, Waiting, response_frame
@@ -31,10 +32,12 @@ class Engine:
         max_batch_rows: int,
         status_file: str,
         running: Running | None = None,
+        batch_rows: Histogram | None = None,
     ) -> None:
         self.connections: set[Any] = set()
         self.paused = False
         self._running = running or Running(grace_s=1.0)
+        self._batch_rows = batch_rows or Histogram(Counts(None), "", BATCH_ROWS_BOUNDS)
         self._scorer = scorer
         self._verdict = verdict
         self._max_batch_rows = max_batch_rows
@@ -161,6 +164,7 @@ class Engine:
         try:
             output = self._scorer.predict_rows(rows)
             predicted = perf_counter_ns()
+            self._batch_rows.observe(len(rows))
             parts: list[Any] | None = [output]
             if len(batch) > 1:
                 parts = batching.split(output, [len(waiting.rows or ()) for waiting in batch])

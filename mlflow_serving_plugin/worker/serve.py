@@ -22,6 +22,7 @@ from typing import Any, Callable, cast
 
 from . import wire
 from .batching import decide
+from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .lease import Lease
 from .logs import RotatedLog
@@ -115,8 +116,8 @@ def main(argv: list[str]) -> int:
 
 def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
-    running = Running(config.get("overdue_grace_s", 1.0))
-    _keep_house(config, running)
+    running, counts = Running(config.get("overdue_grace_s", 1.0)), Counts(config.get("counts_file"))
+    _keep_house(config, running, counts)
     faulthandler.enable()
     limit_memory(config["memory_limit_mb"])
     os.chdir(config["model_dir"])
@@ -124,13 +125,16 @@ def run(config: dict[str, Any]) -> int:
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)
-    engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"], running)
+    batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
+    engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"], running, batch_rows)
     engine.report()
     # The model and its libraries stay; the collector need not look at them again and again.
     gc.collect()
     gc.freeze()
     print(f"Loaded. Fast path: {why_not or 'on'}. Batching {'on' if verdict.on else 'off'}: {verdict.why}.", flush=True)
     _new_loop().run_until_complete(_serve(engine, config))
+    with contextlib.suppress(OSError):
+        counts.flush()
     return 0
 
 
@@ -190,7 +194,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _keep_house(config: dict[str, Any], running: Running) -> None:
+def _keep_house(config: dict[str, Any], running: Running, counts: Counts) -> None:
     """Send output to the log, rotate it, and end the process when no controller is left."""
     log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
 
@@ -203,11 +207,11 @@ def _keep_house(config: dict[str, Any], running: Running) -> None:
     fd = redirect()
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     print(f"--- {stamp} worker {config['worker_id']} started", flush=True)
-    threading.Thread(target=_watch, args=(config, running, redirect, fd), name="house", daemon=True).start()
+    threading.Thread(target=_watch, args=(config, running, counts, redirect, fd), name="house", daemon=True).start()
 
 
-def _watch(config: dict[str, Any], running: Running, redirect: Callable[[], int], fd: int) -> None:
-    """Rotate the log; end the process when a prediction does not end, or no controller is left that knows it."""
+def _watch(config: dict[str, Any], running: Running, counts: Counts, redirect: Callable[[], int], fd: int) -> None:
+    """Rotate the log, write the counts; end the process when a prediction does not end, or no controller knows it."""
     lease = Lease(config["lease"], config["orphan_grace_s"])
     record = config.get("record")
     recorded_by = time.monotonic() + _RECORDED_S
@@ -217,6 +221,8 @@ def _watch(config: dict[str, Any], running: Running, redirect: Callable[[], int]
             # Nothing in a process can end a thread: the next worker serves on.
             print("Ending: a prediction ran on long after its request timeout.", flush=True)
             os._exit(1)
+        with contextlib.suppress(OSError):
+            counts.flush()
         with contextlib.suppress(OSError):
             if os.fstat(fd).st_size >= config["log_max_bytes"]:
                 fd = redirect()

@@ -17,6 +17,7 @@ from support_server import TrackingServer
 PLACES = ["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"]
 REGISTRY_SWITCH = "_mlflow_user_setting_dismiss_next_model_registry_ui"
 SEED = 363874
+AJAX = "/ajax-api/2.0/mlflow/endpoints"
 AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -96,6 +97,28 @@ def test_it_is_on_the_version_page_and_in_the_side_bar_too(tab: Tab) -> None:
     page.locator("[data-mlflow-serving-link] a").first.click()
     expect(page.get_by_role("heading", name="Serving", exact=True)).to_be_visible()
     tab.picture("overview")
+
+
+def test_the_overview_counts_requests_while_it_is_open(tab: Tab, models: Models) -> None:
+    tab.server.enable("quiet")
+    tab.server.wait_ready("quiet", 1)
+    (before,) = [
+        sum(version["requests"] for version in overview["versions"])
+        for overview in tab.server.api("GET", "list-overviews", base=AJAX)["overviews"]
+        if overview["registered_model_name"] == "quiet"
+    ]
+    tab.open("#/serving")
+    cells = tab.page.get_by_role("row", name="quiet").get_by_role("cell")
+    expect(cells.nth(4)).to_have_text(str(before))
+    for _ in range(3):
+        assert (
+            tab.server.score(
+                "quiet/1", {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
+            ).status_code
+            == 200
+        )
+    expect(cells.nth(4)).to_have_text(str(before + 3), timeout=PAGE_MS)
+    expect(tab.page.get_by_role("columnheader").nth(4)).to_have_text("Requests")
 
 
 @pytest.mark.parametrize("dismissed", ["true", "false"])

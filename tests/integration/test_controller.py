@@ -19,12 +19,15 @@ from mlflow_serving_plugin.domain.routes import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.host.metrics import REQUESTS, RESTARTS, START_FAILURES, TICKS, Metrics
+from mlflow_serving_plugin.host.metrics_files import read_totals
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.registry.artifacts import FetchError
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade
 from mlflow_serving_plugin.store.store import Store
+from mlflow_serving_plugin.worker.counts import Counts, key_of
 
 WS = "default"
 SOON_S = 0.5
@@ -46,6 +49,7 @@ class World:
         self.store = Store(engine)
         self.registry = MemoryRegistry(a_model("iris", a_version(1)))
         self.backend = FakeBackend()
+        self.metrics = Metrics(paths.metrics)
         self.fetch_errors = {}
         self.fetched = []
         self._threads = []
@@ -61,6 +65,7 @@ class World:
                 environments=Environments(self.settings, self.paths.environments),
                 download=self._download,
                 example=lambda _: None,
+                metrics=self.metrics,
             )
         )
 
@@ -119,6 +124,10 @@ class World:
 
     def kinds(self, name="iris"):
         return [kind for _, kind, _ in self.events(name)]
+
+    def counted(self, *series):
+        self.metrics.flush()
+        return read_totals(self.paths.metrics).get(series)
 
     def model_files(self):
         return sorted(path.name for path in self.paths.models.glob("*/*"))
@@ -316,6 +325,42 @@ def test_backoff_grows_between_the_attempts(paths):
     finally:
         controller._inbox.close()
         world.close()
+
+
+def test_deaths_failed_starts_and_ticks_are_counted(serving):
+    of_iris = (serving.endpoint.id, 1)
+    assert serving.counted(RESTARTS, *of_iris) is None
+    serving.backend.die(serving.backend.live()[0].worker_id)
+    serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [1])
+    serving.until(lambda: serving.backend.numbers() == [1])
+    (worker,) = serving.backend.live()
+    send_nudge(serving.paths.nudges, Nudge(overdue_worker=worker.worker_id))
+    serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [2])
+    serving.backend.fail(key(serving, 2), "no")
+    serving.versions(a_version(2), a_version(1))
+    serving.until(lambda: (serving.counted(START_FAILURES, serving.endpoint.id, 2) or [0])[0] >= 2)
+    assert serving.counted(START_FAILURES, *of_iris) is None
+    *buckets, total = serving.counted(TICKS)
+    assert 0 < total / sum(buckets) < 1
+
+
+def test_what_ended_processes_counted_is_kept_of_versions_that_are_served(world):
+    endpoint = world.enable()
+    kept = {(REQUESTS, endpoint.id, 1, 200): 3, (REQUESTS, "", None, 404): 4}
+    dropped = {(REQUESTS, endpoint.id, 2, 200): 5, (REQUESTS, "another", 1, 200): 6}
+    counts = Counts(str(world.paths.metrics / "web-1-a.counts"))
+    for series, number in (kept | dropped).items():
+        counts.values[counts.allot(key_of(*series), 1)] = number
+    counts.flush()
+    world.start()
+    world.until_ready(1)
+    assert all(world.counted(*series) == [number] for series, number in (kept | dropped).items())
+    counts.close()
+    world.stop()
+    world.start()
+    world.until(lambda: not list(world.paths.metrics.glob("web-1-*")))
+    assert {series: world.counted(*series) for series in kept} == {series: [n] for series, n in kept.items()}
+    assert [world.counted(*series) for series in dropped] == [None, None]
 
 
 def test_a_dead_worker_is_replaced_at_once_and_the_others_are_left_alone(serving):

@@ -40,6 +40,8 @@ def test_the_gateway_gets_names_in_any_script_as_they_are(name: str, prefix: str
         ("/api/2.0/mlflow/endpoints/list", "api"),
         ("/api/2.0/preview/mlflow/endpoints-v2/enable", "api"),
         ("/serving/health", "api"),
+        ("/serving/metrics", "api"),
+        ("/metrics", "mlflow"),
         ("/api/2.0/mlflow/registered-models/search", "mlflow"),
         ("/api/2.0/mlflow/endpointsx", "mlflow"),
         ("/model-endpoint/iris/1/ping", "gateway"),

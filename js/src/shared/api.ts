@@ -21,6 +21,8 @@ export interface Version {
   replicas: number;
   ready_replicas: number;
   has_example: boolean;
+  /** How many this host has answered. */
+  requests: number;
 }
 
 export interface Overview {

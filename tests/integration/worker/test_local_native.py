@@ -26,11 +26,13 @@ from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.host.metrics_files import merge_ended, read_totals
 from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS
 
 SETTINGS = Settings(stop_grace_s=5.0, start_timeout_s=60.0, tick_interval_s=0.2)
 
@@ -95,6 +97,32 @@ def predict(status, op, arg=""):
         return value(connection.call(JSON, ask(op, arg), 20))
     finally:
         connection.close()
+
+
+def test_the_batches_of_each_version_are_counted_and_kept_when_its_worker_is_killed(world, models):
+    example = scoring_example(models.path("iris"))
+    status = world.launch(models.path("iris"), 41, example)
+    connection = FrameConnection(status.address, 5.0)
+    for _ in range(3):
+        assert connection.call(example.content_type, example.body, 20).status == 200
+    connection.close()
+
+    def counted():
+        return read_totals(world.paths.metrics).get((BATCH_ROWS, "e", 41))
+
+    # Its own example, by which it was found to be ready, is one more.
+    eventually(lambda: counted() and sum(counted()[:-1]) == 4, tail=lambda: str(counted()))
+    before = counted()
+    os.kill(status.pid, signal.SIGKILL)
+    world.backend.stop(status.worker_id)
+
+    def merged():
+        merge_ended(world.paths.metrics, lambda _: True)
+        assert counted() == before
+        return not list(world.paths.metrics.glob(f"*{status.worker_id}*"))
+
+    # Its other threads may hold the file for a moment longer than its first.
+    eventually(merged)
 
 
 def test_with_its_zygote_up_a_worker_is_ready_within_a_second(world, models):

@@ -14,6 +14,7 @@ from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint, E
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, VersionState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnauthenticatedError
+from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.nudge import NudgeInbox
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
@@ -173,6 +174,7 @@ class ApiWorld:
             registry=self.registry,
             access=self.access,
             tokens=self.tokens,
+            metrics=Metrics(self.paths.metrics),
             static_prefix=static_prefix,
             secure=secure,
         )

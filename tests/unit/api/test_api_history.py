@@ -131,7 +131,7 @@ def test_bad_paging_is_400(world, call, fields):
 
 
 def test_health_is_200_while_the_controller_ticks(world):
-    world.publish(version(1), version(2, VersionState.FAILED))
+    world.publish(version(1, workers=[worker(), worker("w2", ready=False)]), version(2, VersionState.FAILED))
     world.paths.lease.touch()
     response = world.client.get("/serving/health")
     assert response.status_code == 200
@@ -140,6 +140,7 @@ def test_health_is_200_while_the_controller_ticks(world):
     assert body["controller"]["last_tick_age_s"] < 10
     assert body["endpoints"] == {"READY": 1}
     assert body["versions"] == {"READY": 1, "FAILED": 1}
+    assert body["workers"] == {"ready": 1, "starting": 1}
 
 
 def test_health_is_503_when_it_stopped_or_never_began(world):

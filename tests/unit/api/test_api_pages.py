@@ -9,6 +9,7 @@ from api_fakes import version, worker
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.host.metrics import Metrics
 
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 
@@ -63,6 +64,20 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
     )
     assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
     assert (served["has_example"], served["environment"]) == (False, "Python 3.10")
+
+
+def test_an_overview_tells_how_many_requests_each_version_has_answered(world, page):
+    world.enable()
+    world.publish(version(1), version(2))
+    for status in (200, 200, 400):
+        world.deps.metrics.request("id-iris", 1, status, 0.1, 0.0)
+    other = Metrics(world.paths.metrics)
+    other.request("id-iris", 1, 200, 0.1, 0.0)
+    other.request("id-another", 1, 200, 0.1, 0.0)
+    other.flush()
+    (overview,) = page("list-overviews")[1]["overviews"]
+    assert [(one["version"], one["requests"]) for one in overview["versions"]] == [(2, 0), (1, 4)]
+    assert page("get-overview", registered_model_name="iris")[1]["overview"] == overview
 
 
 def test_programs_do_not_find_what_is_only_for_pages(call):

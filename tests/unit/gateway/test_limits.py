@@ -58,3 +58,10 @@ def test_the_freest_worker_is_picked_and_equals_take_turns():
         assert "b" not in {found.worker_id for _ in range(5) if (found := loads.pick(workers, {"b"}))}
     assert loads.pick(workers[:1], {"a"}) is None
     assert loads.pick([]) is None
+
+
+def test_places_that_are_held_are_counted_by_what_they_are_for():
+    in_flight = InFlight(5)
+    with in_flight.slot("a"), in_flight.slot("a"), in_flight.slot("b"):
+        assert in_flight.counts() == {"a": 2, "b": 1}
+    assert in_flight.counts() == {}

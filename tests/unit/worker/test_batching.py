@@ -13,6 +13,7 @@ from worker_models import Scorer, pyfunc, scorer_of
 
 from mlflow_serving_plugin.worker import batching, engine, waiting, wire
 from mlflow_serving_plugin.worker.batching import Verdict, decide
+from mlflow_serving_plugin.worker.counts import Counts, Histogram, records
 from mlflow_serving_plugin.worker.engine import Engine
 
 JSON = "application/json"
@@ -100,6 +101,22 @@ def test_what_waits_is_scored_by_one_call(tmp_path):
     answers = serve(scorer, [request(body((n, 0.5), (n, 1.5))) for n in range(20)], tmp_path).answers()
     assert model.calls == [40]
     assert answers == {n: (200, json.dumps({"predictions": [n + 0.5, n + 1.5]}).encode()) for n in range(20)}
+
+
+def test_the_rows_of_each_call_are_counted(tmp_path):
+    counts = Counts(str(tmp_path / "counts"))
+    rows = Histogram(counts, "rows", (1, 2, 4))
+
+    async def main():
+        engine = Engine(scorer_of(COLUMNS, sums), ON, 3, str(tmp_path / "status"), batch_rows=rows)
+        for number, size in enumerate((2, 1, 3)):
+            engine.take(Peer(), number, request(body(*[(1, 0.5)] * size)))
+        while engine.busy:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    counts.flush()
+    assert dict(records((tmp_path / "counts").read_bytes())) == {"rows": (0, 0, 2, 0, 6)}
 
 
 def test_with_batching_off_each_is_scored_alone_and_in_order(tmp_path):

@@ -34,6 +34,7 @@ function Rows({ overviews, address }: { overviews: Overview[]; address: (name: s
             <th scope="col">Status</th>
             <th scope="col">Versions ready</th>
             <th scope="col">Replicas ready</th>
+            <th scope="col">Requests</th>
             <th scope="col">Details</th>
           </tr>
         </thead>
@@ -53,6 +54,7 @@ function Rows({ overviews, address }: { overviews: Overview[]; address: (name: s
                 {sum(overview.versions.map((one) => one.ready_replicas))} of{" "}
                 {sum(overview.versions.map((one) => one.replicas))}
               </td>
+              <td className="nowrap">{sum(overview.versions.map((one) => one.requests)).toLocaleString()}</td>
               <td className="message">{overview.state_message}</td>
             </tr>
           ))}

@@ -1,0 +1,54 @@
+import { QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, render, screen, within } from "@testing-library/react";
+import { afterEach, expect, test } from "vitest";
+import { makeClient } from "../../shared/queries";
+import { reply } from "../../testing/setup";
+import { OverviewTable } from "./OverviewTable";
+
+afterEach(cleanup);
+
+const VERSION = {
+  version: 1,
+  state: "READY",
+  message: "",
+  note: "",
+  environment: "",
+  since: 0,
+  stage: "None",
+  aliases: [],
+  replicas: 2,
+  ready_replicas: 1,
+  has_example: false,
+  requests: 0,
+};
+const ENDPOINT = {
+  registered_model_name: "iris",
+  state: "ENDPOINT_STATE_READY",
+  state_message: "",
+  versions: [VERSION],
+  stages: {},
+  aliases: {},
+};
+
+function show(overviews: object[]): void {
+  reply("GET", "/ajax-api/2.0/mlflow/endpoints/list-overviews", { overviews });
+  render(
+    <QueryClientProvider client={makeClient()}>
+      <OverviewTable address={(name) => `#/models/${name}`} />
+    </QueryClientProvider>,
+  );
+}
+
+test("each endpoint shows how much of it is ready and how many requests its versions answered", async () => {
+  const quiet = { ...ENDPOINT, registered_model_name: "quiet" };
+  show([{ ...ENDPOINT, versions: [{ ...VERSION, requests: 1200 }, { ...VERSION, version: 2, requests: 34 }] }, quiet]);
+  const cells = async (name: string): Promise<(string | null)[]> => {
+    const row = await screen.findByRole("row", { name: new RegExp(name) });
+    return within(row)
+      .getAllByRole("cell")
+      .map((cell) => cell.textContent);
+  };
+  expect(await cells("iris")).toEqual(["iris", "Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ""]);
+  expect(await cells("quiet")).toEqual(["quiet", "Ready", "1 of 1", "1 of 2", "0", ""]);
+  screen.getByRole("columnheader", { name: "Requests" });
+});

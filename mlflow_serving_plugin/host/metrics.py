@@ -1,0 +1,206 @@
+"""What a process of the server counts, for ``/serving/metrics``. Fed by gateway and controller; feeds files.
+
+Endpoints are counted by their ids, which survive a rename; whoever shows the numbers knows the names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
+
+_logger = logging.getLogger(__name__)
+
+FLUSH_S = 0.2
+"""What a killed process has counted in this time is lost, and what others see is at most this old."""
+
+_RETRY_S = 1.0
+_REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BUILD_BOUNDS_S = (1, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
+_TICK_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_OF_VERSION = ("model", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric as it is shown. ``labels``: model and version stand for an endpoint's id and a version's number."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    bounds: tuple[float, ...] = ()
+    """Of a histogram's buckets."""
+    gauge: bool = False
+    """Whether it ends with its process."""
+
+    @property
+    def size(self) -> int:
+        """How many values a series has."""
+        return len(self.bounds) + 2 if self.bounds else 1
+
+
+REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue_seconds"
+IN_FLIGHT, WAITING = "in_flight", "waiting"
+RESTARTS, START_FAILURES = "restarts", "start_failures"
+BUILDS, TICKS = "builds", "ticks"
+
+FAMILIES = {
+    REQUESTS: Family(
+        "requests", "Scoring requests answered; status 499: the client left before.", (*_OF_VERSION, "status")
+    ),
+    REQUEST_SECONDS: Family(
+        "request_duration_seconds", "From a request's head to its answer.", _OF_VERSION, _REQUEST_BOUNDS_S
+    ),
+    QUEUE_SECONDS: Family(
+        "request_queue_seconds",
+        "The part of a request's duration spent waiting: for a worker, in its queue, on the way there and back.",
+        _OF_VERSION,
+        _REQUEST_BOUNDS_S,
+    ),
+    IN_FLIGHT: Family("requests_in_flight", "Scoring requests being answered.", _OF_VERSION, gauge=True),
+    WAITING: Family("requests_waiting", "Of those, held until a worker is ready.", _OF_VERSION, gauge=True),
+    BATCH_ROWS: Family(
+        "batch_rows", "Rows in one call of the model, on a worker's fast path.", _OF_VERSION, BATCH_ROWS_BOUNDS
+    ),
+    RESTARTS: Family("worker_restarts", "Workers that died or hung while serving.", _OF_VERSION),
+    START_FAILURES: Family("worker_start_failures", "Workers that did not become ready.", _OF_VERSION),
+    BUILDS: Family(
+        "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S
+    ),
+    TICKS: Family("controller_tick_duration_seconds", "Rounds of the controller.", (), _TICK_BOUNDS_S),
+}
+
+
+class Metrics:
+    """Thread-safe; no method blocks or raises. ``directory`` None: nothing is written."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._gauges: dict[str, Callable[[], Mapping[Hashable, int]]] = {}
+        self._begin()
+        # gunicorn --preload makes this in its master and forks: a child counts for itself, from nothing.
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_anew(itself()))
+
+    def _begin(self) -> None:
+        name = f"web-{os.getpid()}-{uuid.uuid4().hex[:8]}.counts"
+        self._counts = Counts(None if self._directory is None else str(self._directory / name))
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._wake = threading.Event()
+        self._dirty = False
+        self._failing = False
+        self._thread: threading.Thread | None = None
+        self._indexes: dict[tuple[object, ...], int] = {}
+        self._histograms: dict[tuple[object, ...], Histogram] = {}
+        self._requests: dict[tuple[str, int | None, int], tuple[int, Histogram, Histogram]] = {}
+
+    def gauge(self, name: str, counts: Callable[[], Mapping[Hashable, int]]) -> None:
+        """Where to look how many there are now, by ``(endpoint id, version)``."""
+        self._gauges[name] = counts
+
+    def request(self, endpoint_id: str, version: int | None, status: int, took_s: float, queued_s: float) -> None:
+        """A scoring request was answered; without an endpoint the id is empty."""
+        with self._lock:
+            series = self._requests.get((endpoint_id, version, status))
+            if series is None:
+                series = self._requests[endpoint_id, version, status] = (
+                    self._index(REQUESTS, endpoint_id, version, status),
+                    self._histogram(REQUEST_SECONDS, endpoint_id, version),
+                    self._histogram(QUEUE_SECONDS, endpoint_id, version),
+                )
+            self._counts.values[series[0]] += 1
+            series[1].observe(took_s)
+            series[2].observe(queued_s)
+        if not self._dirty:
+            self.touch()
+
+    def count(self, name: str, *labels: object) -> None:
+        """One more."""
+        with self._lock:
+            self._counts.values[self._index(name, *labels)] += 1
+        self.touch()
+
+    def observe(self, name: str, size: float, *labels: object) -> None:
+        """One more, of a size."""
+        with self._lock:
+            self._histogram(name, *labels).observe(size)
+        self.touch()
+
+    def touch(self) -> None:
+        """Something has changed: have it written soon."""
+        if self._dirty or self._directory is None:
+            return
+        self._dirty = True
+        self._wake.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
+                    self._thread.start()
+
+    def flush(self) -> bool:
+        """Write now what has changed since the last time; False when that could not be."""
+        with self._flushing:
+            if not self._dirty:
+                return True
+            self._dirty = False
+            try:
+                with self._lock:
+                    self._take_gauges()
+                self._counts.flush()
+            except OSError as error:
+                if not self._failing:
+                    _logger.warning("Metrics cannot be written; serving goes on without: %s", error)
+                self._failing = self._dirty = True
+            else:
+                self._failing = False
+            return not self._failing
+
+    def _take_gauges(self) -> None:
+        for name, look in self._gauges.items():
+            now = look()
+            for known in [known for known in self._indexes if known[0] == name and known[1:] not in now]:
+                self._counts.values[self._indexes[known]] = 0
+            for key, number in now.items():
+                if isinstance(key, tuple):
+                    self._counts.values[self._index(name, *key)] = number
+
+    def _write_on(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(FLUSH_S)
+            self._wake.clear()
+            if not self.flush():
+                time.sleep(_RETRY_S)
+                self._wake.set()
+
+    def _index(self, name: str, *labels: object) -> int:
+        series = (name, *labels)
+        found = self._indexes.get(series)
+        if found is None:
+            found = self._indexes[series] = self._counts.allot(key_of(name, *labels), 1)
+        return found
+
+    def _histogram(self, name: str, *labels: object) -> Histogram:
+        series = (name, *labels)
+        found = self._histograms.get(series)
+        if found is None:
+            found = self._histograms[series] = Histogram(self._counts, key_of(name, *labels), FAMILIES[name].bounds)
+        return found
+
+
+def _begin_anew(metrics: Metrics | None) -> None:
+    if metrics is not None:
+        with contextlib.suppress(OSError):
+            metrics._counts.close()
+        metrics._begin()

@@ -1,0 +1,137 @@
+"""What one process counts, in memory, and the file from which other processes read it.
+
+A file is a sequence of records: length of the key and number of values (u32 each), the key in UTF-8, filled up with
+zeros to a multiple of 8 bytes, and the values (f64), all in the machine's own order. What follows the last complete
+record is ignored. A process holds a lock on its file for as long as it lives: so others can tell that it has ended.
+
+Counting changes memory only, and ``flush`` writes. A file mapped into memory would be exact to the last moment before a
+kill, but on a full disk the kernel ends a process that touches one (SIGBUS), and no count is worth that.
+
+Standard library, Python 3.8 or later: this module runs in web workers and in the model's environment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+from bisect import bisect_left
+from typing import Iterator, Sequence
+
+BATCH_ROWS = "batch_rows"
+BATCH_ROWS_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+LARGEST_BYTES = 4 * 1024 * 1024
+"""Of a file. What would come beyond is not counted: tens of thousands of versions in the life of one process."""
+
+_HEAD = struct.Struct("=II")
+_LARGEST_KEY_BYTES = 1024
+_LARGEST_BLOCK = 64
+_NOWHERE = ""
+"""The key of the values that nobody reads."""
+
+
+class Counts:
+    """Not thread-safe, but ``flush`` may run in another thread than the rest. ``path`` None: nothing is written."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._fd: int | None = None
+        self._written = b""
+        # Takes no memory before it is used, and never moves.
+        self._image = mmap.mmap(-1, LARGEST_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._used = 0
+        self.values = memoryview(self._image).cast("d")
+        """All values, by the indexes that ``allot`` gives."""
+        self._nowhere = self.allot(_NOWHERE, _LARGEST_BLOCK)
+
+    def allot(self, key: str, count: int) -> int:
+        """Room for so many values, at most 64, all 0: the index of the first. Each key only once."""
+        name = key.encode()
+        name += b"\0" * (-len(name) % 8)
+        end = self._used + _HEAD.size + len(name) + 8 * count
+        if end > LARGEST_BYTES or len(name) > _LARGEST_KEY_BYTES:
+            return self._nowhere
+        start = self._used + _HEAD.size
+        self._image[self._used : start + len(name)] = _HEAD.pack(len(name), count) + name
+        self._used = end
+        return (start + len(name)) // 8
+
+    def flush(self) -> None:
+        """Write what was counted; OSError when that cannot be. What is in memory stays, for the next time."""
+        if self._path is None:
+            return
+        if self._fd is not None and not _same_file(self._fd, self._path):
+            self.close()
+        if self._fd is None:
+            self._fd, self._written = _create(self._path), b""
+        data = self._image[: self._used]
+        if data == self._written:
+            return
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fd, memoryview(data)[done:], done)
+        self._written = data
+
+    def close(self) -> None:
+        """Let go of the file, which stays for others to read."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class Histogram:
+    """Observations by size: one value for each bound, one for what is larger, and their sum."""
+
+    def __init__(self, counts: Counts, key: str, bounds: Sequence[float]) -> None:
+        self._values = counts.values
+        self._bounds = bounds
+        self._first = counts.allot(key, len(bounds) + 2)
+        self._sum = self._first + len(bounds) + 1
+
+    def observe(self, size: float) -> None:
+        """Count one."""
+        self._values[self._first + bisect_left(self._bounds, size)] += 1
+        self._values[self._sum] += size
+
+
+def key_of(name: str, *labels: object) -> str:
+    """The key of a series."""
+    return json.dumps([name, *labels], separators=(",", ":"))
+
+
+def records(data: bytes) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """The complete records of a file, which may hold anything, up to the first that cannot be one."""
+    start = 0
+    while start + _HEAD.size <= len(data):
+        name_bytes, count = _HEAD.unpack_from(data, start)
+        values_at = start + _HEAD.size + name_bytes
+        end = values_at + 8 * count
+        if not count or count > _LARGEST_BLOCK or name_bytes > _LARGEST_KEY_BYTES or end > len(data):
+            return
+        name = data[start + _HEAD.size : values_at].rstrip(b"\0")
+        if name:
+            yield name.decode("utf-8", "replace"), struct.unpack_from(f"={count}d", data, values_at)
+        start = end
+
+
+def _create(path: str) -> int:
+    """A new file under a lock of its own; it has its name only once it is locked."""
+    scratch = f"{path}.tmp"
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(scratch, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _same_file(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
