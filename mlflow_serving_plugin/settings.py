@@ -41,7 +41,9 @@ class Settings:
     auth_cache_s: float = _setting(
         5.0, "How long a checked password or permission is believed; a change counts after this time.", at_least=0
     )
-    sandbox_all: bool = _setting(False, "Run every model in the sandbox, whatever its endpoint says.")
+    sandbox_by_default: bool = _setting(
+        False, "Run the models in the sandbox (bubblewrap) whose endpoint says neither on nor off."
+    )
     poll_interval_s: float = _setting(
         30.0, "How often the registry is read for changes made behind the server's back.", at_least=0.1
     )
