@@ -88,11 +88,23 @@ def _walls(*, network: bool, memory_limit_mb: int | None) -> list[str]:
     # What is written to these directories is memory.
     size = ["--size", str(memory_limit_mb * 1024 * 1024)] if memory_limit_mb else []
     return [
-        "--unshare-all",
+        *("--unshare-all", *_no_nesting()),
         *(["--share-net"] if network else []),
-        *("--die-with-parent", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"),
+        *("--die-with-parent", "--cap-drop", "ALL", "--dev", "/dev"),
+        # Read-only, because a server that runs as root could change the kernel's settings there, without capabilities.
+        *("--proc", "/proc", "--remount-ro", "/proc"),
         *(*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", HOME),  # noqa: S108 - the sandbox's own
     ]
+
+
+@functools.cache
+def _no_nesting() -> list[str]:
+    """Root of a namespace in the sandbox could mount what is not here. Bubblewrap can forbid that since 0.8."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return []
+    told = subprocess.run([bwrap, "--help"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=False)
+    return ["--unshare-user", "--disable-userns"] if b"--disable-userns" in told.stdout + told.stderr else []
 
 
 def _files(shown: Iterable[Path]) -> list[str]:
