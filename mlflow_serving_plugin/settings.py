@@ -44,7 +44,9 @@ class Settings:
     auth_outage_s: float = _setting(
         300.0, "How long somebody checked before is let in while nobody can be checked.", at_least=0
     )
-    sandbox_all: bool = _setting(False, "Run every model in the sandbox, whatever its endpoint says.")
+    sandbox_by_default: bool = _setting(
+        False, "Run the models in the sandbox (bubblewrap) whose endpoint says neither on nor off."
+    )
     poll_interval_s: float = _setting(
         30.0, "How often the registry is read for changes made behind the server's back.", at_least=0.1
     )

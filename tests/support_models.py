@@ -106,6 +106,10 @@ class Models:
         signature = ModelSignature(inputs=Schema([ColSpec("double", "seconds")]))
         self._save_code(directory, signature, pd.DataFrame({"seconds": [0.0]}))
 
+    def _save_hostile(self, directory: Path) -> None:
+        signature = ModelSignature(inputs=Schema([ColSpec("string", "op"), ColSpec("string", "arg")]))
+        self._save_code(directory, signature, pd.DataFrame({"op": ["echo"], "arg": [""]}))
+
     def _save_broken(self, directory: Path) -> None:
         self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("double", "x")])), None)
 

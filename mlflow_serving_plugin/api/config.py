@@ -48,7 +48,10 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointCo
     values = {name: _cast(name, given[name]) if name in given else _defaults[name] for name in changes}
     if "environment" in given:
         values["environment"] = _environment(current, given["environment"])
-    return replace(current, **values)
+    merged = replace(current, **values)
+    if merged.network == "off" and merged.sandbox == "off":
+        raise InvalidParameterError("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
+    return merged
 
 
 def show_config(config: EndpointConfig) -> dict[str, Any]:

@@ -73,11 +73,44 @@ CONFIG_SCHEMA: dict[str, Any] = {
         },
         "memory_limit_mb": {
             "title": "Memory limit (MB)",
-            "description": "Memory one worker may use. Empty: no limit.",
+            "description": "Memory each process of a worker may use. Empty: no limit.",
             "type": "integer",
             "minimum": 64,
             "maximum": 1048576,
             "default": None,
+        },
+        "max_processes": {
+            "title": "Processes",
+            "description": "Processes one worker may have; one with more is ended and started again.",
+            "type": "integer",
+            "minimum": 16,
+            "maximum": 65536,
+            "default": 256,
+        },
+        "max_open_files": {
+            "title": "Open files",
+            "description": "Files and connections that each process of a worker may have open.",
+            "type": "integer",
+            "minimum": 64,
+            "maximum": 1048576,
+            "default": 4096,
+        },
+        "sandbox": {
+            "title": "Sandbox",
+            "description": (
+                "Whether the model runs where it sees no files but its own (needs bubblewrap on the server). auto "
+                "does so when network is off, or when the server's settings say so."
+            ),
+            "type": "string",
+            "enum": ["auto", "on", "off"],
+            "default": "auto",
+        },
+        "network": {
+            "title": "Network",
+            "description": "Whether the model may use the network. off needs the sandbox.",
+            "type": "string",
+            "enum": ["on", "off"],
+            "default": "on",
         },
         "default_dialect": {
             "title": "Default dialect",

@@ -41,6 +41,11 @@ class WorkerSettings:
     memory_limit_mb: int | None
     batching: str = "auto"
     max_batch_rows: int = 256
+    max_processes: int = 256
+    max_open_files: int = 4096
+    sandbox: bool = False
+    network: bool = True
+    """Off is for the sandbox only."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -100,6 +105,10 @@ def fingerprint(source: str, settings: WorkerSettings) -> str:
             settings.memory_limit_mb,
             settings.batching,
             settings.max_batch_rows,
+            settings.max_processes,
+            settings.max_open_files,
+            settings.sandbox,
+            settings.network,
             sorted(settings.environment.items()),
         ]
     )

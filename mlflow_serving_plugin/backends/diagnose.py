@@ -11,6 +11,9 @@ _ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interr
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
 _LIFE = re.compile(r"^--- .* worker (\S+) (started$|ended)")
 _KILLED = re.compile(r"^--- .* worker (\S+) ended, killed by (\w+)$", re.MULTILINE)
+_ENDED_BY_PARENT = re.compile(r"^--- .* worker (\S+) ending: (.*)$", re.MULTILINE)
+"""What the guard or the zygote says before it ends a worker."""
+
 _SERVER_KILLED = re.compile(r"returned non zero return code\. Return code = -(\d+)$")
 """What MLflow's command line says when its server was killed, with the signal's number."""
 
@@ -36,9 +39,8 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
 
     Only what stands between the worker's own start and end counts; a version's workers share a log.
     """
-    for killed_id, name in reversed(_KILLED.findall(log_tail)):
-        if killed_id == worker_id:
-            return _killed_by(name)
+    if (told := _told_by_parent(log_tail, worker_id)) is not None:
+        return told
     lines = _lines_of(log_tail, worker_id)
     for line in lines:
         if killed := _SERVER_KILLED.search(line):
@@ -51,6 +53,16 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
     telling = [line for line in errors if not any(noise in line for noise in _NOISE)]
     if telling:
         return _shorten(telling[-1]) + _advice(telling[-1])
+    return None
+
+
+def _told_by_parent(log_tail: str, worker_id: str) -> str | None:
+    for ended_id, why in reversed(_ENDED_BY_PARENT.findall(log_tail)):
+        if ended_id == worker_id:
+            return f"The worker was ended: {_shorten(why)}."
+    for killed_id, name in reversed(_KILLED.findall(log_tail)):
+        if killed_id == worker_id:
+            return _killed_by(name)
     return None
 
 

@@ -15,6 +15,8 @@ OLDEST_STOCK = Version("2.21")
 def check_environment(spec: WorkerSpec) -> None:
     """WorkerFailedError, with what to do about it, when the spec's runtime is none for its environment."""
     environment = spec.environment
+    if not (spec.settings.network or spec.settings.sandbox):
+        raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto or on.")
     python, mlflow = _version(environment.python_version), _version(environment.mlflow_version)
     if mlflow is None:
         raise WorkerFailedError("The model's environment has no MLflow. Add mlflow to the model's requirements.")

@@ -20,6 +20,7 @@ from mlflow_serving_plugin.backends.fitness import check_environment
 from mlflow_serving_plugin.backends.local_worker import LocalWorker
 from mlflow_serving_plugin.backends.probe import probe_of
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
+from mlflow_serving_plugin.backends.sandbox import check_sandbox
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
@@ -56,7 +57,7 @@ class LocalBackend:
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
         for path in self._paths.sockets.glob("*.sock*"):
-            if str(path).partition(".status")[0] not in live:
+            if f"{str(path).rpartition('.sock')[0]}.sock" not in live:
                 path.unlink(missing_ok=True)
 
     def launch(self, spec: WorkerSpec) -> None:
@@ -103,8 +104,9 @@ class LocalBackend:
         kill_session(worker.record.pid, worker.record.stamp)
         if worker.process is not None:
             worker.process.wait()
-        for path in (worker.record.address, f"{worker.record.address}.status"):
-            Path(path).unlink(missing_ok=True)
+        address = Path(worker.record.address)
+        for path in address.parent.glob(f"{address.name}*"):
+            path.unlink(missing_ok=True)
         remove_record(self._paths.workers, worker_id)
         with self._lock:
             self._workers.pop(worker_id, None)
@@ -148,12 +150,14 @@ class LocalBackend:
         started_ms = _now_ms()
         common = self._common(spec, worker_id)
         check_environment(spec)
+        if spec.settings.sandbox:
+            check_sandbox()
         process: subprocess.Popen[bytes] | None = None
-        if spec.settings.forks:
-            pid, protocol = self._zygotes.fork(spec, common, address), native.PROTOCOL
-        else:
+        if not spec.settings.forks:
             process = stock.start(spec, common, address, self._settings.overdue_grace_s)
-            pid, protocol = process.pid, stock.PROTOCOL
+        elif spec.settings.sandbox:
+            process = native.start_sandboxed(spec, common, address, self._settings.max_body_bytes)
+        pid = process.pid if process else self._zygotes.fork(spec, common, address)
         record = WorkerRecord(
             worker_id=worker_id,
             endpoint_id=spec.key.endpoint_id,
@@ -161,7 +165,7 @@ class LocalBackend:
             fingerprint=spec.fingerprint,
             pid=pid,
             stamp=start_stamp(pid) or "",
-            protocol=protocol,
+            protocol=native.PROTOCOL if spec.settings.forks else stock.PROTOCOL,
             address=str(address),
             log=str(spec.log),
             started_ms=started_ms,
@@ -189,6 +193,8 @@ class LocalBackend:
             "stop_grace_s": self._settings.stop_grace_s,
             "overdue_grace_s": self._settings.overdue_grace_s,
             "memory_limit_mb": spec.settings.memory_limit_mb,
+            "max_processes": spec.settings.max_processes,
+            "max_open_files": spec.settings.max_open_files,
         }
 
     def _give_up(self, worker: LocalWorker) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class LocalWorker:
         try:
             stamp = path.stat().st_mtime_ns
             if stamp != self._note_stamp:
-                said = json.loads(path.read_bytes()[:_LONGEST_NOTE])
+                said = json.loads(_read_start(path))
                 self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
                 self._note_stamp = stamp
         except (OSError, ValueError, KeyError, TypeError):
@@ -63,3 +64,12 @@ class LocalWorker:
                 return log.read().decode("utf-8", "replace")
         except OSError:
             return ""
+
+
+def _read_start(path: Path) -> bytes:
+    """A worker's file, which may be of any size, or made to keep whoever opens it waiting."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _LONGEST_NOTE)
+    finally:
+        os.close(fd)

@@ -21,8 +21,11 @@ from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.backends import commands
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
+from mlflow_serving_plugin.backends.guarded import start_guarded
+from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+from mlflow_serving_plugin.host.snapshot import write_atomically
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, key_of
 from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES
@@ -151,6 +154,27 @@ class Zygotes:
     def _address(self, python: str) -> Path:
         key = hashlib.sha256(f"{python} {__version__}".encode()).hexdigest()[:12]
         return self._paths.sockets / f"zygote-{key}"
+
+
+def start_sandboxed(
+    spec: WorkerSpec, common: dict[str, object], address: Path, max_body_bytes: int
+) -> subprocess.Popen[bytes]:
+    """Start a worker under a guard and in the sandbox: there no zygote could fork it."""
+    status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
+    # The guard's part; and the variables are in the environment, where only this user can read them.
+    away: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
+    config = {**_worker_config(spec, common, address, max_body_bytes), **away}
+    status.touch(0o600)
+    write_atomically(config_file, json.dumps(config).encode())
+    command = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
+    return start_guarded(
+        sandboxed(command, spec, os.environ, readable=[config_file], writable=[status]),
+        {**common, "socket": str(address), "sandboxed": True},
+        cwd=spec.model_dir.parent,
+        env=commands.worker_environment(
+            os.environ, spec.settings.environment, {"HOME": HOME, "TMPDIR": HOME}, spec.environment.python
+        ),
+    )
 
 
 def _worker_config(

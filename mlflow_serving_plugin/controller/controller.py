@@ -164,7 +164,7 @@ class Controller:
         self, before: View, names: frozenset[tuple[str, str]] | None
     ) -> tuple[View, dict[VersionKey, DesiredVersion], dict[VersionKey, Need]]:
         view = refresh(self._deps.store, self._deps.registry, before, names)
-        desired = desire(view, self._settings.request_timeout_s)
+        desired = desire(view, self._settings.request_timeout_s, sandbox_by_default=self._settings.sandbox_by_default)
         return view, desired, present_needs(self._deps.paths, desired, self._deps.environments)
 
     def _settle(self, outcome: Outcome, now: float) -> None:

@@ -34,14 +34,16 @@ class DesiredVersion:
         return self.endpoint.config.replicas
 
 
-def desire(view: View, default_timeout_s: float) -> dict[VersionKey, DesiredVersion]:
+def desire(
+    view: View, default_timeout_s: float, *, sandbox_by_default: bool = False
+) -> dict[VersionKey, DesiredVersion]:
     """All versions to be served, in a stable order: by endpoint, newest first."""
     desired = {}
     for endpoint in view.endpoints.values():
         model = view.models.get(endpoint.id)
         if model is None:
             continue
-        settings = worker_settings(endpoint, default_timeout_s)
+        settings = worker_settings(endpoint, default_timeout_s, sandbox_by_default=sandbox_by_default)
         for version in reversed(model.versions):
             if version.active:
                 key = VersionKey(endpoint.id, version.number)
@@ -49,9 +51,12 @@ def desire(view: View, default_timeout_s: float) -> dict[VersionKey, DesiredVers
     return desired
 
 
-def worker_settings(endpoint: Endpoint, default_timeout_s: float) -> WorkerSettings:
+def worker_settings(
+    endpoint: Endpoint, default_timeout_s: float, *, sandbox_by_default: bool = False
+) -> WorkerSettings:
     """What an endpoint's workers are started with."""
     config = endpoint.config
+    sandbox_if_auto = sandbox_by_default or config.network == "off"
     return WorkerSettings(
         runtime=config.runtime,
         env_manager=config.env_manager,
@@ -59,5 +64,9 @@ def worker_settings(endpoint: Endpoint, default_timeout_s: float) -> WorkerSetti
         memory_limit_mb=config.memory_limit_mb,
         batching=config.batching,
         max_batch_rows=config.max_batch_rows,
+        max_processes=config.max_processes,
+        max_open_files=config.max_open_files,
+        sandbox=sandbox_if_auto if config.sandbox == "auto" else config.sandbox == "on",
+        network=config.network == "on",
         environment=config.environment,
     )

@@ -20,6 +20,10 @@ class EndpointConfig:
     request_timeout_s: float | None = None
     """None: the server's ``request_timeout_s``."""
     memory_limit_mb: int | None = None
+    max_processes: int = 256
+    max_open_files: int = 4096
+    sandbox: str = "auto"
+    network: str = "on"
     default_dialect: str = "modern"
     environment: Mapping[str, str] = field(default_factory=dict)
 

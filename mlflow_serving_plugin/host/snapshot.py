@@ -13,8 +13,9 @@ _logger = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader sees the old content or the new, never a part."""
+    """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    scratch.touch(0o600)
     scratch.write_bytes(data)
     scratch.replace(path)
 

@@ -84,10 +84,9 @@ class Engine:
 
     def report(self) -> None:
         """Write the verdict where the backend looks for it."""
-        scratch = self._status_file + ".tmp"
-        with open(scratch, "w") as out:
+        # In place: all that a sandboxed worker may write is the file itself. A reader of half of it reads it again.
+        with open(self._status_file, "w") as out:
             json.dump({"batching": self._verdict.on, "why": self._verdict.why}, out)
-        os.replace(scratch, self._status_file)
 
     def _schedule(self) -> None:
         if self._waiting and not self._scheduled:

@@ -2,7 +2,9 @@
 
 Started as ``<python> <path to worker/> guard '<json>' <command> …`` in a session of its own. Standard library,
 Python 3.8 or later. JSON: ``log``, ``log_max_bytes``, ``log_backups``, ``lease``, ``orphan_grace_s``, ``stop_grace_s``,
-``socket``, ``worker_id``, ``memory_limit_mb`` (or null).
+``socket``, ``worker_id``, ``memory_limit_mb`` (or null), ``max_processes``, ``max_open_files`` and ``sandboxed``.
+
+A sandboxed command gets the listening ``socket`` as its standard input, because it sees no directory to make one in.
 
 The command's output goes through a pipe into the log, so that the log can be rotated. The end of the pipe
 tells that every process below is gone. The lease is a file that a controller touches; unchanged for
@@ -16,21 +18,27 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
-from typing import Any
+from typing import Any, Iterator, Mapping
 
+from . import census
 from .lease import Lease
-from .logs import RotatedLog
-from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, how_it_ended, kill_session, limit_memory, prctl
+from .logs import RotatedLog, life_line
+from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, how_it_ended, limit, prctl, reap_orphans
 
 _EXIT_S = 1.0
+_LOOK_S = 0.2
 
 
-def _before_exec(memory_limit_mb: int | None) -> None:
+def _before_exec(config: Mapping[str, Any]) -> None:
     # If the guard itself is killed, nobody watches the command any more: it goes too.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    limit_memory(memory_limit_mb)
+    if config.get("sandboxed"):
+        # Bubblewrap would end of it and take the worker with it, which is to drain.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    limit(config)
 
 
 class Guard:
@@ -41,6 +49,7 @@ class Guard:
         self._command = command
         self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
         self._lease = Lease(config["lease"], config["orphan_grace_s"])
+        self._pace = census.Pace()
         self._stop_requested = False
 
     def run(self) -> int:
@@ -51,18 +60,19 @@ class Guard:
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, self._request_stop)
-        # Orphans of the command become our children, so that they are reaped.
+        # Orphans of the command become our children, so that they are reaped, and found.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._say("started")
         reader, writer = os.pipe()
         try:
-            child = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=writer,
-                preexec_fn=lambda: _before_exec(self._config["memory_limit_mb"]),
-            )
+            with self._standard_input() as standard_input:
+                child = subprocess.Popen(
+                    self._command,
+                    stdin=standard_input,
+                    stdout=writer,
+                    stderr=writer,
+                    preexec_fn=lambda: _before_exec(self._config),
+                )
         except OSError as error:
             self._say(f"could not start: {error}")
             return 1
@@ -73,13 +83,25 @@ class Guard:
         with contextlib.suppress(OSError):
             os.unlink(self._config["socket"])
         # Whoever closed its output and stayed on goes now; this is the guard's own last act as well.
-        kill_session()
+        census.kill_all(self._others)
+        os.killpg(0, signal.SIGKILL)
         return 0
+
+    @contextlib.contextmanager
+    def _standard_input(self) -> Iterator[Any]:
+        if not self._config.get("sandboxed"):
+            yield subprocess.DEVNULL
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(self._config["socket"])
+            os.chmod(self._config["socket"], 0o600)
+            listener.listen(128)
+            yield listener
 
     def _follow(self, reader: int, awake: int, child: subprocess.Popen[bytes]) -> None:
         deadline = None
         while True:
-            readable, _, _ = select.select([reader, awake], [], [], 0.2 if deadline else 1.0)
+            readable, _, _ = select.select([reader, awake], [], [], _LOOK_S)
             if awake in readable:
                 os.read(awake, 512)
             if reader in readable:
@@ -90,6 +112,9 @@ class Guard:
                         child.wait(_EXIT_S)
                     return
                 self._log.write(data)
+            reap_orphans(child.pid)
+            if self._too_many():
+                return
             if deadline is None and (self._stop_requested or self._lease.expired() or child.poll() is not None):
                 if not self._stop_requested and child.poll() is None:
                     self._say(f"no controller for {self._config['orphan_grace_s']} s")
@@ -100,12 +125,24 @@ class Guard:
                 self._say(f"killed: it did not end within {self._config['stop_grace_s']} s")
                 return
 
+    def _too_many(self) -> bool:
+        """Whether the command has more processes than it may; says so."""
+        most: int = self._config.get("max_processes") or 0
+        if not most or not self._pace.due():
+            return False
+        count = len(self._others(census.processes()))
+        if count > most:
+            self._say(census.too_many(count, most))
+        return count > most
+
+    def _others(self, found: Mapping[int, census.Process]) -> set[int]:
+        return census.members(found, os.getpid()) - {os.getpid()}
+
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop_requested = True
 
     def _say(self, what: str) -> None:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        self._log.write(f"--- {stamp} worker {self._config['worker_id']} {what}\n".encode())
+        self._log.write(life_line(self._config["worker_id"], what).encode() + b"\n")
 
 
 def main(argv: list[str]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
+from typing import Any, Mapping
 
 
 class RotatedLog:
@@ -49,3 +51,15 @@ class RotatedLog:
                 os.replace(older, f"{self._path}.{number}")
         if not self._backups:
             os.unlink(self._path)
+
+
+def life_line(worker_id: str, what: str) -> str:
+    """What the log says of a worker's start and end; the controller looks for it."""
+    return f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} worker {worker_id} {what}"
+
+
+def tell(worker: Mapping[str, Any], what: str) -> None:
+    """Write a life line into a worker's own log: what only its parent can know."""
+    log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
+    log.write(life_line(worker["worker_id"], what).encode() + b"\n")
+    log.close()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from typing import Any, Mapping
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -20,24 +21,42 @@ def prctl(option: int, value: int) -> None:
             ctypes.CDLL(None).prctl(option, value)
 
 
-def limit_memory(limit_mb: int | None) -> None:
-    """Limit this process's data (heap and private mappings); None: no limit."""
-    if limit_mb:
-        import resource
+def limit(config: Mapping[str, Any]) -> None:
+    """Limit this process and all that it starts, before a model's code runs in it.
 
-        limit = limit_mb * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: as it is. Never
+    a core dump: it would hold what the model was asked.
+    """
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory_mb, files = config.get("memory_limit_mb"), config.get("max_open_files")
+    for kind, wanted in ((resource.RLIMIT_DATA, (memory_mb or 0) * 1024 * 1024), (resource.RLIMIT_NOFILE, files)):
+        if wanted:
+            hard = resource.getrlimit(kind)[1]
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(kind, (most, most))
 
 
-def kill_session() -> None:
-    """Kill every process of this one's session, whatever its process group, and this process last."""
-    with contextlib.suppress(OSError):  # no /proc: only the process group
-        session = os.getsid(0)
-        for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
-            with contextlib.suppress(OSError):
-                if pid != os.getpid() and os.getsid(pid) == session:
-                    os.kill(pid, signal.SIGKILL)
-    os.killpg(0, signal.SIGKILL)
+def close_inherited() -> None:
+    """Close every file but standard input, output and error."""
+    import resource
+
+    try:
+        highest = max(int(name) for name in os.listdir("/dev/fd"))
+    except (OSError, ValueError):
+        highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    os.closerange(3, highest + 1)
+
+
+def reap_orphans(child: int) -> None:
+    """Reap the processes that this one has adopted and that have ended, but not its own child."""
+    with contextlib.suppress(ChildProcessError, AttributeError):  # no waitid: macOS, where nobody is adopted
+        while True:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or ended.si_pid == child:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def how_it_ended(exit_code: int) -> str:

@@ -25,8 +25,8 @@ from .batching import decide
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .lease import Lease
-from .logs import RotatedLog
-from .process import limit_memory
+from .logs import RotatedLog, life_line
+from .process import limit
 from .running import Running
 from .scoring import Scorer
 
@@ -110,8 +110,14 @@ class Connection(asyncio.Protocol):
 
 
 def main(argv: list[str]) -> int:
-    """``'<json>'``: serve until SIGTERM. Started directly, or in a fork of the zygote."""
-    return run(json.loads(argv[0]))
+    """``'<json>'`` or ``@<file with it>``: serve until SIGTERM, as a process of its own and not as a fork."""
+    # A guard ignores it for bubblewrap's sake; while the model loads, it ends this process.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    text = argv[0]
+    if text.startswith("@"):
+        with open(text[1:]) as file:
+            text = file.read()
+    return run(json.loads(text))
 
 
 def run(config: dict[str, Any]) -> int:
@@ -119,7 +125,7 @@ def run(config: dict[str, Any]) -> int:
     running, counts = Running(config.get("overdue_grace_s", 1.0)), Counts(config.get("counts_file"))
     _keep_house(config, running, counts)
     faulthandler.enable()
-    limit_memory(config["memory_limit_mb"])
+    limit(config)
     os.chdir(config["model_dir"])
     scorer = Scorer.load(config["model_dir"])
     why_not = scorer.prepare_fast_path()
@@ -151,7 +157,7 @@ async def _serve(engine: Engine, config: dict[str, Any]) -> None:
     server.close()
     await _drain(engine)
     with contextlib.suppress(OSError):
-        if listener.family == socket.AF_UNIX:
+        if os.path.isabs(config["address"]):
             os.unlink(config["address"])
 
 
@@ -171,7 +177,9 @@ async def _drain(engine: Engine) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """``tcp://host:port`` or the path of a unix socket."""
+    """``tcp://host:port``, the path of a unix socket, or ``fd://n``: one that listens already."""
+    if address.startswith("fd://"):
+        return socket.socket(fileno=os.dup(int(address[len("fd://") :])))
     if address.startswith("tcp://"):
         host, _, port = address[len("tcp://") :].rpartition(":")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -195,7 +203,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _keep_house(config: dict[str, Any], running: Running, counts: Counts) -> None:
-    """Send output to the log, rotate it, and end the process when no controller is left."""
+    """Send output to the log, rotate it, and end the process when no controller is left.
+
+    ``log`` None: a guard does all that.
+    """
+    if config["log"] is None:
+        threading.Thread(target=_watch, args=(config, running, counts), name="house", daemon=True).start()
+        return
     log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
 
     def redirect() -> int:
@@ -205,14 +219,19 @@ def _keep_house(config: dict[str, Any], running: Running, counts: Counts) -> Non
         return fd
 
     fd = redirect()
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    print(f"--- {stamp} worker {config['worker_id']} started", flush=True)
+    print(life_line(config["worker_id"], "started"), flush=True)
     threading.Thread(target=_watch, args=(config, running, counts, redirect, fd), name="house", daemon=True).start()
 
 
-def _watch(config: dict[str, Any], running: Running, counts: Counts, redirect: Callable[[], int], fd: int) -> None:
+def _watch(
+    config: dict[str, Any],
+    running: Running,
+    counts: Counts,
+    redirect: Callable[[], int] | None = None,
+    fd: int = -1,
+) -> None:
     """Rotate the log, write the counts; end the process when a prediction does not end, or no controller knows it."""
-    lease = Lease(config["lease"], config["orphan_grace_s"])
+    lease = Lease(config["lease"], config["orphan_grace_s"]) if redirect else None
     record = config.get("record")
     recorded_by = time.monotonic() + _RECORDED_S
     while True:
@@ -221,6 +240,8 @@ def _watch(config: dict[str, Any], running: Running, counts: Counts, redirect: C
             # Nothing in a process can end a thread: the next worker serves on.
             print("Ending: a prediction ran on long after its request timeout.", flush=True)
             os._exit(1)
+        if redirect is None or lease is None:
+            continue
         with contextlib.suppress(OSError):
             counts.flush()
         with contextlib.suppress(OSError):

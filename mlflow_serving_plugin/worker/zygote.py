@@ -2,12 +2,14 @@
 
 Takes one JSON line per connection on a unix socket: ``{"fork": config, "flavour": loader module}`` → ``{"pid": n}``,
 and ``{}`` → ``{"version": n, "pid": n}``. It stays single-threaded, computes nothing and never imports a model's own
-code: what it has, every fork shares. Workers are sessions of their own and go on without it.
+code: what it has, every fork shares. Workers are sessions of their own and go on without it. It adopts what workers
+leave behind, and ends a worker that has more processes than it may.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -18,16 +20,21 @@ import socket
 import sys
 import time
 import traceback
-from typing import Any
+from typing import Any, Mapping
 
+from . import census
 from .lease import Lease
-from .logs import RotatedLog
-from .process import how_it_ended
+from .logs import RotatedLog, tell
+from .process import PR_SET_CHILD_SUBREAPER, close_inherited, how_it_ended, prctl
 
 VERSION = 1
 _LARGEST = 64 * 1024 * 1024
 _PATIENCE_S = 5.0
 """How long whoever asks for a fork may take to say so: meanwhile nobody else is served."""
+
+_LOOK_S = 0.2
+_STRAY_S = 1.0
+"""How long what outlives its worker gets to end by itself."""
 
 _ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
 _BY_FLAVOUR = {
@@ -53,6 +60,8 @@ class Zygote:
         self._preloaded: set[str] = set()
         self._workers: dict[int, dict[str, Any]] = {}
         """What is known of each fork that has not ended, by pid."""
+        self._pace = census.Pace()
+        self._strays: set[int] = set()
         self._stop = False
 
     def run(self) -> int:
@@ -65,6 +74,7 @@ class Zygote:
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._preload(_ALWAYS)
         _learn_packages()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -74,6 +84,7 @@ class Zygote:
         os.chmod(self._address, 0o600)
         listener.listen(64)
         self._loop(listener, awake)
+        census.kill_all(self._find_strays)
         with contextlib.suppress(OSError):
             os.unlink(self._address)
         return 0
@@ -81,10 +92,12 @@ class Zygote:
     def _loop(self, listener: socket.socket, awake: int) -> None:
         while not self._stop and not self._lease.expired():
             sources: list[Any] = [listener, awake]
-            readable = select.select(sources, [], [], 1.0)[0]
+            readable = select.select(sources, [], [], _LOOK_S)[0]
             if awake in readable:
                 os.read(awake, 512)
             self._reap()
+            if self._pace.due(_STRAY_S) if self._strays else self._pace.due():
+                self._count()
             if listener in readable:
                 # Whatever is said to it, by whomever, it goes on.
                 try:
@@ -101,6 +114,7 @@ class Zygote:
             return
         config, flavour = request["fork"], request.get("flavour", "")
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
+        known["max_processes"] = config.get("max_processes")
         self._preload((flavour, *_BY_FLAVOUR[flavour]) if flavour in _BY_FLAVOUR else ())
         gc.collect()
         gc.freeze()
@@ -114,6 +128,30 @@ class Zygote:
             # Whoever asked has given up: nobody would ever know of this worker.
             os.kill(pid, signal.SIGKILL)
             raise
+
+    def _count(self) -> None:
+        """End the workers that have too many processes, and what has outlived its worker."""
+        found = census.processes()
+        for pid, worker in self._workers.items():
+            count, most = len(census.members(found, pid)), worker["max_processes"]
+            if most and count > most:
+                tell(worker, census.too_many(count, most))
+                census.kill_all(functools.partial(self._find_family, pid))
+        strays = self._find_strays(found)
+        for pid in strays & self._strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._strays = strays
+
+    def _find_family(self, pid: int, found: Mapping[int, census.Process]) -> set[int]:
+        """A worker and all of its processes; those whom it leaves when it is killed are the zygote's children then."""
+        return census.members(found, pid) | self._find_strays(found)
+
+    def _find_strays(self, found: Mapping[int, census.Process]) -> set[int]:
+        """Those that were left to the zygote when their worker ended, and all below them."""
+        own = os.getpid()
+        left = [pid for pid, process in found.items() if process.parent == own and pid not in self._workers]
+        return census.members(found, *left)
 
     def _preload(self, names: tuple[str, ...]) -> None:
         for name in names:
@@ -130,8 +168,11 @@ class Zygote:
                 if pid == 0:
                     return
                 worker = self._workers.pop(pid, None)
+                # It may have left something behind.
+                self._pace = census.Pace()
                 if worker is not None and os.path.exists(worker["log"]):
-                    _tell_end(worker, status)
+                    ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+                    tell(worker, f"ended, {how_it_ended(ended)}")
 
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop = True
@@ -157,7 +198,9 @@ def _become_worker(config: dict[str, Any]) -> None:
         os.setsid()
         signal.set_wakeup_fd(-1)
         # The zygote's sockets, pipe and log: nothing of them is a model's business.
-        os.closerange(3, 1024)
+        close_inherited()
+        # What it starts stays below it, to be counted and ended with it, also when it daemonizes.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.environ.update(config["environment"])
@@ -181,15 +224,6 @@ def _reseed() -> None:
     """Give this fork random numbers of its own, as a process has that imports NumPy itself; ``random`` sees to it."""
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-
-
-def _tell_end(worker: dict[str, Any], status: int) -> None:
-    """Write into a worker's own log how it ended: only its parent can know."""
-    how = how_it_ended(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
-    log.write(f"--- {stamp} worker {worker['worker_id']} ended, {how}\n".encode())
-    log.close()
 
 
 def _read_line(connection: socket.socket) -> bytes:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from support_guard import SLEEP, Guarded
 from support_postgres import Postgres, postgres_binaries
 
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -32,3 +34,17 @@ def root():
 def paths(root):
     """A state directory."""
     return StatePaths.create(root / "state")
+
+
+@pytest.fixture
+def guard(root):
+    """Starts commands under guards: Python code, or a command."""
+    made = []
+
+    def start(code=SLEEP, *, command=None, **changes):
+        made.append(Guarded(root, *(command or [sys.executable, "-S", "-c", code]), **changes))
+        return made[-1]
+
+    yield start
+    for guarded in made:
+        guarded.clear()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,11 +10,11 @@ import threading
 import psutil
 import pytest
 from support import eventually
+from support_guard import SLEEP, gone
 
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
-from mlflow_serving_plugin.host.processes import session_members, start_stamp
+from mlflow_serving_plugin.host.processes import session_members
 
-SLEEP = "import time; time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
@@ -34,79 +31,6 @@ import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-S", "-c", {STUBBORN!r}])
 print("family", os.getpid(), child.pid, flush=True)
 """
-
-
-class Guarded:
-    """A command under a guard."""
-
-    def __init__(self, root, *command, **changes):
-        self.root = root
-        self.log = root / "logs" / "1.log"
-        self.lease = root / "lease"
-        self.lease.touch()
-        self.socket = root / "worker.sock"
-        config = {
-            "worker_id": "abc",
-            "log": str(self.log),
-            "log_max_bytes": 10_000_000,
-            "log_backups": 2,
-            "lease": str(self.lease),
-            "orphan_grace_s": 60.0,
-            "stop_grace_s": 10.0,
-            "socket": str(self.socket),
-            "memory_limit_mb": None,
-            **changes,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config), *command],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def text(self):
-        return self.log.read_text() if self.log.exists() else ""
-
-    def until(self, condition, within_s=10.0):
-        return eventually(condition, within_s, tail=self.text)
-
-    def until_said(self, words):
-        self.until(lambda: words in self.text())
-
-    def family(self):
-        """The pids that a FAMILY printed."""
-        self.until_said("family")
-        line = next(line for line in self.text().splitlines() if line.startswith("family"))
-        return [int(word) for word in line.split()[1:]]
-
-    def until_over(self, within_s=10.0):
-        self.until(lambda: self.process.poll() is not None, within_s)
-
-    def clear(self):
-        for pid in session_members(self.pid):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def guard(root):
-    made = []
-
-    def start(code=SLEEP, *, command=None, **changes):
-        made.append(Guarded(root, *(command or [sys.executable, "-S", "-c", code]), **changes))
-        return made[-1]
-
-    yield start
-    for guarded in made:
-        guarded.clear()
-
-
-def gone(*pids):
-    return all(start_stamp(pid) is None for pid in pids)
 
 
 def test_what_a_command_prints_is_in_the_log_between_its_start_and_end(guard):

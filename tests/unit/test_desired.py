@@ -52,6 +52,25 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
     assert worker_settings(an_endpoint(request_timeout_s=1.5), 60.0).request_timeout_s == 1.5
 
 
+@pytest.mark.parametrize(
+    ("config", "by_default", "sandboxed"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"sandbox": "on"}, False, True),
+        ({"sandbox": "off"}, True, False),
+        ({"network": "off"}, False, True),
+    ],
+)
+def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(config, by_default, sandboxed):
+    settings = worker_settings(an_endpoint(**config), TIMEOUT_S, sandbox_by_default=by_default)
+    assert settings.sandbox is sandboxed
+    assert settings.network is (config.get("network") != "off")
+    view = a_view((an_endpoint("a", **config), a_model("a", a_version(1))))
+    (wanted,) = desire(view, TIMEOUT_S, sandbox_by_default=by_default).values()
+    assert wanted.settings.sandbox is sandboxed
+
+
 def test_a_fingerprint_names_the_source_too():
     settings = worker_settings(an_endpoint(), TIMEOUT_S)
     assert fingerprint("s3://a", settings) != fingerprint("s3://b", settings)

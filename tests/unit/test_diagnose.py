@@ -89,6 +89,18 @@ def test_what_a_later_worker_of_the_version_printed_after_this_one_s_end_does_no
     assert death_reason(STOCK + NATIVE, "90860672492e") == NO_FANCY_LIB
 
 
+def test_a_worker_that_its_parent_ended_for_a_reason_was_not_just_killed():
+    log = a_log(
+        "a",
+        "--- 2026-11-23 20:00:01 worker a ending: it had 70 processes, more than it may",
+        "--- 2026-11-23 20:00:01 worker b ending: of another",
+        "--- 2026-11-23 20:00:02 worker a ended, killed by SIGKILL",
+    )
+    for served in (False, True):
+        reason = death_reason(log, "a", served=served)
+        assert reason == "The worker was ended: it had 70 processes, more than it may."
+
+
 def test_the_end_of_another_worker_is_not_this_one_s():
     log = a_log("a", "--- 2026-11-23 20:00:01 worker b ended, exit code 0", "OSError: no")
     assert death_reason(log, "a") == "OSError: no"

@@ -254,6 +254,10 @@ def test_stopping_comes_before_starting():
         {"memory_limit_mb": 512},
         {"batching": "off"},
         {"max_batch_rows": 8},
+        {"max_processes": 99},
+        {"max_open_files": 99},
+        {"sandbox": "on"},
+        {"network": "off"},
         {"environment": {"A": "1"}},
     ],
     ids=lambda change: next(iter(change)),
@@ -262,7 +266,7 @@ def test_a_changed_worker_setting_starts_a_successor_beside_the_old_one(change):
     assert actions(wanted(1, **change), workers=(a_worker(ONE),)) == Counter([Launch(K1)])
 
 
-@pytest.mark.parametrize("change", [{"replicas": 1}, {"default_dialect": "legacy"}], ids=str)
+@pytest.mark.parametrize("change", [{"replicas": 1}, {"default_dialect": "legacy"}, {"sandbox": "off"}], ids=str)
 def test_a_changed_setting_that_no_worker_sees_restarts_none(change):
     assert actions(wanted(1, **change), workers=(a_worker(ONE),)) == Counter()
 

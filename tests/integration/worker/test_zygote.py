@@ -20,7 +20,7 @@ from mlflow_serving_plugin.backends.native import Zygotes
 from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.host.frames import FrameConnection
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.host.processes import start_stamp
+from mlflow_serving_plugin.host.processes import session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.wire import WireError
 
@@ -35,7 +35,7 @@ class World:
         self.code = code
         self.pids = []
 
-    def fork(self, name, model=None, environment=None):
+    def fork(self, name, model=None, environment=None, **limits):
         """Fork a worker; its pid and a connection to it."""
         model = model or self.code
         settings = WorkerSettings("native", "local", 60.0, None, environment=environment or {})
@@ -43,7 +43,7 @@ class World:
         spec = WorkerSpec(VersionKey("e", 1), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
         common = worker_config(self.paths.root, model, worker_id=name, log=str(log))
-        pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON}, address)
+        pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON} | limits, address)
         self.pids.append(pid)
         return pid, eventually(lambda: connected(address), 30, lambda: self.log(name))
 
@@ -138,6 +138,33 @@ def test_a_fork_has_no_file_of_the_zygote_or_of_another_fork(world):
     sockets = {target for target in mine.values() if not target.startswith(("/", "anon_inode"))}
     assert not sockets & theirs
     second.close()
+
+
+def test_a_fork_may_have_no_more_files_open_than_allowed_and_dumps_no_core(world):
+    _, connection = world.fork("limited", max_open_files=200)
+    assert predict(connection, "limits") == [200, 0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are counted on Linux only")
+def test_a_worker_with_too_many_processes_is_ended_with_all_of_them_and_the_others_go_on(world):
+    _, other = world.fork("other")
+    pid, bomb = world.fork("bomb", max_processes=64)
+    with pytest.raises((OSError, WireError, AssertionError)):
+        predict(bomb, "fork", "10000")
+    eventually(lambda: "worker bomb ended, killed by SIGKILL" in world.log("bomb"), 30, lambda: world.log("bomb"))
+    assert "more than the 64 that its endpoint's max_processes allows" in world.log("bomb")
+    eventually(lambda: not session_members(pid), 10)
+    assert predict(other, "echo", "still here") == "still here"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has no subreaper")
+def test_a_daemon_of_a_worker_s_ends_with_it_although_it_left_the_session(world):
+    pid, connection = world.fork("parent")
+    daemon = predict(connection, "daemon")
+    assert os.getsid(daemon) not in {pid, daemon}
+    assert psutil.Process(daemon).ppid() == pid
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: start_stamp(daemon) is None, 30)
 
 
 def test_every_fork_has_random_numbers_of_its_own(world):

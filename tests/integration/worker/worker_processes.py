@@ -49,6 +49,26 @@ class Model:
         elif op == "fds":
             return sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
                           if os.path.exists(f"/proc/self/fd/{fd}"))
+        elif op == "limits":
+            import resource
+            return [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)]
+        elif op == "fork":
+            for _ in range(int(arg)):
+                if os.fork() == 0:
+                    time.sleep(600)
+                    os._exit(0)
+        elif op == "daemon":
+            end, start = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.write(start, str(os.getpid()).encode())
+                    for fd in (0, 1, 2, end, start):
+                        os.close(fd)
+                    time.sleep(600)
+                os._exit(0)
+            os.wait()
+            return int(os.read(end, 20))
         elif op == "random":
             import numpy, random
             return [float(numpy.random.random()), random.random()]

@@ -34,6 +34,10 @@ def test_the_schemas_defaults_are_the_configurations():
         {"request_timeout_s": 0.001},
         {"request_timeout_s": 3600},
         {"memory_limit_mb": 64},
+        {"max_processes": 16},
+        {"max_open_files": 64},
+        {"sandbox": "on"},
+        {"network": "off"},
         {"default_dialect": "legacy"},
         {"environment": {"HTTP_PROXY": "x", "_a1": ""}},
         {"environment": {"BIG": "x" * 32768}},
@@ -60,6 +64,10 @@ def test_good_values_pass(changes):
         ({"request_timeout_s": 0}, "config.request_timeout_s must be a number above 0, at most 3600."),
         ({"request_timeout_s": float("inf")}, "config.request_timeout_s"),
         ({"memory_limit_mb": 63}, "config.memory_limit_mb"),
+        ({"max_processes": 15}, "config.max_processes must be a whole number from 16 to 65536."),
+        ({"max_open_files": 0}, "config.max_open_files must be a whole number from 64 to 1048576."),
+        ({"sandbox": "maybe"}, "config.sandbox must be one of auto, on, off."),
+        ({"network": True}, "config.network must be one of on, off."),
         ({"default_dialect": "v1"}, "config.default_dialect"),
         ({"environment": []}, "config.environment"),
         ({"environment": {"A": 1}}, "the value of A must be a string"),
@@ -98,6 +106,20 @@ def test_bad_values_are_named(changes, named):
 def test_variables_that_would_break_the_worker_are_refused_with_a_reason(name):
     with pytest.raises(InvalidParameterError, match=f"{name} cannot be set, because .+"):
         merge_config(EndpointConfig(), {"environment": {name: "x"}})
+
+
+@pytest.mark.parametrize(
+    ("current", "changes"),
+    [
+        ({}, {"sandbox": "off", "network": "off"}),
+        ({"network": "off"}, {"sandbox": "off"}),
+        ({"sandbox": "off"}, {"network": "off"}),
+    ],
+)
+def test_the_network_can_be_off_only_in_the_sandbox(current, changes):
+    with pytest.raises(InvalidParameterError) as caught:
+        merge_config(EndpointConfig(**current), changes)
+    assert caught.value.message == ("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
 
 
 def test_a_whole_number_written_as_a_float_becomes_one():

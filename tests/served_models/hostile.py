@@ -1,0 +1,113 @@
+"""A model that does to its server what each row says: ``op`` and ``arg``. The answers are texts."""
+
+import contextlib
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+def environ(name):
+    """The variables of this process, or of another."""
+    return str(dict(os.environ)) if not name else read(f"/proc/{name}/environ")
+
+
+def read(path):
+    with Path(path).open("rb") as file:
+        return repr(file.read(100_000))
+
+
+def open_to_write(path):
+    """Without writing: should the sandbox have a hole, the machine is not to suffer from it."""
+    os.close(os.open(path, os.O_WRONLY))
+    return "opened"
+
+
+def write(path):
+    with Path(path).open("ab") as file:
+        file.write(b"x")
+    return "written"
+
+
+def ls(path):
+    return str(sorted(entry.name for entry in Path(path).iterdir()))
+
+
+def files(_):
+    """What is open in this process."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()))
+    return str(sorted(found))
+
+
+def connect(where):
+    """To a ``host:port`` or to a unix socket."""
+    family = socket.AF_UNIX if where.startswith("/") else socket.AF_INET
+    host, _, port = where.rpartition(":")
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        connection.connect(where if family == socket.AF_UNIX else (host, int(port)))
+    return "connected"
+
+
+def signal(pid):
+    os.kill(int(pid), 0)
+    return "signalled"
+
+
+def fork(number):
+    """So many processes; half of them leave their session and their parent."""
+    for n in range(int(number)):
+        if os.fork() == 0:
+            if n % 2:
+                os.setsid()
+                if os.fork():
+                    os._exit(0)
+            time.sleep(600)
+            os._exit(0)
+    return "forked"
+
+
+def allocate(_):
+    kept = []
+    while True:
+        kept.append(bytearray(50 * 1024 * 1024))
+
+
+def python(code):
+    """What a process of its own prints."""
+    return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False).stdout
+
+
+def ptrace(pid):
+    """PTRACE_ATTACH to somebody else."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(16, int(pid), None, None) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+    return "attached"
+
+
+class Hostile(PythonModel):
+    """Does what it is told, and says what came of it."""
+
+    def predict(self, context, model_input, params=None):
+        return [self._do(row.op, row.arg) for row in model_input.itertuples()]
+
+    def _do(self, op, arg):
+        if op == "echo":
+            return arg
+        try:
+            return globals()[op](arg)
+        except OSError as error:
+            return f"refused: {error!r}"
+
+
+set_model(Hostile())
