@@ -337,6 +337,14 @@ def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
     serving.until(lambda: (1, "VERSION_FAILED", "Segmentation fault 3") in serving.events())
 
 
+def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):
+    for deaths in range(1, 8):
+        serving.until(lambda: serving.backend.numbers() == [1])
+        serving.backend.die(serving.backend.live()[0].worker_id, f"killed {deaths}", proved=True)
+    serving.until(lambda: serving.backend.numbers() == [1])
+    assert "VERSION_FAILED" not in serving.kinds()
+
+
 def test_a_crash_loop_waits_longer_each_time(paths):
     world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=60.0, backoff_cap_s=300.0))
     try:
