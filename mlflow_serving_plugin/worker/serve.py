@@ -146,9 +146,9 @@ async def _serve(engine: Engine, config: dict[str, Any]) -> None:
     await stop.wait()
     server.close()
     await _drain(engine)
-    with contextlib.suppress(OSError):
-        if listener.family == socket.AF_UNIX:
-            os.unlink(config["address"])
+    for path in (config["address"], config["status_file"]):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 async def _drain(engine: Engine) -> None:

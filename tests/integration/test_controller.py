@@ -630,3 +630,12 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
         journal.settle(outcome)
     kept = [event.timestamp_ms for _, event in journal._waiting]
     assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
+
+
+@pytest.mark.parametrize("harm", ["garbage", "gone"])
+def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
+    path = serving.paths.routes
+    path.unlink() if harm == "gone" else path.write_bytes(b"garbage")
+    eventually(lambda: path.exists() and b"endpoints" in path.read_bytes(), within_s=20)
+    assert load_routes(path.read_bytes()).endpoints
+    assert serving.backend.numbers() == [1]

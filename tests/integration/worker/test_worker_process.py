@@ -308,3 +308,12 @@ def test_a_worker_says_once_it_has_answered_a_number_of_requests(start):
         assert connection.call(JSON, ask("raise"), 20).status != 200
         value(connection.call(JSON, ask("echo"), 20))
     eventually(lambda: json.loads(status.read_text())["proved"])
+
+
+def test_a_worker_that_ends_leaves_no_file(start):
+    worker = start()
+    worker.connect().close()
+    worker.terminate()
+    worker.process.wait(20)
+    assert not Path(worker.address).exists()
+    assert not Path(str(worker.config["status_file"])).exists()
