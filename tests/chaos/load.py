@@ -79,7 +79,8 @@ class Load:
         self._total = total
         self._resend = resend
         self._number = 0
-        self._in_flight = 0
+        self.in_flight = 0
+        """Requests that are not answered just now."""
         self._stop = threading.Event()
         self._started_at = 0.0
         self._error: BaseException | None = None
@@ -133,12 +134,12 @@ class Load:
     async def _one(self, pool: ConnectionPool, due: float) -> None:
         request = self._make(self._number)
         self._number += 1
-        self._in_flight += 1
-        self.figures.in_flight_most = max(self.figures.in_flight_most, self._in_flight)
+        self.in_flight += 1
+        self.figures.in_flight_most = max(self.figures.in_flight_most, self.in_flight)
         try:
             wrong = await self._outcome(pool, request)
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
         if wrong is None:
             self.figures.latencies_ms.append((time.monotonic() - due) * 1000)
         else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from support import eventually
 from support_models import IRIS_COLUMNS, IRIS_OFFSETS, Models, register
 from support_server import TrackingServer
 
@@ -48,6 +49,8 @@ def serve(server: TrackingServer, name: str, *versions: int, **config: Any) -> N
         register(server.client, name, models().path(f"iris-{version}"))
     server.enable(name, **config)
     server.wait_ready(name, *versions)
+    wanted = len(versions) * config.get("replicas", 1)
+    eventually(lambda: ready_workers(server, name) == wanted, within_s=60, tail=server.tail)
 
 
 def scoring(*paths: str) -> Make:
@@ -69,6 +72,11 @@ def matches_header(request: Request, response: Response) -> str | None:
     if response.status == 200 and version and answer_of(response) == IRIS_OFFSETS[int(version)]:
         return None
     return f"{request.path}: {response.status}, version {version}, {response.body[:300].decode(errors='replace')}"
+
+
+def ready_workers(server: TrackingServer, name: str = "iris") -> int:
+    """How many workers of a model take requests."""
+    return sum(worker["ready"] for worker in server.workers(name))
 
 
 def worker_pids(server: TrackingServer, name: str = "iris") -> list[int]:
@@ -98,7 +106,27 @@ def leader_pid(server: TrackingServer) -> int | None:
     return None
 
 
+def standing_by(server: TrackingServer) -> int:
+    """How many web workers have started: each holds the file that tells the others of it."""
+    lock = str(server.state / "web.lock")
+    count = 0
+    for process in server_processes(server):
+        with contextlib.suppress(psutil.Error):
+            count += any(opened.path == lock for opened in process.open_files())
+    return count
+
+
 def server_processes(server: TrackingServer) -> list[psutil.Process]:
     """``mlflow server`` and its web workers, no model workers."""
     workers = {process.pid for process in server.model_processes()}
     return [process for process in server.processes() if process.pid not in workers]
+
+
+def kill_server(server: TrackingServer) -> None:
+    """kill -9 of ``mlflow server`` and all its web workers at once; model workers and zygotes stay."""
+    processes = server_processes(server)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+    eventually(server.ended, within_s=10)
