@@ -58,10 +58,17 @@ class Settings:
     overdue_grace_s: float = _setting(
         1.0, "How long a prediction may run past its timeout before its worker is restarted.", at_least=0
     )
-    body_timeout_s: float = _setting(30.0, "How long a client may pause while it sends a body.", at_least=0.1)
+    body_timeout_s: float = _setting(
+        30.0,
+        "How long a client may pause while it sends a body or takes a large reply; a body, ten times as long.",
+        at_least=0.1,
+    )
     max_body_bytes: int = _setting(16 * 1024 * 1024, "Largest request body.", at_least=1)
     max_in_flight: int = _setting(
         1000, "Requests that may wait on one version in one web worker; more get 429.", at_least=1
+    )
+    max_waiting_bytes: int = _setting(
+        256 * 1024 * 1024, "Bytes of request bodies that one web worker holds at a time; more get 429.", at_least=1
     )
     start_timeout_s: float = _setting(
         900.0, "How long a worker may take from start to its first prediction.", at_least=1

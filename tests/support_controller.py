@@ -151,10 +151,12 @@ class FakeBackend:
         """Let its launches succeed again."""
         self._failing.pop(key, None)
 
-    def die(self, worker_id: str, message: str = "MemoryError: out of it") -> None:
-        """Have a worker be found dead."""
+    def die(self, worker_id: str, message: str = "MemoryError: out of it", *, proved: bool = False) -> None:
+        """Have a worker be found dead; ``proved``: after many answers."""
         with self._lock:
-            self._workers[worker_id] = replace(self._workers[worker_id], phase=WorkerPhase.DEAD, message=message)
+            self._workers[worker_id] = replace(
+                self._workers[worker_id], phase=WorkerPhase.DEAD, message=message, proved=proved
+            )
 
     def live(self) -> list[WorkerStatus]:
         """The workers that are not dead."""

@@ -44,18 +44,7 @@ class Postgres:
             if self._user:
                 shutil.chown(self._root, self._user, pwd.getpwnam(self._user).pw_gid)
             self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-            with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [
-                        *(self._binaries / "postgres", "-D", str(self._data), "-k", str(self._root)),
-                        *("-c", "listen_addresses=", "-c", "fsync=off"),
-                    ],
-                    stdout=log,
-                    stderr=log,
-                    user=self._user,
-                    cwd=self._root,
-                )
-            eventually(self._answers, START_S, tail=self._tail)
+            self.start()
         except BaseException:
             self.__exit__()
             raise
@@ -64,13 +53,32 @@ class Postgres:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             # End at once, with no last words to the disk: nobody reads it again.
-            self._process.send_signal(signal.SIGQUIT)
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self.stop(signal.SIGQUIT)
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, also after ``stop``, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._binaries / "postgres", "-D", str(self._data), "-k", str(self._root)),
+                    *("-c", "listen_addresses=", "-c", "fsync=off"),
+                ],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self._root,
+            )
+        eventually(self._answers, START_S, tail=self._tail)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: by default in good order, but with no regard to whoever is connected."""
+        self._process.send_signal(how)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def new_database(self) -> str:
         """The URI of a database that nobody has used."""

@@ -70,7 +70,7 @@ class TrackingServer:
         self._backend = backend
         self._extra_args = extra_args
         self._app = app
-        self._environ = dict(environ or {})
+        self.environ = dict(environ or {})
         self.credentials = dict(credentials or {})
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -229,7 +229,7 @@ class TrackingServer:
             "MLFLOW_ALLOW_FILE_STORE": "true",
             # Seconds of processor time for a part of MLflow that has nothing to do with ours.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            **{name: value.replace("{root}", str(self.root)) for name, value in self._environ.items()},
+            **{name: value.replace("{root}", str(self.root)) for name, value in self.environ.items()},
         }
 
     def _clear(self) -> None:

@@ -88,6 +88,8 @@ class WorkerStatus:
     """Whether it has answered the model's own input example; one without an example only answered a ping."""
     note: str = ""
     """What the worker has to say of itself, for a person: whether it batches, and why."""
+    proved: bool = False
+    """Whether it has answered enough requests to show that the model can be served."""
 
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:

@@ -224,6 +224,7 @@ class LocalBackend:
             ready_since_ms=record.ready_since_ms,
             scored_example=record.scored_example,
             note=worker.note() if phase is WorkerPhase.READY else "",
+            proved=worker.proved(),
         )
 
     def _wait_gone(self, worker: LocalWorker) -> None:

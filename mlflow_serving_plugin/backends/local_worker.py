@@ -24,25 +24,36 @@ class LocalWorker:
     record: WorkerRecord
     process: subprocess.Popen[bytes] | None
     """None when it is not this process's child."""
-    _note_stamp: int = 0
+    _said_stamp: int = 0
     _note: str = ""
+    _proved: bool = False
 
     def running(self) -> bool:
         """Whether its process is there. Also reaps a child that has ended."""
         return self.process.poll() is None if self.process is not None else self.record.running()
 
     def note(self) -> str:
-        """What the worker wrote beside its socket, read again when that changes."""
+        """What the worker says of itself, for a person."""
+        self._listen()
+        return self._note
+
+    def proved(self) -> bool:
+        """Whether it says, or said before it died, that it has answered a number of requests."""
+        self._listen()
+        return self._proved
+
+    def _listen(self) -> None:
+        """Read what the worker wrote beside its socket, again when that has changed."""
         path = Path(f"{self.record.address}.status")
         try:
             stamp = path.stat().st_mtime_ns
-            if stamp != self._note_stamp:
+            if stamp != self._said_stamp:
                 said = json.loads(_read_start(path))
                 self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
-                self._note_stamp = stamp
+                self._proved = said.get("proved") is True
+                self._said_stamp = stamp
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        return self._note
 
     def why_dead(self) -> str:
         """The reason of its end, for a person."""

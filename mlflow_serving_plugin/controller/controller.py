@@ -25,7 +25,7 @@ from mlflow_serving_plugin.domain.endpoint import VersionKey
 from mlflow_serving_plugin.domain.routes import Routes, load_routes
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
-from mlflow_serving_plugin.host.snapshot import publish
+from mlflow_serving_plugin.host.snapshot import Publisher
 
 _logger = logging.getLogger(__name__)
 _REFRESH = Job("refresh")
@@ -46,6 +46,7 @@ class Controller:
         self._meter = Meter(deps.metrics, deps.paths.metrics, self._tasks)
         self._executor = Executor(deps, self._tasks, self._memory, self._meter)
         self._routes = _routes_before(deps.paths.routes)
+        self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
         self._desired: Mapping[VersionKey, DesiredVersion] = {}
         self._dirty: set[tuple[str, str]] | None = None
@@ -121,10 +122,10 @@ class Controller:
             default_timeout_s=timeout,
             build_log=self._deps.environments.log,
         )
-        if routes.endpoints == self._routes.endpoints and self._routes.written_ms:
+        if routes.endpoints == self._routes.endpoints and self._publisher.intact():
             return
         try:
-            publish(self._deps.paths.routes, routes)
+            self._publisher.publish(routes)
         except OSError:
             _logger.exception("The routes snapshot could not be written, trying again.")
             return

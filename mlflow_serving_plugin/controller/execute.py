@@ -76,7 +76,7 @@ class Executor:
             self._meter.worker_lost(worker.key)
         if failure is not None and wanted is not None and wanted.fingerprint == worker.fingerprint:
             served_s = time.time() - (worker.ready_since_ms or worker.started_ms) / 1000
-            self._memory.failed(wanted, failure, now=now, served_s=served_s)
+            self._memory.failed(wanted, failure, now=now, served_s=served_s, proved=worker.proved)
         self._memory.stopping.add(worker.worker_id)
         work = partial(self._deps.backend.stop, worker.worker_id, at_once=at_once)
         self._tasks.start(Job("stop", worker_id=worker.worker_id), work)

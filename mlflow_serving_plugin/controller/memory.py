@@ -42,7 +42,9 @@ class Memory:
             if key not in desired or desired[key].fingerprint != fingerprint:
                 del self._failures[key]
 
-    def failed(self, wanted: DesiredVersion, message: str, *, now: float, served_s: float | None) -> None:
+    def failed(
+        self, wanted: DesiredVersion, message: str, *, now: float, served_s: float | None, proved: bool = False
+    ) -> None:
         """Note a failure; see ``after_failure``."""
         _, before = self._failures.get(wanted.key, (None, None))
         failure = after_failure(
@@ -50,6 +52,7 @@ class Memory:
             now=now,
             message=message,
             served_s=served_s,
+            proved=proved,
             base_s=self._backoff_base_s,
             cap_s=self._backoff_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing

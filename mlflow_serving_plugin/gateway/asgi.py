@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,12 +15,19 @@ from mlflow_serving_plugin.gateway.link_async import AsyncHttpLink
 from mlflow_serving_plugin.gateway.link_frames import AsyncFrameLink
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, RunBlocking, Step, Steps, WorkerCall
 
+_logger = logging.getLogger(__name__)
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
 _LOOK_S = 0.1
+_BODY_PAUSES = 10
+"""A whole body may take as long as so many of the longest pauses."""
+
+_PIECE_BYTES = 256 * 1024
+"""Of a reply; the next one is not given away before most of this one has been taken."""
 
 
 class _ClientGoneError(Exception):
@@ -55,7 +63,10 @@ class AsgiGateway:
             self._clients.remove(client)
         raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": raw_headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        if len(reply.body) > _PIECE_BYTES:
+            await _send_in_pieces(send, reply.body, self._gateway.settings.body_timeout_s)
+        else:
+            await send({"type": "http.response.body", "body": reply.body})
 
     async def close(self) -> None:
         """Close all connections to workers."""
@@ -94,13 +105,24 @@ class AsgiGateway:
 class _Client:
     """The client's end of one request: its body, and whether it is still there."""
 
-    __slots__ = ("_body_read", "_body_timeout_s", "_gone", "_paused", "_receive", "_since", "_task", "_waiting")
+    __slots__ = (
+        "_began",
+        "_body_read",
+        "_body_timeout_s",
+        "_gone",
+        "_paused",
+        "_receive",
+        "_since",
+        "_task",
+        "_waiting",
+    )
 
     def __init__(self, receive: Receive, body_timeout_s: float) -> None:
         self._receive = receive
         self._body_timeout_s = body_timeout_s
         self._body_read = False
         self._paused = False
+        self._began = 0.0
         self._since = 0.0
         self._task: asyncio.Task[Any] | None = None
         self._waiting: Awaitable[Any] | None = None
@@ -108,7 +130,7 @@ class _Client:
 
     async def read_body(self, step: ReadBody) -> bytes:
         """The whole body; BodyTooLargeError, BadRequestError when the client pauses for too long."""
-        buffer = BodyBuffer(step.max_bytes)
+        buffer = BodyBuffer(step.max_bytes, step.share)
         more = True
         self._task = asyncio.current_task()
         try:
@@ -122,7 +144,8 @@ class _Client:
         except asyncio.CancelledError:
             if not self._paused:
                 raise
-            raise BadRequestError(f"The client paused for {self._body_timeout_s:g} s within its body.") from None
+            paused = f"The client paused for {self._body_timeout_s:g} s within its body"
+            raise BadRequestError(f"{paused}, or took {_BODY_PAUSES} times as long for all of it.") from None
         self._body_read = True
         return buffer.join()
 
@@ -140,13 +163,16 @@ class _Client:
 
     def look(self, now: float) -> None:
         """Called again and again from outside while the request lasts: end what lasts too long or is in vain."""
-        if not self._since:
+        new = not self._since
+        if new:
             self._since = now
-        elif not self._body_read:
-            if now - self._since > self._body_timeout_s and self._task is not None and not self._paused:
+            self._began = self._began or now
+        if not self._body_read:
+            late = now - self._since > self._body_timeout_s or now - self._began > _BODY_PAUSES * self._body_timeout_s
+            if late and self._task is not None and not self._paused:
                 self._paused = True
                 self._task.cancel()
-        elif self._waiting is not None and self._gone is None:
+        elif not new and self._waiting is not None and self._gone is None:
             self._gone = asyncio.ensure_future(self._until_gone())
             self._gone.add_done_callback(self._interrupt)
 
@@ -190,6 +216,21 @@ class _Clients:
         self._ticking = bool(self._clients)
         if self._ticking:
             loop.call_later(_LOOK_S, self._tick)
+
+
+async def _send_in_pieces(send: Send, body: bytes, longest_pause_s: float) -> None:
+    """Send a large reply as the client takes it; cut off one that does not, for it keeps all of it in memory."""
+    try:
+        for start in range(0, len(body), _PIECE_BYTES):
+            more = start + _PIECE_BYTES < len(body)
+            piece = {"type": "http.response.body", "body": body[start : start + _PIECE_BYTES], "more_body": more}
+            await asyncio.wait_for(send(piece), longest_pause_s)
+    except asyncio.TimeoutError:
+        _logger.info("A client was cut off: it took nothing of its reply for %g s.", longest_pause_s)
+        # Closing would wait for the client; returning makes uvicorn do just that where it has no such attribute.
+        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        if transport is not None:
+            transport.abort()
 
 
 def _leave_out_of_access_log(send: Send) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
 
+_SMALL_BYTES = 64 * 1024
+
 
 def declared_length(headers: Mapping[str, str], max_bytes: int) -> int | None:
     """The Content-Length; None when there is none. BadRequestError, BodyTooLargeError."""
@@ -29,20 +31,70 @@ def too_large(max_bytes: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"The request body is larger than the limit of {max_bytes} bytes.")
 
 
-class BodyBuffer:
-    """Collects a body chunk by chunk, and no more than ``max_bytes`` of it."""
+class Room:
+    """Memory for the bodies of all requests that one web worker has in hand. Thread-safe."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def share(self) -> Share:
+        """One request's part of it, given back at the end of its ``with``."""
+        return Share(self)
+
+    def take(self, size: int) -> None:
+        """Take so many bytes, or give them back when negative; TooManyRequestsError when there are not so many."""
+        with self._lock:
+            if size > 0 and self._taken + size > self._max_bytes:
+                raise TooManyRequestsError(
+                    f"Bodies of {self._taken} bytes are already being scored; this one is too large to wait with them.",
+                    retry_after_s=1,
+                )
+            self._taken += size
+
+
+class Share:
+    """What one request's body takes. A small body takes nothing: their number is limited, and that is enough."""
+
+    __slots__ = ("_room", "_taken")
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._taken = 0
+
+    def grow_to(self, size: int) -> None:
+        """The body has come to so many bytes; TooManyRequestsError when there is no room for them."""
+        if size > _SMALL_BYTES:
+            self._room.take(size - self._taken)
+            self._taken = size
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._taken:
+            self._room.take(-self._taken)
+            self._taken = 0
+
+
+class BodyBuffer:
+    """Collects a body chunk by chunk, no more than ``max_bytes`` of it, and no more than there is room for."""
+
+    def __init__(self, max_bytes: int, share: Share | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._share = share
         self._chunks: list[bytes] = []
         self.size = 0
         """Bytes so far."""
 
     def add(self, chunk: bytes) -> None:
-        """Take one more chunk; BodyTooLargeError when that is too much."""
+        """Take one more chunk; BodyTooLargeError when that is too much, TooManyRequestsError when others have more."""
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise too_large(self._max_bytes)
+        if self._share is not None:
+            self._share.grow_to(self.size)
         self._chunks.append(chunk)
 
     def join(self) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import WorkerLostError
+from mlflow_serving_plugin.gateway.limits import Share
 from mlflow_serving_plugin.host.nudge import Nudge
 
 
@@ -35,10 +36,14 @@ class Reply(NamedTuple):
 
 
 class ReadBody(NamedTuple):
-    """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length."""
+    """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length.
+
+    ``share``: the memory that it may take beside all others.
+    """
 
     declared: int | None
     max_bytes: int
+    share: Share | None = None
 
 
 class Pause(NamedTuple):

@@ -1,7 +1,8 @@
 """From a request body to its predictions: limits, dialect, hold, worker, retry, reply. Part of the core, no I/O.
 
 A version that starts or restarts holds its requests; a worker that is lost costs one retry, since scoring is a
-pure call; a second loss is taken as the request's own fault.
+pure call; a second loss is taken as the request's own fault. Lest the guilty one take others with it again, those
+that have lost a worker are tried one after the other.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,13 +20,14 @@ from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRo
 from mlflow_serving_plugin.domain.states import VersionState
 from mlflow_serving_plugin.errors import (
     DeadlineError,
+    TooManyRequestsError,
     UnavailableError,
     UnsupportedTypeError,
     WorkerCrashedError,
 )
 from mlflow_serving_plugin.gateway.dialects import JSON, Recognised, read_declared, recognise
 from mlflow_serving_plugin.gateway.failures import explain
-from mlflow_serving_plugin.gateway.limits import InFlight, Loads, declared_length
+from mlflow_serving_plugin.gateway.limits import InFlight, Loads, Room, declared_length
 from mlflow_serving_plugin.gateway.messages import (
     Head,
     LostError,
@@ -46,9 +49,13 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 
 _POLL_S = 0.025
+_TURN_POLL_S = 0.005
+_TURN_S = 1.0
+"""How long a request that has lost a worker waits for its turn to be tried without others that have."""
 _SHORTEST_S = 0.001
 _RETRY_AFTER_S = 2
 _LARGE_BYTES = 256 * 1024
+_AT_ONCE = nullcontext()
 
 
 class Wanted(NamedTuple):
@@ -70,6 +77,7 @@ class _Patience:
     hold_s: float
     spent_predicting_s: float = 0.0
     losses: int = 0
+    turn_s: float = _TURN_S
     held_s: float = 0.0
 
 
@@ -98,6 +106,8 @@ class Scoring:
         self._loads = Loads()
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
         metrics.gauge(WAITING, self._waiting.counts)
+        self._room = Room(max(settings.max_waiting_bytes, settings.max_body_bytes))
+        self._suspects = InFlight(1)
         self._nudge = nudge
         self._clock = clock
 
@@ -114,9 +124,9 @@ class Scoring:
             head.headers.get("content-type"), head.headers.get("x-mlflow-scoring-dialect"), endpoint.default_dialect
         )
         length = declared_length(head.headers, self._settings.max_body_bytes)
-        with self._in_flight.slot((endpoint.id, version.number)):
+        with self._in_flight.slot((endpoint.id, version.number)), self._room.share() as share:
             self._metrics.touch()
-            body: bytes = yield ReadBody(length, self._settings.max_body_bytes)
+            body: bytes = yield ReadBody(length, self._settings.max_body_bytes, share)
             started = self._clock()
             if len(body) > _LARGE_BYTES:
                 # Parsing it here would keep every other request waiting.
@@ -157,9 +167,14 @@ class Scoring:
             timeout_s = endpoint.request_timeout_s - patience.spent_predicting_s
             if timeout_s <= 0:
                 raise DeadlineError(f"The prediction took longer than {endpoint.request_timeout_s:g} s.")
+            turn = self._turn((endpoint.id, version.number), patience)
+            if turn is None:
+                yield from self._pause(patience, trail, _TURN_POLL_S)
+                patience.turn_s -= _TURN_POLL_S
+                continue
             started = self._clock()
             try:
-                with self._loads.call(worker.worker_id):
+                with turn, self._loads.call(worker.worker_id):
                     reply: WorkerReply = yield WorkerCall(
                         worker, request.content_type, request.body, timeout_s, wanted.workspace, wanted.reference.name
                     )
@@ -167,8 +182,17 @@ class Scoring:
                 avoid.add(worker.worker_id)
                 self._note_loss(lost, self._clock() - started, wanted, patience, trail)
                 continue
-            _spend(trail, reply, self._clock() - started)
+            trail.spend_call(reply.spent_us, self._clock() - started)
             return reply
+
+    def _turn(self, key: tuple[str, int], patience: _Patience) -> AbstractContextManager[None] | None:
+        """Leave to be scored now; None while a request that has lost a worker has to wait for another such."""
+        if not patience.losses:
+            return _AT_ONCE
+        try:
+            return self._suspects.slot(key)
+        except TooManyRequestsError:
+            return None if patience.turn_s > 0 else _AT_ONCE
 
     def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
         described = f"Version {version.number} of model '{wanted.reference.name}'"
@@ -198,9 +222,9 @@ class Scoring:
         if patience.losses == 2:
             raise WorkerCrashedError("The model's worker crashed while scoring this request.")
 
-    def _pause(self, patience: _Patience, trail: Trail) -> Steps[None]:
+    def _pause(self, patience: _Patience, trail: Trail, longest_s: float = _POLL_S) -> Steps[None]:
         started = self._clock()
-        yield Pause(max(_SHORTEST_S, min(_POLL_S, patience.hold_s)))
+        yield Pause(max(_SHORTEST_S, min(longest_s, patience.hold_s)))
         took_s = self._clock() - started
         patience.hold_s -= took_s
         patience.held_s += took_s
@@ -224,15 +248,3 @@ class Scoring:
             status, content_type = 200, answer.content_type or JSON
         trail.spend("encode", self._clock() - started)
         return Reply(status, [("Content-Type", content_type)], body)
-
-
-def _spend(trail: Trail, reply: WorkerReply, took_s: float) -> None:
-    """Book a round trip: by what the worker says of it, the way there and back as queue; else all as predict."""
-    if reply.spent_us is None:
-        trail.spend("predict", took_s)
-        return
-    _, decode_us, predict_us, encode_us = reply.spent_us
-    trail.spend("decode", decode_us / 1e6)
-    trail.spend("predict", predict_us / 1e6)
-    trail.spend("encode", encode_us / 1e6)
-    trail.spend("queue", max(0.0, took_s - (decode_us + predict_us + encode_us) / 1e6))

@@ -28,6 +28,17 @@ class Trail:
         """Add to a phase."""
         self.spent_s[phase] = self.spent_s.get(phase, 0.0) + seconds
 
+    def spend_call(self, spent_us: tuple[int, int, int, int] | None, took_s: float) -> None:
+        """Book a round trip: by what the worker says of it, the way there and back as queue; else all as predict."""
+        if spent_us is None:
+            self.spend("predict", took_s)
+            return
+        _, decode_us, predict_us, encode_us = spent_us
+        self.spend("decode", decode_us / 1e6)
+        self.spend("predict", predict_us / 1e6)
+        self.spend("encode", encode_us / 1e6)
+        self.spend("queue", max(0.0, took_s - (decode_us + predict_us + encode_us) / 1e6))
+
     def headers(self) -> list[tuple[str, str]]:
         """Headers of every answer: ``X-Request-Id``, the version where known, ``Server-Timing`` when scored."""
         headers = [("X-Request-Id", self.request_id)]

@@ -89,7 +89,7 @@ def _read_body(step: ReadBody, environ: Environ) -> bytes:
         if environ.get("HTTP_TRANSFER_ENCODING"):
             raise BadRequestError("This server needs a Content-Length with the request body.")
         return b""
-    buffer = BodyBuffer(step.max_bytes)
+    buffer = BodyBuffer(step.max_bytes, step.share)
     stream = environ["wsgi.input"]
     while step.declared is None or buffer.size < step.declared:
         wanted = _CHUNK if step.declared is None else step.declared - buffer.size

@@ -11,6 +11,13 @@ from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
 
 _logger = logging.getLogger(__name__)
 
+_Identity = tuple[int, int, int]
+
+
+def _identity(path: Path) -> _Identity:
+    found = path.stat()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part."""
@@ -21,8 +28,28 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def publish(path: Path, routes: Routes) -> None:
-    """Replace the snapshot."""
+    """Replace the snapshot; OSError."""
     write_atomically(path, dump_routes(routes))
+
+
+class Publisher:
+    """The controller's end: replaces the snapshot, and notices when somebody else has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: _Identity | None = None
+
+    def publish(self, routes: Routes) -> None:
+        """Replace the snapshot; OSError."""
+        publish(self._path, routes)
+        self._written = _identity(self._path)
+
+    def intact(self) -> bool:
+        """Whether the file is the one that was written last: neither changed nor gone."""
+        try:
+            return self._written is not None and _identity(self._path) == self._written
+        except OSError:
+            return False
 
 
 class SnapshotReader:
@@ -32,7 +59,7 @@ class SnapshotReader:
         self._path = path
         self._check_every_s = check_every_s
         self._next_check = 0.0
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: _Identity | None = None
         self._routes = Routes()
 
     def current(self) -> Routes:
@@ -45,8 +72,7 @@ class SnapshotReader:
 
     def _refresh(self) -> None:
         try:
-            found = self._path.stat()
-            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+            identity = _identity(self._path)
             if identity == self._seen:
                 return
             data = self._path.read_bytes()

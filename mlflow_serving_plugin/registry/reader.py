@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE, ErrorCode
 
-from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.errors import NotFoundError, UnavailableError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 _PAGE = 1000
@@ -33,7 +33,8 @@ class RegistryReader:
     def model(self, workspace: str, name: str) -> RegisteredModel:
         """A registered model with all its versions; NotFoundError if there is none, or it is a prompt.
 
-        A registry that cannot be read raises whatever MLflow raised: that is not "no such model".
+        A registry whose database cannot be reached raises UnavailableError, any other that cannot be read whatever
+        MLflow raised: that is not "no such model".
         """
         with self._in_workspace(workspace):
             return self._model(workspace, name)
@@ -45,6 +46,10 @@ class RegistryReader:
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise NotFoundError(f"Registered Model with name={name} not found") from None
+            if error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
+                raise UnavailableError(
+                    "The Model Registry cannot be reached. Models are served as before; try again.", retry_after_s=5
+                ) from error
             raise
         # MLflow takes the tag that makes a prompt out of `tags`.
         if found._is_prompt():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,24 @@ from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.orm import Session
 
-from mlflow_serving_plugin.errors import ConfigurationError
+from mlflow_serving_plugin.errors import ConfigurationError, UnavailableError
 
 VERSION_TABLE = "serving_alembic_version"
 _SQLITE_BUSY_MS = 20_000
+_RETRY_AFTER_S = 5
+
+_POSTGRES_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Seconds, the last one milliseconds. A database host that is gone without a word is noticed in less than a minute."""
 
 
 def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
@@ -35,7 +49,15 @@ def open_database(uri: str) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True, pool_recycle=1800)
+        options = _POSTGRES_OPTIONS if url.get_driver_name() == "psycopg2" else {}
+        return create_engine(
+            url,
+            connect_args={name: value for name, value in options.items() if name not in url.query},
+            pool_size=2,
+            max_overflow=8,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+        )
     except (ArgumentError, ModuleNotFoundError) as error:
         # The URI itself may hold a password.
         raise ConfigurationError(f"The serving database cannot be opened: {type(error).__name__}.") from None
@@ -44,6 +66,21 @@ def open_database(uri: str) -> Engine:
 def for_writing(engine: Engine) -> Engine:
     """The same engine, for transactions that read what they then change: on SQLite they exclude each other."""
     return engine.execution_options(serving_writes=True)
+
+
+@contextlib.contextmanager
+def session_on(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction; UnavailableError when the database cannot be reached or used just now."""
+    try:
+        # What was read is used after the end of the transaction too.
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+    except (OperationalError, InterfaceError, NoConnectionError) as error:
+        # Its own words may name hosts and users.
+        raise UnavailableError(
+            "The serving database cannot be reached. Models are served as before; try again.",
+            retry_after_s=_RETRY_AFTER_S,
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

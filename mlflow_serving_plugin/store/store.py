@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
 from mlflow_serving_plugin.domain.text import storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
-from mlflow_serving_plugin.store.database import for_writing
+from mlflow_serving_plugin.store.database import for_writing, session_on
 from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
 
 
@@ -31,14 +31,14 @@ class Store:
 
     def find(self, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model, None when serving is not enabled on it."""
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             row = _row(session, workspace, name)
             return _endpoint(row) if row is not None and row.enabled else None
 
     def enabled(self) -> list[Endpoint]:
         """All endpoints, by name."""
         query = select(EndpointRow).where(EndpointRow.enabled).order_by(EndpointRow.workspace, EndpointRow.name)
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             return [_endpoint(row) for row in session.scalars(query)]
 
     def enable(
@@ -53,7 +53,7 @@ class Store:
     def _enable(
         self, workspace: str, name: str, model_created_ms: int, config: EndpointConfig | None, by: str | None
     ) -> Endpoint:
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             row = _locked_row(session, workspace, name)
             if row is not None and row.model_created_ms != model_created_ms:
                 # Another model had this name once; its settings are not this one's.
@@ -78,7 +78,7 @@ class Store:
 
     def disable(self, workspace: str, name: str, *, by: str | None) -> bool:
         """Disable serving; False when it was not enabled."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             row = _locked_row(session, workspace, name)
             if row is None or not row.enabled:
                 return False
@@ -88,7 +88,7 @@ class Store:
 
     def configure(self, workspace: str, name: str, config: EndpointConfig, *, by: str | None) -> Endpoint:
         """Replace an endpoint's configuration; NotFoundError when serving is not enabled."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             row = _locked_row(session, workspace, name)
             if row is None or not row.enabled:
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
@@ -99,7 +99,7 @@ class Store:
 
     def rename(self, endpoint: Endpoint, name: str) -> None:
         """Follow a registered model to its new name."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             row = session.get(EndpointRow, endpoint.id, with_for_update=True)
             taken = _row(session, endpoint.workspace, name)
             if row is None or (taken is not None and taken.enabled):
@@ -112,12 +112,12 @@ class Store:
 
     def remove(self, endpoint: Endpoint) -> None:
         """Forget an endpoint whose registered model was deleted, with its history."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             _remove(session, endpoint.id)
 
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
         """Add ``(endpoint id, event)`` pairs."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             session.add_all(
                 EventRow(
                     endpoint_id=endpoint_id,
@@ -140,14 +140,14 @@ class Store:
         if page_token is not None:
             query = query.where(EventRow.id < page_start(page_token))
         query = query.order_by(EventRow.id.desc()).limit(limit + 1)
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             rows = list(session.scalars(query))
         page = [Event(r.timestamp_ms, workspace, name, r.version, r.type, r.message) for r in rows[:limit]]
         return page, str(rows[limit - 1].id) if len(rows) > limit else None
 
     def prune_events(self, before_ms: int) -> int:
         """Remove events older than ``before_ms``; return how many."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             count = session.scalar(select(func.count()).select_from(EventRow).where(EventRow.timestamp_ms < before_ms))
             session.execute(delete(EventRow).where(EventRow.timestamp_ms < before_ms))
             return int(count or 0)

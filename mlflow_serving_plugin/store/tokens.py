@@ -12,7 +12,7 @@ from mlflow_serving_plugin.domain.endpoint import Event
 from mlflow_serving_plugin.domain.text import storable
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError
-from mlflow_serving_plugin.store.database import for_writing
+from mlflow_serving_plugin.store.database import for_writing, session_on
 from mlflow_serving_plugin.store.store import page_start
 from mlflow_serving_plugin.store.tables import EndpointRow, EventRow, TokenRow
 
@@ -35,7 +35,7 @@ class TokenStore:
 
     def add_token(self, token: Token, digest: str) -> None:
         """Keep a new token; InvalidParameterError when its owner has too many."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             held = session.scalar(select(func.count()).select_from(TokenRow).where(TokenRow.owner == token.owner))
             if (held or 0) >= MOST_TOKENS:
                 raise InvalidParameterError(f"You have {held} tokens, which is the most: delete one first.")
@@ -45,7 +45,7 @@ class TokenStore:
 
     def find_token(self, digest: str) -> Token | None:
         """The token with this SHA-256."""
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             row = session.scalars(select(TokenRow).where(TokenRow.digest == digest)).one_or_none()
             return _token(row) if row is not None else None
 
@@ -54,12 +54,12 @@ class TokenStore:
         query = select(TokenRow).order_by(TokenRow.created_ms.desc(), TokenRow.id)
         if owner is not None:
             query = query.where(TokenRow.owner == owner)
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             return [_token(row) for row in session.scalars(query)]
 
     def remove_token(self, token_id: str, *, owner: str | None, by: str | None) -> bool:
         """Revoke a token, of ``owner`` or (None) of anybody; False when there is no such one."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             row = session.get(TokenRow, token_id, with_for_update=True)
             if row is None or owner not in {None, row.owner}:
                 return False
@@ -72,14 +72,14 @@ class TokenStore:
         gone = TokenRow.owner == owner
         if other_than is not None:
             gone = and_(gone, TokenRow.account != other_than)
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             for row in session.scalars(select(TokenRow).where(gone)).all():
                 _record(session, "TOKEN_REVOKED", f"Token {row.id} ended with its user {row.owner}.")
                 session.execute(delete(TokenRow).where(TokenRow.id == row.id))
 
     def token_used(self, token_id: str, now_ms: int) -> None:
         """Note when it was used."""
-        with Session(self._writing) as session, session.begin():
+        with session_on(self._writing) as session:
             session.execute(update(TokenRow).where(TokenRow.id == token_id).values(last_used_ms=now_ms))
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
@@ -88,7 +88,7 @@ class TokenStore:
         query = query.where(EventRow.type.in_(_AUDITED))
         if page_token is not None:
             query = query.where(EventRow.id < page_start(page_token))
-        with Session(self._engine) as session:
+        with session_on(self._engine) as session:
             rows = session.execute(query.order_by(EventRow.id.desc()).limit(limit + 1)).all()
         page = [_event(event, endpoint) for event, endpoint in rows[:limit]]
         return page, str(rows[limit - 1][0].id) if len(rows) > limit else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,9 @@ from .waiting import Peer, Waiting, response_frame
 
 _READ_AT_MOST_BYTES = 256 * 1024 * 1024
 """Of bodies that are not answered. Beyond it connections are not read until some are."""
+
+_PROVED_AFTER = 10
+"""So many predictions show that the model can be served. If the worker dies now, it was no fault of every request."""
 
 
 class Engine:
@@ -47,6 +51,7 @@ class Engine:
         self._scheduled = False
         self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
+        self._predicted = 0
         # As asyncio.to_thread has in MLflow's own server.
         threads = min(32, (os.cpu_count() or 1) + 4)
         self._threads = None if scorer.library_flavour or verdict.on else ThreadPoolExecutor(threads)
@@ -83,10 +88,15 @@ class Engine:
                 waiting.cancelled = True
 
     def report(self) -> None:
-        """Write the verdict where the backend looks for it."""
+        """Write what is known of the model where the backend looks for it. A full disk loses that, never the worker."""
+        known = {
+            "batching": self._verdict.on,
+            "why": self._verdict.why,
+            "proved": self._predicted >= _PROVED_AFTER,
+        }
         # In place: all that a sandboxed worker may write is the file itself. A reader of half of it reads it again.
-        with open(self._status_file, "w") as out:
-            json.dump({"batching": self._verdict.on, "why": self._verdict.why}, out)
+        with contextlib.suppress(OSError), open(self._status_file, "w") as out:
+            json.dump(known, out)
 
     def _schedule(self) -> None:
         if self._waiting and not self._scheduled:
@@ -151,6 +161,7 @@ class Engine:
             out.setdefault(waiting.peer, []).append(response_frame(waiting, answer, started_ns))
         for peer, frames in out.items():
             peer.send(b"".join(frames))
+        self._count(len(batch))
         self._batches += 1
         if self._batches % batching.CHECK_EVERY == 0:
             # After the answers have left.
@@ -207,6 +218,13 @@ class Engine:
         waiting.peer.send(
             response_frame(waiting, answer, started_ns) if answer else wire.encode(wire.DROPPED, waiting.id)
         )
+        if answer is not None and answer.status == 200:
+            self._count(1)
+
+    def _count(self, predictions: int) -> None:
+        before, self._predicted = self._predicted, self._predicted + predictions
+        if before < _PROVED_AFTER <= self._predicted:
+            self.report()
 
     def _forget(self, waiting: Waiting) -> None:
         self._under_way.pop((id(waiting.peer), waiting.id), None)

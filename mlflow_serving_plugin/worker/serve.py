@@ -156,9 +156,10 @@ async def _serve(engine: Engine, config: dict[str, Any]) -> None:
     await stop.wait()
     server.close()
     await _drain(engine)
-    with contextlib.suppress(OSError):
-        if os.path.isabs(config["address"]):
-            os.unlink(config["address"])
+    for path in (config["address"], config["status_file"]):
+        with contextlib.suppress(OSError):
+            if os.path.isabs(path):
+                os.unlink(path)
 
 
 async def _drain(engine: Engine) -> None:

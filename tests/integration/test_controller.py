@@ -382,6 +382,14 @@ def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
     serving.until(lambda: (1, "VERSION_FAILED", "Segmentation fault 3") in serving.events())
 
 
+def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):
+    for deaths in range(1, 8):
+        serving.until(lambda: serving.backend.numbers() == [1])
+        serving.backend.die(serving.backend.live()[0].worker_id, f"killed {deaths}", proved=True)
+    serving.until(lambda: serving.backend.numbers() == [1])
+    assert "VERSION_FAILED" not in serving.kinds()
+
+
 def test_a_crash_loop_waits_longer_each_time(paths):
     world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=60.0, backoff_cap_s=300.0))
     try:
@@ -667,3 +675,12 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
         journal.settle(outcome)
     kept = [event.timestamp_ms for _, event in journal._waiting]
     assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
+
+
+@pytest.mark.parametrize("harm", ["garbage", "gone"])
+def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
+    path = serving.paths.routes
+    path.unlink() if harm == "gone" else path.write_bytes(b"garbage")
+    eventually(lambda: path.exists() and b"endpoints" in path.read_bytes(), within_s=20)
+    assert load_routes(path.read_bytes()).endpoints
+    assert serving.backend.numbers() == [1]

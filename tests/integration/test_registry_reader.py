@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.errors import NotFoundError, UnavailableError
 from mlflow_serving_plugin.registry import reader as reader_module
 from mlflow_serving_plugin.registry.reader import RegistryReader
 
@@ -186,3 +187,13 @@ def test_of_two_models_created_in_the_same_millisecond_neither_is_guessed(store,
     assert created_ms(store, "iris") == created_ms(store, "wine") == 1234
     store.rename_registered_model("iris", "blossom")
     assert reader.renamed_to("default", 1234) is None
+
+
+def test_a_registry_whose_database_is_away_is_told_from_a_model_that_is_not_there():
+    class Away:
+        def get_registered_model(self, name):
+            raise MlflowException("connection to server at secret failed", error_code=TEMPORARILY_UNAVAILABLE)
+
+    with pytest.raises(UnavailableError) as raised:
+        RegistryReader(Away).model("default", "iris")
+    assert "secret" not in raised.value.message

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, event, inspect, text
 
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig, Event
-from mlflow_serving_plugin.errors import ConfigurationError, InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.errors import ConfigurationError, InvalidParameterError, NotFoundError, UnavailableError
 from mlflow_serving_plugin.store.database import VERSION_TABLE, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.store import Store
 
@@ -433,3 +433,14 @@ def test_a_sqlite_database_that_another_writer_holds_is_waited_for(tmp_path):
         assert writing.result(timeout=30).name == "iris"
     holder.close()
     engine.dispose()
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////nowhere/secret.db", "postgresql+psycopg2://secret@/d?host=/nowhere"])
+def test_a_database_that_cannot_be_reached_is_said_to_be_so_without_its_address(uri):
+    store = Store(open_database(uri))
+    for ask in (store.enabled, lambda: store.find(WS, "iris"), lambda: enable(store), lambda: store.prune_events(1)):
+        with pytest.raises(UnavailableError) as raised:
+            ask()
+        assert raised.value.retry_after_s
+        assert "The serving database cannot be reached" in raised.value.message
+        assert "secret" not in raised.value.message

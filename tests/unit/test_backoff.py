@@ -11,8 +11,9 @@ from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, STEADY_S, after
 NEVER = None
 
 
-def fail(before=None, *, now=0.0, message="no", served_s=NEVER, base_s=2.0, cap_s=300.0, jitter=0.0):
-    return after_failure(before, now=now, message=message, served_s=served_s, base_s=base_s, cap_s=cap_s, jitter=jitter)
+def fail(before=None, *, message="no", served_s=NEVER, proved=False, base_s=2.0, cap_s=300.0, jitter=0.0, now=0.0):
+    times = {"now": now, "base_s": base_s, "cap_s": cap_s, "jitter": jitter}
+    return after_failure(before, message=message, served_s=served_s, proved=proved, **times)
 
 
 def failures(times, **options):
@@ -55,7 +56,29 @@ def test_the_second_death_in_a_row_waits():
 def test_a_worker_that_served_steadily_starts_the_count_anew():
     long_ago = failures(8)[-1]
     again = fail(long_ago, now=5.0, served_s=STEADY_S)
-    assert (again.count, again.retry_at) == (1, 5.0)
+    assert (again.count, again.retry_at, again.final) == (0, 5.0, False)
+
+
+def test_a_worker_that_answered_many_requests_is_replaced_at_once_however_often_it_is_killed():
+    failure = None
+    for second in range(100):
+        failure = fail(failure, now=float(second), served_s=0.5, proved=True)
+        assert (failure.retry_at, failure.final) == (second, False)
+
+
+def test_its_successor_that_is_killed_while_it_starts_or_before_it_answered_is_replaced_at_once_too():
+    proved = fail(served_s=0.5, proved=True)
+    for served_s in (NEVER, 0.01):
+        failure = fail(proved, now=7.0, served_s=served_s)
+        assert (failure.retry_at, failure.final) == (7.0, False)
+
+
+def test_the_row_after_a_worker_that_served_well_waits_longer_each_time():
+    failure, waits = fail(served_s=100.0), []
+    for _ in range(4):
+        failure = fail(failure, served_s=1.0)
+        waits.append(failure.retry_at)
+    assert waits == [0, 4, 8, 16]
 
 
 def test_a_worker_that_served_too_briefly_does_not_start_the_count_anew():
@@ -70,8 +93,13 @@ def test_a_serving_version_is_restarting_until_it_dies_in_a_loop():
     assert [f.final for f in failures(CRASH_LOOP + 1, served_s=1.0)] == [False] * (CRASH_LOOP - 1) + [True, True]
 
 
-def test_a_restart_that_does_not_get_ready_is_final():
-    assert fail(fail(served_s=100.0)).final
+def test_a_restart_that_does_not_get_ready_is_tried_once_more_and_then_final():
+    first = fail(fail(served_s=100.0))
+    assert (first.final, fail(first).final) == (False, True)
+
+
+def test_a_version_that_hardly_served_is_final_when_its_restart_does_not_get_ready():
+    assert fail(fail(served_s=1.0)).final
 
 
 def test_the_last_reason_is_the_one_that_is_kept():
@@ -85,11 +113,12 @@ def test_the_last_reason_is_the_one_that_is_kept():
     jitter=st.floats(0, 1),
     now=st.floats(0, 1e9),
     served=st.one_of(st.none(), st.floats(0, 1000)),
+    proved=st.booleans(),
 )
-def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, served):
+def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, served, proved):
     failure = None
     for _ in range(count):
-        failure = fail(failure, now=now, base_s=base, cap_s=cap, jitter=jitter, served_s=served)
+        failure = fail(failure, now=now, base_s=base, cap_s=cap, jitter=jitter, served_s=served, proved=proved)
     assert now <= failure.retry_at <= now + cap
 
 

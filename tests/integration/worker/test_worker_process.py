@@ -297,3 +297,23 @@ def test_a_worker_says_what_its_model_raised_on_loading(start, tmp_path):
     worker = start(code_model(tmp_path / "broken", "raise RuntimeError('no licence')"))
     assert worker.process.wait(60) != 0
     eventually(lambda: "no licence" in worker.log(), 5, worker.log)
+
+
+def test_a_worker_says_once_it_has_answered_a_number_of_requests(start):
+    worker = start()
+    status = Path(str(worker.config["status_file"]))
+    connection = worker.connect()
+    for number in range(10):
+        assert json.loads(status.read_text())["proved"] is False, number
+        assert connection.call(JSON, ask("raise"), 20).status != 200
+        value(connection.call(JSON, ask("echo"), 20))
+    eventually(lambda: json.loads(status.read_text())["proved"])
+
+
+def test_a_worker_that_ends_leaves_no_file(start):
+    worker = start()
+    worker.connect().close()
+    worker.terminate()
+    worker.process.wait(20)
+    assert not Path(worker.address).exists()
+    assert not Path(str(worker.config["status_file"])).exists()

@@ -34,6 +34,9 @@ class Client:
             more = number < len(chunks) or not finished
             self._messages.put_nowait({"type": "http.request", "body": chunk, "more_body": more})
 
+    def trickle(self) -> None:
+        self._messages.put_nowait({"type": "http.request", "body": b" ", "more_body": True})
+
     def leave(self) -> None:
         self._messages.put_nowait({"type": "http.disconnect"})
 
@@ -118,6 +121,79 @@ def test_a_client_that_stalls_within_its_body_is_answered(short, served):
     reply = run(score()).reply
     assert (reply.status, json.loads(reply.body)["error_code"]) == (400, "BAD_REQUEST")
     assert "0.05 s" in json.loads(reply.body)["message"]
+
+
+def test_a_client_that_trickles_its_body_is_answered_in_the_end(short, served):
+    async def score():
+        async with application(short, served, body_timeout_s=0.15) as app:
+            client = Client(b"{", finished=False)
+            request = asyncio.create_task(send(app, client))
+            trickled = 0
+            while not request.done():
+                client.trickle()
+                trickled += 1
+                await asyncio.sleep(0.02)
+            return trickled, await request
+
+    trickled, client = run(score())
+    assert client.reply.status == 400
+    assert 20 < trickled < 500
+
+
+def test_large_bodies_beyond_the_room_for_them_are_refused_with_when_to_try_again(short, served):
+    body = IRIS + b" " * 100_000
+
+    async def score():
+        async with application(short, served, max_waiting_bytes=1, max_body_bytes=150_000) as app:
+            slow = Client(body, finished=False)
+            waiting = asyncio.create_task(send(app, slow))
+            while not slow.taken:
+                await asyncio.sleep(0.001)
+            refused = await send(app, Client(body))
+            small = await send(app, Client(IRIS))
+            slow.leave()
+            await waiting
+            return refused.reply, small.reply, (await send(app, Client(body))).reply
+
+    with worker(short / "w1"):
+        refused, small, later = run(score())
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert (small.status, later.status) == (200, 200)
+
+
+def test_a_large_reply_goes_out_in_pieces(short, served):
+    answer = (200, "application/json", b'{"predictions": [' + b"1, " * 300_000 + b"1]}")
+
+    async def score():
+        async with application(short, served) as app:
+            return await send(app, Client(IRIS))
+
+    with worker(short / "w1", lambda *_: answer):
+        start, *pieces = run(score()).sent
+    assert start["status"] == 200
+    assert b"".join(piece["body"] for piece in pieces) == answer[2]
+    assert [piece["more_body"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+
+
+def test_a_client_that_does_not_take_its_reply_is_cut_off(short, served):
+    answer = (200, "application/json", b'{"predictions": [' + b"1, " * 300_000 + b"1]}")
+    aborted = []
+
+    class Stuck(Client):
+        transport = SimpleNamespace(abort=lambda: aborted.append(True))
+
+        async def send(self, message):
+            await super().send(message)
+            if len(self.sent) == 3:
+                await asyncio.Event().wait()
+
+    async def score():
+        async with application(short, served, body_timeout_s=0.1) as app:
+            return await send(app, Stuck(IRIS))
+
+    with worker(short / "w1", lambda *_: answer):
+        assert len(run(score()).sent) == 3
+    assert aborted == [True]
 
 
 def test_a_client_that_leaves_within_its_body_gets_nothing(short, served):

@@ -305,6 +305,55 @@ def test_one_crash_is_retried_and_two_are_the_requests_own_fault(bench, ready):
     assert (reply.status, reply.json["error_code"]) == (502, "WORKER_CRASHED")
 
 
+def begun(made, *outcomes):
+    """A request that has got so far as to wait for what comes after these outcomes; its steps and the last one."""
+    steps = made.gateway.respond(Head("POST", URL, JSON_HEADERS))
+    assert isinstance(next(steps), ReadBody)
+    step = steps.send(IRIS)
+    for outcome in outcomes:
+        step = steps.throw(outcome)
+    return steps, step
+
+
+def test_requests_that_lost_a_worker_together_are_tried_one_after_the_other(bench, ready):
+    made = bench(ready)
+    crash = LostError("reset", sent=True)
+    (guilty, first), (innocent, second) = begun(made, crash), begun(made, crash)
+    while isinstance(first, Pause):
+        first = guilty.send(None)
+    assert isinstance(first, WorkerCall)
+    # The one waits while the other is tried, and a new request does not.
+    for _ in range(5):
+        while isinstance(second, Pause) and second.seconds > 0.01:
+            second = innocent.send(None)
+        assert isinstance(second, Pause)
+        second = innocent.send(None)
+    assert isinstance(begun(made)[1], WorkerCall)
+    with pytest.raises(StopIteration) as ended:
+        guilty.throw(crash)
+    assert ended.value.value.status == 502
+    while isinstance(second, Pause):
+        second = innocent.send(None)
+    assert isinstance(second, WorkerCall)
+    with pytest.raises(StopIteration) as ended:
+        innocent.send(WorkerReply(*PREDICTED))
+    assert ended.value.value.status == 200
+
+
+def test_a_request_does_not_wait_long_for_its_turn(bench, ready):
+    made = bench(ready)
+    crash = LostError("reset", sent=True)
+    (slow, step), (other, second) = begun(made, crash), begun(made, crash)
+    while isinstance(step, Pause):
+        step = slow.send(None)
+    waited = 0.0
+    while isinstance(second, Pause):
+        waited += second.seconds
+        second = other.send(None)
+    assert isinstance(second, WorkerCall)
+    assert 1.0 <= waited < 1.1
+
+
 def test_a_retry_has_what_is_left_of_the_request_timeout(bench, ready):
     made = bench(ready, timeout_s=5.0)
     made.send(workers=[LostError("reset", sent=True), PREDICTED])

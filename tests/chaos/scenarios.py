@@ -1,0 +1,21 @@
+"""All scenarios by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from .adoption import adopted, ended, orphaned, rolled
+from .change import changed_config, moved_stage, new_versions
+from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
+from .report import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    "workers-2": killed_workers_of_two,
+    "workers-1": killed_workers_of_one,
+    "leader": killed_leader,
+    "adopted": adopted,
+    "rolled": rolled,
+    "orphaned": orphaned,
+    "ended": ended,
+    "stage": moved_stage,
+    "config": changed_config,
+    "versions": new_versions,
+}
