@@ -14,6 +14,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -97,6 +98,7 @@ def _add_file(totals: Totals, path: Path, wanted: Callable[[Series], bool] = lam
             _add(totals, series, values)
 
 
+@lru_cache(maxsize=16384)
 def _series_of(key: str) -> Series | None:
     """None when that is no series of ours: of another version of this package, or of a model's making."""
     try:

@@ -82,6 +82,17 @@ def allocate(_):
         kept.append(bytearray(50 * 1024 * 1024))
 
 
+def say(text):
+    """Into the log."""
+    print(text, flush=True)
+    return "said"
+
+
+def sleep(seconds):
+    time.sleep(float(seconds))
+    return "slept"
+
+
 def python(code):
     """What a process of its own prints."""
     return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False).stdout

@@ -1,0 +1,87 @@
+"""Sandboxed models on a real server: the same answers, found again after a crash, replaced, moved in and out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from support import eventually
+from support_life import Life
+from support_models import Models, register
+from support_server import TrackingServer
+
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
+
+
+def in_sandbox(server: TrackingServer, name: str) -> bool:
+    """Whether all of a model's workers run under bubblewrap."""
+    guards = [psutil.Process(worker["pid"]) for worker in server.workers(name)]
+    found = [any(child.name() == "bwrap" for child in guard.children()) for guard in guards]
+    assert found
+    return all(found)
+
+
+def pids(server: TrackingServer, name: str) -> set[int]:
+    return {worker["pid"] for worker in server.workers(name)}
+
+
+def test_a_sandboxed_model_s_life(models: Models) -> None:
+    with TrackingServer("uvicorn", settings={"sandbox_by_default": "true", "backoff_base_s": 0.1}) as server:
+        lives = {name: Life(server, models, name) for name in ("iris-native", "iris-stock")}
+        for name, life in lives.items():
+            life.register(1)
+            server.enable(name, runtime="native" if name == "iris-native" else "mlflow")
+        for name, life in lives.items():
+            server.wait_ready(name, 1)
+            assert in_sandbox(server, name)
+            life.answers_in_every_dialect("/1", 1)
+
+        before = {name: pids(server, name) for name in lives}
+        os.killpg(server.pid, signal.SIGKILL)
+        eventually(server.ended, within_s=30)
+        server.start()
+        for name, life in lives.items():
+            server.wait_ready(name, 1)
+            life.becomes("/1", 200, 1)
+            assert pids(server, name) == before[name], "not adopted"
+
+        for name, life in lives.items():
+            (guard,) = before[name]
+            os.kill(guard, signal.SIGKILL)
+            eventually(lambda: pids(server, name) and pids(server, name) != before[name], 60, server.tail)  # noqa: B023
+            server.wait_ready(name, 1)
+            life.becomes("/1", 200, 1)
+            assert in_sandbox(server, name)
+
+        # Out of the sandbox while it serves: no request is lost.
+        life = lives["iris-native"]
+        (guard,) = pids(server, life.name)
+        server.api("PUT", "update-compute-config", registered_model_name=life.name, config={"sandbox": "off"})
+
+        def moved() -> bool:
+            assert life.answer("/1") == (200, 1)
+            return bool(pids(server, life.name)) and guard not in pids(server, life.name)
+
+        eventually(moved, 60, server.tail)
+        assert not in_sandbox(server, life.name)
+        assert life.answer("/1") == (200, 1)
+        for life in lives.values():
+            life.disable_leaves_nothing()
+
+
+def test_on_a_server_without_bubblewrap_a_version_that_needs_it_fails_and_says_what_to_do(models: Models) -> None:
+    path = str(Path(sys.executable).parent)
+    with TrackingServer("uvicorn", environ={"PATH": path}, settings={"backoff_base_s": 3600}) as server:
+        for name in ("closed", "open"):
+            register(server.client, name, models.path("iris-1"))
+        server.enable("closed", sandbox="on")
+        server.enable("open")
+        server.wait_state("closed", "FAILED", 1)
+        (version,) = server.api("GET", "list-versions", registered_model_name="closed")["endpoint_versions"]
+        assert "The sandbox needs bubblewrap, which is not on this server. Install it" in str(version)
+        server.wait_ready("open", 1)

@@ -1,0 +1,194 @@
+"""Sandboxed workers of both runtimes live like any other: they score, drain, die for a reason, and are found again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from support import eventually
+
+from mlflow_serving_plugin.backends import sandbox
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import session_members, start_stamp
+from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.settings import Settings
+
+SETTINGS = Settings(start_timeout_s=120.0, stop_grace_s=20.0, orphan_grace_s=300.0)
+SANDBOXED = WorkerSettings("native", "local", 60.0, None, sandbox=True, network=False)
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
+RUNTIMES = ("native", "mlflow")
+
+
+class World:
+    """A state directory and its backend."""
+
+    def __init__(self):
+        self.root = Path(tempfile.mkdtemp(prefix="mls-"))
+        self.paths = StatePaths.create(self.root / "state")
+        self.paths.lease.touch()
+        self.backend = LocalBackend(SETTINGS, self.paths)
+        self.log = self.paths.version_log("e", 1)
+
+    def launch(self, model, *, example=True, **settings):
+        found = scoring_example(model) if example else None
+        spec = WorkerSpec(VersionKey("e", 1), "f", model, self.log, replace(SANDBOXED, **settings), found)
+        try:
+            self.backend.launch(spec)
+        except BaseException:
+            print(self.tail())
+            raise
+        return self.only()
+
+    def only(self, backend=None):
+        (worker,) = (backend or self.backend).observe()
+        return worker
+
+    def tail(self):
+        return self.log.read_text() if self.log.exists() else "(no log)"
+
+    def is_clear(self):
+        left = [*self.backend.observe(), *self.paths.workers.iterdir(), *self.paths.sockets.iterdir()]
+        return left == [] and not self.processes()
+
+    def processes(self):
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != os.getpid() and any(str(self.root) in word for word in process.cmdline()):
+                    found.append(process)
+        return found
+
+    def close(self):
+        for worker in self.backend.observe():
+            self.backend.stop(worker.worker_id, at_once=True)
+        self.backend.rest()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def served(request, models):
+    """A worker that scores iris, for tests that leave it as it was."""
+    made = World()
+    made.launch(models.path("iris-1"), runtime=request.param, environment={"OWN": "s3cret"})
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=RUNTIMES)
+def world(request):
+    made = World()
+    made.runtime = request.param
+    yield made
+    made.close()
+
+
+def post(worker, data, timeout_s=60.0):
+    """Status and answer."""
+    body = json.dumps(data).encode()
+    if worker.protocol == "frames":
+        connection = FrameConnection(worker.address, 5.0)
+        with contextlib.closing(connection):
+            response = connection.call("application/json", body, timeout_s)
+            return response.status, json.loads(response.body)
+    http = UnixHTTPConnection(worker.address, timeout_s)
+    with contextlib.closing(http):
+        http.request("POST", "/invocations", body=body, headers={"Content-Type": "application/json"})
+        response = http.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def test_it_scores_as_it_would_without_the_sandbox(served, models):
+    rows = models.iris.iloc[::10]
+    answer = post(served.only(), {"dataframe_split": rows.to_dict(orient="split")})
+    assert answer == (200, {"predictions": models.iris_predictions(1, rows)})
+
+
+def test_a_native_one_says_whether_it_batches_and_has_no_zygote(served):
+    if served.only().protocol == "frames":
+        assert served.only().note.startswith("Batching on: verified on ")
+    assert list(served.paths.sockets.glob("zygote-*")) == []
+
+
+def test_no_command_line_that_all_users_can_read_has_an_endpoint_s_variable(served):
+    pids = session_members(served.only().pid)
+    assert len(pids) >= 4
+    assert not any("s3cret" in " ".join(psutil.Process(pid).cmdline()) for pid in pids)
+    assert all("s3cret" not in path.read_text() for path in served.paths.sockets.glob("*.config"))
+    environments = [psutil.Process(pid).environ() for pid in pids]
+    assert all(environment["OWN"] == "s3cret" for environment in environments)
+
+
+def test_nothing_beside_its_socket_can_be_read_by_others(served):
+    modes = {path.name.partition(".sock")[2]: path.stat().st_mode & 0o777 for path in served.paths.sockets.iterdir()}
+    expected = {"": 0o600, ".status": 0o600, ".config": 0o600} if served.only().protocol == "frames" else {"": 0o600}
+    assert modes == expected
+
+
+def test_another_backend_finds_it_as_it_is_and_keeps_all_its_files(served, models):
+    before = sorted(served.paths.sockets.iterdir())
+    other = LocalBackend(SETTINGS, served.paths)
+    other.adopt()
+    assert served.only(other) == served.only()
+    assert served.only(other).phase is WorkerPhase.READY
+    assert sorted(served.paths.sockets.iterdir()) == before
+    rows = models.iris.head(3)
+    assert post(served.only(other), {"dataframe_split": rows.to_dict(orient="split")})[0] == 200
+
+
+def test_a_prediction_under_way_is_answered_before_it_ends(world, models):
+    worker = world.launch(models.path("hostile"), runtime=world.runtime)
+    answers = []
+    rows = [{"op": "say", "arg": "it has begun"}, {"op": "sleep", "arg": "3"}]
+    asking = threading.Thread(target=lambda: answers.append(post(worker, {"dataframe_records": rows})))
+    asking.start()
+    eventually(lambda: "it has begun" in world.tail(), 10, world.tail)
+    world.backend.stop(worker.worker_id)
+    asking.join(30)
+    assert answers == [(200, {"predictions": ["said", "slept"]})], world.tail()
+    assert world.is_clear()
+
+
+def test_one_that_is_killed_is_dead_for_a_reason_and_leaves_nothing(world, models):
+    worker = world.launch(models.path("iris-1"), runtime=world.runtime)
+    innermost = max(session_members(worker.pid), key=lambda pid: len(psutil.Process(pid).parents()))
+    os.kill(innermost, signal.SIGKILL)
+    eventually(lambda: world.only().phase is WorkerPhase.DEAD, 20, world.tail)
+    world.backend.stop(worker.worker_id)
+    assert world.is_clear()
+
+
+def test_it_goes_with_all_its_processes_when_its_guard_is_killed(world, models):
+    worker = world.launch(models.path("iris-1"), runtime=world.runtime)
+    pids = session_members(worker.pid)
+    os.kill(worker.pid, signal.SIGKILL)
+    eventually(lambda: not any(start_stamp(pid) for pid in pids if pid != worker.pid), 10)
+    assert world.only().phase is WorkerPhase.DEAD
+
+
+def test_a_model_that_does_not_load_fails_with_what_it_raised(world, models):
+    with pytest.raises(WorkerFailedError) as caught:
+        world.launch(models.path("broken"), runtime=world.runtime, example=False)
+    assert caught.value.message == "RuntimeError: the licence file is missing"
+    assert world.is_clear()
+
+
+def test_without_bubblewrap_it_fails_with_what_to_do_and_nothing_is_started(world, models, monkeypatch):
+    sandbox.check_sandbox.cache_clear()
+    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
+    with pytest.raises(WorkerFailedError, match="The sandbox needs bubblewrap, which is not on this server"):
+        world.launch(models.path("iris-1"), runtime=world.runtime)
+    assert world.is_clear()
