@@ -1,0 +1,44 @@
+"""Tokens while the database that knows them is away."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+from support import eventually
+from support_auth import BasicAuthServer, bearer, client_of
+from support_cells import IRIS
+from support_models import Models, register
+from support_postgres import Postgres, postgres_binaries
+
+AWAY_S = 8.0
+"""Longer than anything is believed without a look."""
+
+
+def test_who_was_known_scores_on_and_nobody_else_is_let_in(models: Models) -> None:
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL on this machine")
+    with Postgres(binaries) as postgres, BasicAuthServer(backend=postgres.new_database()) as server:
+        with client_of(server) as client:
+            register(client, "iris", models.path("iris-1"))
+        server.enable("iris")
+        server.wait_ready("iris", 1)
+        reader = server.add_user("reader")
+        server.grant("reader", "iris", "READ")
+        known, unused = bearer(server.token(reader)), bearer(server.token(reader))
+
+        def score(headers: dict[str, str]) -> requests.Response:
+            return requests.post(f"{server.url}/model/iris/1/invocations", json=IRIS, headers=headers, timeout=60)
+
+        assert score(known).status_code == 200
+        postgres.stop()
+        until = time.monotonic() + AWAY_S
+        while time.monotonic() < until:
+            assert score(known).status_code == 200, server.tail()
+        refused = score(unused)
+        assert (refused.status_code, "Retry-After" in refused.headers) == (503, True), refused.text
+        assert "postgres" not in refused.text.lower()
+        postgres.start()
+        eventually(lambda: score(unused).status_code == 200, within_s=30, tail=server.tail)
