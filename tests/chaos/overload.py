@@ -117,7 +117,7 @@ def large_bodies(report: Report, size: Size) -> None:
         report.none_failed("small requests beside", small.figures)
         grown = (max(peak) - before) / _MB
         report.say(f"answers: {dict(counts)}; web worker {before / _MB:.0f} MB before")
-        report.check(f"web worker grew by {grown:.0f} MB (limit 1024: 4 × max_waiting_bytes)", grown < 1024)
+        report.check(f"web worker grew by {grown:.0f} MB (limit 1024: 4 x max_waiting_bytes)", grown < 1024)
         for process in server.model_processes():
             report.say(f"model process {process.pid}: {process.memory_info().rss / _MB:.0f} MB")
 
