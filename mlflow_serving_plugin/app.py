@@ -115,6 +115,8 @@ def _compose() -> Any:
         workspaces=workspaces_enabled(),
     )
     if server.under_uvicorn():
+        # A second Ctrl-C, such as `mlflow server` hands on beside the terminal's own, makes uvicorn leave out lifespan.
+        parts.stop_at_exit()
         return AsgiDispatch(inner, api, AsgiGateway(gateway), parts, server.static_prefix())
     parts.ensure_started()
     parts.stop_at_exit()
@@ -173,7 +175,7 @@ class WebWorkerParts:
         self.metrics.flush()
 
     def stop_at_exit(self) -> None:
-        """Stop when this process ends, under servers that do not tell their apps so."""
+        """Stop when this process ends, unless the server tells its app so before."""
         # Run in reverse: with MLflow's heap out of its sight, the collector's last round takes no seconds.
         atexit.register(gc.freeze)
         atexit.register(self.stop)

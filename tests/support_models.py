@@ -113,6 +113,9 @@ class Models:
     def _save_broken(self, directory: Path) -> None:
         self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("double", "x")])), None)
 
+    def _save_fatal(self, directory: Path) -> None:
+        self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("string", "do")])), None)
+
     def _save_unimportable(self, directory: Path) -> None:
         self._save_code(directory, None, None)
         code = directory / "unimportable.py"

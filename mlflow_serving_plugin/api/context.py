@@ -98,6 +98,6 @@ class Context:
         route = self.deps.snapshot.current().endpoints.get(routes_key(endpoint.workspace, endpoint.name))
         return Served(endpoint, route if route is not None and route.id == endpoint.id else None)
 
-    def nudge(self, name: str) -> None:
-        """Tell the controller to look at the model now."""
-        send_nudge(self.deps.paths.nudges, Nudge(current_workspace(), name))
+    def nudge(self, name: str, *, retry: bool = False) -> None:
+        """Tell the controller to look at the model now; ``retry``: and to try at once what has failed."""
+        send_nudge(self.deps.paths.nudges, Nudge(current_workspace(), name, retry=retry))

@@ -36,7 +36,7 @@ class EndpointViews:
         return blueprint
 
     def enable(self) -> dict[str, Any]:
-        """Enable serving on a model. On an enabled one, only a given ``config`` changes anything."""
+        """Enable serving on a model. On an enabled one, a given ``config`` counts, and failed versions are retried."""
         fields = change_fields(request, form_allowed=not self._context.base.ajax)
         fields = schemas.check_fields(schemas.ENABLE, fields)
         name, changes = fields["registered_model_name"], fields.get("config")
@@ -55,7 +55,7 @@ class EndpointViews:
         )
         if changes:
             self._store.configure(current_workspace(), name, merge_config(endpoint.config, changes), by=user.name)
-        self._context.nudge(name)
+        self._context.nudge(name, retry=True)
         return {}
 
     def disable(self) -> dict[str, Any]:

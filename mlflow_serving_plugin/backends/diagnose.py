@@ -6,6 +6,7 @@ import re
 import signal
 
 _LONGEST = 400
+_LAST_LINES = 3
 _ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b.*")
 # What MLflow's own command line says of any failure of the server below it.
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
@@ -64,6 +65,12 @@ def _told_by_parent(log_tail: str, worker_id: str) -> str | None:
         if killed_id == worker_id:
             return _killed_by(name)
     return None
+
+
+def last_words(log_tail: str, worker_id: str) -> str:
+    """The last lines that the worker printed, for a person; empty when there are none."""
+    lines = [line for line in _lines_of(log_tail, worker_id) if line and not _LIFE.match(line)]
+    return f"Its last words: {_shorten(' / '.join(lines[-_LAST_LINES:]))}" if lines else ""
 
 
 def _advice(error: str) -> str:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.diagnose import death_reason
+from mlflow_serving_plugin.backends.diagnose import death_reason, last_words
 from mlflow_serving_plugin.backends.records import WorkerRecord
 
 _TAIL_BYTES = 64 * 1024
@@ -57,8 +57,15 @@ class LocalWorker:
 
     def why_dead(self) -> str:
         """The reason of its end, for a person."""
-        reason = death_reason(self._tail(), self.record.worker_id, served=self.record.ready_since_ms is not None)
-        return reason or "The worker ended without saying why. See the version's log."
+        tail, worker_id = self._tail(), self.record.worker_id
+        served = self.record.ready_since_ms is not None
+        reason = death_reason(tail, worker_id, served=served)
+        # Of one that served, they may quote requests.
+        words = "" if served else last_words(tail, worker_id)
+        if reason is None:
+            reason = "The worker ended without saying why."
+            words = words or "See the version's log."
+        return f"{reason} {words}".strip() if reason.startswith("The worker ") else reason
 
     def wait_until_told(self) -> None:
         """Wait a moment for the end of a fork to be in the log, where the zygote writes it."""

@@ -137,6 +137,12 @@ class Controller:
             self._recycle(nudge.overdue_worker, now)
             return
         self._refresh_at = now
+        if nudge.retry:
+            self._memory.forgive(
+                key
+                for key, wanted in self._desired.items()
+                if (wanted.endpoint.workspace, wanted.endpoint.name) == (nudge.workspace, nudge.name)
+            )
         if nudge.name is None or nudge.workspace is None:
             self._dirty = None
         elif self._dirty is not None:

@@ -59,6 +59,11 @@ class Memory:
         )
         self._failures[wanted.key] = (wanted.fingerprint, failure)
 
+    def forgive(self, keys: Iterable[VersionKey]) -> None:
+        """Forget that these versions have failed: they are due at once."""
+        for key in list(keys):
+            self._failures.pop(key, None)
+
     def built(self, key: str, environment: Environment) -> None:
         """An environment is there now, for all versions that need it."""
         for version, need in self.needs.items():

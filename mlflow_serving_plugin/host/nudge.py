@@ -17,11 +17,15 @@ _LARGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """What to look at. No ``name``: every endpoint. ``overdue_worker``: it still runs a timed-out prediction."""
+    """What to look at. No ``name``: every endpoint. ``overdue_worker``: it still runs a timed-out prediction.
+
+    ``retry``: try what has failed at once.
+    """
 
     workspace: str | None = None
     name: str | None = None
     overdue_worker: str | None = None
+    retry: bool = False
 
 
 def send_nudge(path: Path, nudge: Nudge) -> None:

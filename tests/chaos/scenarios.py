@@ -5,7 +5,9 @@ from __future__ import annotations
 from .adoption import adopted, ended, orphaned, rolled
 from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
+from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
+from .storage import corrupt_files, database_away, disk_full
 
 SCENARIOS: dict[str, Scenario] = {
     "workers-2": killed_workers_of_two,
@@ -18,4 +20,11 @@ SCENARIOS: dict[str, Scenario] = {
     "stage": moved_stage,
     "config": changed_config,
     "versions": new_versions,
+    "database": database_away,
+    "disk": disk_full,
+    "files": corrupt_files,
+    "slow-model": slow_model,
+    "full-queue": full_queue,
+    "large-bodies": large_bodies,
+    "slow-clients": slow_clients,
 }

@@ -684,3 +684,22 @@ def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
     eventually(lambda: path.exists() and b"endpoints" in path.read_bytes(), within_s=20)
     assert load_routes(path.read_bytes()).endpoints
     assert serving.backend.numbers() == [1]
+
+
+def test_enabling_again_tries_at_once_what_has_failed(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=3600.0, backoff_cap_s=3600.0))
+    try:
+        failing = VersionKey(world.enable().id, 1)
+        world.backend.fail(failing, "no licence")
+        world.start()
+        world.until(lambda: world.state(1) is VersionState.FAILED)
+        world.backend.recover(failing)
+        # A plain look at the model is none.
+        send_nudge(world.paths.nudges, Nudge("default", "iris"))
+        world.versions(a_version(1, "Staging"))
+        world.until(lambda: world.route().stages() == {"Staging": 1})
+        assert len(world.backend.launched) == 1
+        send_nudge(world.paths.nudges, Nudge("default", "iris", retry=True))
+        world.until_ready(1)
+    finally:
+        world.close()

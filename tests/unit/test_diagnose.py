@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_serving_plugin.backends.diagnose import death_reason
+from mlflow_serving_plugin.backends.diagnose import death_reason, last_words
 
 NATIVE = """\
 --- 2026-11-23 20:21:45 worker dbf0091696ac started
@@ -181,3 +181,15 @@ def test_errors_of_requests_are_no_reason_for_the_end_of_a_worker_that_served():
 def test_a_worker_that_ended_itself_says_why():
     log = "--- 2026-01-01 00:00:00 worker w started\nEnding: a prediction ran on long after its request timeout.\n"
     assert death_reason(log, "w", served=True) == "A prediction ran on long after its request timeout."
+
+
+def test_the_last_lines_of_one_that_ended_without_an_error_are_its_last_words():
+    log = (
+        "--- 2026-11-23 20:21:45 worker other started\nnot mine\n"
+        "--- 2026-11-23 20:21:46 worker mine started\none\n\ntwo\nthree\nfour\n"
+        "--- 2026-11-23 20:21:47 worker mine ended, exit code 3\n"
+        "--- 2026-11-23 20:21:48 worker other ended, exit code 0\n"
+    )
+    assert last_words(log, "mine") == "Its last words: two / three / four"
+    assert last_words(log.replace("four", "4" * 1000), "mine").endswith("4…")
+    assert last_words("--- 2026-11-23 20:21:46 worker mine started\n", "mine") == ""

@@ -50,7 +50,7 @@ def test_enabling_an_unknown_model_is_404(call):
 def test_every_change_nudges_the_controller(world, call, method, route):
     world.enable()
     assert call(method, route, registered_model_name="iris", config={"replicas": 2})[0] == 200
-    assert world.inbox.wait(5) == [Nudge(DEFAULT_WORKSPACE, "iris")]
+    assert world.inbox.wait(5) == [Nudge(DEFAULT_WORKSPACE, "iris", retry=route == "enable")]
 
 
 def test_the_state_is_that_of_the_snapshot(world, call):
