@@ -143,10 +143,12 @@ class Metrics:
         self._dirty = True
         self._wake.set()
         if self._thread is None:
-            with self._lock:
+            # No thread can be had: at the end of the process, or in want of memory. A later touch tries again.
+            with self._lock, contextlib.suppress(RuntimeError):
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
+                    thread.start()
+                    self._thread = thread
 
     def flush(self) -> bool:
         """Write now what has changed since the last time; False when that could not be."""

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +190,21 @@ def test_where_nothing_can_be_written_counting_goes_on_is_told_once_and_recovers
     assert read_totals(directory) == {}
     directory.unlink()
     eventually(lambda: read_totals(directory).get(ONE) == [3], within_s=5)
+
+
+def test_where_no_thread_can_be_had_requests_are_counted_and_a_later_one_gets_them_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    metrics = Metrics(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        metrics.request(*ONE[1:], 0.1, 0.0)
+        assert metrics.flush()
+    metrics.request(*ONE[1:], 0.1, 0.0)
+    eventually(lambda: read_totals(tmp_path).get(ONE) == [2], within_s=5)
 
 
 @pytest.fixture
