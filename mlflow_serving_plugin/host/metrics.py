@@ -121,7 +121,7 @@ class Metrics:
             self._counts.values[series[0]] += 1
             series[1].observe(took_s)
             series[2].observe(queued_s)
-        if not self._dirty:
+        if not self._dirty or self._thread is None:
             self.touch()
 
     def count(self, name: str, *labels: object) -> None:
@@ -138,7 +138,7 @@ class Metrics:
 
     def touch(self) -> None:
         """Something has changed: have it written soon."""
-        if self._dirty or self._directory is None:
+        if self._directory is None or (self._dirty and self._thread is not None):
             return
         self._dirty = True
         self._wake.set()
