@@ -121,7 +121,7 @@ class Metrics:
             self._counts.values[series[0]] += 1
             series[1].observe(took_s)
             series[2].observe(queued_s)
-        if not self._dirty:
+        if not self._dirty or self._thread is None:
             self.touch()
 
     def count(self, name: str, *labels: object) -> None:
@@ -138,15 +138,17 @@ class Metrics:
 
     def touch(self) -> None:
         """Something has changed: have it written soon."""
-        if self._dirty or self._directory is None:
+        if self._directory is None or (self._dirty and self._thread is not None):
             return
         self._dirty = True
         self._wake.set()
         if self._thread is None:
-            with self._lock:
+            # No thread can be had: at the end of the process, or in want of memory. A later touch tries again.
+            with self._lock, contextlib.suppress(RuntimeError):
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
+                    thread.start()
+                    self._thread = thread
 
     def flush(self) -> bool:
         """Write now what has changed since the last time; False when that could not be."""

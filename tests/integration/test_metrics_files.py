@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -187,6 +190,58 @@ def test_where_nothing_can_be_written_counting_goes_on_is_told_once_and_recovers
     assert read_totals(directory) == {}
     directory.unlink()
     eventually(lambda: read_totals(directory).get(ONE) == [3], within_s=5)
+
+
+def test_where_no_thread_can_be_had_requests_are_counted_and_a_later_one_gets_them_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    metrics = Metrics(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        metrics.request(*ONE[1:], 0.1, 0.0)
+    metrics.request(*ONE[1:], 0.1, 0.0)
+    eventually(lambda: read_totals(tmp_path).get(ONE) == [2], within_s=5)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    point = tmp_path / "disk"
+    point.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", point], check=False, capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("this user may not mount a file system")
+    yield point
+    # Lazily: metrics hold their file for as long as their process lives.
+    subprocess.run(["umount", "-l", point], check=True)
+
+
+def test_on_a_full_disk_nothing_is_lost_and_nobody_is_killed(small_disk: Path) -> None:
+    _of_an_ended_process(small_disk, {TWO: 4})
+    metrics = Metrics(small_disk)
+    metrics.request(*ONE[1:], 0.1, 0.0)
+    assert metrics.flush()
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    for number in range(100):
+        metrics.request(f"more-{number}", 1, 200, 0.1, 0.0)
+    metrics.request(*ONE[1:], 0.1, 0.0)
+    assert not metrics.flush()
+    with pytest.raises(OSError, match="No space left"):
+        merge_ended(small_disk, everything)
+    assert read_totals(small_disk)[TWO] == [4]
+    filler.unlink()
+    eventually(lambda: read_totals(small_disk).get((REQUESTS, "more-99", 1, 200)) == [1], within_s=5)
+    merge_ended(small_disk, everything)
+    totals = read_totals(small_disk)
+    assert (totals[ONE], totals[TWO]) == ([2], [4])
+    assert len(list(small_disk.glob("*.counts"))) == 1
+    assert list(small_disk.glob("*.tmp")) == []
 
 
 def _of_an_ended_process(directory: Path, requests: dict[tuple, int]) -> None:

@@ -171,7 +171,7 @@ store.create_model_version("iris", "file://{tmp_path}/store/1/m-2")
 for version in (1, 2):
     to = Path({str(tmp_path)!r}) / f"to-{{version}}"
     to.mkdir()
-    print((Path(server.download_model_version("iris", version, str(to))) / "MLmodel").read_text())
+    print((Path(server.download_model_version("default", "iris", version, str(to))) / "MLmodel").read_text())
 """
     said = python(
         code,
