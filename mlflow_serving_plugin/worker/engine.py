@@ -92,10 +92,13 @@ class Engine:
             "proved": self._predicted >= _PROVED_AFTER,
         }
         scratch = self._status_file + ".tmp"
-        with contextlib.suppress(OSError):
+        try:
             with open(scratch, "w") as out:
                 json.dump(known, out)
             os.replace(scratch, self._status_file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(scratch)
 
     def _schedule(self) -> None:
         if self._waiting and not self._scheduled:
