@@ -10,10 +10,12 @@ from .loops import crash_loops, guilty_requests
 from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
+from .smoke import smoke
 from .soak import soaked
 from .storage import corrupt_files, database_away, disk_full
 
 SCENARIOS: dict[str, Scenario] = {
+    "smoke": smoke,
     "workers-2": killed_workers_of_two,
     "workers-1": killed_workers_of_one,
     "leader": killed_leader,
