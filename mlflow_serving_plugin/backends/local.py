@@ -17,7 +17,7 @@ from pathlib import Path
 from mlflow_serving_plugin.backends import native, stock
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.backends.fitness import check_environment
-from mlflow_serving_plugin.backends.local_worker import LocalWorker
+from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.probe import probe_of
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
@@ -48,11 +48,11 @@ class LocalBackend:
         self._spawned = threading.Condition(self._lock)
 
     def adopt(self) -> None:
-        """Take over an earlier controller's workers; end those that were not ready, and what is left of dead ones."""
+        """Take over an earlier controller's workers; end those that cannot serve, and what is left of dead ones."""
         for record in read_records(self._paths.workers):
             with self._lock:
                 self._workers.setdefault(record.worker_id, LocalWorker(record, None))
-            if record.ready_since_ms is None or not record.running():
+            if record.ready_since_ms is None or not record.running() or not listens(record.address):
                 self.stop(record.worker_id)
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
@@ -211,6 +211,8 @@ class LocalBackend:
         message = ""
         if not worker.running():
             phase, message = WorkerPhase.DEAD, worker.why_dead()
+        elif phase is WorkerPhase.READY and not Path(record.address).exists():
+            phase, message = WorkerPhase.DEAD, "The worker's socket was removed, so that nobody can reach it."
         return WorkerStatus(
             worker_id=record.worker_id,
             key=VersionKey(record.endpoint_id, record.version),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -15,6 +16,20 @@ from mlflow_serving_plugin.backends.records import WorkerRecord
 _TAIL_BYTES = 64 * 1024
 _LONGEST_NOTE = 4096
 _TOLD_S = 1.0
+_CONNECT_S = 1.0
+
+
+def listens(address: str) -> bool:
+    """Whether somebody accepts connections on a unix socket. One that is busy does too."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_S)
+        try:
+            connection.connect(address)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+    return True
 
 
 @dataclass(slots=True)

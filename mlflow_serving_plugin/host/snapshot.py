@@ -19,17 +19,23 @@ def _identity(path: Path) -> _Identity:
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part."""
+def write_atomically(path: Path, data: bytes) -> _Identity:
+    """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part.
+
+    Returns what tells the new file from any other.
+    """
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     scratch.touch(0o600)
     scratch.write_bytes(data)
+    # Looked at before anybody else can have changed it.
+    identity = _identity(scratch)
     scratch.replace(path)
+    return identity
 
 
-def publish(path: Path, routes: Routes) -> None:
+def publish(path: Path, routes: Routes) -> _Identity:
     """Replace the snapshot; OSError."""
-    write_atomically(path, dump_routes(routes))
+    return write_atomically(path, dump_routes(routes))
 
 
 class Publisher:
@@ -41,8 +47,7 @@ class Publisher:
 
     def publish(self, routes: Routes) -> None:
         """Replace the snapshot; OSError."""
-        publish(self._path, routes)
-        self._written = _identity(self._path)
+        self._written = publish(self._path, routes)
 
     def intact(self) -> bool:
         """Whether the file is the one that was written last: neither changed nor gone."""

@@ -63,9 +63,10 @@ class Zygote:
         self._pace = census.Pace()
         self._strays: set[int] = set()
         self._stop = False
+        self._socket: tuple[int, int] | None = None
 
     def run(self) -> int:
-        """Until SIGTERM, or until no controller is left for somewhat longer than workers wait."""
+        """Until SIGTERM, until its socket is gone, or no controller is left for somewhat longer than workers wait."""
         fd = self._log.reopen()
         os.dup2(fd, 1)
         os.dup2(fd, 2)
@@ -83,14 +84,17 @@ class Zygote:
         listener.bind(self._address)
         os.chmod(self._address, 0o600)
         listener.listen(64)
+        self._socket = self._found()
         self._loop(listener, awake)
         census.kill_all(self._find_strays)
-        with contextlib.suppress(OSError):
-            os.unlink(self._address)
+        if self._found() == self._socket:
+            with contextlib.suppress(OSError):
+                os.unlink(self._address)
         return 0
 
     def _loop(self, listener: socket.socket, awake: int) -> None:
-        while not self._stop and not self._lease.expired():
+        # Without its socket nobody finds it any more, and whoever needs one starts another.
+        while not self._stop and not self._lease.expired() and self._found() == self._socket:
             sources: list[Any] = [listener, awake]
             readable = select.select(sources, [], [], _LOOK_S)[0]
             if awake in readable:
@@ -106,6 +110,14 @@ class Zygote:
                         self._serve(connection)
                 except Exception:
                     traceback.print_exc()
+
+    def _found(self) -> tuple[int, int] | None:
+        """What tells the socket that is at the address from any other; None: there is none."""
+        try:
+            found = os.stat(self._address)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _serve(self, connection: socket.socket) -> None:
         request = json.loads(_read_line(connection))

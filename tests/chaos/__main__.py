@@ -6,6 +6,7 @@ Without names: all of them, in the order below. Each prints its figures; the exi
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 
@@ -23,6 +24,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fuzz", type=int, default=100_000, help="fuzzed requests")
     parser.add_argument("--lenient", action="store_true", help="print latencies, check only correctness")
     args = parser.parse_args(argv)
+    # Servers are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     size = Size(args.seconds, args.rate, args.requests, args.fuzz, strict=not args.lenient)
     reports = [_run(name, size) for name in args.scenario or SCENARIOS]
     print()

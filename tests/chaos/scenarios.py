@@ -5,11 +5,17 @@ from __future__ import annotations
 from .adoption import adopted, ended, orphaned, rolled
 from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
+from .fuzz import fuzzed
+from .loops import crash_loops, guilty_requests
+from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
+from .smoke import smoke
+from .soak import soaked
 from .storage import corrupt_files, database_away, disk_full
 
 SCENARIOS: dict[str, Scenario] = {
+    "smoke": smoke,
     "workers-2": killed_workers_of_two,
     "workers-1": killed_workers_of_one,
     "leader": killed_leader,
@@ -20,6 +26,12 @@ SCENARIOS: dict[str, Scenario] = {
     "stage": moved_stage,
     "config": changed_config,
     "versions": new_versions,
+    "zygotes": killed_zygotes,
+    "stopped": stopped_worker,
+    "two-servers": two_servers,
+    "clock": clock_jumps,
+    "guilty": guilty_requests,
+    "loops": crash_loops,
     "database": database_away,
     "disk": disk_full,
     "files": corrupt_files,
@@ -27,4 +39,6 @@ SCENARIOS: dict[str, Scenario] = {
     "full-queue": full_queue,
     "large-bodies": large_bodies,
     "slow-clients": slow_clients,
+    "fuzz": fuzzed,
+    "soak": soaked,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
 import os
 import random
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +32,9 @@ BODY = json.dumps({"dataframe_split": {"columns": IRIS_COLUMNS, "data": [ROW]}})
 @functools.cache
 def models() -> Models:
     """The models, saved once."""
-    return Models(Path(tempfile.mkdtemp(prefix="mls-models-")))
+    root = Path(tempfile.mkdtemp(prefix="mls-models-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return Models(root)
 
 
 @contextlib.contextmanager

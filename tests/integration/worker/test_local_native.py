@@ -160,7 +160,9 @@ def test_a_model_that_crashes_the_process_is_said_to_have(world, tmp_path, code)
 
 def test_a_worker_killed_while_it_loads_is_said_to_have_run_out_of_memory(world, tmp_path):
     reason = world.fails(code_model(tmp_path / "m", "os.kill(os.getpid(), 9)"))
-    assert reason == "The worker was killed by SIGKILL, as the system does when memory runs out."
+    assert reason.startswith(
+        "The worker was killed by SIGKILL, as the system does when memory runs out. Its last words: "
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has no limit on data")
@@ -172,7 +174,8 @@ def test_a_model_that_needs_more_than_its_limit_is_told_apart(world, tmp_path):
 
 
 def test_a_model_that_exits_while_it_loads_fails(world, tmp_path):
-    assert "See the version's log" in world.fails(code_model(tmp_path / "m", "sys.exit(0)"))
+    reason = world.fails(code_model(tmp_path / "m", "sys.exit(0)"))
+    assert reason.startswith("The worker ended without saying why. Its last words: ")
 
 
 def test_a_second_backend_adopts_workers_and_stops_them(world, code):
@@ -185,6 +188,29 @@ def test_a_second_backend_adopts_workers_and_stops_them(world, code):
     second.stop(status.worker_id)
     assert start_stamp(status.pid) is None
     assert not Path(status.address).exists()
+    world.backend.stop(status.worker_id)
+
+
+def test_a_worker_whose_socket_somebody_removed_is_dead(world, code):
+    status = world.launch(code, 51)
+    Path(status.address).unlink()
+    (found,) = [found for found in world.backend.observe() if found.worker_id == status.worker_id]
+    assert (found.phase, found.message) == (
+        WorkerPhase.DEAD,
+        "The worker's socket was removed, so that nobody can reach it.",
+    )
+    world.backend.stop(status.worker_id)
+    assert start_stamp(status.pid) is None
+
+
+def test_a_worker_that_nobody_can_connect_to_is_not_adopted(world, code):
+    status = world.launch(code, 52)
+    Path(status.address).unlink()
+    Path(status.address).touch()
+    second = LocalBackend(SETTINGS, world.paths)
+    second.adopt()
+    assert status.worker_id not in {found.worker_id for found in second.observe()}
+    assert start_stamp(status.pid) is None
     world.backend.stop(status.worker_id)
 
 

@@ -289,6 +289,16 @@ def test_rest_ends_one_whose_socket_was_removed(world):
     assert start_stamp(before) is None
 
 
+def test_one_whose_socket_was_removed_ends_by_itself_and_leaves_its_workers(world):
+    pid, connection = world.fork("stays")
+    zygote = json.loads(world.ask(b"{}\n"))["pid"]
+    world.address.unlink()
+    eventually(lambda: start_stamp(zygote) is None, 20)
+    assert value(connection.call(JSON, ask("echo", "x"), 20)) == "x"
+    connection.close()
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_without_a_controller_it_ends_after_its_workers_would(tmp_path, code):
     world = World(tmp_path, code)
     world.zygotes = Zygotes(Settings(orphan_grace_s=1.0), world.paths)

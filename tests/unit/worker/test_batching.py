@@ -434,6 +434,12 @@ def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
     assert status["why"] == "a row scored in a batch and alone got different answers"
 
 
+def test_a_status_that_cannot_be_written_is_left_out_and_leaves_nothing(tmp_path):
+    (tmp_path / "status").mkdir()
+    Engine(scorer_of(COLUMNS, Recorded()), ON, 256, str(tmp_path / "status")).report()
+    assert [path.name for path in tmp_path.iterdir()] == ["status"]
+
+
 def test_a_check_scores_a_few_rows_however_many_the_batch_has(tmp_path):
     model = Recorded()
     scorer = scorer_of(COLUMNS, model)
