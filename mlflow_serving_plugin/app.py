@@ -87,6 +87,7 @@ def _compose() -> Any:
         server.flask_app(), lambda header, name: send_nudge(paths.nudges, Nudge(header or DEFAULT_WORKSPACE, name))
     )
     add_serving_tab(server.flask_app(), server.static_prefix())
+    rules = browser_rules(authenticated=bool(settings.base_app))
     api = create_api(
         ApiDeps(
             settings=settings,
@@ -97,6 +98,7 @@ def _compose() -> Any:
             access=access,
             tokens=tokens,
             workspaces=workspaces_enabled(),
+            browser_rules=rules,
             static_prefix=server.static_prefix(),
             secure=server.secure,
         )
@@ -106,7 +108,7 @@ def _compose() -> Any:
         snapshot,
         access,
         paths.nudges,
-        browser_rules=browser_rules(authenticated=bool(settings.base_app)),
+        browser_rules=rules,
         workspaces=workspaces_enabled(),
     )
     if server.under_uvicorn():

@@ -18,6 +18,5 @@ def browser_rules(*, authenticated: bool) -> BrowserRules | None:
     return BrowserRules(
         allowed_host=lambda host: bool(security_utils.is_allowed_host_header(hosts, host)),
         allowed_origin=lambda origin: any(fnmatch.fnmatchcase(origin, allowed) for allowed in origins),
-        local_origin=lambda origin: bool(security_utils.is_localhost_origin(origin)),
         bearer_exempt=authenticated,
     )
