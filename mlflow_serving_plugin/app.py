@@ -90,6 +90,7 @@ def _compose() -> Any:
         server.flask_app(), lambda header, name: send_nudge(paths.nudges, Nudge(header or DEFAULT_WORKSPACE, name))
     )
     add_serving_tab(server.flask_app(), server.static_prefix())
+    rules = browser_rules(authenticated=bool(settings.base_app))
     api = create_api(
         ApiDeps(
             settings=settings,
@@ -101,6 +102,7 @@ def _compose() -> Any:
             tokens=tokens,
             metrics=metrics,
             workspaces=workspaces_enabled(),
+            browser_rules=rules,
             static_prefix=server.static_prefix(),
             secure=server.secure,
         )
@@ -111,7 +113,7 @@ def _compose() -> Any:
         access,
         paths.nudges,
         metrics=metrics,
-        browser_rules=browser_rules(authenticated=bool(settings.base_app)),
+        browser_rules=rules,
         workspaces=workspaces_enabled(),
     )
     if server.under_uvicorn():

@@ -42,7 +42,12 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
         return NoAuth()
     flask_app = server.flask_app()
     provider = base_app.provider_for(settings.base_app, inner, flask_app, server.static_prefix(), in_workspace)
-    _forget_with_user(flask_app, lambda name: tokens.forget_tokens(name, other_than=None))
+
+    def forget(name: str) -> None:
+        tokens.forget_tokens(name, other_than=None)
+
+    _forget_with_user(flask_app, forget)
+    base_app.forget_with_user(settings.base_app, forget)
     door = TokenDoor(tokens, provider.account, challenge=provider.challenge)
     return GuardedAccess(provider, door, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
 

@@ -40,7 +40,7 @@ class TrackingServer:
 
     ``kind``: uvicorn, gunicorn, gunicorn-sync or waitress. ``backend``: sqlite, file, none, or a database URI.
     ``settings``: MLFLOW_SERVING_* variables without the prefix, in lower case. ``environ``: further variables.
-    ``credentials``: headers of whoever calls ``api`` and ``score``.
+    ``credentials``: headers of whoever calls ``api`` and ``score``. ``python``: the interpreter that runs it.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class TrackingServer:
         app: str = "serving",
         environ: Mapping[str, str] | None = None,
         credentials: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.kind = kind
         self.prefix = static_prefix
@@ -73,6 +74,7 @@ class TrackingServer:
         self.environ = dict(environ or {})
         self.credentials = dict(credentials or {})
         self._settings = dict(settings or {})
+        self._python = python
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> TrackingServer:
@@ -208,7 +210,7 @@ class TrackingServer:
     def _command(self) -> list[str]:
         backend = {"sqlite": f"sqlite:///{self.root}/mlflow.db", "file": str(self.root / "mlruns")}
         return [
-            *(sys.executable, "-m", "mlflow", "server", "--app-name", self._app),
+            *(self._python, "-m", "mlflow", "server", "--app-name", self._app),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)),
             *(() if self._backend == "none" else ("--backend-store-uri", backend.get(self._backend, self._backend))),
             *("--artifacts-destination", str(self.artifacts)),
@@ -223,7 +225,7 @@ class TrackingServer:
         return {
             **inherited,
             # The console scripts beside this interpreter, for a virtual environment that is not activated.
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(Path(self._python).parent), inherited.get("PATH", os.defpath)]),
             **{f"MLFLOW_SERVING_{name.upper()}": str(value) for name, value in settings.items()},
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ALLOW_FILE_STORE": "true",

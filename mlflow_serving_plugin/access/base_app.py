@@ -17,7 +17,7 @@ from typing import Any
 from flask import Flask
 
 from mlflow_serving_plugin.access.basic_auth import BasicAuth
-from mlflow_serving_plugin.access.oidc_auth import OidcAuth
+from mlflow_serving_plugin.access.oidc_auth import OidcAuth, tell_of_deleted_users
 from mlflow_serving_plugin.access.other_app import OtherApp
 from mlflow_serving_plugin.access.provider import Provider
 from mlflow_serving_plugin.access.subrequest import AsgiInner, WsgiInner
@@ -111,6 +111,12 @@ def provider_for(
     if name == OIDC_AUTH:
         return OidcAuth(inner, in_workspace)
     return OtherApp(inner, prefix)
+
+
+def forget_with_user(name: str, forget: Callable[[str], None]) -> None:
+    """End a user's tokens when the app deletes the user by a way that is not MLflow's own."""
+    if name == OIDC_AUTH:
+        tell_of_deleted_users(forget)
 
 
 def _is_asgi(app: Any) -> bool:

@@ -19,9 +19,8 @@ class BrowserRules:
 
     allowed_host: Callable[[str], bool]
     allowed_origin: Callable[[str], bool]
-    """Of ``--cors-allowed-origins`` alone."""
-    local_origin: Callable[[str], bool]
-    """A page of the visitor's own machine, which MLflow lets in."""
+    """Of ``--cors-allowed-origins`` alone. MLflow lets any page of the visitor's own machine in besides, and so lets
+    it use the visitor's password; here it has to be named like any other."""
     bearer_exempt: bool
 
 
@@ -41,7 +40,7 @@ def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) 
         return
     if headers.get("sec-fetch-site") == "cross-site":
         raise PermissionDeniedError("A page of another site may not do this: see --cors-allowed-origins.")
-    if origin and not _same(origin, host) and not rules.local_origin(origin):
+    if origin and not _same(origin, host):
         raise PermissionDeniedError("A page of another origin may not do this: see --cors-allowed-origins.")
 
 

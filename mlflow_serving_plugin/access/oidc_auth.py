@@ -1,7 +1,13 @@
-"""The auth app ``oidc-auth`` of mlflow-oidc-auth: who calls, it is asked; what they may do, its own functions say."""
+"""The auth app ``oidc-auth`` of mlflow-oidc-auth: who calls, it is asked; what they may do, its own functions say.
+
+Written against mlflow-oidc-auth 10.1 and 11.0. It remembers permissions by itself, for
+``PERMISSION_CACHE_TTL_SECONDS`` in each web worker (its default: 30); that comes on top of ``auth_cache_s``.
+"""
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -48,15 +54,12 @@ class OidcAuth:
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the app grants on the registered model."""
-        from mlflow_oidc_auth.utils import permissions
-
         try:
             if self.is_admin(user):
                 return Permission.MANAGE
             with self._in_workspace(workspace):
-                if permissions.can_manage_registered_model(name, user.name):
-                    return Permission.MANAGE
-                return Permission.READ if permissions.can_read_registered_model(name, user.name) else Permission.NONE
+                # In a context of its own, which ends with what is set in it.
+                return contextvars.copy_context().run(_granted, str(user.name), workspace, name)
         except MlflowException as error:
             if _is_missing(error):
                 return Permission.NONE
@@ -75,6 +78,37 @@ class OidcAuth:
                 return None
             raise
         return str(found.id) if getattr(found, "active", True) else None
+
+
+def tell_of_deleted_users(tell: Callable[[str], None]) -> None:
+    """Call ``tell`` with the name of each user whom this web worker deletes, whatever asked it to."""
+    from mlflow_oidc_auth.store import store
+
+    users = store.user_repo
+    inner = users.delete
+
+    @functools.wraps(inner)
+    def delete(username: str, *args: Any, **kwargs: Any) -> Any:
+        result = inner(username, *args, **kwargs)
+        tell(username)
+        return result
+
+    users.delete = delete
+
+
+def _granted(user: str, workspace: str, name: str) -> Permission:
+    """What its functions say when they are told, as in a request of its own, who asks about which workspace.
+
+    Without that, they leave out what is granted on, and refused by, the workspace as a whole.
+    """
+    from mlflow_oidc_auth.bridge.user import set_auth_context
+    from mlflow_oidc_auth.entities.auth_context import AuthContext
+    from mlflow_oidc_auth.utils import permissions
+
+    set_auth_context(AuthContext(username=user, is_admin=False, workspace=workspace))
+    if permissions.can_manage_registered_model(name, user):
+        return Permission.MANAGE
+    return Permission.READ if permissions.can_read_registered_model(name, user) else Permission.NONE
 
 
 def _profile(name: str) -> Any:

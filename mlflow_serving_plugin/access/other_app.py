@@ -1,7 +1,8 @@
 """An auth app of which nothing is known: it is asked with requests of MLflow's own, in the caller's name.
 
-Who may read a registered model gets it; who may manage one may rename it. The second is tried with no new name: an
-auth app refuses whoever may not, and whoever may learns from MLflow that the name is missing. Nothing is changed.
+Who may read a registered model gets it; who may manage one may take an alias from it, which in MLflow's and
+mlflow-oidc-auth's own rules is more than to edit it. The second is tried with what can be no alias: an auth app refuses
+whoever may not, and whoever may learns from MLflow that the alias is wrong. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.workspace import WORKSPACE_HEADER
 
 _MODELS = "/api/2.0/mlflow/registered-models"
+_NO_ALIAS = "no alias, just asking"
 
 
 class OtherApp:
@@ -50,7 +52,8 @@ class OtherApp:
             headers[WORKSPACE_HEADER] = workspace
         if self._inner.ask("GET", f"{self._base}/get?name={quote(name, safe='')}", headers).status != 200:
             return Permission.NONE
-        tried = self._inner.ask("POST", f"{self._base}/rename", headers, json.dumps({"name": name}).encode())
+        body = json.dumps({"name": name, "alias": _NO_ALIAS}).encode()
+        tried = self._inner.ask("DELETE", f"{self._base}/alias", headers, body)
         return Permission.MANAGE if tried.status == 400 else Permission.READ
 
     def is_admin(self, user: User) -> bool:

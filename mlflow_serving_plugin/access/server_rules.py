@@ -22,6 +22,5 @@ def browser_rules(*, authenticated: bool) -> BrowserRules | None:
         # It tries the host against some twenty patterns, and most requests name the same one.
         allowed_host=lru_cache(_HOSTS)(lambda host: bool(security_utils.is_allowed_host_header(hosts, host))),
         allowed_origin=lambda origin: any(fnmatch.fnmatchcase(origin, allowed) for allowed in origins),
-        local_origin=lambda origin: bool(security_utils.is_localhost_origin(origin)),
         bearer_exempt=authenticated,
     )

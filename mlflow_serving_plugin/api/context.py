@@ -23,15 +23,16 @@ WORKSPACES = "SERVING_WORKSPACES"
 
 def current_workspace() -> str:
     """The workspace that the request is about; InvalidParameterError when it names none."""
-    return workspace_of(_headers(), enabled=bool(current_app.config.get(WORKSPACES)))
+    return workspace_of(header_names_lowered(), enabled=bool(current_app.config.get(WORKSPACES)))
 
 
 def caller_of(deps: ApiDeps) -> User:
     """Whoever sent the request; UnauthenticatedError when that is nobody."""
-    return deps.access.identify(_headers())
+    return deps.access.identify(header_names_lowered())
 
 
-def _headers() -> dict[str, str]:
+def header_names_lowered() -> dict[str, str]:
+    """The request's headers."""
     return {name.lower(): value for name, value in request.headers}
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from flask import Flask
 
 from mlflow_serving_plugin.access.base import Access
+from mlflow_serving_plugin.access.forgery import BrowserRules
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
 from mlflow_serving_plugin.domain.token import Token
 from mlflow_serving_plugin.host.metrics import Metrics
@@ -95,3 +96,5 @@ class ApiDeps:
     """Puts MLflow's host and cross-origin checks on the app; nothing where this MLflow has none."""
     workspaces: bool = False
     """Whether the server has workspaces."""
+    browser_rules: BrowserRules | None = None
+    """Which pages may change something; None: the server runs without such checks."""

@@ -6,27 +6,12 @@ import json
 
 import pandas as pd
 import requests
+from support_clients import FLOWER, score_model
 from support_models import Models
 from support_server import TrackingServer, curl
 
 CHUNK = 256
 """Rows that the Power BI query sends at a time."""
-
-
-def score_model(model_uri: str, databricks_token: str, data: object) -> object:
-    """The documentation's own function."""
-    headers = {
-        "Authorization": f"Bearer {databricks_token}",
-        "Content-Type": "application/json; format=pandas-records",
-    }
-    data_json = data if isinstance(data, list) else data.to_dict(orient="records")
-    response = requests.request(method="POST", headers=headers, url=model_uri, json=data_json)
-    if response.status_code != 200:
-        raise Exception(f"Request failed with status {response.status_code}, {response.text}")  # noqa: TRY002
-    return response.json()
-
-
-FLOWER = [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]
 
 
 def test_score_model_with_a_list(served: TrackingServer) -> None:

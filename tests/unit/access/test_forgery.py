@@ -15,7 +15,6 @@ def rules(bearer_exempt=True):
     return BrowserRules(
         allowed_host=lambda host: host in {HOST, "localhost:5000"},
         allowed_origin=lambda origin: origin == "https://app.example",
-        local_origin=lambda origin: origin.startswith("http://localhost"),
         bearer_exempt=bearer_exempt,
     )
 
@@ -49,9 +48,10 @@ def test_a_page_of_another_site_without_an_origin_is_refused():
     assert refused(sec_fetch_site="cross-site")
 
 
-def test_a_local_page_is_refused_where_it_is_of_another_site():
-    assert not refused(origin="http://localhost:3000", sec_fetch_site="same-site")
-    assert refused(origin="http://localhost:3000", sec_fetch_site="cross-site")
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:3000", "http://mlflow.example:3000"])
+def test_a_page_of_another_port_is_refused_even_of_this_machine(origin):
+    assert refused(origin=origin)
+    assert refused(origin=origin, host="localhost:5000", sec_fetch_site="same-site")
 
 
 def test_an_allowed_origin_is_let_through():
