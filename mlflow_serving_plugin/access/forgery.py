@@ -38,7 +38,11 @@ def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) 
     origin = headers.get("origin")
     if method in {"GET", "HEAD", "OPTIONS"} or (origin and rules.allowed_origin(origin)):
         return
-    if headers.get("sec-fetch-site") == "cross-site":
+    site = headers.get("sec-fetch-site")
+    if site == "same-origin":
+        # The browser's own word, which no page can change: a proxy may have put another host name into ``Host``.
+        return
+    if site == "cross-site":
         raise PermissionDeniedError("A page of another site may not do this: see --cors-allowed-origins.")
     if origin and not _same(origin, host):
         raise PermissionDeniedError("A page of another origin may not do this: see --cors-allowed-origins.")

@@ -44,6 +44,10 @@ def test_the_server_s_own_pages_are_let_through():
     assert not refused(origin=f"http://{HOST}", sec_fetch_site="same-origin")
 
 
+def test_the_server_s_own_pages_are_let_through_behind_a_proxy_that_names_another_host():
+    assert not refused(origin="https://mlflow.company.example", sec_fetch_site="same-origin")
+
+
 def test_a_page_of_another_site_without_an_origin_is_refused():
     assert refused(sec_fetch_site="cross-site")
 
