@@ -7,7 +7,11 @@ import signal
 
 _LONGEST = 400
 _LAST_LINES = 3
-_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b.*")
+_ERROR = re.compile(
+    r"^(?:bwrap: |(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b).*"
+)
+"""The last line of a traceback, or what bubblewrap says when it cannot start."""
+
 # What MLflow's own command line says of any failure of the server below it.
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
 _LIFE = re.compile(r"^--- .* worker (\S+) (started$|ended)")

@@ -161,14 +161,15 @@ def start_sandboxed(
 ) -> subprocess.Popen[bytes]:
     """Start a worker under a guard and in the sandbox: there no zygote could fork it."""
     status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
+    serve = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
+    command = sandboxed(serve, spec, os.environ, readable=[config_file], writable=[status])
     # The guard's part; and the variables are in the environment, where only this user can read them.
     away: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
     config = {**_worker_config(spec, common, address, max_body_bytes), **away}
     status.touch(0o600)
     write_atomically(config_file, json.dumps(config).encode())
-    command = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
     return start_guarded(
-        sandboxed(command, spec, os.environ, readable=[config_file], writable=[status]),
+        command,
         {**common, "socket": str(address), "sandboxed": True},
         cwd=spec.model_dir.parent,
         env=commands.worker_environment(

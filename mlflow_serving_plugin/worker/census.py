@@ -33,7 +33,7 @@ def processes() -> dict[int, Process]:
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):
             # It may end meanwhile.
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, IndexError):
                 if name.isdigit():
                     with open(f"/proc/{name}/stat", "rb") as stat:
                         # The command name is in parentheses and may hold anything; the state follows it.

@@ -85,3 +85,17 @@ def test_on_a_server_without_bubblewrap_a_version_that_needs_it_fails_and_says_w
         (version,) = server.api("GET", "list-versions", registered_model_name="closed")["endpoint_versions"]
         assert "The sandbox needs bubblewrap, which is not on this server. Install it" in str(version)
         server.wait_ready("open", 1)
+
+
+def test_a_model_in_an_environment_of_its_own_runs_in_the_sandbox_with_that(models: Models) -> None:
+    with TrackingServer("uvicorn") as server:
+        life = Life(server, models, "iris")
+        life.register(1)
+        server.enable("iris", env_manager="uv", sandbox="on", network="off")
+        server.wait_ready("iris", 1)
+        assert in_sandbox(server, "iris")
+        assert life.answer("/1") == (200, 1)
+        (guard,) = pids(server, "iris")
+        below = psutil.Process(guard).children(recursive=True)
+        (inside,) = [process for process in below if process.name() != "bwrap"]
+        assert Path(inside.cmdline()[0]).is_relative_to(server.state / "environments")

@@ -123,6 +123,7 @@ def test_a_worker_that_was_started_twice_is_judged_by_the_last_time():
         "_pickle.UnpicklingError: invalid load key, 'v'.",
         "mlflow.exceptions.MlflowException: Could not find a registered artifact repository for: foo",
         "botocore.errorfactory.NoSuchKeyNotFound: gone",
+        "bwrap: Can't chdir to /models/1: No such file or directory",
     ],
 )
 def test_every_usual_form_of_an_error_s_last_line_is_recognised(line):
