@@ -106,6 +106,7 @@ def _compose() -> Any:
         snapshot,
         access,
         paths.nudges,
+        turns=paths.lock("suspects"),
         browser_rules=browser_rules(authenticated=bool(settings.base_app)),
         workspaces=workspaces_enabled(),
     )

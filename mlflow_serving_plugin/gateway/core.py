@@ -34,6 +34,7 @@ from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
 from mlflow_serving_plugin.host.nudge import send_nudge
 from mlflow_serving_plugin.host.replies import error_headers
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.host.turns import Turns
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class _Target:
 class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
-    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds;
+    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``turns`` the file by which the
+    web workers of a host try suspect requests one after the other; ``clock`` gives seconds;
     ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it has any.
     """
 
@@ -67,6 +69,7 @@ class Gateway:
         access: Access,
         nudges: Path,
         *,
+        turns: Path | None = None,
         browser_rules: BrowserRules | None = None,
         workspaces: bool = False,
         clock: Callable[[], float] = time.perf_counter,
@@ -79,7 +82,13 @@ class Gateway:
         self._workspaces = workspaces
         self._clock = clock
         self._scoring = Scoring(
-            settings, snapshot, InFlight(settings.max_in_flight), Loads(), nudge=self.nudge, clock=clock
+            settings,
+            snapshot,
+            InFlight(settings.max_in_flight),
+            Loads(),
+            turns=Turns(turns),
+            nudge=self.nudge,
+            clock=clock,
         )
 
     def respond(self, head: Head) -> Steps[Reply]:

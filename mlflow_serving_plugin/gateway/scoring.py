@@ -2,7 +2,7 @@
 
 A version that starts or restarts holds its requests; a worker that is lost costs one retry, since scoring is a
 pure call; a second loss is taken as the request's own fault. Lest the guilty one take others with it again, those
-that have lost a worker are tried one after the other.
+that have lost a worker are tried one after the other, on the whole host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRo
 from mlflow_serving_plugin.domain.states import VersionState
 from mlflow_serving_plugin.errors import (
     DeadlineError,
-    TooManyRequestsError,
     UnavailableError,
     UnsupportedTypeError,
     WorkerCrashedError,
@@ -42,6 +41,7 @@ from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
 from mlflow_serving_plugin.gateway.trail import Trail
 from mlflow_serving_plugin.host.nudge import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.host.turns import Turns
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class Scoring:
         in_flight: InFlight,
         loads: Loads,
         *,
+        turns: Turns,
         nudge: Callable[[Nudge], None],
         clock: Callable[[], float],
     ) -> None:
@@ -101,7 +102,7 @@ class Scoring:
         self._snapshot = snapshot
         self._in_flight = in_flight
         self._room = Room(max(settings.max_waiting_bytes, settings.max_body_bytes))
-        self._suspects = InFlight(1)
+        self._turns = turns
         self._loads = loads
         self._nudge = nudge
         self._clock = clock
@@ -182,10 +183,8 @@ class Scoring:
         """Leave to be scored now; None while a request that has lost a worker has to wait for another such."""
         if not patience.losses:
             return _AT_ONCE
-        try:
-            return self._suspects.slot(key)
-        except TooManyRequestsError:
-            return None if patience.turn_s > 0 else _AT_ONCE
+        turn = self._turns.take(key)
+        return turn if turn is not None or patience.turn_s > 0 else _AT_ONCE
 
     def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
         described = f"Version {version.number} of model '{wanted.reference.name}'"
