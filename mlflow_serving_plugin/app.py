@@ -114,6 +114,7 @@ def _compose() -> Any:
         paths.nudges,
         metrics=metrics,
         browser_rules=rules,
+        turns=paths.lock("suspects"),
         workspaces=workspaces_enabled(),
     )
     if server.under_uvicorn():

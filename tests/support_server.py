@@ -135,8 +135,8 @@ class TrackingServer:
     def assert_nothing_left(self) -> None:
         """No process, socket or worker record of this server is left."""
         eventually(lambda: not self.processes(), within_s=15, tail=lambda: f"{self.processes()}\n{self.tail()}")
-        assert self.sockets() == []
-        assert list((self.state / "workers").glob("*")) == []
+        left = [*self.sockets(), *(self.state / "workers").glob("*")]
+        assert left == [], f"{left}\n{self.tail()}"
 
     def sockets(self) -> list[Path]:
         """The sockets in the state directory."""

@@ -34,6 +34,7 @@ from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.nudge import send_nudge
 from mlflow_serving_plugin.host.replies import error_headers
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.host.turns import Turns
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -59,9 +60,9 @@ class _Target:
 class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
-    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``clock`` gives seconds;
-    ``metrics`` None: nobody asks for them; ``browser_rules`` None: the server runs without such checks;
-    ``workspaces``: whether it has any.
+    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``turns`` the file by which the
+    web workers of a host try suspect requests one after the other; ``clock`` gives seconds; ``metrics`` None: nobody
+    asks for them; ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it has any.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Gateway:
         nudges: Path,
         *,
         metrics: Metrics | None = None,
+        turns: Path | None = None,
         browser_rules: BrowserRules | None = None,
         workspaces: bool = False,
         clock: Callable[[], float] = time.perf_counter,
@@ -84,7 +86,7 @@ class Gateway:
         self._workspaces = workspaces
         self._clock = clock
         self._metrics = metrics or Metrics(None)
-        self._scoring = Scoring(settings, snapshot, self._metrics, nudge=self.nudge, clock=clock)
+        self._scoring = Scoring(settings, snapshot, self._metrics, turns=Turns(turns), nudge=self.nudge, clock=clock)
 
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply, raises nothing of its own."""

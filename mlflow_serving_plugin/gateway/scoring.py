@@ -2,7 +2,7 @@
 
 A version that starts or restarts holds its requests; a worker that is lost costs one retry, since scoring is a
 pure call; a second loss is taken as the request's own fault. Lest the guilty one take others with it again, those
-that have lost a worker are tried one after the other.
+that have lost a worker are tried one after the other, on the whole host.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRo
 from mlflow_serving_plugin.domain.states import VersionState
 from mlflow_serving_plugin.errors import (
     DeadlineError,
-    TooManyRequestsError,
     UnavailableError,
     UnsupportedTypeError,
     WorkerCrashedError,
@@ -44,6 +43,7 @@ from mlflow_serving_plugin.gateway.trail import Trail
 from mlflow_serving_plugin.host.metrics import IN_FLIGHT, WAITING, Metrics
 from mlflow_serving_plugin.host.nudge import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.host.turns import Turns
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class Scoring:
         snapshot: SnapshotReader,
         metrics: Metrics,
         *,
+        turns: Turns,
         nudge: Callable[[Nudge], None],
         clock: Callable[[], float],
     ) -> None:
@@ -107,7 +108,7 @@ class Scoring:
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
         metrics.gauge(WAITING, self._waiting.counts)
         self._room = Room(max(settings.max_waiting_bytes, settings.max_body_bytes))
-        self._suspects = InFlight(1)
+        self._turns = turns
         self._nudge = nudge
         self._clock = clock
 
@@ -189,10 +190,8 @@ class Scoring:
         """Leave to be scored now; None while a request that has lost a worker has to wait for another such."""
         if not patience.losses:
             return _AT_ONCE
-        try:
-            return self._suspects.slot(key)
-        except TooManyRequestsError:
-            return None if patience.turn_s > 0 else _AT_ONCE
+        turn = self._turns.take(key)
+        return turn if turn is not None or patience.turn_s > 0 else _AT_ONCE
 
     def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
         described = f"Version {version.number} of model '{wanted.reference.name}'"

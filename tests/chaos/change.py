@@ -13,7 +13,7 @@ from support_models import move_stage, register
 from .client import Request, Response
 from .load import Load
 from .report import Report, Size
-from .world import matches_header, models, scoring, serving, worker_pids
+from .world import in_production, matches_header, models, move_production, scoring, serving, worker_pids
 
 _SLEEP_S = 1.5
 
@@ -21,7 +21,7 @@ _SLEEP_S = 1.5
 def moved_stage(report: Report, size: Size) -> None:
     """Production and an alias go to and fro between two versions every second; each answer is of the version named."""
     with serving(1, 2, workers=2) as server:
-        move_stage(server.client, "iris", 1, "Production")
+        move_production(server, 1)
         server.client.set_registered_model_alias("iris", "champion", "1")
         eventually(lambda: server.score("iris/Production", b"{}").status_code != 404, within_s=10)
         eventually(lambda: server.score("iris@champion", b"{}").status_code != 404, within_s=10)
@@ -39,7 +39,7 @@ def moved_stage(report: Report, size: Size) -> None:
                 next_at = time.monotonic() + 1.0
                 if next_at > end:
                     break
-                move_stage(server.client, "iris", version, "Production")
+                move_production(server, version)
                 server.client.set_registered_model_alias("iris", "champion", str(version))
                 moved_at = time.monotonic()
                 eventually(lambda holder=version: _holder(server) == holder, within_s=10, tail=server.tail)
@@ -54,9 +54,8 @@ def moved_stage(report: Report, size: Size) -> None:
 
 def _holder(server) -> int:
     """The version that the routes give to the alias and to the stage; 0 while they differ."""
-    endpoint = server.routes()["endpoints"]["default/iris"]
-    stage = [int(number) for number, v in endpoint["versions"].items() if v["stage"] == "Production"]
-    return stage[0] if stage == [endpoint["aliases"].get("champion")] else 0
+    champion = server.routes()["endpoints"]["default/iris"]["aliases"].get("champion")
+    return champion if in_production(server) == [champion] else 0
 
 
 def changed_config(report: Report, size: Size) -> None:

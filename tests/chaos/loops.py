@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections import Counter
 
@@ -17,6 +18,7 @@ from .report import Report, Size
 from .world import matches_header, models, scoring, serving
 
 _BASE_S, _CAP_S = 1.0, 4.0
+_STARTED = re.compile(r"^--- (\S+ \S+) worker \S+ started$", re.MULTILINE)
 
 
 def fatal(do: str) -> bytes:
@@ -65,8 +67,8 @@ def _dies_at_load(report: Report, size: Size, server: TrackingServer) -> None:
 
 def _starts(server: TrackingServer) -> list[float]:
     """When workers of the fatal model were started, in seconds, oldest first."""
-    events = server.api("GET", "get-event-history", registered_model_name="fatal")["events"]
-    return sorted(e["timestamp"] / 1000 for e in events if e["event_type"] == "VERSION_LAUNCHING")
+    log = server.api("GET", "get-version-logs", registered_model_name="fatal", endpoint_version_name="1")["logs"]
+    return [time.mktime(time.strptime(when, "%Y-%m-%d %H:%M:%S")) for when in _STARTED.findall(log)]
 
 
 def _one_call(report: Report, server: TrackingServer) -> None:
@@ -93,7 +95,7 @@ def _dies_at_each_request(report: Report, server: TrackingServer) -> None:
 
 def guilty_requests(report: Report, size: Size) -> None:
     """Some requests kill their workers or cut connections mid-frame: they get 502, and no other request does."""
-    with serving(1, config={"replicas": 1}) as server:
+    with serving(1, workers=2) as server:
         serve_fatal(server)
         server.wait_ready("fatal", 1)
         _guilty(report, size, server)

@@ -8,7 +8,6 @@ import signal
 import time
 
 from support import eventually
-from support_models import move_stage
 from support_server import TrackingServer
 
 from .client import Request, Response
@@ -16,10 +15,12 @@ from .load import Load
 from .loops import fatal, serve_fatal
 from .report import Report, Size
 from .world import (
+    in_production,
     kill_server,
     kill_some_worker,
     leader_pid,
     matches_header,
+    move_production,
     ready_workers,
     scoring,
     serve,
@@ -34,7 +35,7 @@ def smoke(report: Report, size: Size) -> None:
     """Workers, leader and server are killed, the stage moves, the snapshot is damaged, and nobody notices."""
     with TrackingServer(workers=2, settings={"orphan_grace_s": 120}) as server:
         serve(server, "iris", 1, 2)
-        move_stage(server.client, "iris", 1, "Production")
+        move_production(server, 1)
         serve_fatal(server)
         server.wait_ready("fatal", 1)
         eventually(lambda: server.score("iris/Production", b"{}").status_code == 400, tail=server.tail)
@@ -61,13 +62,8 @@ def _kill_workers(server: TrackingServer) -> None:
 
 def _move(server: TrackingServer) -> None:
     for version in (2, 1, 2, 1):
-        move_stage(server.client, "iris", version, "Production")
-        eventually(lambda v=version: _in_production(server) == [v], tail=server.tail)
-
-
-def _in_production(server: TrackingServer) -> list[int]:
-    versions = server.routes()["endpoints"]["default/iris"]["versions"]
-    return [int(number) for number, version in versions.items() if version["stage"] == "Production"]
+        move_production(server, version)
+        eventually(lambda v=version: in_production(server) == [v], tail=server.tail)
 
 
 def _damage(server: TrackingServer) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 from support import eventually
-from support_models import IRIS_COLUMNS, IRIS_OFFSETS, Models, register
+from support_models import IRIS_COLUMNS, IRIS_OFFSETS, Models, move_stage, register
 from support_server import TrackingServer
 
 from .client import Request, Response
@@ -81,6 +81,18 @@ def matches_header(request: Request, response: Response) -> str | None:
 def ready_workers(server: TrackingServer, name: str = "iris") -> int:
     """How many workers of a model take requests."""
     return sum(worker["ready"] for worker in server.workers(name))
+
+
+def move_production(server: TrackingServer, version: int) -> None:
+    """Move Production to one of the versions 1 and 2 of iris, so that it is never empty."""
+    move_stage(server.client, "iris", version, "Production")
+    move_stage(server.client, "iris", 3 - version, "Staging")
+
+
+def in_production(server: TrackingServer) -> list[int]:
+    """The versions of iris that are in Production, from the routes snapshot."""
+    versions = server.routes()["endpoints"]["default/iris"]["versions"]
+    return [int(number) for number, version in versions.items() if version["stage"] == "Production"]
 
 
 def worker_pids(server: TrackingServer, name: str = "iris") -> list[int]:
