@@ -65,7 +65,7 @@ def _compose() -> Any:
     from mlflow_serving_plugin.dispatch import AsgiDispatch, WsgiDispatch
     from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
     from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-    from mlflow_serving_plugin.gateway.core import Gateway
+    from mlflow_serving_plugin.gateway.core import Gateway, Host
     from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
     from mlflow_serving_plugin.host.metrics import Metrics
     from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
@@ -111,10 +111,8 @@ def _compose() -> Any:
         settings,
         snapshot,
         access,
-        paths.nudges,
-        metrics=metrics,
+        Host(paths.nudges, paths.lock("suspects"), metrics),
         browser_rules=rules,
-        turns=paths.lock("suspects"),
         workspaces=workspaces_enabled(),
     )
     if server.under_uvicorn():

@@ -57,12 +57,23 @@ class _Target:
     action: str
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a gateway shares with the other processes of its host."""
+
+    nudges: Path
+    """The socket on which the controller hears of lost and overdue workers."""
+    turns: Path | None = None
+    """The file by which web workers try suspect requests one after the other; None: there are no others."""
+    metrics: Metrics | None = None
+    """None: nobody asks for them."""
+
+
 class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
-    ``nudges`` is the socket on which the controller hears of lost and overdue workers; ``turns`` the file by which the
-    web workers of a host try suspect requests one after the other; ``clock`` gives seconds; ``metrics`` None: nobody
-    asks for them; ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it has any.
+    ``clock`` gives seconds; ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it
+    has any.
     """
 
     def __init__(
@@ -70,23 +81,23 @@ class Gateway:
         settings: Settings,
         snapshot: SnapshotReader,
         access: Access,
-        nudges: Path,
+        host: Host,
         *,
-        metrics: Metrics | None = None,
-        turns: Path | None = None,
         browser_rules: BrowserRules | None = None,
         workspaces: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.settings = settings
         self.snapshot = snapshot
-        self.nudge = partial(send_nudge, nudges)
+        self.nudge = partial(send_nudge, host.nudges)
         self._access = access
         self._browser_rules = browser_rules
         self._workspaces = workspaces
         self._clock = clock
-        self._metrics = metrics or Metrics(None)
-        self._scoring = Scoring(settings, snapshot, self._metrics, turns=Turns(turns), nudge=self.nudge, clock=clock)
+        self._metrics = host.metrics or Metrics(None)
+        self._scoring = Scoring(
+            settings, snapshot, self._metrics, turns=Turns(host.turns), nudge=self.nudge, clock=clock
+        )
 
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply, raises nothing of its own."""

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.gateway.messages import Head, ReadBody, WorkerReply
 from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.metrics_files import read_totals
@@ -84,7 +84,9 @@ def measure_requests(root: Path) -> dict[str, float]:
 
 def _gateway(root: Path, metrics: Metrics) -> Gateway:
     published = routes(version(1, worker_route(root / "w1")))
-    return Gateway(Settings(), snapshot(root / "routes.json", published), NoAuth(), root / "nudge", metrics=metrics)
+    return Gateway(
+        Settings(), snapshot(root / "routes.json", published), NoAuth(), Host(root / "nudge", metrics=metrics)
+    )
 
 
 def _respond(gateway: Gateway) -> None:

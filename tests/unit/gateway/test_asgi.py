@@ -15,7 +15,7 @@ from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import VersionState
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.settings import Settings
 
@@ -58,7 +58,10 @@ class Client:
 @contextlib.asynccontextmanager
 async def application(directory, published, access=None, **settings):
     gateway = Gateway(
-        Settings(**settings), snapshot(directory / "routes.json", published), access or NoAuth(), directory / "nudge"
+        Settings(**settings),
+        snapshot(directory / "routes.json", published),
+        access or NoAuth(),
+        Host(directory / "nudge"),
     )
     app = AsgiGateway(gateway)
     try:

@@ -13,7 +13,7 @@ from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import VersionState
 from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
-from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.gateway.messages import (
     Head,
     LostError,
@@ -64,7 +64,7 @@ class Bench:
             Settings(**settings),
             snapshot(self.path, published),
             access or NoAuth(),
-            self.nudges,
+            Host(self.nudges),
             clock=lambda: self.now,
         )
 

@@ -7,7 +7,7 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_rou
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import VersionState
-from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.gateway.messages import Head, LostError, Pause, ReadBody, WorkerCall, WorkerReply
 from mlflow_serving_plugin.host.metrics import (
     IN_FLIGHT,
@@ -34,8 +34,7 @@ class Counted:
             Settings(max_in_flight=2),
             snapshot(directory / "routes.json", published),
             NoAuth(),
-            directory / "nudge",
-            metrics=self._metrics,
+            Host(directory / "nudge", metrics=self._metrics),
             clock=lambda: self.now,
         )
 
