@@ -22,10 +22,14 @@ def _identity(path: Path) -> _Identity:
 def write_atomically(path: Path, data: bytes) -> _Identity:
     """Replace a file so that a reader sees the old content or the new, never a part; what tells it from any other."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    scratch.write_bytes(data)
-    # Looked at before anybody else can have changed it.
-    identity = _identity(scratch)
-    scratch.replace(path)
+    try:
+        scratch.write_bytes(data)
+        # Looked at before anybody else can have changed it.
+        identity = _identity(scratch)
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
     return identity
 
 
