@@ -56,6 +56,8 @@ class LocalBackend:
                 self.stop(record.worker_id)
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
+        for scrap in self._paths.workers.glob("*.tmp"):
+            scrap.unlink(missing_ok=True)
         for path in self._paths.sockets.glob("*.sock*"):
             if f"{str(path).rpartition('.sock')[0]}.sock" not in live:
                 path.unlink(missing_ok=True)

@@ -25,11 +25,15 @@ def write_atomically(path: Path, data: bytes) -> _Identity:
     Returns what tells the new file from any other.
     """
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    scratch.touch(0o600)
-    scratch.write_bytes(data)
-    # Looked at before anybody else can have changed it.
-    identity = _identity(scratch)
-    scratch.replace(path)
+    try:
+        scratch.touch(0o600)
+        scratch.write_bytes(data)
+        # Looked at before anybody else can have changed it.
+        identity = _identity(scratch)
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
     return identity
 
 

@@ -316,6 +316,7 @@ def test_damaged_records_and_sockets_of_nobody_are_cleared_away(world, caplog):
     (world.paths.workers / "def.json").write_text('{"worker_id": "def"}')
     (world.paths.sockets / "nobody.sock").touch()
     (world.paths.sockets / "nobody.sock.status").touch()
+    (world.paths.workers / "abc.json.4711.tmp").touch()
     world.backend.adopt()
     assert world.backend.observe() == []
     assert list(world.paths.sockets.iterdir()) == []

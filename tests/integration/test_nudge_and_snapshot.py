@@ -283,3 +283,10 @@ def test_a_reader_beside_a_writer_never_sees_a_part(paths, caplog):
         writer.join()
     assert set(seen) == {1, 300}
     assert caplog.text == ""
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_scrap(paths):
+    paths.routes.mkdir()
+    with pytest.raises(OSError):
+        publish(paths.routes, routes("iris"))
+    assert [path.name for path in paths.root.glob("routes*")] == ["routes.json"]
