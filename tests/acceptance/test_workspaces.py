@@ -97,3 +97,21 @@ def test_a_name_that_no_workspace_can_have_is_an_error(server: TrackingServer) -
         answer = asked(server, method, path, bad)
         assert answer.status_code == 400, answer.text
         assert "X-MLFLOW-WORKSPACE" in answer.json()["message"]
+
+
+def test_a_permission_in_one_workspace_is_none_in_the_other(server: TrackingServer) -> None:
+    if not isinstance(server, BasicAuthServer):
+        pytest.skip("without authentication everybody may do everything")
+    reader = server.add_user("reader")
+    grant = {"username": "reader", "resource_type": "registered_model", "resource_id": "iris", "permission": "READ"}
+    call(server, "POST", "/api/3.0/mlflow/users/permissions/grant", RED, **grant)
+    name = {"registered_model_name": "iris"}
+    for workspace in ({}, RED):
+        call(server, "POST", f"{API}/endpoints/enable", workspace, **name)
+        eventually(lambda where=workspace: ready(server, where), within_s=READY_S, tail=server.tail)
+    for workspace, scoring, looking in ((RED, 200, 200), ({}, 403, 404)):
+        headers = {**reader, **workspace}
+        scored = requests.post(f"{server.url}/model/iris/1/invocations", json=IRIS, headers=headers, timeout=60)
+        assert scored.status_code == scoring, (workspace, scored.text)
+        looked = requests.get(f"{server.url}{API}/endpoints/get-status", json=name, headers=headers, timeout=60)
+        assert looked.status_code == looking, (workspace, looked.text)
