@@ -103,6 +103,7 @@ def ended(report: Report, size: Size) -> None:
                 busy.join()
                 report.below(f"{name}, {workers} web workers: all ended after", took_s, 5.0, "s", size)
                 eventually(server.ended, within_s=5)
+                report.check(f"{name}, {workers} web workers: no socket is left", server.sockets() == [])
 
 
 def _who(server: TrackingServer) -> str:
