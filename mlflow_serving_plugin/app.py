@@ -7,22 +7,16 @@ see what kind of thing it is, and gets a placeholder.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import logging
 import os
-import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_serving_plugin import composition
 
 if TYPE_CHECKING:
-    from mlflow_serving_plugin.controller.leader import Candidate
-    from mlflow_serving_plugin.host.metrics import Metrics
     from mlflow_serving_plugin.host.paths import StatePaths
     from mlflow_serving_plugin.settings import Settings
     from mlflow_serving_plugin.store.store import Store
@@ -77,6 +71,7 @@ def _compose() -> Any:
     from mlflow_serving_plugin.settings import Settings
     from mlflow_serving_plugin.store.tokens import TokenStore
     from mlflow_serving_plugin.ui.pages import add_serving_tab
+    from mlflow_serving_plugin.web_worker import WebWorkerParts
 
     settings = Settings.from_environ(os.environ)
     paths, store = open_state(settings)
@@ -121,6 +116,7 @@ def _compose() -> Any:
         return AsgiDispatch(inner, api, AsgiGateway(gateway), parts, server.static_prefix())
     parts.ensure_started()
     parts.stop_at_exit()
+    parts.stop_early(lambda: gateway.busy)
     return WsgiDispatch(inner, api, WsgiGateway(gateway), parts, server.static_prefix())
 
 
@@ -141,80 +137,6 @@ def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     server.registry_store()
     upgrade(engine, paths.lock("database"))
     return paths, Store(engine)
-
-
-@dataclass
-class WebWorkerParts:
-    """What runs beside the requests in one web worker: its candidacy for the controller."""
-
-    settings: Settings
-    paths: StatePaths
-    store: Store
-    metrics: Metrics
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid: int | None = None
-        self._candidate: Candidate | None = None
-
-    def ensure_started(self) -> None:
-        """Start, unless this very process has."""
-        if self._pid == os.getpid():
-            return
-        with self._lock:
-            if self._pid != os.getpid():
-                self._candidate = self._make_candidate()
-                self._candidate.start()
-                self._pid = os.getpid()
-
-    def stop(self) -> None:
-        """Stop; the last web worker of the host ends the model workers. Again is fine."""
-        with self._lock:
-            candidate, self._candidate = self._candidate, None
-        if candidate is not None and self._pid == os.getpid():
-            candidate.stop()
-        self.metrics.flush()
-
-    def stop_at_exit(self) -> None:
-        """Stop when this process ends, unless the server tells its app so before."""
-        # Run in reverse: with MLflow's heap out of its sight, the collector's last round takes no seconds.
-        atexit.register(gc.freeze)
-        atexit.register(self.stop)
-        # waitress does not handle SIGTERM, and Python would end without its exit handlers.
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-
-    def _make_candidate(self) -> Candidate:
-        from mlflow_serving_plugin.backends.local import LocalBackend
-        from mlflow_serving_plugin.controller.controller import Controller
-        from mlflow_serving_plugin.controller.deps import ControllerDeps
-        from mlflow_serving_plugin.controller.leader import Candidate
-        from mlflow_serving_plugin.environments.environments import Environments
-        from mlflow_serving_plugin.registry import server
-        from mlflow_serving_plugin.registry.examples import scoring_example
-        from mlflow_serving_plugin.registry.reader import RegistryReader
-        from mlflow_serving_plugin.registry.workspaces import in_workspace
-
-        def backend() -> LocalBackend:
-            return LocalBackend(self.settings, self.paths)
-
-        def controller() -> Controller:
-            return Controller(
-                ControllerDeps(
-                    settings=self.settings,
-                    paths=self.paths,
-                    store=self.store,
-                    registry=RegistryReader(server.registry_store, in_workspace),
-                    backend=backend(),
-                    environments=Environments(self.settings, self.paths.environments),
-                    download=server.download_model_version,
-                    example=scoring_example,
-                    metrics=self.metrics,
-                )
-            )
-
-        return Candidate(self.paths, controller, backend)
 
 
 def _absolute(uri: str) -> str:

@@ -99,6 +99,11 @@ class Gateway:
             settings, snapshot, self._metrics, turns=Turns(host.turns), nudge=self.nudge, clock=clock
         )
 
+    @property
+    def busy(self) -> bool:
+        """Whether requests are being scored."""
+        return self._scoring.busy
+
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply, raises nothing of its own."""
         trail = Trail(request_id_of(head.headers))

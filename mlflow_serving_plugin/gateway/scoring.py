@@ -112,6 +112,11 @@ class Scoring:
         self._nudge = nudge
         self._clock = clock
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are requests that have no answer yet."""
+        return any(self._in_flight.counts().values())
+
     def score(self, head: Head, wanted: Wanted, trail: Trail) -> Steps[Reply]:
         """The reply to one scoring request. Raises ServingError for all that is to be an error of ours."""
         hold_s = self._settings.hold_timeout_s
