@@ -29,6 +29,10 @@ from .world import (
 
 _RATE = 60
 _KILLS = 4
+_BETWEEN = 40
+"""Answers between two kills."""
+
+_FEW = 3
 
 
 def smoke(report: Report, size: Size) -> None:
@@ -40,7 +44,7 @@ def smoke(report: Report, size: Size) -> None:
         server.wait_ready("fatal", 1)
         eventually(lambda: server.score("iris/Production", b"{}").status_code == 400, tail=server.tail)
         with Load(server.port, scoring("iris/1", "iris/Production"), matches_header, rate=_RATE) as load:
-            _kill_workers(server)
+            _kill_workers(server, load)
             _move(server)
             _damage(server)
         report.none_failed("workers killed, stage moved, snapshot damaged", load.figures)
@@ -52,8 +56,11 @@ def smoke(report: Report, size: Size) -> None:
         eventually(server.ended, within_s=30, tail=server.tail)
 
 
-def _kill_workers(server: TrackingServer) -> None:
+def _kill_workers(server: TrackingServer, load: Load) -> None:
     for _ in range(_KILLS):
+        # Once a request has lost two workers it is taken to be guilty: what the last kill held up has to be through.
+        enough = load.figures.requests + _BETWEEN
+        eventually(lambda n=enough: load.figures.requests > n and load.in_flight < _FEW, within_s=60, tail=server.tail)
         pids = set(worker_pids(server))
         kill_some_worker(server)
         eventually(lambda old=pids: set(worker_pids(server)) != old, within_s=30, tail=server.tail)
