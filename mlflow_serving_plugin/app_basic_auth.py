@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mlflow_serving_plugin.errors import ConfigurationError
+import click
 
 _VARIABLE = "MLFLOW_SERVING_BASE_APP"
 
@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if os.environ.setdefault(_VARIABLE, "basic-auth") != "basic-auth":
-        raise ConfigurationError(f"--app-name serving-basic-auth contradicts {_VARIABLE}={os.environ[_VARIABLE]}.")
+        raise click.ClickException(f"--app-name serving-basic-auth contradicts {_VARIABLE}={os.environ[_VARIABLE]}.")
     from mlflow_serving_plugin import app
 
     return app.app

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """What the wrapped app needs done once, in the ``mlflow server`` command; ConfigurationError."""
-    from mlflow_serving_plugin.access import base_app
+    """What the wrapped app needs done once, in the ``mlflow server`` command; one line of error when it cannot be."""
+    import click
+    from mlflow.exceptions import MlflowException
 
-    if name := _base_app():
-        base_app.prepare(name)
+    from mlflow_serving_plugin.access import base_app
+    from mlflow_serving_plugin.errors import ConfigurationError
+
+    try:
+        if name := _base_app():
+            base_app.prepare(name)
+    except (ConfigurationError, MlflowException, ImportError) as error:
+        # MLflow's own say what to install or to set, at the end of a page of traceback.
+        raise click.ClickException(str(error)) from error
 
 
 def inner_app() -> Any:

@@ -99,9 +99,8 @@ def test_a_name_that_no_workspace_can_have_is_an_error(server: TrackingServer) -
         assert "X-MLFLOW-WORKSPACE" in answer.json()["message"]
 
 
-def test_a_permission_in_one_workspace_is_none_in_the_other(server: TrackingServer) -> None:
-    if not isinstance(server, BasicAuthServer):
-        pytest.skip("without authentication everybody may do everything")
+@pytest.mark.parametrize("server", ["with basic-auth"], indirect=True)
+def test_a_permission_in_one_workspace_is_none_in_the_other(server: BasicAuthServer) -> None:
     reader = server.add_user("reader")
     grant = {"username": "reader", "resource_type": "registered_model", "resource_id": "iris", "permission": "READ"}
     call(server, "POST", "/api/3.0/mlflow/users/permissions/grant", RED, **grant)
