@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 _POLL_S = 0.05
 
@@ -16,4 +21,15 @@ def eventually(condition: Callable[[], Any], within_s: float = 10.0, tail: Calla
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s:g} s: {condition}\n{tail() if tail else ''}")
         time.sleep(_POLL_S)
+    return found
+
+
+def processes_about(root: Path) -> list[psutil.Process]:
+    """Every process but this one whose command line or environment names a directory."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = [*process.cmdline(), *process.environ().values()]
+            if process.pid != os.getpid() and any(str(root) in word for word in words):
+                found.append(process)
     return found

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from mlflow import MlflowClient
+from support_models import Models, register
 from support_server import HTTP_S, TrackingServer
 
 from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, METRICS_PATH, TOKEN_BASES
@@ -88,6 +90,15 @@ SCORING_ROUTES = (
     Route("GET", "schema", SCORING),
 )
 ROOTS = ("model", "model-endpoint", "ajax-model")
+
+
+def put_up(server: TrackingServer, client: MlflowClient, models: Models) -> None:
+    """Have the server serve both models; ``client`` may register them."""
+    register(client, SERVED, models.path("iris-1"))
+    client.create_registered_model(SPARE)
+    server.enable(SERVED)
+    server.enable(SPARE)
+    server.wait_ready(SERVED, 1)
 
 
 def cells() -> Iterator[Route]:

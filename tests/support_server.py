@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import requests
 from mlflow import MlflowClient
-from support import eventually
+from support import eventually, processes_about
 
 START_S = 120.0
 STOP_S = 40.0
@@ -119,14 +119,8 @@ class TrackingServer:
         eventually(self.ended, within_s=STOP_S, tail=self.tail)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that has to do with this server: its command line or environment names the directory."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                words = [*process.cmdline(), *process.environ().values()]
-                if process.pid != os.getpid() and any(str(self.root) in word for word in words):
-                    found.append(process)
-        return found
+        """Every process that has to do with this server."""
+        return processes_about(self.root)
 
     def model_processes(self) -> list[psutil.Process]:
         """The processes of model workers: those of other sessions than the server's."""

@@ -9,8 +9,8 @@ import pytest
 import requests
 from support import eventually
 from support_auth import ADMIN, BasicAuthServer, basic, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
-from support_models import Models, register
+from support_cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
+from support_models import Models
 
 NO_TOKEN = "mlsp_" + "A" * 43
 GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}
@@ -53,11 +53,7 @@ class Cast:
 def cast(models: Models) -> Iterator[Cast]:
     with BasicAuthServer(workers=WORKERS) as server:
         with client_of(server) as client:
-            register(client, SERVED, models.path("iris-1"))
-            client.create_registered_model(SPARE)
-        server.enable(SERVED)
-        server.enable(SPARE)
-        server.wait_ready(SERVED, 1)
+            put_up(server, client, models)
         yield Cast(server)
 
 

@@ -9,8 +9,8 @@ import pytest
 import requests
 from support import eventually
 from support_auth import basic, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
-from support_models import Models, register
+from support_cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
+from support_models import Models
 from support_oidc import ADMIN, OLDEST_PYTHON, OidcServer, Provider, oidc_environment
 
 NO_TOKEN = "mlsp_" + "A" * 43
@@ -62,11 +62,7 @@ def cast(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         OidcServer(python, provider, workers=WORKERS) as server,
     ):
         with client_of(server, ADMIN, server.admin_password) as client:
-            register(client, SERVED, models.path("iris-1"))
-            client.create_registered_model(SPARE)
-        server.enable(SERVED)
-        server.enable(SPARE)
-        server.wait_ready(SERVED, 1)
+            put_up(server, client, models)
         yield Cast(server)
 
 

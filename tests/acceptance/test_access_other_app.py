@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from support_auth import BasicAuthServer, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
+from support_cells import IRIS, KINDS, SERVED, put_up, wrong_cells
 from support_models import Models, register
 from support_server import TrackingServer
 
@@ -49,11 +49,7 @@ def of_kind(kind: str) -> dict[str, str]:
 def house(request: pytest.FixtureRequest, models: Models) -> Iterator[HouseKeysServer]:
     with HouseKeysServer(request.param) as server:
         with client_of(server, "anybody", "the-admin-key") as client:
-            register(client, SERVED, models.path("iris-1"))
-            client.create_registered_model(SPARE)
-        server.enable(SERVED)
-        server.enable(SPARE)
-        server.wait_ready(SERVED, 1)
+            put_up(server, client, models)
         yield server
 
 

@@ -33,6 +33,8 @@ _BETWEEN = 40
 """Answers between two kills."""
 
 _FEW = 3
+_SOME = 20
+"""Answers after which a load is under way."""
 
 
 def smoke(report: Report, size: Size) -> None:
@@ -92,7 +94,7 @@ def _guilty(report: Report, server: TrackingServer) -> None:
         return None if response.status == 502 else f"{response.status} {response.body[:200]!r}"
 
     with Load(server.port, lambda _: innocent, rate=_RATE / 2) as load:
-        time.sleep(0.5)
+        _some_more(server, load)
         for kind in ("segfault", "cut"):
             guilty = Request("/model/fatal/1/invocations", fatal(kind))
             with Load(server.port, lambda _, r=guilty: r, is_502, total=1) as one:
@@ -107,13 +109,18 @@ def _guilty(report: Report, server: TrackingServer) -> None:
 def _kill_leader(report: Report, server: TrackingServer) -> None:
     leader = eventually(lambda: leader_pid(server), tail=server.tail)
     with Load(server.port, scoring("iris/1"), matches_header, rate=_RATE) as load:
-        time.sleep(0.5)
+        _some_more(server, load)
         os.kill(leader, signal.SIGKILL)
         killed_at = time.monotonic()
         eventually(lambda: leader_pid(server) not in {leader, None}, within_s=30, tail=server.tail)
         report.say(f"a new leader after {time.monotonic() - killed_at:.1f} s")
-        time.sleep(0.5)
+        _some_more(server, load)
     report.none_failed("leader killed", load.figures)
+
+
+def _some_more(server: TrackingServer, load: Load) -> None:
+    enough = load.figures.requests + _SOME
+    eventually(lambda: load.figures.requests > enough, within_s=60, tail=server.tail)
 
 
 def _kill_all(report: Report, server: TrackingServer) -> None:
@@ -121,6 +128,6 @@ def _kill_all(report: Report, server: TrackingServer) -> None:
     kill_server(server)
     server.start()
     with Load(server.port, scoring("iris/1", "iris/2"), matches_header, rate=_RATE) as load:
-        time.sleep(2.0)
+        _some_more(server, load)
     report.none_failed("server killed and started again", load.figures)
     report.check("with the workers of before", sorted(worker_pids(server)) == sorted(pids))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ import psutil
 import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
-from support import eventually
+from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
@@ -87,12 +86,7 @@ class World:
         )
 
     def processes(self):
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.pid != os.getpid() and any(str(self.root) in word for word in process.cmdline()):
-                    found.append(process)
-        return found
+        return processes_about(self.root)
 
     def close(self):
         self.backend.cancel()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import eventually
+from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends import sandbox
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
@@ -65,12 +65,7 @@ class World:
         return left == [] and not self.processes()
 
     def processes(self):
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.pid != os.getpid() and any(str(self.root) in word for word in process.cmdline()):
-                    found.append(process)
-        return found
+        return processes_about(self.root)
 
     def close(self):
         for worker in self.backend.observe():
