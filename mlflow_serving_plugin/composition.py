@@ -17,12 +17,12 @@ def prepare() -> None:
     import click
     from mlflow.exceptions import MlflowException
 
-    from mlflow_serving_plugin.access import base_app
+    from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.errors import ConfigurationError
 
     try:
         if name := _base_app():
-            base_app.prepare(name)
+            wrapped_app.prepare(name)
     except (ConfigurationError, MlflowException, ImportError) as error:
         # MLflow's own say what to install or to set, at the end of a page of traceback.
         raise click.ClickException(str(error)) from error
@@ -30,32 +30,34 @@ def prepare() -> None:
 
 def inner_app() -> Any:
     """The wrapped app, or MLflow's without one; ASGI under uvicorn, WSGI elsewhere."""
-    from mlflow_serving_plugin.access import base_app
-    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.access import wrapped_app
+    from mlflow_serving_plugin.registry import mlflow_server
 
     name = _base_app()
-    return base_app.load(name, under_uvicorn=server.under_uvicorn()) if name else server.base_app()
+    return wrapped_app.load(name, under_uvicorn=mlflow_server.under_uvicorn()) if name else mlflow_server.mlflow_app()
 
 
 def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     """Who guards the server: the wrapped app and our tokens, or nobody."""
-    from mlflow_serving_plugin.access import base_app
+    from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.access.guarded import GuardedAccess
     from mlflow_serving_plugin.access.noauth import NoAuth
     from mlflow_serving_plugin.access.tokens import TokenDoor
-    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.registry import mlflow_server
     from mlflow_serving_plugin.registry.workspaces import in_workspace
 
     if not settings.base_app:
         return NoAuth()
-    flask_app = server.flask_app()
-    provider = base_app.provider_for(settings.base_app, inner, flask_app, server.static_prefix(), in_workspace)
+    flask_app = mlflow_server.flask_app()
+    provider = wrapped_app.provider_for(
+        settings.base_app, inner, flask_app, mlflow_server.static_prefix(), in_workspace
+    )
 
     def forget(name: str) -> None:
         tokens.forget_tokens(name, other_than=None)
 
     _forget_with_user(flask_app, forget)
-    base_app.forget_with_user(settings.base_app, forget)
+    wrapped_app.forget_with_user(settings.base_app, forget)
     door = TokenDoor(tokens, provider.account, challenge=provider.challenge)
     return GuardedAccess(provider, door, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
 

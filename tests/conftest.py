@@ -13,7 +13,7 @@ import pytest
 @pytest.fixture(scope="session")
 def models() -> Iterator[object]:
     """The models, saved once a session when first asked for."""
-    from support_models import Models
+    from support.models import Models
 
     root = Path(tempfile.mkdtemp(prefix="mls-models-"))
     yield Models(root)

@@ -11,11 +11,11 @@ from mlflow_serving_plugin.access.base import Permission, User, require
 from mlflow_serving_plugin.api.bases import Base
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.domain.endpoint import Endpoint
-from mlflow_serving_plugin.domain.routes import EndpointRoute, VersionRoute, routes_key
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
-from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Nudge, send_nudge
 
 WORKSPACES = "SERVING_WORKSPACES"
 """Where the app's configuration has it whether the server has workspaces."""
@@ -54,11 +54,11 @@ class Served:
         return self.route.message if self.route else "Waiting for the controller"
 
     @property
-    def versions(self) -> list[VersionRoute]:
+    def versions(self) -> list[EntityRoute]:
         """Its served versions, newest first."""
         return sorted(self.route.versions.values(), key=lambda v: -v.number) if self.route else []
 
-    def version(self, number: int) -> VersionRoute:
+    def version(self, number: int) -> EntityRoute:
         """One served version; NotFoundError when it is not served."""
         found = self.route.versions.get(number) if self.route else None
         if found is None:

@@ -10,11 +10,12 @@ from flask import Flask
 
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.forgery import BrowserRules
-from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event
+from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.token import Token
-from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 

@@ -16,7 +16,7 @@ from mlflow_serving_plugin.errors import (
     ServingError,
     UnsupportedTypeError,
 )
-from mlflow_serving_plugin.host.replies import error_body, error_headers, error_status
+from mlflow_serving_plugin.http_errors import error_body, error_headers, error_status
 
 _logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from mlflow_serving_plugin.api.context import caller_of
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
 from mlflow_serving_plugin.errors import PermissionDeniedError
-from mlflow_serving_plugin.host.metrics import FAMILIES, Family
-from mlflow_serving_plugin.host.metrics_files import Totals, read_totals
+from mlflow_serving_plugin.metrics.counting import FAMILIES, Family
+from mlflow_serving_plugin.metrics.files import Totals, read_totals
 
 _NAMESPACE = "mlflow_serving_"
 

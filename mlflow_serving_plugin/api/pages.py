@@ -13,8 +13,8 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api import schemas, shapes
 from mlflow_serving_plugin.api.context import Context, current_workspace
 from mlflow_serving_plugin.api.fields import read_fields
-from mlflow_serving_plugin.host.metrics import REQUESTS
-from mlflow_serving_plugin.host.metrics_files import read_totals
+from mlflow_serving_plugin.metrics.counting import REQUESTS
+from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 

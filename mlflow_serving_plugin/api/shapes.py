@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.api.context import Served
-from mlflow_serving_plugin.domain.endpoint import Event
-from mlflow_serving_plugin.domain.routes import VersionRoute, WorkerRoute
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
+from mlflow_serving_plugin.domain.states import EntityState
 
 _SERVICE_STATES = {
-    VersionState.PENDING: "SERVICE_STATE_PENDING",
-    VersionState.BUILDING: "SERVICE_STATE_PENDING",
-    VersionState.LAUNCHING: "SERVICE_STATE_PENDING",
-    VersionState.READY: "SERVICE_STATE_READY",
-    VersionState.FAILED: "SERVICE_STATE_FAILED",
-    VersionState.DRAINING: "SERVICE_STATE_UNKNOWN",
+    EntityState.PENDING: "SERVICE_STATE_PENDING",
+    EntityState.BUILDING: "SERVICE_STATE_PENDING",
+    EntityState.LAUNCHING: "SERVICE_STATE_PENDING",
+    EntityState.READY: "SERVICE_STATE_READY",
+    EntityState.FAILED: "SERVICE_STATE_FAILED",
+    EntityState.DRAINING: "SERVICE_STATE_UNKNOWN",
 }
 
 
@@ -29,9 +29,9 @@ def endpoint_status(served: Served) -> dict[str, Any]:
     }
 
 
-def endpoint_version(version: VersionRoute) -> dict[str, Any]:
+def endpoint_version(version: EntityRoute) -> dict[str, Any]:
     """One version in ``endpoints``, which knows no BUILDING."""
-    state = VersionState.PENDING if version.state is VersionState.BUILDING else version.state
+    state = EntityState.PENDING if version.state is EntityState.BUILDING else version.state
     return {
         "endpoint_version_name": str(version.number),
         "state": f"VERSION_STATE_{state.value}",
@@ -39,7 +39,7 @@ def endpoint_version(version: VersionRoute) -> dict[str, Any]:
     }
 
 
-def endpoint_version_v2(version: VersionRoute) -> dict[str, Any]:
+def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
     """One version in ``endpoints-v2``."""
     return {
         "endpoint_version_name": str(version.number),
@@ -95,7 +95,7 @@ def overview(
     }
 
 
-def _overview_of_version(version: VersionRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
+def _overview_of_version(version: EntityRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
     aliases = served.route.aliases if served.route else {}
     return {
         "version": version.number,

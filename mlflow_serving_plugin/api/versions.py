@@ -11,7 +11,7 @@ from flask import Blueprint, request
 from mlflow_serving_plugin.api import schemas, shapes
 from mlflow_serving_plugin.api.context import Context, Served
 from mlflow_serving_plugin.api.fields import read_fields
-from mlflow_serving_plugin.domain.routes import VersionRoute
+from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.examples import scoring_example
 
@@ -64,7 +64,7 @@ class VersionViews:
             raise NotFoundError(f"Version {version.number} of registered model '{served.endpoint.name}' {reason}.")
         return {"input_example": example.body.decode(errors="replace"), "content_type": example.content_type}
 
-    def _version(self) -> tuple[Served, VersionRoute]:
+    def _version(self) -> tuple[Served, EntityRoute]:
         fields = schemas.check_fields(schemas.VERSION, read_fields(request))
         served = self._context.served(fields)
         return served, served.version(fields["endpoint_version_name"])

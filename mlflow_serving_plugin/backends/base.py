@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlflow_serving_plugin import __version__
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.errors import ServingError
@@ -61,7 +61,7 @@ class WorkerSpec:
     ``example`` None: the model was logged without one, and readiness is an answered ping.
     """
 
-    key: VersionKey
+    key: EntityKey
     fingerprint: str
     model_dir: Path
     log: Path
@@ -75,7 +75,7 @@ class WorkerStatus:
     """One worker as the backend sees it. ``message`` says why it is dead."""
 
     worker_id: str
-    key: VersionKey
+    key: EntityKey
     fingerprint: str
     phase: WorkerPhase
     message: str

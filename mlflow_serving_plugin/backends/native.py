@@ -23,9 +23,9 @@ from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.backends.guarded import start_guarded
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
+from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
-from mlflow_serving_plugin.host.snapshot import write_atomically
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, key_of
 from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from mlflow_serving_plugin.backends import native
 from mlflow_serving_plugin.backends.base import WorkerFailedError
 from mlflow_serving_plugin.domain.example import Example
-from mlflow_serving_plugin.host.frames import DroppedError, FrameConnection
-from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
+from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
 _POLL_S = 0.02

@@ -7,9 +7,9 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.processes import start_stamp
-from mlflow_serving_plugin.host.snapshot import write_atomically
 
 _logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class WorkerRecord:
     scored_example: bool = True
 
     @property
-    def key(self) -> VersionKey:
+    def key(self) -> EntityKey:
         """The served version that the worker holds."""
-        return VersionKey(self.endpoint_id, self.version)
+        return EntityKey(self.endpoint_id, self.version)
 
     def running(self) -> bool:
         """Whether that very process is still there."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
+from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
 from mlflow_serving_plugin.controller.execute import Executor, reason_of
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
@@ -21,10 +21,10 @@ from mlflow_serving_plugin.controller.plan import Observed, plan
 from mlflow_serving_plugin.controller.refresh import refresh
 from mlflow_serving_plugin.controller.status import describe, transitions
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes, load_routes
 from mlflow_serving_plugin.environments.need import Need
-from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
+from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import Publisher
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Controller:
     def __init__(self, deps: ControllerDeps) -> None:
         self._deps = deps
         self._settings = deps.settings
-        self._inbox = NudgeInbox(deps.paths.nudges)
+        self._inbox = Inbox(deps.paths.nudges)
         self._tasks = Tasks(self._inbox.wake)
         self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
         self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing)
@@ -48,7 +48,7 @@ class Controller:
         self._routes = _routes_before(deps.paths.routes)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
-        self._desired: Mapping[VersionKey, DesiredVersion] = {}
+        self._desired: Mapping[EntityKey, DesiredEntity] = {}
         self._dirty: set[tuple[str, str]] | None = None
         """Models to read anew; None: all of them."""
         self._refresh_at = 0.0
@@ -169,7 +169,7 @@ class Controller:
 
     def _refresh(
         self, before: View, names: frozenset[tuple[str, str]] | None
-    ) -> tuple[View, dict[VersionKey, DesiredVersion], dict[VersionKey, Need]]:
+    ) -> tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]:
         view = refresh(self._deps.store, self._deps.registry, before, names)
         desired = desire(view, self._settings.request_timeout_s, sandbox_by_default=self._settings.sandbox_by_default)
         return view, desired, present_needs(self._deps.paths, desired, self._deps.environments)

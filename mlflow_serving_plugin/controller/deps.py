@@ -14,8 +14,8 @@ from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Recipe
-from mlflow_serving_plugin.host.metrics import Metrics
 from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
-from mlflow_serving_plugin.domain.endpoint import Endpoint, VersionKey
+from mlflow_serving_plugin.domain.endpoint import Endpoint
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 
@@ -19,10 +20,10 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredVersion:
+class DesiredEntity:
     """A version that is to be served, and with which workers."""
 
-    key: VersionKey
+    key: EntityKey
     endpoint: Endpoint
     version: ModelVersion
     settings: WorkerSettings
@@ -34,9 +35,7 @@ class DesiredVersion:
         return self.endpoint.config.replicas
 
 
-def desire(
-    view: View, default_timeout_s: float, *, sandbox_by_default: bool = False
-) -> dict[VersionKey, DesiredVersion]:
+def desire(view: View, default_timeout_s: float, *, sandbox_by_default: bool = False) -> dict[EntityKey, DesiredEntity]:
     """All versions to be served, in a stable order: by endpoint, newest first."""
     desired = {}
     for endpoint in view.endpoints.values():
@@ -46,8 +45,8 @@ def desire(
         settings = worker_settings(endpoint, default_timeout_s, sandbox_by_default=sandbox_by_default)
         for version in reversed(model.versions):
             if version.active:
-                key = VersionKey(endpoint.id, version.number)
-                desired[key] = DesiredVersion(key, endpoint, version, settings, fingerprint(version.source, settings))
+                key = EntityKey(endpoint.id, version.number)
+                desired[key] = DesiredEntity(key, endpoint, version, settings, fingerprint(version.source, settings))
     return desired
 
 

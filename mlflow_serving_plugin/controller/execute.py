@@ -10,13 +10,13 @@ from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.controller.desired import DesiredVersion
+from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.files import model_directory, sweep
 from mlflow_serving_plugin.controller.memory import Memory
 from mlflow_serving_plugin.controller.meter import Meter
 from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Observed, Stop
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.registry.artifacts import fetch_model
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 _SWEEP = Job("sweep")
 _REST = Job("rest")
 
-Desired = Mapping[VersionKey, DesiredVersion]
+Desired = Mapping[EntityKey, DesiredEntity]
 
 
 class Executor:
@@ -124,7 +124,7 @@ class Executor:
         if outcome.error is not None:
             _logger.error("%s %s failed: %s", job.kind, job.worker_id, reason_of(outcome.error))
 
-    def _settle_start(self, outcome: Outcome, wanted: DesiredVersion | None, now: float) -> None:
+    def _settle_start(self, outcome: Outcome, wanted: DesiredEntity | None, now: float) -> None:
         job = outcome.job
         assert job.key is not None  # noqa: S101 - for the type checker
         if job.kind == "fetch":
@@ -153,17 +153,17 @@ class Executor:
             if version in desired:
                 self._memory.failed(desired[version], reason_of(outcome.error), now=now, served_s=None)
 
-    def _prepare(self, wanted: DesiredVersion) -> Need:
+    def _prepare(self, wanted: DesiredEntity) -> Need:
         return self._deps.environments.need(self._fetch(wanted), wanted.settings.env_manager)
 
-    def _fetch(self, wanted: DesiredVersion) -> Path:
+    def _fetch(self, wanted: DesiredEntity) -> Path:
         endpoint, number = wanted.endpoint, wanted.version.number
         directory = model_directory(self._deps.paths, wanted)
         return fetch_model(
             wanted.version.source, directory, partial(self._deps.download, endpoint.workspace, endpoint.name, number)
         )
 
-    def _launch(self, wanted: DesiredVersion) -> None:
+    def _launch(self, wanted: DesiredEntity) -> None:
         # They are there, unless somebody has cleaned up since they were last looked at.
         files = self._fetch(wanted)
         need = self._deps.environments.need(files, wanted.settings.env_manager)

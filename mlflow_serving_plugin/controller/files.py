@@ -9,23 +9,23 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.controller.deps import EnvironmentSource
-from mlflow_serving_plugin.controller.desired import DesiredVersion
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.artifacts import fetched_model
 
 
-def model_directory(paths: StatePaths, wanted: DesiredVersion) -> Path:
+def model_directory(paths: StatePaths, wanted: DesiredEntity) -> Path:
     """Where a version's files are kept. A registry may give a deleted version's number again: so by source too."""
     source = hashlib.sha256(wanted.version.source.encode()).hexdigest()[:8]
     return paths.models / wanted.key.endpoint_id / f"{wanted.key.number}-{source}"
 
 
 def present_needs(
-    paths: StatePaths, desired: Mapping[VersionKey, DesiredVersion], environments: EnvironmentSource
-) -> dict[VersionKey, Need]:
+    paths: StatePaths, desired: Mapping[EntityKey, DesiredEntity], environments: EnvironmentSource
+) -> dict[EntityKey, Need]:
     """What each version needs whose model files are there and complete. One whose files say it badly is left out."""
     found = {}
     for key, wanted in desired.items():
@@ -42,14 +42,14 @@ def clear_scratch(paths: StatePaths) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[VersionKey]) -> None:
+def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[EntityKey]) -> None:
     """Remove the model files but ``keep_models``, and the logs of versions but ``keep_keys``."""
     for path in paths.models.glob("*/*"):
         if path not in keep_models and not path.name.startswith("."):
             shutil.rmtree(path, ignore_errors=True)
     for path in paths.logs.glob("*/*"):
         number = path.name.split(".", 1)[0]
-        if not number.isdigit() or VersionKey(path.parent.name, int(number)) not in keep_keys:
+        if not number.isdigit() or EntityKey(path.parent.name, int(number)) not in keep_keys:
             path.unlink(missing_ok=True)
     for parent in (paths.models, paths.logs):
         for directory in parent.iterdir():

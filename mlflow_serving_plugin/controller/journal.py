@@ -7,7 +7,7 @@ from collections import deque
 from typing import Protocol
 
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
-from mlflow_serving_plugin.domain.endpoint import Event
+from mlflow_serving_plugin.domain.events import Event
 
 _logger = logging.getLogger(__name__)
 _BACKLOG = 10_000

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from mlflow_serving_plugin.backends.base import WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
-from mlflow_serving_plugin.controller.desired import DesiredVersion
+from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.plan import Observed
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
 
@@ -26,15 +26,15 @@ class Memory:
         self._doing = doing
         self._backoff_base_s = backoff_base_s
         self._backoff_cap_s = backoff_cap_s
-        self._failures: dict[VersionKey, tuple[str, Failure]] = {}
-        self.needs: dict[VersionKey, Need] = {}
-        self.fetching: set[VersionKey] = set()
+        self._failures: dict[EntityKey, tuple[str, Failure]] = {}
+        self.needs: dict[EntityKey, Need] = {}
+        self.fetching: set[EntityKey] = set()
         self.building: set[str] = set()
         """Environments, by their keys."""
-        self.launching: Counter[VersionKey] = Counter()
+        self.launching: Counter[EntityKey] = Counter()
         self.stopping: set[str] = set()
 
-    def forget_others(self, desired: Mapping[VersionKey, DesiredVersion]) -> None:
+    def forget_others(self, desired: Mapping[EntityKey, DesiredEntity]) -> None:
         """Drop what is known of versions that are no longer desired, or not as they were."""
         for key in [key for key in self.needs if key not in desired]:
             del self.needs[key]
@@ -43,7 +43,7 @@ class Memory:
                 del self._failures[key]
 
     def failed(
-        self, wanted: DesiredVersion, message: str, *, now: float, served_s: float | None, proved: bool = False
+        self, wanted: DesiredEntity, message: str, *, now: float, served_s: float | None, proved: bool = False
     ) -> None:
         """Note a failure; see ``after_failure``."""
         _, before = self._failures.get(wanted.key, (None, None))
@@ -59,7 +59,7 @@ class Memory:
         )
         self._failures[wanted.key] = (wanted.fingerprint, failure)
 
-    def forgive(self, keys: Iterable[VersionKey]) -> None:
+    def forgive(self, keys: Iterable[EntityKey]) -> None:
         """Forget that these versions have failed: they are due at once."""
         for key in list(keys):
             self._failures.pop(key, None)

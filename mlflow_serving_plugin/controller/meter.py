@@ -8,10 +8,10 @@ from pathlib import Path
 from time import perf_counter
 
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.host.metrics import BUILDS, FAMILIES, RESTARTS, START_FAILURES, TICKS, Metrics
-from mlflow_serving_plugin.host.metrics_files import Series, merge_ended
+from mlflow_serving_plugin.metrics.counting import BUILDS, FAMILIES, RESTARTS, START_FAILURES, TICKS, Metrics
+from mlflow_serving_plugin.metrics.files import Series, merge_ended
 
 _logger = logging.getLogger(__name__)
 _MERGE = Job("metrics")
@@ -39,11 +39,11 @@ class Meter:
         """The clock's time."""
         return self._clock()
 
-    def worker_lost(self, key: VersionKey) -> None:
+    def worker_lost(self, key: EntityKey) -> None:
         """A serving worker died, or hung and is ended."""
         self._metrics.count(RESTARTS, key.endpoint_id, key.number)
 
-    def start_failed(self, key: VersionKey) -> None:
+    def start_failed(self, key: EntityKey) -> None:
         """A worker did not become ready."""
         self._metrics.count(START_FAILURES, key.endpoint_id, key.number)
 

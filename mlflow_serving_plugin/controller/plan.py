@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure
-from mlflow_serving_plugin.controller.desired import DesiredVersion
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 
 
@@ -16,21 +16,21 @@ from mlflow_serving_plugin.environments.need import Need
 class Fetch:
     """Fetch a version's model files."""
 
-    key: VersionKey
+    key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
     """Build a version's environment."""
 
-    key: VersionKey
+    key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Start one more worker for a version."""
 
-    key: VersionKey
+    key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class Observed:
     """
 
     workers: tuple[WorkerStatus, ...] = ()
-    fetching: frozenset[VersionKey] = frozenset()
-    launching: Mapping[VersionKey, int] = field(default_factory=dict)
-    needs: Mapping[VersionKey, Need] = field(default_factory=dict)
+    fetching: frozenset[EntityKey] = frozenset()
+    launching: Mapping[EntityKey, int] = field(default_factory=dict)
+    needs: Mapping[EntityKey, Need] = field(default_factory=dict)
     building: Mapping[str, str] = field(default_factory=dict)
     stopping: frozenset[str] = frozenset()
-    failures: Mapping[VersionKey, Failure] = field(default_factory=dict)
+    failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
 
 
 def plan(
-    desired: Mapping[VersionKey, DesiredVersion],
+    desired: Mapping[EntityKey, DesiredEntity],
     observed: Observed,
     *,
     now: float,
@@ -98,15 +98,15 @@ def plan(
     return actions
 
 
-def _by_key(observed: Observed) -> dict[VersionKey, list[WorkerStatus]]:
-    by_key: dict[VersionKey, list[WorkerStatus]] = {}
+def _by_key(observed: Observed) -> dict[EntityKey, list[WorkerStatus]]:
+    by_key: dict[EntityKey, list[WorkerStatus]] = {}
     for worker in observed.workers:
         if worker.worker_id not in observed.stopping:
             by_key.setdefault(worker.key, []).append(worker)
     return by_key
 
 
-def _missing(wanted: DesiredVersion, workers: list[WorkerStatus], observed: Observed, now: float) -> int:
+def _missing(wanted: DesiredEntity, workers: list[WorkerStatus], observed: Observed, now: float) -> int:
     """How many workers to start for a version now."""
     failure = observed.failures.get(wanted.key)
     if failure is not None and now < failure.retry_at:
@@ -119,7 +119,7 @@ def _missing(wanted: DesiredVersion, workers: list[WorkerStatus], observed: Obse
     return wanted.replicas - ready - observed.launching.get(wanted.key, 0)
 
 
-def _superfluous(wanted: DesiredVersion, workers: Iterable[WorkerStatus]) -> list[Stop]:
+def _superfluous(wanted: DesiredEntity, workers: Iterable[WorkerStatus]) -> list[Stop]:
     """Dead workers; those of more than the replicas; and outdated ones, as soon as their successors are ready."""
     workers = list(workers)
     dead = [w for w in workers if _died_serving(w)]

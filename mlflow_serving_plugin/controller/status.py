@@ -6,21 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
-from mlflow_serving_plugin.controller.desired import DesiredVersion, View
+from mlflow_serving_plugin.controller.desired import DesiredEntity, View
 from mlflow_serving_plugin.controller.plan import Observed
-from mlflow_serving_plugin.domain.endpoint import Endpoint, Event, VersionKey
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
-from mlflow_serving_plugin.domain.text import storable
+from mlflow_serving_plugin.domain.endpoint import Endpoint
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.events import Event, storable
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.need import Need
 
-_TELLING = {VersionState.FAILED: "VERSION_FAILED", VersionState.READY: "VERSION_DEGRADED"}
+_TELLING = {EntityState.FAILED: "VERSION_FAILED", EntityState.READY: "VERSION_DEGRADED"}
 """States whose message is worth an event when it changes."""
 
 
 def describe(
     view: View,
-    desired: Mapping[VersionKey, DesiredVersion],
+    desired: Mapping[EntityKey, DesiredEntity],
     observed: Observed,
     before: Routes,
     *,
@@ -32,12 +33,12 @@ def describe(
 
     ``build_log``: where the log of an environment's build is.
     """
-    workers: dict[VersionKey, list[WorkerStatus]] = {}
+    workers: dict[EntityKey, list[WorkerStatus]] = {}
     for worker in observed.workers:
         if worker.worker_id not in observed.stopping:
             workers.setdefault(worker.key, []).append(worker)
-    versions: dict[str, dict[int, VersionRoute]] = {}
-    old = {VersionKey(e.id, n): v for e in before.endpoints.values() for n, v in e.versions.items()}
+    versions: dict[str, dict[int, EntityRoute]] = {}
+    old = {EntityKey(e.id, n): v for e in before.endpoints.values() for n, v in e.versions.items()}
     for key, wanted in desired.items():
         route = _version(wanted, workers.get(key, []), observed, old.get(key), now_ms, build_log)
         versions.setdefault(key.endpoint_id, {})[key.number] = route
@@ -51,18 +52,18 @@ def describe(
 
 
 def _version(
-    wanted: DesiredVersion,
+    wanted: DesiredEntity,
     workers: list[WorkerStatus],
     observed: Observed,
-    before: VersionRoute | None,
+    before: EntityRoute | None,
     now_ms: int,
     build_log: Callable[[str], Path | None],
-) -> VersionRoute:
+) -> EntityRoute:
     state, message = _state(wanted, workers, observed)
     same = before is not None and before.state is state
     need = observed.needs.get(wanted.key)
     log = build_log(need.recipe.key) if need else None
-    return VersionRoute(
+    return EntityRoute(
         number=wanted.version.number,
         state=state,
         message=storable(message),
@@ -81,30 +82,30 @@ def _version(
     )
 
 
-def _state(wanted: DesiredVersion, workers: Iterable[WorkerStatus], observed: Observed) -> tuple[VersionState, str]:
+def _state(wanted: DesiredEntity, workers: Iterable[WorkerStatus], observed: Observed) -> tuple[EntityState, str]:
     failure = observed.failures.get(wanted.key)
     ready = [worker for worker in workers if worker.phase is WorkerPhase.READY]
     if ready:
         fresh = sum(worker.fingerprint == wanted.fingerprint for worker in ready)
         if failure is None or fresh >= wanted.replicas:
-            return VersionState.READY, ""
+            return EntityState.READY, ""
         have = f"{fresh} of {wanted.replicas} workers" if fresh else "workers of the configuration before"
-        return VersionState.READY, f"Serving with {have}; a new one did not start: {failure.message}"
+        return EntityState.READY, f"Serving with {have}; a new one did not start: {failure.message}"
     if failure is not None and failure.final:
-        return VersionState.FAILED, failure.message
+        return EntityState.FAILED, failure.message
     restarting = f"Restarting: {failure.message}" if failure is not None else ""
     if observed.launching.get(wanted.key):
-        return VersionState.LAUNCHING, restarting or "Loading the model."
+        return EntityState.LAUNCHING, restarting or "Loading the model."
     return _before_launch(wanted, observed, restarting)
 
 
-def _before_launch(wanted: DesiredVersion, observed: Observed, restarting: str) -> tuple[VersionState, str]:
+def _before_launch(wanted: DesiredEntity, observed: Observed, restarting: str) -> tuple[EntityState, str]:
     need = observed.needs.get(wanted.key)
     if need is not None and need.environment is None:
-        return VersionState.BUILDING, _building(need, observed)
+        return EntityState.BUILDING, _building(need, observed)
     if wanted.key in observed.fetching:
-        return VersionState.PENDING, "Fetching the model's files."
-    return VersionState.PENDING, restarting or "Waiting for its turn to start."
+        return EntityState.PENDING, "Fetching the model's files."
+    return EntityState.PENDING, restarting or "Waiting for its turn to start."
 
 
 def _building(need: Need, observed: Observed) -> str:
@@ -121,7 +122,7 @@ def _environment(need: Need | None) -> str:
 
 
 def _endpoint(
-    endpoint: Endpoint, view: View, versions: dict[int, VersionRoute], default_timeout_s: float
+    endpoint: Endpoint, view: View, versions: dict[int, EntityRoute], default_timeout_s: float
 ) -> EndpointRoute:
     state, message = _endpoint_state(versions, known=endpoint.id in view.models)
     model = view.models.get(endpoint.id)
@@ -138,15 +139,15 @@ def _endpoint(
     )
 
 
-def _endpoint_state(versions: Mapping[int, VersionRoute], *, known: bool) -> tuple[EndpointState, str]:
+def _endpoint_state(versions: Mapping[int, EntityRoute], *, known: bool) -> tuple[EndpointState, str]:
     if not known:
         return EndpointState.PENDING, "Reading the model from the registry."
     if not versions:
         return EndpointState.READY, "No active version. The next one registered will be served."
     states = {version.state for version in versions.values()}
-    if VersionState.READY in states:
+    if EntityState.READY in states:
         return EndpointState.READY, ""
-    if states == {VersionState.FAILED}:
+    if states == {EntityState.FAILED}:
         newest = versions[max(versions)]
         return EndpointState.FAILED, f"No version could be served. Version {newest.number}: {newest.message}"
     return EndpointState.PENDING, "No version is ready yet."
@@ -182,8 +183,8 @@ def _changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[tuple[i
         yield None, f"ENDPOINT_{now.state.value}", now.message or "Serving."
 
 
-def _words(version: VersionRoute) -> str:
-    if version.state is not VersionState.READY:
+def _words(version: EntityRoute) -> str:
+    if version.state is not EntityState.READY:
         return str(version.state.value).capitalize()
     if version.scored_example:
         return "Serving: the model loaded and answered its own input example."

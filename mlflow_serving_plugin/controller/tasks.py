@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Job:
     """Names a piece of work: ``fetch`` or ``launch`` of a version, ``build`` of an environment, …"""
 
     kind: str
-    key: VersionKey | None = None
+    key: EntityKey | None = None
     fingerprint: str = ""
     worker_id: str = ""
     environment: str = ""

@@ -38,26 +38,3 @@ class Endpoint:
     config: EndpointConfig
     model_created_ms: int
     """The registered model's creation time: how a renamed model is recognised."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to an endpoint or to one of its versions. ``version`` None: to the endpoint."""
-
-    timestamp_ms: int
-    workspace: str
-    name: str
-    version: int | None
-    type: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class VersionKey:
-    """Names a served version for as long as it lives, through renames of its model."""
-
-    endpoint_id: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.endpoint_id}/{self.number}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.reference import Reference
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
 FORMAT = 1
@@ -27,11 +27,11 @@ class WorkerRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionRoute:
+class EntityRoute:
     """One served version as this host sees it. ``workers`` holds those that are up; only ready ones score."""
 
     number: int
-    state: VersionState
+    state: EntityState
     message: str
     stage: str
     since_ms: int
@@ -64,10 +64,10 @@ class EndpointRoute:
     message: str
     request_timeout_s: float
     default_dialect: str
-    versions: dict[int, VersionRoute] = field(default_factory=dict)
+    versions: dict[int, EntityRoute] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
 
-    def resolve(self, reference: Reference) -> VersionRoute:
+    def resolve(self, reference: Reference) -> EntityRoute:
         """The version that a reference names; NotFoundError says what is served instead.
 
         A stage held by several versions answers with the highest number, as MLflow does. ``latest`` is the
@@ -86,7 +86,7 @@ class EndpointRoute:
         if reference.kind == "alias":
             return self.aliases.get(reference.value)
         if reference.kind == "latest":
-            ready = [n for n, v in self.versions.items() if v.state is VersionState.READY]
+            ready = [n for n, v in self.versions.items() if v.state is EntityState.READY]
             return max(ready or self.versions, default=None)
         wanted = reference.value.lower()
         return max((n for n, v in self.versions.items() if v.stage.lower() == wanted), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class VersionState(str, Enum):
+class EntityState(str, Enum):
     """Where one served version stands. ``PENDING → BUILDING → LAUNCHING → READY → DRAINING``; FAILED from any."""
 
     PENDING = "PENDING"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlflow_serving_plugin.environments.installed import installed_version
-from mlflow_serving_plugin.host.snapshot import write_atomically
+from mlflow_serving_plugin.host.files import write_atomically
 
 RECENT_S = 600.0
 

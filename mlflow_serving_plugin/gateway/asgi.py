@@ -10,10 +10,11 @@ from typing import Any
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.core import Gateway
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
-from mlflow_serving_plugin.gateway.link import AsyncLink, Surroundings, no_protocol
-from mlflow_serving_plugin.gateway.link_async import AsyncHttpLink
-from mlflow_serving_plugin.gateway.link_frames import AsyncFrameLink
-from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, RunBlocking, Step, Steps, WorkerCall
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, RunBlocking, Step, Steps
+from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, no_protocol
+from mlflow_serving_plugin.links.calls import WorkerCall
+from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
+from mlflow_serving_plugin.links.http_async import AsyncHttpLink
 
 _logger = logging.getLogger(__name__)
 
@@ -39,11 +40,11 @@ class AsgiGateway:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        surroundings = Surroundings(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
+        context = LinkContext(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
         self._clients = _Clients()
         self._links: dict[str, AsyncLink] = {
-            "http": AsyncHttpLink(surroundings),
-            "frames": AsyncFrameLink(surroundings),
+            "http": AsyncHttpLink(context),
+            "frames": AsyncFrameLink(context),
         }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send, path: str) -> None:

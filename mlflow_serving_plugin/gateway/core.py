@@ -30,11 +30,11 @@ from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Ste
 from mlflow_serving_plugin.gateway.schema import openapi_document
 from mlflow_serving_plugin.gateway.scoring import Scoring, Wanted, may_score
 from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
-from mlflow_serving_plugin.host.metrics import Metrics
-from mlflow_serving_plugin.host.nudge import send_nudge
-from mlflow_serving_plugin.host.replies import error_headers
+from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.host.turns import Turns
+from mlflow_serving_plugin.http_errors import error_headers
+from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from mlflow_serving_plugin.errors import (
     UnsupportedTypeError,
 )
 from mlflow_serving_plugin.gateway.dialects import JSON
-from mlflow_serving_plugin.gateway.messages import WorkerReply
 from mlflow_serving_plugin.gateway.redact import last_words, redact
-from mlflow_serving_plugin.host.replies import error_body, error_status
+from mlflow_serving_plugin.http_errors import error_body, error_status
+from mlflow_serving_plugin.links.calls import WorkerReply
 
 UNEXPECTED = (
     "The model could not score this request: the body does not fit the model, or the prediction is no valid JSON."

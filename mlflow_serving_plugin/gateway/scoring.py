@@ -16,8 +16,8 @@ from functools import partial
 from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.reference import Reference
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import (
     DeadlineError,
     UnavailableError,
@@ -27,23 +27,14 @@ from mlflow_serving_plugin.errors import (
 from mlflow_serving_plugin.gateway.dialects import JSON, Recognised, read_declared, recognise
 from mlflow_serving_plugin.gateway.failures import explain
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads, Room, declared_length
-from mlflow_serving_plugin.gateway.messages import (
-    Head,
-    LostError,
-    Pause,
-    ReadBody,
-    Reply,
-    RunBlocking,
-    Steps,
-    WorkerCall,
-    WorkerReply,
-)
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
 from mlflow_serving_plugin.gateway.trail import Trail
-from mlflow_serving_plugin.host.metrics import IN_FLIGHT, WAITING, Metrics
-from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.host.turns import Turns
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -64,7 +55,7 @@ class Wanted(NamedTuple):
     workspace: str
     reference: Reference
 
-    def resolve(self, routes: Routes) -> tuple[EndpointRoute, VersionRoute]:
+    def resolve(self, routes: Routes) -> tuple[EndpointRoute, EntityRoute]:
         """What it names now; NotFoundError."""
         endpoint = routes.endpoint(self.workspace, self.reference.name)
         return endpoint, endpoint.resolve(self.reference)
@@ -81,9 +72,9 @@ class _Patience:
     held_s: float = 0.0
 
 
-def may_score(version: VersionRoute) -> bool:
+def may_score(version: EntityRoute) -> bool:
     """Whether a worker takes requests now. One that drains finishes what it has and takes no more."""
-    return version.state is not VersionState.DRAINING and bool(version.ready_workers)
+    return version.state is not EntityState.DRAINING and bool(version.ready_workers)
 
 
 class Scoring:
@@ -198,9 +189,9 @@ class Scoring:
         turn = self._turns.take(key)
         return turn if turn is not None or patience.turn_s > 0 else _AT_ONCE
 
-    def _raise_unless_holdable(self, version: VersionRoute, wanted: Wanted, patience: _Patience) -> None:
+    def _raise_unless_holdable(self, version: EntityRoute, wanted: Wanted, patience: _Patience) -> None:
         described = f"Version {version.number} of model '{wanted.reference.name}'"
-        if version.state is VersionState.FAILED:
+        if version.state is EntityState.FAILED:
             raise UnavailableError(f"{described} has failed: {version.message}")
         if patience.hold_s <= 0:
             raise UnavailableError(

@@ -10,10 +10,11 @@ from typing import Any
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.core import Gateway
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
-from mlflow_serving_plugin.gateway.link import BlockingLink, Surroundings, no_protocol
-from mlflow_serving_plugin.gateway.link_blocking import BlockingHttpLink
-from mlflow_serving_plugin.gateway.link_frames_blocking import BlockingFrameLink
-from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, Step, Steps, WorkerCall
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, Step, Steps
+from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, no_protocol
+from mlflow_serving_plugin.links.calls import WorkerCall
+from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
+from mlflow_serving_plugin.links.http_blocking import BlockingHttpLink
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -29,10 +30,10 @@ class WsgiGateway:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        surroundings = Surroundings(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
+        context = LinkContext(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
         self._links: dict[str, BlockingLink] = {
-            "http": BlockingHttpLink(surroundings),
-            "frames": BlockingFrameLink(surroundings),
+            "http": BlockingHttpLink(context),
+            "frames": BlockingFrameLink(context),
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 
 from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
+from mlflow_serving_plugin.host.files import FileIdentity, file_identity, write_atomically
 
 _logger = logging.getLogger(__name__)
 
-_Identity = tuple[int, int, int]
 
-
-def _identity(path: Path) -> _Identity:
-    found = path.stat()
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def write_atomically(path: Path, data: bytes) -> _Identity:
-    """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part.
-
-    Returns what tells the new file from any other.
-    """
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        scratch.touch(0o600)
-        scratch.write_bytes(data)
-        # Looked at before anybody else can have changed it.
-        identity = _identity(scratch)
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-    return identity
-
-
-def publish(path: Path, routes: Routes) -> _Identity:
+def publish(path: Path, routes: Routes) -> FileIdentity:
     """Replace the snapshot; OSError."""
     return write_atomically(path, dump_routes(routes))
 
@@ -47,7 +22,7 @@ class Publisher:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._written: _Identity | None = None
+        self._written: FileIdentity | None = None
 
     def publish(self, routes: Routes) -> None:
         """Replace the snapshot; OSError."""
@@ -56,7 +31,7 @@ class Publisher:
     def intact(self) -> bool:
         """Whether the file is the one that was written last: neither changed nor gone."""
         try:
-            return self._written is not None and _identity(self._path) == self._written
+            return self._written is not None and file_identity(self._path) == self._written
         except OSError:
             return False
 
@@ -68,7 +43,7 @@ class SnapshotReader:
         self._path = path
         self._check_every_s = check_every_s
         self._next_check = 0.0
-        self._seen: _Identity | None = None
+        self._seen: FileIdentity | None = None
         self._routes = Routes()
 
     def current(self) -> Routes:
@@ -81,7 +56,7 @@ class SnapshotReader:
 
     def _refresh(self) -> None:
         try:
-            identity = _identity(self._path)
+            identity = file_identity(self._path)
             if identity == self._seen:
                 return
             data = self._path.read_bytes()

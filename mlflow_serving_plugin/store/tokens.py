@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from mlflow_serving_plugin.domain.endpoint import Event
-from mlflow_serving_plugin.domain.text import storable
+from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import for_writing, session_on

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support_models import Models, register
-from support_server import TrackingServer
+from support.models import Models, register
+from support.server import TrackingServer
 
 
 @pytest.fixture(scope="session")

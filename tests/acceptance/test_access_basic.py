@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 from support import eventually
-from support_auth import ADMIN, BasicAuthServer, basic, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
-from support_models import Models
+from support.auth import ADMIN, BasicAuthServer, basic, bearer, client_of
+from support.cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
+from support.models import Models
 
 NO_TOKEN = "mlsp_" + "A" * 43
 GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 from support import eventually
-from support_auth import basic, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
-from support_models import Models
-from support_oidc import ADMIN, OLDEST_PYTHON, OidcServer, Provider, oidc_environment
+from support.auth import basic, bearer, client_of
+from support.cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
+from support.models import Models
+from support.oidc import ADMIN, OLDEST_PYTHON, OidcServer, Provider, oidc_environment
 
 NO_TOKEN = "mlsp_" + "A" * 43
 GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from support_auth import BasicAuthServer, bearer, client_of
-from support_cells import IRIS, KINDS, SERVED, put_up, wrong_cells
-from support_models import Models, register
-from support_server import TrackingServer
+from support.auth import BasicAuthServer, bearer, client_of
+from support.cells import IRIS, KINDS, SERVED, put_up, wrong_cells
+from support.models import Models, register
+from support.server import TrackingServer
 
 from mlflow_serving_plugin.api.bases import AUDIT_PATH, METRICS_PATH
 

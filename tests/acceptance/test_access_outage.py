@@ -7,10 +7,10 @@ import time
 import pytest
 import requests
 from support import eventually
-from support_auth import BasicAuthServer, bearer, client_of
-from support_cells import IRIS
-from support_models import Models, register
-from support_postgres import Postgres, postgres_binaries
+from support.auth import BasicAuthServer, bearer, client_of
+from support.cells import IRIS
+from support.models import Models, register
+from support.postgres import Postgres, postgres_binaries
 
 AWAY_S = 8.0
 """Longer than anything is believed without a look."""

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 from support import eventually
-from support_dialects import DIALECTS, Dialect
-from support_models import IRIS_COLUMNS, Models, register
-from support_pinned import PinnedModels, another_python
-from support_server import HTTP_S, READY_S, TrackingServer, free_port
+from support.dialects import DIALECTS, Dialect
+from support.models import IRIS_COLUMNS, Models, register
+from support.pinned import PinnedModels, another_python
+from support.server import HTTP_S, READY_S, TrackingServer, free_port
 
 BUILT_S = 400.0
 PINS = {

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from support import eventually
-from support_models import Models, move_stage, register
-from support_server import TrackingServer
+from support.models import Models, move_stage, register
+from support.server import TrackingServer
 
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 GOOD = {"dataframe_records": [FLOWER]}

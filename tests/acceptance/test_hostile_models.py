@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 from support import eventually
-from support_models import Models, register
-from support_server import TrackingServer
+from support.models import Models, register
+from support.server import TrackingServer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and sandbox need Linux")
 SECRETS = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from support import eventually
-from support_life import Life, session_processes
-from support_models import Models
-from support_server import TrackingServer
+from support.life import Life, session_processes
+from support.models import Models
+from support.server import TrackingServer
 
 HOLD_S = 30.0
 """How long a request waits for a version that is starting, by default."""

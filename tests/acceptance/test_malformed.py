@@ -8,8 +8,8 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support_models import Models, register
-from support_server import TrackingServer
+from support.models import Models, register
+from support.server import TrackingServer
 
 EXAMPLES = 2000
 LONGEST_S = 20.0

@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import requests
 from support import eventually
-from support_metrics import counted_by, everywhere, scrape, web_workers
-from support_models import Models, register
-from support_server import TrackingServer
+from support.metrics import counted_by, everywhere, scrape, web_workers
+from support.models import Models, register
+from support.server import TrackingServer
 
 MERGED_S = 60.0
 """The controller merges every 30 s."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
-from support_models import Models
-from support_server import TrackingServer
+from support.models import Models
+from support.server import TrackingServer
 
 
 @pytest.fixture

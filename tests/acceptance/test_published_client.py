@@ -7,8 +7,8 @@ import json
 import pytest
 import requests
 from support import eventually
-from support_models import Models, register
-from support_server import READY_S, TrackingServer
+from support.models import Models, register
+from support.server import READY_S, TrackingServer
 
 BASES = {"endpoints": "/api/2.0/mlflow/endpoints", "endpoints-v2": "/api/2.0/preview/mlflow/endpoints-v2"}
 

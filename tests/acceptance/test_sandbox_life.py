@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 from support import eventually
-from support_life import Life
-from support_models import Models, register
-from support_server import TrackingServer
+from support.life import Life
+from support.models import Models, register
+from support.server import TrackingServer
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
 

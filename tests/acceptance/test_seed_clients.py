@@ -6,9 +6,9 @@ import json
 
 import pandas as pd
 import requests
-from support_clients import FLOWER, score_model
-from support_models import Models
-from support_server import TrackingServer, curl
+from support.clients import FLOWER, score_model
+from support.models import Models
+from support.server import TrackingServer, curl
 
 CHUNK = 256
 """Rows that the Power BI query sends at a time."""

@@ -8,10 +8,10 @@ import signal
 import pytest
 import requests
 from support import eventually
-from support_life import short_life
-from support_models import Models, register
-from support_postgres import Postgres, postgres_binaries
-from support_server import TrackingServer
+from support.life import short_life
+from support.models import Models, register
+from support.postgres import Postgres, postgres_binaries
+from support.server import TrackingServer
 
 
 @pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL on this machine (apt-get install postgresql)")

@@ -11,10 +11,10 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import DatabricksError, NotFound, Unauthenticated
 from support import eventually
-from support_auth import BasicAuthServer, basic, bearer, client_of
-from support_clients import FLOWER, score_model
-from support_models import Models, register
-from support_server import TrackingServer, curl
+from support.auth import BasicAuthServer, basic, bearer, client_of
+from support.clients import FLOWER, score_model
+from support.models import Models, register
+from support.server import TrackingServer, curl
 
 NO_TOKEN = "mlsp_" + "A" * 43
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 import requests
 from support import eventually
-from support_auth import BasicAuthServer
-from support_cells import IRIS
-from support_models import Models
-from support_server import READY_S, TrackingServer
+from support.auth import BasicAuthServer
+from support.cells import IRIS
+from support.models import Models
+from support.server import READY_S, TrackingServer
 
 RED = {"X-MLFLOW-WORKSPACE": "red"}
 API = "/api/2.0/mlflow"

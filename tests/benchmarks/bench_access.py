@@ -19,10 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from comparison.load import LoadResult, ensure_wrk, run_wrk
-from support_auth import BasicAuthServer, basic, bearer, client_of
-from support_cells import IRIS
-from support_models import Models, register
-from support_server import TrackingServer
+from support.auth import BasicAuthServer, basic, bearer, client_of
+from support.cells import IRIS
+from support.models import Models, register
+from support.server import TrackingServer
 
 _MODEL = "iris"
 _BODY = json.dumps(IRIS).encode()

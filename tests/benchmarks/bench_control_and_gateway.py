@@ -26,18 +26,18 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support import eventually
-from support_controller import FakeBackend, model_files
-from support_models import IRIS_COLUMNS, Models, register
-from support_server import TrackingServer
+from support.controller import FakeBackend, model_files
+from support.models import IRIS_COLUMNS, Models, register
+from support.server import TrackingServer
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade

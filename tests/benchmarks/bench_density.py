@@ -25,15 +25,15 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support_controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
-from support_models import Models
+from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.models import Models
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Nudge, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings

@@ -18,9 +18,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support_models import register
-from support_pinned import PinnedModels
-from support_server import TrackingServer
+from support.models import register
+from support.pinned import PinnedModels
+from support.server import TrackingServer
 
 REQUIREMENTS = ("mlflow==2.22.5", "scikit-learn==1.5.2", "fastapi==0.115.14")
 FURTHER = 5

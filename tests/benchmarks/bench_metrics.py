@@ -25,9 +25,10 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_rou
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.gateway.core import Gateway, Host
-from mlflow_serving_plugin.gateway.messages import Head, ReadBody, WorkerReply
-from mlflow_serving_plugin.host.metrics import Metrics
-from mlflow_serving_plugin.host.metrics_files import read_totals
+from mlflow_serving_plugin.gateway.messages import Head, ReadBody
+from mlflow_serving_plugin.links.calls import WorkerReply
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from support_browser import ARGS, CHROMIUM, Tab
-from support_models import Models, move_stage, register
-from support_server import TrackingServer
+from support.browser import ARGS, CHROMIUM, Tab
+from support.models import Models, move_stage, register
+from support.server import TrackingServer
 
 
 @pytest.fixture(scope="module")

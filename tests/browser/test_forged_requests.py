@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, Response, sync_playwright
-from support_auth import ADMIN, ADMIN_PASSWORD, BasicAuthServer, client_of
-from support_browser import ARGS, CHROMIUM, PAGE_MS
-from support_models import Models, register
-from support_server import TrackingServer
+from support.auth import ADMIN, ADMIN_PASSWORD, BasicAuthServer, client_of
+from support.browser import ARGS, CHROMIUM, PAGE_MS
+from support.models import Models, register
+from support.server import TrackingServer
 
 FORGERIES = (Path(__file__).parent / "forgeries.js").read_text()
 LEAVING = """({ action, method }) => {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support_browser import PAGE_MS, Tab
-from support_models import Models, register
-from support_server import TrackingServer
+from support.browser import PAGE_MS, Tab
+from support.models import Models, register
+from support.server import TrackingServer
 
 PLACES = ["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"]
 REGISTRY_SWITCH = "_mlflow_user_setting_dismiss_next_model_registry_ui"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support_browser import NAMED, PAGE_MS, Tab
-from support_models import Models, register
-from support_server import TrackingServer
+from support.browser import NAMED, PAGE_MS, Tab
+from support.models import Models, register
+from support.server import TrackingServer
 
 HIDE = """const find = Document.prototype.querySelector;
 Document.prototype.querySelector = function (what) {

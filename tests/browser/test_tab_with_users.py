@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support_auth import BasicAuthServer, client_of
-from support_browser import PAGE_MS, Tab
-from support_models import Models, move_stage, register
+from support.auth import BasicAuthServer, client_of
+from support.browser import PAGE_MS, Tab
+from support.models import Models, move_stage, register
 
 PASSWORD = "a long enough password"
 WAY_IN = "MLFLOW_TRACKING_TOKEN"

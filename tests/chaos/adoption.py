@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import requests
 from support import eventually
-from support_server import TrackingServer
+from support.server import TrackingServer
 
 from .load import Load
 from .report import Report, Size

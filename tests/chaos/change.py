@@ -8,7 +8,7 @@ import json
 import time
 
 from support import eventually
-from support_models import move_stage, register
+from support.models import move_stage, register
 
 from .client import Request, Response
 from .load import Load

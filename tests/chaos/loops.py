@@ -9,8 +9,8 @@ import time
 from collections import Counter
 
 from support import eventually
-from support_models import register
-from support_server import TrackingServer
+from support.models import register
+from support.server import TrackingServer
 
 from .client import Request, Response
 from .load import Load

@@ -6,7 +6,7 @@ import json
 import random
 import string
 
-from support_dialects import DIALECTS
+from support.dialects import DIALECTS
 
 _PIECES = [
     b"NaN", b"Infinity", b"-1e999", b"9" * 400, b"null", b"[" * 300, b"{" * 300, b'"\\ud800"', b"\x00", b"\xff\xfe",

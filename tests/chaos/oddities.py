@@ -11,8 +11,8 @@ from collections import Counter
 
 import psutil
 from support import eventually
-from support_models import register
-from support_server import TrackingServer
+from support.models import register
+from support.server import TrackingServer
 
 from .client import Request, Response
 from .load import Load

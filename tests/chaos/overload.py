@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import psutil
-from support_models import IRIS_COLUMNS, register
-from support_server import TrackingServer
+from support.models import IRIS_COLUMNS, register
+from support.server import TrackingServer
 
 from .client import Request, Response
 from .load import Check, Load

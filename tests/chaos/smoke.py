@@ -8,7 +8,7 @@ import signal
 import time
 
 from support import eventually
-from support_server import TrackingServer
+from support.server import TrackingServer
 
 from .client import Request, Response
 from .load import Load

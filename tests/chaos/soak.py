@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 from support import eventually
-from support_models import move_stage, register
-from support_server import TrackingServer
+from support.models import move_stage, register
+from support.server import TrackingServer
 
 from .load import Load, Make
 from .report import Report, Size

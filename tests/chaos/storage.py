@@ -13,9 +13,9 @@ from pathlib import Path
 
 import requests
 from support import eventually
-from support_models import register
-from support_postgres import Postgres, postgres_binaries
-from support_server import TrackingServer
+from support.models import register
+from support.postgres import Postgres, postgres_binaries
+from support.server import TrackingServer
 
 from .load import Load
 from .report import Report, Size

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 from support import eventually
-from support_models import IRIS_COLUMNS, IRIS_OFFSETS, Models, move_stage, register
-from support_server import TrackingServer
+from support.models import IRIS_COLUMNS, IRIS_OFFSETS, Models, move_stage, register
+from support.server import TrackingServer
 
 from .client import Request, Response
 from .load import Make

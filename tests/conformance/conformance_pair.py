@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from support_server import StockServer, TrackingServer
+from support.server import StockServer, TrackingServer
 
 
 @dataclass(frozen=True)

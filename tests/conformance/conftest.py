@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conformance_inputs import MODELS
 from conformance_pair import Pair
-from support_models import Models, register
-from support_server import StockServer, TrackingServer
+from support.models import Models, register
+from support.server import StockServer, TrackingServer
 
 RUNTIMES = {
     "native": {"runtime": "native", "batching": "auto"},

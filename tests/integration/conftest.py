@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support_guard import SLEEP, Guarded
-from support_postgres import Postgres, postgres_binaries
+from support.guard import SLEEP, Guarded
+from support.postgres import Postgres, postgres_binaries
 
 from mlflow_serving_plugin.host.paths import StatePaths
 

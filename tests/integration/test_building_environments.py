@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support_conda import make_channel
+from support.conda import make_channel
 
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.environments.ready import Environment

@@ -9,20 +9,21 @@ from dataclasses import replace
 
 import pytest
 from support import eventually
-from support_controller import FakeBackend, MemoryRegistry, a_model, a_version, model_files
+from support.controller import FakeBackend, MemoryRegistry, a_model, a_version, model_files
 
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
-from mlflow_serving_plugin.domain.endpoint import EndpointConfig, VersionKey
+from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import load_routes
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.metrics import REQUESTS, RESTARTS, START_FAILURES, TICKS, Metrics
-from mlflow_serving_plugin.host.metrics_files import read_totals
-from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS, Metrics
+from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.registry.artifacts import FetchError
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade
@@ -116,7 +117,7 @@ class World:
         return eventually(condition, within_s, tail=self.tail)
 
     def until_ready(self, *numbers, name="iris"):
-        self.until(lambda: all(self.state(n, name) is VersionState.READY for n in numbers))
+        self.until(lambda: all(self.state(n, name) is EntityState.READY for n in numbers))
 
     def events(self, name="iris"):
         page, _ = self.store.events(WS, name, version=None, page_token=None, limit=1000)
@@ -160,7 +161,7 @@ def serving(world):
 
 
 def key(world, number):
-    return VersionKey(world.endpoint.id, number)
+    return EntityKey(world.endpoint.id, number)
 
 
 def test_an_enabled_model_is_fetched_launched_and_published(serving):
@@ -239,7 +240,7 @@ def test_disabling_and_enabling_in_one_breath_ends_ready(serving):
         serving.store.disable(WS, "iris", by=None)
         serving.nudge("iris")
         serving.enable()
-    serving.until(lambda: serving.backend.numbers() == [1] and serving.state(1) is VersionState.READY)
+    serving.until(lambda: serving.backend.numbers() == [1] and serving.state(1) is EntityState.READY)
     serving.store.disable(WS, "iris", by=None)
     serving.nudge("iris")
     serving.until(lambda: serving.backend.observe() == [] and list(serving.paths.models.iterdir()) == [])
@@ -269,9 +270,9 @@ def test_an_enabled_model_without_active_version_is_ready_and_has_no_workers(wor
 def test_a_version_that_does_not_start_fails_with_the_reason_and_is_tried_again_until_it_does(serving):
     serving.backend.fail(key(serving, 2), "ModuleNotFoundError: No module named 'lightgbm'")
     serving.versions(a_version(1), a_version(2))
-    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    serving.until(lambda: serving.state(2) is EntityState.FAILED)
     assert serving.route().versions[2].message == "ModuleNotFoundError: No module named 'lightgbm'"
-    assert serving.state(1) is VersionState.READY
+    assert serving.state(1) is EntityState.READY
     serving.until(lambda: serving.backend.launched.count(key(serving, 2)) >= 3)
     told = [kind for number, kind, _ in serving.events() if number == 2]
     assert told.count("VERSION_FAILED") == 1
@@ -283,7 +284,7 @@ def test_a_version_that_does_not_start_fails_with_the_reason_and_is_tried_again_
 def test_a_version_whose_files_cannot_be_fetched_fails_with_the_reason(serving):
     serving.fetch_errors[2] = FetchError("The model's files could not be fetched: no such bucket")
     serving.versions(a_version(1), a_version(2))
-    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    serving.until(lambda: serving.state(2) is EntityState.FAILED)
     assert "no such bucket" in serving.route().versions[2].message
     del serving.fetch_errors[2]
     serving.until_ready(1, 2)
@@ -294,7 +295,7 @@ def test_a_version_whose_files_cannot_be_fetched_fails_with_the_reason(serving):
 def test_a_reason_that_no_database_takes_neither_ends_the_controller_nor_holds_up_events(serving, message):
     serving.backend.fail(key(serving, 2), message)
     serving.versions(a_version(1), a_version(2))
-    serving.until(lambda: serving.state(2) is VersionState.FAILED)
+    serving.until(lambda: serving.state(2) is EntityState.FAILED)
     serving.backend.recover(key(serving, 2))
     serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
 
@@ -314,7 +315,7 @@ def test_backoff_grows_between_the_attempts(paths):
 
             eventually(step, 10)
 
-        tick_until(lambda: world.state(1) is VersionState.FAILED)
+        tick_until(lambda: world.state(1) is EntityState.FAILED)
         assert len(world.backend.launched) == 1
         now = 1044.9  # before the earliest moment: 60 s less a quarter
         for _ in range(20):
@@ -400,7 +401,7 @@ def test_a_crash_loop_waits_longer_each_time(paths):
         world.until(lambda: len(world.backend.launched) == 2 and world.backend.numbers() == [1])
         world.backend.die(world.backend.live()[0].worker_id)
         world.until(lambda: len(world.backend.stopped) == 2)
-        world.until(lambda: world.state(1) is VersionState.PENDING)
+        world.until(lambda: world.state(1) is EntityState.PENDING)
         # One more round of the whole loop, made visible by a change that it has to publish.
         world.versions(a_version(1, "Staging"))
         world.until(lambda: world.route().stages() == {"Staging": 1})
@@ -431,11 +432,11 @@ def test_a_changed_configuration_replaces_the_worker_without_a_gap(serving):
     serving.enable(batching="off")
     serving.until(lambda: len(serving.backend.launched) == 2)
     assert serving.backend.live() == [old]
-    assert serving.state(1) is VersionState.READY
+    assert serving.state(1) is EntityState.READY
     serving.backend.released.set()
     serving.until(lambda: serving.backend.stopped == [old.worker_id])
     assert serving.backend.numbers() == [1]
-    assert serving.state(1) is VersionState.READY
+    assert serving.state(1) is EntityState.READY
 
 
 def test_replicas_follow_the_configuration_up_and_down(serving):
@@ -453,7 +454,7 @@ def test_a_renamed_model_is_served_on_under_its_new_name(serving):
     serving.until(lambda: serving.route("rose"))
     assert serving.route("iris") is None
     assert serving.backend.live() == workers
-    assert serving.state(1, "rose") is VersionState.READY
+    assert serving.state(1, "rose") is EntityState.READY
 
 
 def test_a_deleted_model_is_stopped_and_forgotten(serving):
@@ -522,7 +523,7 @@ def test_a_change_behind_the_server_s_back_is_seen_though_other_models_keep_it_b
 
         def keep_busy():
             world.nudge("busy")
-            return world.state(2) is VersionState.READY
+            return world.state(2) is EntityState.READY
 
         world.until(keep_busy, 10)
     finally:
@@ -649,7 +650,7 @@ def test_a_controller_that_breaks_is_followed_by_another(world, caplog):
 def test_events_beyond_the_backlog_cost_the_oldest_first():
     from mlflow_serving_plugin.controller import journal as module
     from mlflow_serving_plugin.controller.tasks import Tasks
-    from mlflow_serving_plugin.domain.endpoint import Event
+    from mlflow_serving_plugin.domain.events import Event
 
     class Down:
         def add_events(self, events):
@@ -689,10 +690,10 @@ def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
 def test_enabling_again_tries_at_once_what_has_failed(paths):
     world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=3600.0, backoff_cap_s=3600.0))
     try:
-        failing = VersionKey(world.enable().id, 1)
+        failing = EntityKey(world.enable().id, 1)
         world.backend.fail(failing, "no licence")
         world.start()
-        world.until(lambda: world.state(1) is VersionState.FAILED)
+        world.until(lambda: world.state(1) is EntityState.FAILED)
         world.backend.recover(failing)
         # A plain look at the model is none.
         send_nudge(world.paths.nudges, Nudge("default", "iris"))

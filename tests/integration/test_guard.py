@@ -10,7 +10,7 @@ import threading
 import psutil
 import pytest
 from support import eventually
-from support_guard import SLEEP, gone
+from support.guard import SLEEP, gone
 
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.host.processes import session_members

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 import pytest
-from support_guard import SLEEP, gone
+from support.guard import SLEEP, gone
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are counted on Linux only")
 

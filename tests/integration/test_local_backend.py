@@ -23,11 +23,11 @@ from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
-from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
 
@@ -54,7 +54,7 @@ class World:
         self.backend = LocalBackend(SETTINGS, self.paths)
 
     def spec(self, model_dir, *, version=1, example=None, **settings):
-        key = VersionKey("e", version)
+        key = EntityKey("e", version)
         return WorkerSpec(
             key=key,
             fingerprint="f",

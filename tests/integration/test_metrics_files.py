@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support import eventually
 
-from mlflow_serving_plugin.host.metrics import IN_FLIGHT, REQUEST_SECONDS, REQUESTS, RESTARTS, Metrics
-from mlflow_serving_plugin.host.metrics_files import _owner_has_ended, merge_ended, read_totals
+from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUEST_SECONDS, REQUESTS, RESTARTS, Metrics
+from mlflow_serving_plugin.metrics.files import _owner_has_ended, merge_ended, read_totals
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
 
 ONE, TWO = (REQUESTS, "e1", 1, 200), (REQUESTS, "e2", 1, 200)
@@ -33,7 +33,7 @@ class Process:
         program = f"""
             import sys
             from pathlib import Path
-            from mlflow_serving_plugin.host.metrics import IN_FLIGHT, Metrics
+            from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, Metrics
             metrics = Metrics(Path({str(directory)!r}))
             metrics.gauge(IN_FLIGHT, lambda: {{("e1", 1): 1}})
             for line in sys.stdin:

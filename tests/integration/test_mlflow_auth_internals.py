@@ -12,7 +12,7 @@ import flask
 import pytest
 from test_mlflow_internals import internal, python, takes
 
-# access/base_app.py
+# access/wrapped_app.py
 
 
 def test_the_launcher_treats_basic_auth_apart_by_what_is_done_for_it_here():

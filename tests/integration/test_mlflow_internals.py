@@ -56,7 +56,7 @@ def python(code: str, **environ: str) -> list[str]:
     return found.stdout.splitlines()
 
 
-# registry/server.py
+# registry/mlflow_server.py
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def test_a_version_behind_mlflow_artifacts_is_downloaded_from_the_server_s_own_s
         (tmp_path / "store" / "1" / f"m-{number}" / "MLmodel").write_text(f"{number}")
     code = f"""
 from pathlib import Path
-from mlflow_serving_plugin.registry import server
-store = server.registry_store()
+from mlflow_serving_plugin.registry import mlflow_server
+store = mlflow_server.registry_store()
 store.create_registered_model("iris")
 store.create_model_version("iris", "mlflow-artifacts:/1/m-1")
 store.create_model_version("iris", "file://{tmp_path}/store/1/m-2")
 for version in (1, 2):
     to = Path({str(tmp_path)!r}) / f"to-{{version}}"
     to.mkdir()
-    print((Path(server.download_model_version("default", "iris", version, str(to))) / "MLmodel").read_text())
+    print((Path(mlflow_server.download_model_version("default", "iris", version, str(to))) / "MLmodel").read_text())
 """
     said = python(
         code,
@@ -305,9 +305,9 @@ def test_the_send_of_uvicorn_is_a_method_of_a_cycle_with_a_flag_for_its_access_l
 
 
 def test_the_page_that_gets_the_serving_tab_is_where_it_is_looked_for():
-    from mlflow_serving_plugin.registry import server
+    from mlflow_serving_plugin.registry import mlflow_server
 
-    app = server.flask_app()
+    app = mlflow_server.flask_app()
     assert "serve" in app.view_functions
     answer = app.test_client().get("/")
     assert answer.mimetype == "text/html"

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, dump_routes
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
-from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox, send_nudge
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, dump_routes
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 
 PROMPT_S = 0.5
@@ -23,7 +23,7 @@ LONG_S = 20.0
 
 @pytest.fixture
 def inbox(paths):
-    found = NudgeInbox(paths.nudges)
+    found = Inbox(paths.nudges)
     yield found
     found.close()
 
@@ -47,7 +47,7 @@ def test_a_nudge_arrives_as_it_was_sent(inbox, paths, nudge):
 
 def test_a_nudge_comes_from_another_process(inbox, paths):
     code = (
-        "import pathlib, sys; from mlflow_serving_plugin.host.nudge import *;"
+        "import pathlib, sys; from mlflow_serving_plugin.host.messages import *;"
         "send_nudge(pathlib.Path(sys.argv[1]), Nudge('default', 'iris'))"
     )
     subprocess.run([sys.executable, "-c", code, str(paths.nudges)], check=True)
@@ -79,7 +79,7 @@ def test_without_a_nudge_a_wait_ends_when_its_time_is_up(inbox):
 
 def test_a_nudge_that_nobody_hears_is_lost_without_an_error(paths):
     send_nudge(paths.nudges, Nudge())
-    NudgeInbox(paths.nudges).close()
+    Inbox(paths.nudges).close()
     send_nudge(paths.nudges, Nudge())
     assert not paths.nudges.exists()
 
@@ -98,8 +98,8 @@ def test_nudges_that_a_busy_controller_does_not_take_block_nobody(inbox, paths):
 
 
 def test_a_second_inbox_takes_over_and_the_first_leaves_it_its_socket(paths):
-    first = NudgeInbox(paths.nudges)
-    second = NudgeInbox(paths.nudges)
+    first = Inbox(paths.nudges)
+    second = Inbox(paths.nudges)
     try:
         send_nudge(paths.nudges, Nudge("default", "to the second"))
         assert first.wait(0) == []
@@ -115,7 +115,7 @@ def test_a_second_inbox_takes_over_and_the_first_leaves_it_its_socket(paths):
 def test_an_inbox_takes_the_place_of_what_a_killed_controller_left(paths):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
         dead.bind(str(paths.nudges))
-    inbox = NudgeInbox(paths.nudges)
+    inbox = Inbox(paths.nudges)
     send_nudge(paths.nudges, Nudge())
     assert inbox.wait(LONG_S) == [Nudge()]
     inbox.close()
@@ -150,7 +150,7 @@ def test_wake_ends_the_next_wait_too_but_only_that_one(inbox):
 
 
 def test_wake_never_blocks_nor_fails_however_often_and_late(paths):
-    inbox = NudgeInbox(paths.nudges)
+    inbox = Inbox(paths.nudges)
     for _ in range(10_000):
         inbox.wake()
     assert inbox.wait(LONG_S) == []
@@ -166,7 +166,7 @@ def routes(*names: str, written_ms: int = 1) -> Routes:
 
 
 def endpoint(name: str) -> EndpointRoute:
-    version = VersionRoute(1, VersionState.READY, "", "None", since_ms=1)
+    version = EntityRoute(1, EntityState.READY, "", "None", since_ms=1)
     return EndpointRoute(name, "default", name, EndpointState.READY, "", 60.0, "modern", {1: version})
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_serving_plugin.errors import ConfigurationError
-from mlflow_serving_plugin.host.nudge import NudgeInbox
+from mlflow_serving_plugin.host.messages import Inbox
 from mlflow_serving_plugin.host.paths import StatePaths
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
@@ -133,7 +133,7 @@ def test_such_a_place_that_another_user_made_first_is_refused(too_long, elsewher
 def test_the_kernel_takes_a_socket_at_any_length_of_the_state_directory_s_path(root, elsewhere):
     for length in range(1, 110):
         paths = StatePaths.create(root / ("s" * length))
-        NudgeInbox(paths.nudges).close()
+        Inbox(paths.nudges).close()
         longest = paths.sockets / f"zygote-{'0' * 12}.sock.status"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(longest))

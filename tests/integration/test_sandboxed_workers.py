@@ -19,11 +19,11 @@ from support import eventually, processes_about
 from mlflow_serving_plugin.backends import sandbox
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
-from mlflow_serving_plugin.domain.endpoint import VersionKey
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
-from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.links.frames_connection import FrameConnection
+from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
 
@@ -45,7 +45,7 @@ class World:
 
     def launch(self, model, *, example=True, **settings):
         found = scoring_example(model) if example else None
-        spec = WorkerSpec(VersionKey("e", 1), "f", model, self.log, replace(SANDBOXED, **settings), found)
+        spec = WorkerSpec(EntityKey("e", 1), "f", model, self.log, replace(SANDBOXED, **settings), found)
         try:
             self.backend.launch(spec)
         except BaseException:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import create_engine, event, inspect, text
 
-from mlflow_serving_plugin.domain.endpoint import EndpointConfig, Event
+from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.errors import ConfigurationError, InvalidParameterError, NotFoundError, UnavailableError
 from mlflow_serving_plugin.store.database import VERSION_TABLE, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.store import Store

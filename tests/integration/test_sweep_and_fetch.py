@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import eventually
-from support_controller import FakeBackend, MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint, model_files
+from support.controller import FakeBackend, MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint, model_files
 
 from mlflow_serving_plugin.controller import execute
 from mlflow_serving_plugin.controller.controller import Controller

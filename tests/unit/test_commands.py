@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_serving_plugin.backends.base import WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, stock_command, worker_environment
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.ready import own_environment
 
 SECRETS = [
@@ -39,7 +39,7 @@ SECRETS = [
 
 def a_spec(request_timeout_s: float = 60.0) -> WorkerSpec:
     settings = WorkerSettings("stock", "local", request_timeout_s, None)
-    return WorkerSpec(VersionKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
+    return WorkerSpec(EntityKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
 
 
 def after(command: list[str], option: str) -> str:

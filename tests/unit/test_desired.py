@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support_controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
+from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
 
 from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings

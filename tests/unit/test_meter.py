@@ -8,14 +8,14 @@ import pytest
 
 from mlflow_serving_plugin.controller.meter import Meter, is_served
 from mlflow_serving_plugin.controller.tasks import Tasks
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
-from mlflow_serving_plugin.host.metrics import BATCH_ROWS, BUILDS, REQUESTS, TICKS, Metrics
-from mlflow_serving_plugin.host.metrics_files import read_totals
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.metrics.counting import BATCH_ROWS, BUILDS, REQUESTS, TICKS, Metrics
+from mlflow_serving_plugin.metrics.files import read_totals
 
 
 def routes(*numbers: int) -> Routes:
-    versions = {n: VersionRoute(n, VersionState.READY, "", "None", 0) for n in numbers}
+    versions = {n: EntityRoute(n, EntityState.READY, "", "None", 0) for n in numbers}
     endpoint = EndpointRoute("e1", "default", "iris", EndpointState.READY, "", 60.0, "modern", versions)
     return Routes(written_ms=1, endpoints={"default/iris": endpoint})
 

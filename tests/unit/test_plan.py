@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from support_controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint, desired_of
+from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import desire
 from mlflow_serving_plugin.controller.plan import Build, Fetch, Launch, Observed, Stop, plan
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 
-K1, K2, K3 = (VersionKey("e-iris", n) for n in (1, 2, 3))
+K1, K2, K3 = (EntityKey("e-iris", n) for n in (1, 2, 3))
 NEEDS = {key: a_need(f"/models/{key.number}") for key in (K1, K2, K3)}
 ONE = desired_of(1)[K1]
 TWO = desired_of(1, replicas=2)[K1]
@@ -219,7 +219,7 @@ def test_builds_under_way_take_up_slots():
 
 
 def test_more_under_way_than_there_are_slots_starts_nothing_and_breaks_nothing():
-    launching = {VersionKey("e-gone", 1): 5}
+    launching = {EntityKey("e-gone", 1): 5}
     assert actions(wanted(1), launch_slots=2, launching=launching) == Counter()
 
 

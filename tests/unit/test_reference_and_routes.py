@@ -13,16 +13,16 @@ from mlflow_serving_plugin.domain.reference import Reference, parse_reference
 from mlflow_serving_plugin.domain.routes import (
     FORMAT,
     EndpointRoute,
+    EntityRoute,
     Routes,
-    VersionRoute,
     WorkerRoute,
     dump_routes,
     load_routes,
 )
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
-READY, PENDING, FAILED = VersionState.READY, VersionState.PENDING, VersionState.FAILED
+READY, PENDING, FAILED = EntityState.READY, EntityState.PENDING, EntityState.FAILED
 SEGMENT = st.text(min_size=1, max_size=20)
 
 
@@ -80,7 +80,7 @@ def test_an_alias_follows_the_last_at_sign(name, alias):
 
 def a_route(number, state=READY, stage="None"):
     worker = WorkerRoute(f"w{number}", "http", f"/run/{number}.sock", 4711 + number, 1, state is READY)
-    return VersionRoute(number, state, "", stage, 1000, f"/models/{number}", "a note", (worker,))
+    return EntityRoute(number, state, "", stage, 1000, f"/models/{number}", "a note", (worker,))
 
 
 def an_endpoint(*versions, **aliases):
@@ -166,7 +166,7 @@ def test_a_snapshot_comes_back_as_it_was_written():
 
 @given(name=st.text(st.characters(codec="utf-8"), min_size=1), message=st.text(st.characters(codec="utf-8")))
 def test_any_name_and_message_come_back(name, message):
-    version = VersionRoute(1, FAILED, message, name, 1)
+    version = EntityRoute(1, FAILED, message, name, 1)
     endpoint = EndpointRoute("e", "default", name, EndpointState.FAILED, message, 1.0, "modern", {1: version})
     routes = Routes(endpoints={f"default/{name}": endpoint})
     assert load_routes(dump_routes(routes)) == routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support_controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
 
 from mlflow_serving_plugin.controller.desired import View
 from mlflow_serving_plugin.controller.refresh import refresh

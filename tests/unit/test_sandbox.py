@@ -12,14 +12,14 @@ from mlflow_serving_plugin.backends import sandbox
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.backends.fitness import check_environment
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 
 SETTINGS = WorkerSettings("native", "local", 60.0, None, sandbox=True)
 MODEL = Path("/state/models/e/1/m")
 
 
 def wrapped(environ=None, *, readable=(), writable=(), **settings):
-    spec = WorkerSpec(VersionKey("e", 1), "f", MODEL, Path("/log"), replace(SETTINGS, **settings), None)
+    spec = WorkerSpec(EntityKey("e", 1), "f", MODEL, Path("/log"), replace(SETTINGS, **settings), None)
     return sandbox.sandboxed(["python", "x"], spec, environ or {}, readable=readable, writable=writable)
 
 
@@ -116,4 +116,4 @@ def test_an_interpreter_that_cannot_be_asked_is_a_reason():
 def test_a_network_that_is_off_without_the_sandbox_is_refused_rather_than_on():
     settings = replace(SETTINGS, sandbox=False, network=False)
     with pytest.raises(WorkerFailedError, match="only in the sandbox"):
-        check_environment(WorkerSpec(VersionKey("e", 1), "f", MODEL, Path("/log"), settings, None))
+        check_environment(WorkerSpec(EntityKey("e", 1), "f", MODEL, Path("/log"), settings, None))

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support_controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint
+from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.plan import Observed
 from mlflow_serving_plugin.controller.status import describe, transitions
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
-K1, K2 = VersionKey("e-iris", 1), VersionKey("e-iris", 2)
+K1, K2 = EntityKey("e-iris", 1), EntityKey("e-iris", 2)
 ONLY_ONE = a_view((an_endpoint(), a_model("iris", a_version(1, "Production"))))
 BOTH = a_view((an_endpoint(), a_model("iris", a_version(1), a_version(2))))
 NOBODY = Routes()
@@ -33,7 +33,7 @@ def endpoint_of(view, **options):
 
 
 def worker_of(view, number=1, *args, **changes):
-    return a_worker(desire(view, TIMEOUT_S)[VersionKey("e-iris", number)], *args, **changes)
+    return a_worker(desire(view, TIMEOUT_S)[EntityKey("e-iris", number)], *args, **changes)
 
 
 def failure(message="no", *, count=1, served=False):
@@ -46,65 +46,65 @@ def events(before, after):
 
 READY_WORKER = worker_of(ONLY_ONE)
 STATES = {
-    "waits for its turn": ({}, VersionState.PENDING, "Waiting for its turn to start."),
-    "is being fetched": ({"fetching": {K1}}, VersionState.PENDING, "Fetching the model's files."),
+    "waits for its turn": ({}, EntityState.PENDING, "Waiting for its turn to start."),
+    "is being fetched": ({"fetching": {K1}}, EntityState.PENDING, "Fetching the model's files."),
     "waits for its environment": (
         {"needs": {K1: a_need(key="a")}},
-        VersionState.BUILDING,
+        EntityState.BUILDING,
         "Waiting for its turn to have its environment built.",
     ),
     "has its environment built": (
         {"needs": {K1: a_need(key="a")}, "building": {"a": "Resolved 58 packages"}},
-        VersionState.BUILDING,
+        EntityState.BUILDING,
         "Building its environment (Python 3.11, by uv; it says so): Resolved 58 packages",
     ),
     "has an environment that could not be built": (
         {"needs": {K1: a_need(key="a")}, "failures": {K1: failure("zzz==1 does not exist.")}},
-        VersionState.FAILED,
+        EntityState.FAILED,
         "zzz==1 does not exist.",
     ),
-    "is being launched": ({"launching": {K1: 1}}, VersionState.LAUNCHING, "Loading the model."),
+    "is being launched": ({"launching": {K1: 1}}, EntityState.LAUNCHING, "Loading the model."),
     "has a worker that is starting": (
         {"launching": {K1: 1}, "workers": (worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)},
-        VersionState.LAUNCHING,
+        EntityState.LAUNCHING,
         "Loading the model.",
     ),
-    "has a ready worker": ({"workers": (READY_WORKER,)}, VersionState.READY, ""),
+    "has a ready worker": ({"workers": (READY_WORKER,)}, EntityState.READY, ""),
     "has a ready worker and starts another": (
         {"workers": (READY_WORKER,), "launching": {K1: 1}},
-        VersionState.READY,
+        EntityState.READY,
         "",
     ),
     "has a ready worker though another start failed": (
         {"workers": (READY_WORKER,), "failures": {K1: failure()}},
-        VersionState.READY,
+        EntityState.READY,
         "",
     ),
-    "could not be started": ({"failures": {K1: failure("bad pickle")}}, VersionState.FAILED, "bad pickle"),
+    "could not be started": ({"failures": {K1: failure("bad pickle")}}, EntityState.FAILED, "bad pickle"),
     "is tried again after it could not be started": (
         {"failures": {K1: failure("bad pickle")}, "launching": {K1: 1}},
-        VersionState.FAILED,
+        EntityState.FAILED,
         "bad pickle",
     ),
     "died once while it served": (
         {"failures": {K1: failure("died", served=True)}},
-        VersionState.PENDING,
+        EntityState.PENDING,
         "Restarting: died",
     ),
     "is restarted": (
         {"failures": {K1: failure("died", served=True)}, "launching": {K1: 1}},
-        VersionState.LAUNCHING,
+        EntityState.LAUNCHING,
         "Restarting: died",
     ),
-    "keeps dying": ({"failures": {K1: failure("died", count=3, served=True)}}, VersionState.FAILED, "died"),
+    "keeps dying": ({"failures": {K1: failure("died", count=3, served=True)}}, EntityState.FAILED, "died"),
     "has only a dead worker": (
         {"workers": (worker_of(ONLY_ONE, phase=WorkerPhase.DEAD),)},
-        VersionState.PENDING,
+        EntityState.PENDING,
         "Waiting for its turn to start.",
     ),
     "has only a worker on its way out": (
         {"workers": (READY_WORKER,), "stopping": {"w"}},
-        VersionState.PENDING,
+        EntityState.PENDING,
         "Waiting for its turn to start.",
     ),
 }
@@ -140,7 +140,7 @@ def test_dead_workers_and_those_on_their_way_out_get_no_requests():
 
 def test_an_outdated_worker_answers_until_its_successor_is_ready():
     version = endpoint_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, fingerprint="old"),), launching={K1: 1}).versions[1]
-    assert version.state is VersionState.READY
+    assert version.state is EntityState.READY
     assert len(version.ready_workers) == 1
 
 

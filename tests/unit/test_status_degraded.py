@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from support_controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
+from support.controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.plan import Observed
 from mlflow_serving_plugin.controller.status import describe, transitions
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 
-KEY = VersionKey("e-iris", 1)
+KEY = EntityKey("e-iris", 1)
 FAILED = {KEY: Failure(2, 10.0, "MemoryError: too little", served=False)}
 
 
@@ -28,10 +28,10 @@ def version(routes: Routes):
 def test_a_new_configuration_that_does_not_start_is_told_while_the_old_one_serves() -> None:
     wanted = desired_of(1)[KEY]
     healthy = described(Observed(workers=(a_worker(wanted),)), Routes())
-    assert (version(healthy).state, version(healthy).message) == (VersionState.READY, "")
+    assert (version(healthy).state, version(healthy).message) == (EntityState.READY, "")
     outdated = Observed(workers=(a_worker(wanted, fingerprint="before"),), failures=FAILED)
     degraded = described(outdated, healthy)
-    assert version(degraded).state is VersionState.READY
+    assert version(degraded).state is EntityState.READY
     assert "MemoryError: too little" in version(degraded).message
     events = [(event.type, event.message) for _, event in transitions(healthy, degraded, 6)]
     assert events == [("VERSION_DEGRADED", version(degraded).message)]

@@ -14,14 +14,14 @@ import pytest
 from support import eventually
 from worker_processes import JSON, WorkerProcess, ask, worker_config
 
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import DeadlineError
-from mlflow_serving_plugin.gateway.link import Surroundings
-from mlflow_serving_plugin.gateway.link_frames import AsyncFrameLink
-from mlflow_serving_plugin.gateway.link_frames_blocking import BlockingFrameLink
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall
-from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.links.base import LinkContext
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall
+from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
+from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.worker import wire
 
 GRACE_S = 0.3
@@ -33,7 +33,7 @@ class Snapshot:
 
     def __init__(self, address):
         self.route = WorkerRoute("w1", "frames", str(address), 1, 0, True)
-        version = VersionRoute(1, VersionState.READY, "", "None", 0, workers=(self.route,))
+        version = EntityRoute(1, EntityState.READY, "", "None", 0, workers=(self.route,))
         endpoint = EndpointRoute("e", "default", "m", EndpointState.READY, "", 60.0, "modern", {1: version})
         self.routes = Routes(endpoints={"default/m": endpoint})
 
@@ -44,13 +44,13 @@ class Snapshot:
 class OnALoop:
     """The async link behind a blocking face: its event loop runs in a thread."""
 
-    def __init__(self, surroundings):
+    def __init__(self, context):
         self.complaints = []
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.link = AsyncFrameLink(surroundings)
+        self.link = AsyncFrameLink(context)
 
     def start(self, call):
         return asyncio.run_coroutine_threadsafe(self.link.call(call), self.loop)
@@ -79,28 +79,28 @@ def nudges():
 
 
 @pytest.fixture
-def surroundings(short, nudges):
-    return Surroundings(Snapshot(short / "w1.sock"), nudges.append, GRACE_S)
+def context(short, nudges):
+    return LinkContext(Snapshot(short / "w1.sock"), nudges.append, GRACE_S)
 
 
 @pytest.fixture
-def async_link(surroundings):
-    link = OnALoop(surroundings)
+def async_link(context):
+    link = OnALoop(context)
     yield link
     link.close()
 
 
 @pytest.fixture(params=[OnALoop, BlockingFrameLink])
-def link(request, surroundings):
-    link = request.param(surroundings)
+def link(request, context):
+    link = request.param(context)
     yield link
     link.close()
 
 
 @pytest.fixture
-def call(surroundings):
+def call(context):
     def call(body=b"{}", timeout_s=20.0):
-        return WorkerCall(surroundings.snapshot.route, JSON, body, timeout_s, "default", "m")
+        return WorkerCall(context.snapshot.route, JSON, body, timeout_s, "default", "m")
 
     return call
 
@@ -321,14 +321,14 @@ def test_a_worker_that_is_only_late_is_not_reported(rude, link, call, nudges, la
     assert not nudges
 
 
-def test_a_large_request_that_a_busy_worker_does_not_read_in_time_is_no_report(rude, surroundings, call, nudges):
+def test_a_large_request_that_a_busy_worker_does_not_read_in_time_is_no_report(rude, context, call, nudges):
     go = threading.Event()
 
     def behave(server, connection):
         go.wait(20)
 
     rude(behave)
-    link = BlockingFrameLink(surroundings)
+    link = BlockingFrameLink(context)
     with pytest.raises(DeadlineError):
         link.call(call(b"x" * 20_000_000, timeout_s=0.3))
     with pytest.raises(DeadlineError):

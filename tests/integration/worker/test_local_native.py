@@ -15,21 +15,21 @@ from pathlib import Path
 
 import pytest
 from support import eventually
-from support_controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
 from worker_processes import JSON, ask, code_model, value
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.domain.endpoint import VersionKey
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.frames import FrameConnection
-from mlflow_serving_plugin.host.metrics_files import merge_ended, read_totals
-from mlflow_serving_plugin.host.nudge import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Nudge, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+from mlflow_serving_plugin.links.frames_connection import FrameConnection
+from mlflow_serving_plugin.metrics.files import merge_ended, read_totals
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS
@@ -50,7 +50,7 @@ class World:
         self.paths.lease.touch()
         before = {status.worker_id for status in self.backend.observe()}
         spec = WorkerSpec(
-            key=VersionKey("e", number),
+            key=EntityKey("e", number),
             fingerprint="f",
             model_dir=model,
             log=self.log_path(number),

@@ -13,7 +13,7 @@ import pytest
 from support import eventually
 from worker_processes import JSON, WorkerProcess, ask, code_model, value, worker_config
 
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.worker import wire
 
 

@@ -17,10 +17,10 @@ from worker_processes import JSON, ask, code_model, value, worker_config
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
 from mlflow_serving_plugin.backends.native import Zygotes
-from mlflow_serving_plugin.domain.endpoint import VersionKey
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
+from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.wire import WireError
 
@@ -40,7 +40,7 @@ class World:
         model = model or self.code
         settings = WorkerSettings("native", "local", 60.0, None, environment=environment or {})
         log = self.paths.logs / "e" / f"{name}.log"
-        spec = WorkerSpec(VersionKey("e", 1), "f", model, log, settings, None)
+        spec = WorkerSpec(EntityKey("e", 1), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
         common = worker_config(self.paths.root, model, worker_id=name, log=str(log))
         pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON} | limits, address)
@@ -242,7 +242,7 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
 def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):
     settings = WorkerSettings("native", "local", 60.0, None)
     log = world.paths.logs / "e" / "gone.log"
-    spec = WorkerSpec(VersionKey("e", 1), "f", tmp_path / "no such", log, settings, None)
+    spec = WorkerSpec(EntityKey("e", 1), "f", tmp_path / "no such", log, settings, None)
     common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))
     world.zygotes.fork(spec, {key: common[key] for key in COMMON}, world.paths.sockets / "gone.sock")
     eventually(lambda: "worker gone ended, exit code 1" in world.log("gone"), 10, lambda: world.log("gone"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow_serving_plugin
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, worker_environment
-from mlflow_serving_plugin.host.frames import FrameConnection
+from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
 ROOT = Path(mlflow_serving_plugin.__file__).parent

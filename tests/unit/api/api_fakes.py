@@ -10,14 +10,15 @@ from flask import Flask
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.api.app import create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint, EndpointConfig, Event
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnauthenticatedError
-from mlflow_serving_plugin.host.metrics import Metrics
-from mlflow_serving_plugin.host.nudge import NudgeInbox
+from mlflow_serving_plugin.host.messages import Inbox
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
+from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 
@@ -143,8 +144,8 @@ def worker(worker_id="w1", pid=1, *, ready=True):
     return WorkerRoute(worker_id, "http", f"/tmp/{worker_id}", pid, 1700000000000, ready)
 
 
-def version(number, state=VersionState.READY, message="", *, stage="None", model_dir=None, workers=()):
-    return VersionRoute(
+def version(number, state=EntityState.READY, message="", *, stage="None", model_dir=None, workers=()):
+    return EntityRoute(
         number=number,
         state=state,
         message=message,
@@ -164,7 +165,7 @@ class ApiWorld:
         self.registry = MemoryRegistry("iris", "wine", "große Modelle")
         self.access = TableAccess()
         self.tokens = MemoryTokens()
-        self.inbox = NudgeInbox(self.paths.nudges)
+        self.inbox = Inbox(self.paths.nudges)
         self.routes = Routes()
         self.deps = ApiDeps(
             settings=Settings(),

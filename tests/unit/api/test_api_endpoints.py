@@ -5,7 +5,7 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api.bases import BASES
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
 from mlflow_serving_plugin.domain.states import EndpointState
-from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.messages import Nudge
 
 V2 = "/api/2.0/mlflow/endpoints-v2"
 

@@ -7,8 +7,9 @@ from api_fakes import version, worker
 
 from mlflow_serving_plugin.api import logfile
 from mlflow_serving_plugin.api.logfile import read_log
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Event
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.states import EntityState
 
 
 def logs(call, **fields):
@@ -131,7 +132,7 @@ def test_bad_paging_is_400(world, call, fields):
 
 
 def test_health_is_200_while_the_controller_ticks(world):
-    world.publish(version(1, workers=[worker(), worker("w2", ready=False)]), version(2, VersionState.FAILED))
+    world.publish(version(1, workers=[worker(), worker("w2", ready=False)]), version(2, EntityState.FAILED))
     world.paths.lease.touch()
     response = world.client.get("/serving/health")
     assert response.status_code == 200

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.routes import routes_key
-from mlflow_serving_plugin.domain.states import VersionState
-from mlflow_serving_plugin.host.metrics import BUILDS, FAMILIES, IN_FLIGHT, RESTARTS, TICKS, Metrics
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.snapshot import publish
+from mlflow_serving_plugin.metrics.counting import BUILDS, FAMILIES, IN_FLIGHT, RESTARTS, TICKS, Metrics
 
 LABELS = ("workspace", "model", "version", "state", "status", "result", "le")
 
@@ -109,7 +109,7 @@ def test_before_anything_was_counted_all_families_are_told_of(world, scrape):
 
 
 def test_openmetrics_is_given_to_whoever_asks_for_it(world, scrape):
-    world.publish(version(1, VersionState.READY))
+    world.publish(version(1, EntityState.READY))
     world.deps.metrics.request("id-iris", 1, 200, 0.1, 0.0)
     response = world.client.get("/serving/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert response.content_type.startswith("application/openmetrics-text")

@@ -8,8 +8,8 @@ import pytest
 from api_fakes import version, worker
 
 from mlflow_serving_plugin.access.base import Permission
-from mlflow_serving_plugin.domain.states import VersionState
-from mlflow_serving_plugin.host.metrics import Metrics
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.metrics.counting import Metrics
 
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 
@@ -50,7 +50,7 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
         since_ms=7,
         environment="Python 3.10",
     )
-    world.publish(first, version(2, VersionState.FAILED, "no"), aliases={"champion": 2})
+    world.publish(first, version(2, EntityState.FAILED, "no"), aliases={"champion": 2})
     status, reply = page("get-overview", registered_model_name="iris")
     assert status == 200
     overview = reply["overview"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from api_fakes import TableAccess
-from support_cells import cells
+from support.cells import cells
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.access.tokens import digest_of

@@ -6,7 +6,7 @@ import yaml
 from api_fakes import version, worker
 
 from mlflow_serving_plugin.api.versions import memory_bytes
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 
 V2 = "/api/2.0/mlflow/endpoints-v2"
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
@@ -14,7 +14,7 @@ AJAX = "/ajax-api/2.0/mlflow/endpoints"
 
 def test_versions_are_listed_newest_first_in_both_shapes(world, call):
     world.enable()
-    world.publish(version(2, VersionState.FAILED, "No module named 'x'"), version(10), version(1))
+    world.publish(version(2, EntityState.FAILED, "No module named 'x'"), version(10), version(1))
     assert call("GET", "list-versions", registered_model_name="iris") == (
         200,
         {
@@ -39,12 +39,12 @@ def test_versions_are_listed_newest_first_in_both_shapes(world, call):
 @pytest.mark.parametrize(
     "state, old, service",
     [
-        (VersionState.PENDING, "VERSION_STATE_PENDING", "SERVICE_STATE_PENDING"),
-        (VersionState.BUILDING, "VERSION_STATE_PENDING", "SERVICE_STATE_PENDING"),
-        (VersionState.LAUNCHING, "VERSION_STATE_LAUNCHING", "SERVICE_STATE_PENDING"),
-        (VersionState.READY, "VERSION_STATE_READY", "SERVICE_STATE_READY"),
-        (VersionState.DRAINING, "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN"),
-        (VersionState.FAILED, "VERSION_STATE_FAILED", "SERVICE_STATE_FAILED"),
+        (EntityState.PENDING, "VERSION_STATE_PENDING", "SERVICE_STATE_PENDING"),
+        (EntityState.BUILDING, "VERSION_STATE_PENDING", "SERVICE_STATE_PENDING"),
+        (EntityState.LAUNCHING, "VERSION_STATE_LAUNCHING", "SERVICE_STATE_PENDING"),
+        (EntityState.READY, "VERSION_STATE_READY", "SERVICE_STATE_READY"),
+        (EntityState.DRAINING, "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN"),
+        (EntityState.FAILED, "VERSION_STATE_FAILED", "SERVICE_STATE_FAILED"),
     ],
 )
 def test_states_have_the_old_products_names(world, call, state, old, service):

@@ -8,8 +8,9 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.cli import waiting
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig, Event
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 
 def test_enable_sends_the_config_and_says_what_to_do_next(world, run):
@@ -66,7 +67,7 @@ def test_status_without_a_name_lists_all_endpoints(world, run):
 def test_status_shows_versions_with_their_names_and_urls(world, run):
     world.enable()
     long = "Could not be loaded. " * 20
-    world.publish(version(1, stage="Production"), version(2, VersionState.FAILED, long), aliases={"champion": 1})
+    world.publish(version(1, stage="Production"), version(2, EntityState.FAILED, long), aliases={"champion": 1})
     out = run("status", "iris").stdout
     assert "Production, champion" in out
     assert long.strip() in out  # in a pipe nothing is folded
@@ -160,8 +161,8 @@ def controller(monkeypatch):
 
 def test_wait_shows_progress_until_every_version_is_ready(world, run, controller):
     controller(
-        lambda: world.publish(version(1, VersionState.LAUNCHING, "Loading the model."), state=EndpointState.PENDING),
-        lambda: world.publish(version(1), version(2, VersionState.LAUNCHING)),
+        lambda: world.publish(version(1, EntityState.LAUNCHING, "Loading the model."), state=EndpointState.PENDING),
+        lambda: world.publish(version(1), version(2, EntityState.LAUNCHING)),
         lambda: world.publish(version(1), version(2)),
     )
     result = run("enable", "iris", "--wait")
@@ -180,8 +181,8 @@ def test_wait_shows_progress_until_every_version_is_ready(world, run, controller
 
 def test_wait_fails_when_a_version_does_even_while_the_server_tries_it_again(world, run, controller):
     controller(
-        lambda: world.publish(version(1, VersionState.LAUNCHING), version(2, VersionState.FAILED, "No module 'x'.")),
-        lambda: world.publish(version(1), version(2, VersionState.LAUNCHING)),
+        lambda: world.publish(version(1, EntityState.LAUNCHING), version(2, EntityState.FAILED, "No module 'x'.")),
+        lambda: world.publish(version(1), version(2, EntityState.LAUNCHING)),
     )
     result = run("enable", "iris", "--wait")
     assert result.exit_code == 1

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, VersionRoute, WorkerRoute, routes_key
-from mlflow_serving_plugin.domain.states import EndpointState, VersionState
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.worker import wire
 
@@ -135,15 +135,15 @@ def worker_route(path: Path, worker_id: str = "w1", *, ready: bool = True) -> Wo
 def version(
     number: int = 1,
     *workers: WorkerRoute,
-    state: VersionState = VersionState.READY,
+    state: EntityState = EntityState.READY,
     message: str = "",
     model_dir: str | None = None,
-) -> VersionRoute:
-    return VersionRoute(number, state, message, "None", 0, model_dir=model_dir, workers=workers)
+) -> EntityRoute:
+    return EntityRoute(number, state, message, "None", 0, model_dir=model_dir, workers=workers)
 
 
 def routes(
-    *versions: VersionRoute, timeout_s: float = 5.0, dialect: str = "modern", aliases: dict[str, int] | None = None
+    *versions: EntityRoute, timeout_s: float = 5.0, dialect: str = "modern", aliases: dict[str, int] | None = None
 ) -> Routes:
     endpoint = EndpointRoute(
         "e1",

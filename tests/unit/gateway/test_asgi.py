@@ -13,7 +13,7 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, wo
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.host.snapshot import publish
@@ -211,7 +211,7 @@ def test_a_client_that_leaves_within_its_body_gets_nothing(short, served):
 
 def test_a_client_that_leaves_while_held_frees_its_place(short):
     async def score():
-        starting = routes(version(1, state=VersionState.LAUNCHING))
+        starting = routes(version(1, state=EntityState.LAUNCHING))
         async with application(short, starting, max_in_flight=1) as app:
             gone = Client(IRIS)
             request = asyncio.create_task(send(app, gone))
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_while_scored_is_not_waited_for(short, served):
 
 def test_a_request_that_the_server_cancels_ends_as_cancelled(short):
     async def score():
-        async with application(short, routes(version(1, state=VersionState.PENDING))) as app:
+        async with application(short, routes(version(1, state=EntityState.PENDING))) as app:
             client = Client(IRIS)
             request = asyncio.create_task(send(app, client))
             while client.taken < 1:
@@ -265,7 +265,7 @@ def test_a_request_that_the_server_cancels_ends_as_cancelled(short):
 
 def test_a_held_request_is_answered_once_the_worker_is_there(short):
     async def score():
-        async with application(short, routes(version(1, state=VersionState.LAUNCHING))) as app:
+        async with application(short, routes(version(1, state=EntityState.LAUNCHING))) as app:
             client = Client(IRIS)
             request = asyncio.create_task(send(app, client))
             while client.taken < 1:

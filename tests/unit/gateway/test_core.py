@@ -11,20 +11,13 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_rou
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
 from mlflow_serving_plugin.gateway.core import Gateway, Host
-from mlflow_serving_plugin.gateway.messages import (
-    Head,
-    LostError,
-    Pause,
-    ReadBody,
-    RunBlocking,
-    WorkerCall,
-    WorkerReply,
-)
-from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, RunBlocking
+from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import publish
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.settings import Settings
 
 JSON_HEADERS = {"content-type": "application/json"}
@@ -217,7 +210,7 @@ def test_headers_that_rule_a_request_out_do_so_before_its_body_is_read(bench, re
 
 
 def test_a_starting_version_holds_its_requests_until_it_is_ready(bench, ready, short):
-    made = bench(version(1, state=VersionState.LAUNCHING, message="loading"))
+    made = bench(version(1, state=EntityState.LAUNCHING, message="loading"))
     made.on_pause = lambda: made.paused_s > 3 and publish(made.path, routes(ready))
     reply = made.send()
     assert reply.status == 200
@@ -227,7 +220,7 @@ def test_a_starting_version_holds_its_requests_until_it_is_ready(bench, ready, s
 
 @pytest.mark.parametrize("state", ["PENDING", "BUILDING", "LAUNCHING", "DRAINING", "READY"])
 def test_a_version_that_does_not_get_ready_in_time_is_unavailable(bench, state):
-    made = bench(version(1, state=VersionState(state), message="fetching files"))
+    made = bench(version(1, state=EntityState(state), message="fetching files"))
     reply = made.send()
     assert (reply.status, reply.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
     assert "fetching files" in reply.json["message"]
@@ -236,39 +229,39 @@ def test_a_version_that_does_not_get_ready_in_time_is_unavailable(bench, state):
 
 
 def test_a_driver_that_cannot_wait_caps_the_hold(bench):
-    made = bench(version(1, state=VersionState.PENDING))
+    made = bench(version(1, state=EntityState.PENDING))
     assert made.send(hold_cap_s=20.0).status == 503
     assert made.paused_s == pytest.approx(20, abs=0.01)
 
 
 def test_in_the_legacy_dialect_not_ready_yet_is_404_with_the_same_body(bench):
-    made = bench(version(1, state=VersionState.LAUNCHING, message="Loading the model."))
+    made = bench(version(1, state=EntityState.LAUNCHING, message="Loading the model."))
     modern, legacy = made.send(), made.send(body=b"[]")
     assert (modern.status, legacy.status) == (503, 404)
     assert modern.json == legacy.json
 
 
 def test_legacy_clients_that_poll_on_404_are_told_that_a_version_has_failed(bench):
-    made = bench(version(1, state=VersionState.FAILED, message="no such file"))
+    made = bench(version(1, state=EntityState.FAILED, message="no such file"))
     modern, legacy = made.send(), made.send(body=b"[]")
     assert (modern.status, legacy.status) == (503, 503)
     assert modern.json == legacy.json
 
 
 def test_a_draining_worker_gets_nothing_new(bench, short):
-    made = bench(version(1, worker_route(short / "w1"), state=VersionState.DRAINING), settings={"hold_timeout_s": 0})
+    made = bench(version(1, worker_route(short / "w1"), state=EntityState.DRAINING), settings={"hold_timeout_s": 0})
     assert (made.send().status, made.calls) == (503, [])
 
 
 def test_a_failed_version_answers_at_once_with_its_reason(bench):
-    made = bench(version(1, state=VersionState.FAILED, message="no module named x"))
+    made = bench(version(1, state=EntityState.FAILED, message="no module named x"))
     reply = made.send()
     assert (reply.status, made.paused_s) == (503, 0)
     assert "no module named x" in reply.json["message"]
 
 
 def test_a_version_that_goes_away_while_its_requests_are_held_is_not_found(bench):
-    made = bench(version(1, state=VersionState.PENDING))
+    made = bench(version(1, state=EntityState.PENDING))
     made.on_pause = lambda: publish(made.path, routes())
     assert made.send().status == 404
 
@@ -289,7 +282,7 @@ def test_a_worker_lost_before_sending_costs_the_request_nothing(bench, short):
 
 def test_a_lost_only_worker_is_tried_again_after_a_pause_and_reported(bench, ready):
     made = bench(ready)
-    inbox = NudgeInbox(made.nudges)
+    inbox = Inbox(made.nudges)
     losses = [LostError("refused", sent=False)] * 5
     assert made.send(workers=[*losses, PREDICTED]).status == 200
     assert made.paused_s == pytest.approx(5 * 0.025)
@@ -374,7 +367,7 @@ def test_a_workers_error_is_explained(bench, ready):
 
 
 def test_more_requests_than_may_wait_are_turned_away(bench):
-    made = bench(version(1, state=VersionState.PENDING), settings={"max_in_flight": 1})
+    made = bench(version(1, state=EntityState.PENDING), settings={"max_in_flight": 1})
     first = made.gateway.respond(Head("POST", URL, JSON_HEADERS))
     assert isinstance(next(first), ReadBody)
     assert isinstance(first.send(IRIS), Pause)
@@ -386,7 +379,7 @@ def test_more_requests_than_may_wait_are_turned_away(bench):
 
 def test_ping_tells_readiness_without_waiting(bench, ready):
     assert bench(ready).send("/model/iris/1/ping", "GET").status == 200
-    starting = bench(version(1, state=VersionState.LAUNCHING, message="loading"))
+    starting = bench(version(1, state=EntityState.LAUNCHING, message="loading"))
     reply = starting.send("/model/iris/1/ping", "GET")
     assert (reply.status, starting.paused_s) == (503, 0)
     assert "loading" in reply.json["message"]

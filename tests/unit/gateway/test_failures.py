@@ -6,8 +6,8 @@ import pytest
 
 from mlflow_serving_plugin.errors import InvalidParameterError, UnavailableError, UnsupportedTypeError
 from mlflow_serving_plugin.gateway.failures import UNEXPECTED, explain, render
-from mlflow_serving_plugin.gateway.messages import WorkerReply
 from mlflow_serving_plugin.gateway.redact import LONGEST_MESSAGE, last_words, redact
+from mlflow_serving_plugin.links.calls import WorkerReply
 
 TRACE = """Traceback (most recent call last):
   File "a.py", line 1, in predict

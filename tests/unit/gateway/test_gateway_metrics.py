@@ -6,10 +6,11 @@ import pytest
 from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.core import Gateway, Host
-from mlflow_serving_plugin.gateway.messages import Head, LostError, Pause, ReadBody, WorkerCall, WorkerReply
-from mlflow_serving_plugin.host.metrics import (
+from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.metrics.counting import (
     IN_FLIGHT,
     QUEUE_SECONDS,
     REQUEST_SECONDS,
@@ -17,7 +18,7 @@ from mlflow_serving_plugin.host.metrics import (
     WAITING,
     Metrics,
 )
-from mlflow_serving_plugin.host.metrics_files import read_totals
+from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.settings import Settings
 
 HEADERS = {"content-type": "application/json"}
@@ -121,7 +122,7 @@ def test_a_request_is_in_flight_until_it_is_answered_or_its_client_leaves(counte
 
 
 def test_a_request_that_is_held_for_a_worker_is_waiting(short):
-    counted = Counted(short, routes(version(1, state=VersionState.LAUNCHING)))
+    counted = Counted(short, routes(version(1, state=EntityState.LAUNCHING)))
     steps, _ = counted.begin()
     assert isinstance(steps.send(IRIS), Pause)
     assert counted.of(WAITING) == counted.of(IN_FLIGHT) == {("e1", 1): [1]}

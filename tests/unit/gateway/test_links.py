@@ -12,14 +12,14 @@ import pytest
 from gateway_fakes import PREDICTED, FrameWorker, Worker, routes, snapshot, until, version, worker_route
 
 from mlflow_serving_plugin.errors import DeadlineError
-from mlflow_serving_plugin.gateway.link import Surroundings
-from mlflow_serving_plugin.gateway.link_async import AsyncHttpLink
-from mlflow_serving_plugin.gateway.link_blocking import BlockingHttpLink
-from mlflow_serving_plugin.gateway.link_frames import AsyncFrameLink
-from mlflow_serving_plugin.gateway.link_frames_blocking import BlockingFrameLink
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall
-from mlflow_serving_plugin.host.nudge import Nudge, NudgeInbox, send_nudge
+from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
 from mlflow_serving_plugin.host.snapshot import publish
+from mlflow_serving_plugin.links.base import LinkContext
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall
+from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
+from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
+from mlflow_serving_plugin.links.http_async import AsyncHttpLink
+from mlflow_serving_plugin.links.http_blocking import BlockingHttpLink
 
 OVERDUE = Nudge("default", "iris", "w1")
 
@@ -27,11 +27,11 @@ OVERDUE = Nudge("default", "iris", "w1")
 class _OnALoop:
     """The async link behind a blocking face: its event loop runs in a thread."""
 
-    def __init__(self, surroundings: Surroundings, kind: type) -> None:
+    def __init__(self, context: LinkContext, kind: type) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._link = kind(surroundings)
+        self._link = kind(context)
 
     def start(self, call: WorkerCall):
         return asyncio.run_coroutine_threadsafe(self._link.call(call), self._loop)
@@ -55,19 +55,19 @@ def place(short):
 
 @pytest.fixture
 def inbox(short):
-    inbox = NudgeInbox(short / "nudge")
+    inbox = Inbox(short / "nudge")
     yield inbox
     inbox.close()
 
 
-def opened(kind, surroundings):
-    return _OnALoop(surroundings, kind) if kind in {AsyncHttpLink, AsyncFrameLink} else kind(surroundings)
+def opened(kind, context):
+    return _OnALoop(context, kind) if kind in {AsyncHttpLink, AsyncFrameLink} else kind(context)
 
 
 @pytest.fixture(params=[AsyncHttpLink, BlockingHttpLink, AsyncFrameLink, BlockingFrameLink])
 def link(request, short, place, inbox):
-    surroundings = Surroundings(place[1], lambda nudge: send_nudge(short / "nudge", nudge), overdue_grace_s=0.1)
-    link = opened(request.param, surroundings)
+    context = LinkContext(place[1], lambda nudge: send_nudge(short / "nudge", nudge), overdue_grace_s=0.1)
+    link = opened(request.param, context)
     link.worker_kind = FrameWorker if request.param in {AsyncFrameLink, BlockingFrameLink} else Worker
     yield link
     link.close()

@@ -10,7 +10,7 @@ import pytest
 from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.domain.states import VersionState
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.core import Gateway, Host
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.settings import Settings
@@ -111,7 +111,7 @@ def test_names_beyond_ascii_are_understood(make):
 
 
 def test_a_held_request_is_given_up_in_time(make):
-    app = make(routes(version(1, state=VersionState.PENDING)), hold_timeout_s=0.1)
+    app = make(routes(version(1, state=EntityState.PENDING)), hold_timeout_s=0.1)
     reply = send(app, SERVER_SOFTWARE="gunicorn/26")
     assert reply.status == "503 Service Unavailable"
     assert int(reply.headers["Retry-After"]) > 0

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.errors import DeadlineError
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
-from mlflow_serving_plugin.host.nudge import Nudge
+from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which uvicorn, the stock server's, closes it."""
@@ -42,7 +42,7 @@ class BlockingLink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LinkContext:
     """What every link needs to know of the server."""
 
     snapshot: SnapshotReader

@@ -35,7 +35,7 @@ def send_nudge(path: Path, nudge: Nudge) -> None:
         sender.sendto(json.dumps(asdict(nudge)).encode(), str(path))
 
 
-class NudgeInbox:
+class Inbox:
     """The controller's end. Takes the socket over from a controller before it."""
 
     def __init__(self, path: Path) -> None:

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Page
-from support_server import TrackingServer
+
+from support.server import TrackingServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = [

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from mlflow_serving_plugin.gateway.link import IDLE_S, LiveAddresses, Surroundings, took_too_long
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.base import IDLE_S, LinkContext, LiveAddresses, took_too_long
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 
 _URL = "http://worker/invocations"
 _NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")
@@ -32,9 +32,9 @@ class _Attempt:
 class AsyncHttpLink:
     """One aiohttp session per worker. Belongs to one event loop."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._live = LiveAddresses(surroundings.snapshot)
+    def __init__(self, context: LinkContext) -> None:
+        self._surroundings = context
+        self._live = LiveAddresses(context.snapshot)
         self._pools: dict[str, _Pool] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 

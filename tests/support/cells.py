@@ -8,10 +8,10 @@ from typing import Any
 
 import requests
 from mlflow import MlflowClient
-from support_models import Models, register
-from support_server import HTTP_S, TrackingServer
 
 from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, METRICS_PATH, TOKEN_BASES
+from support.models import Models, register
+from support.server import HTTP_S, TrackingServer
 
 KINDS = ("anonymous", "wrong", "none", "read", "edit", "manage", "admin")
 """Callers: without credentials, with wrong ones, and users by their permission on both models."""

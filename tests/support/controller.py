@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
-from mlflow_serving_plugin.controller.desired import DesiredVersion, View, desire
-from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig, Event, VersionKey
+from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
+from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.environments.recipe import Recipe
@@ -42,7 +44,7 @@ def a_view(*pairs: tuple[Endpoint, RegisteredModel]) -> View:
     return View({e.id: e for e, _ in pairs}, {e.id: m for e, m in pairs})
 
 
-def desired_of(*numbers: int, name: str = "iris", **config: object) -> dict[VersionKey, DesiredVersion]:
+def desired_of(*numbers: int, name: str = "iris", **config: object) -> dict[EntityKey, DesiredEntity]:
     """These versions of one endpoint, desired; newest first, as the registry's reader leads to."""
     versions = tuple(a_version(n) for n in sorted(numbers))
     return desire(a_view((an_endpoint(name, **config), a_model(name, *versions))), TIMEOUT_S)
@@ -56,7 +58,7 @@ def a_need(model_dir: str = "/models/1", key: str = "", environment: Environment
 
 
 def a_worker(
-    wanted: DesiredVersion, worker_id: str = "w", phase: WorkerPhase = WorkerPhase.READY, **changes: object
+    wanted: DesiredEntity, worker_id: str = "w", phase: WorkerPhase = WorkerPhase.READY, **changes: object
 ) -> WorkerStatus:
     """A worker of a desired version, of its very fingerprint unless changed."""
     status = WorkerStatus(
@@ -131,7 +133,7 @@ class FakeBackend:
     """Workers that are only said to run. ``fail(key, message)`` makes launches fail, ``hold`` makes them wait."""
 
     def __init__(self) -> None:
-        self.launched: list[VersionKey] = []
+        self.launched: list[EntityKey] = []
         self.stopped: list[str] = []
         self.rested = 0
         self.kept: set[str] = set()
@@ -139,15 +141,15 @@ class FakeBackend:
         self.released.set()
         self.before_launch: Callable[[WorkerSpec], None] = lambda spec: None
         self._workers: dict[str, WorkerStatus] = {}
-        self._failing: dict[VersionKey, str] = {}
+        self._failing: dict[EntityKey, str] = {}
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
 
-    def fail(self, key: VersionKey, message: str) -> None:
+    def fail(self, key: EntityKey, message: str) -> None:
         """Make launches of a version fail from now on."""
         self._failing[key] = message
 
-    def recover(self, key: VersionKey) -> None:
+    def recover(self, key: EntityKey) -> None:
         """Let its launches succeed again."""
         self._failing.pop(key, None)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
-from support_server import HTTP_S, TrackingServer
 
 from mlflow_serving_plugin.worker.counts import key_of, records
+from support.server import HTTP_S, TrackingServer
 
 _LABELS = ("model", "version", "state", "status", "result", "le")
 

@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 
-from support import eventually
-
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
+from support import eventually
 
 SLEEP = "import time; time.sleep(600)"
 

@@ -9,9 +9,9 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from mlflow_serving_plugin.gateway.link import IDLE_S, LiveAddresses, Surroundings, took_too_long
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
-from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+from mlflow_serving_plugin.links.base import IDLE_S, LinkContext, LiveAddresses, took_too_long
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 
 _LARGEST_READ = 1 << 20
 
@@ -70,9 +70,9 @@ class _Pools:
 class BlockingHttpLink:
     """A small pool of connections per worker, shared by the threads of a web worker."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._pools = _Pools(LiveAddresses(surroundings.snapshot))
+    def __init__(self, context: LinkContext) -> None:
+        self._surroundings = context
+        self._pools = _Pools(LiveAddresses(context.snapshot))
 
     def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer."""

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mlflow_serving_plugin.host.metrics import FAMILIES
-from mlflow_serving_plugin.host.snapshot import write_atomically
+from mlflow_serving_plugin.host.files import write_atomically
+from mlflow_serving_plugin.metrics.counting import FAMILIES
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, LARGEST_BYTES, records
 
 _logger = logging.getLogger(__name__)

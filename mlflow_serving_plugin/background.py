@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow_serving_plugin.controller.leader import Candidate
-    from mlflow_serving_plugin.host.metrics import Metrics
     from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.metrics.counting import Metrics
     from mlflow_serving_plugin.settings import Settings
     from mlflow_serving_plugin.store.store import Store
 
@@ -92,7 +92,7 @@ class WebWorkerParts:
         from mlflow_serving_plugin.controller.deps import ControllerDeps
         from mlflow_serving_plugin.controller.leader import Candidate
         from mlflow_serving_plugin.environments.environments import Environments
-        from mlflow_serving_plugin.registry import server
+        from mlflow_serving_plugin.registry import mlflow_server
         from mlflow_serving_plugin.registry.examples import scoring_example
         from mlflow_serving_plugin.registry.reader import RegistryReader
         from mlflow_serving_plugin.registry.workspaces import in_workspace
@@ -106,10 +106,10 @@ class WebWorkerParts:
                     settings=self.settings,
                     paths=self.paths,
                     store=self.store,
-                    registry=RegistryReader(server.registry_store, in_workspace),
+                    registry=RegistryReader(mlflow_server.registry_store, in_workspace),
                     backend=backend(),
                     environments=Environments(self.settings, self.paths.environments),
-                    download=server.download_model_version,
+                    download=mlflow_server.download_model_version,
                     example=scoring_example,
                     metrics=self.metrics,
                 )

@@ -64,7 +64,7 @@ def registry_store() -> Any:
     return _get_model_registry_store()
 
 
-def base_app() -> Any:
+def mlflow_app() -> Any:
     """MLflow's app as ``mlflow server`` runs it without ``--app-name``: ASGI under uvicorn, else Flask."""
     if under_uvicorn():
         from mlflow.server.fastapi_app import app

@@ -8,10 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import psutil
+
 from support import eventually
-from support_dialects import DIALECTS, expected_reply
-from support_models import Models, move_stage, register
-from support_server import TrackingServer
+from support.dialects import DIALECTS, expected_reply
+from support.models import Models, move_stage, register
+from support.server import TrackingServer
 
 
 class Life:

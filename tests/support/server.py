@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import requests
 from mlflow import MlflowClient
+
 from support import eventually, processes_about
 
 START_S = 120.0
@@ -294,7 +295,7 @@ def free_port() -> int:
 
 def unix_post(address: str, body: bytes, content_type: str, timeout_s: float = HTTP_S) -> tuple[int, bytes]:
     """POST to ``/invocations`` on a unix socket: status and body."""
-    from mlflow_serving_plugin.host.unix_http import UnixHTTPConnection
+    from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 
     connection = UnixHTTPConnection(address, timeout_s)
     try:

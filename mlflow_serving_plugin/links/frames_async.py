@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from mlflow_serving_plugin.gateway.link import LiveAddresses, Surroundings, took_too_long
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, took_too_long
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.worker import wire
 
 _CONNECT_S = 5.0
@@ -159,14 +159,14 @@ class _Connection(asyncio.Protocol):
 class AsyncFrameLink:
     """One connection per worker. Belongs to one event loop."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._live = LiveAddresses(surroundings.snapshot)
+    def __init__(self, context: LinkContext) -> None:
+        self._surroundings = context
+        self._live = LiveAddresses(context.snapshot)
         self._connections: dict[str, _Connection] = {}
         self._all: set[_Connection] = set()
         """Also those that a worker has said goodbye on."""
         self._opening: dict[str, asyncio.Task[_Connection]] = {}
-        self.overdue_grace_s = surroundings.overdue_grace_s
+        self.overdue_grace_s = context.overdue_grace_s
 
     async def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer. Cancelled, it tells the worker that nobody waits any more."""

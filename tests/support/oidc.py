@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import mlflow
 import requests
+
 from support import eventually
-from support_auth import basic
-from support_server import HTTP_S, START_S, TrackingServer, free_port
+from support.auth import basic
+from support.server import HTTP_S, START_S, TrackingServer, free_port
 
 OLDEST_PYTHON = (3, 11)
 """Of mlflow-oidc-auth."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import requests
 from mlflow import MlflowClient
-from support_server import HTTP_S, TrackingServer
+
+from support.server import HTTP_S, TrackingServer
 
 ADMIN, ADMIN_PASSWORD = "admin", "the admin's own password"
 BASIC_ENVIRON = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from mlflow_serving_plugin.gateway.link import LiveAddresses, Surroundings, took_too_long
-from mlflow_serving_plugin.gateway.messages import LostError, WorkerCall, WorkerReply
-from mlflow_serving_plugin.host.frames import DroppedError, FrameConnection
+from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, took_too_long
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
 _CONNECT_S = 5.0
@@ -15,9 +15,9 @@ _CONNECT_S = 5.0
 class BlockingFrameLink:
     """Connections to workers, shared by the threads of a web worker."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._live = LiveAddresses(surroundings.snapshot)
+    def __init__(self, context: LinkContext) -> None:
+        self._surroundings = context
+        self._live = LiveAddresses(context.snapshot)
         self._idle: dict[str, list[FrameConnection]] = {}
         self._lock = threading.Lock()
 

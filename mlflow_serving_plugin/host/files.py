@@ -1,0 +1,32 @@
+"""Files that other processes read while they are replaced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FileIdentity = tuple[int, int, int]
+
+
+def file_identity(path: Path) -> FileIdentity:
+    """What tells a file from any other that gets its name; OSError."""
+    found = path.stat()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def write_atomically(path: Path, data: bytes) -> FileIdentity:
+    """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part.
+
+    Returns what tells the new file from any other.
+    """
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.touch(0o600)
+        scratch.write_bytes(data)
+        # Looked at before anybody else can have changed it.
+        identity = file_identity(scratch)
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
+    return identity

@@ -1,0 +1,43 @@
+"""One call of a worker, its reply, and the error of a call that got none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mlflow_serving_plugin.domain.routes import WorkerRoute
+from mlflow_serving_plugin.errors import WorkerLostError
+from mlflow_serving_plugin.host.messages import Nudge
+
+
+class WorkerCall(NamedTuple):
+    """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError."""
+
+    worker: WorkerRoute
+    content_type: str
+    body: bytes
+    timeout_s: float
+    workspace: str
+    name: str
+
+    @property
+    def overdue(self) -> Nudge:
+        """To be sent when the worker still has not answered ``overdue_grace_s`` after the timeout."""
+        return Nudge(self.workspace, self.name, self.worker.worker_id)
+
+
+class WorkerReply(NamedTuple):
+    """What a worker answered, of whatever status."""
+
+    status: int
+    content_type: str
+    body: bytes
+    spent_us: tuple[int, int, int, int] | None = None
+    """What it says of its own time: queue, decode, predict, encode. None: nothing."""
+
+
+class LostError(WorkerLostError):
+    """No answer from a worker. ``sent``: it may have begun to score the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
