@@ -42,7 +42,7 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.access.guarded import GuardedAccess
     from mlflow_serving_plugin.access.noauth import NoAuth
-    from mlflow_serving_plugin.access.tokens import TokenDoor
+    from mlflow_serving_plugin.access.tokens import TokenAuthenticator
     from mlflow_serving_plugin.registry import mlflow_server
     from mlflow_serving_plugin.registry.workspaces import in_workspace
 
@@ -58,8 +58,8 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
 
     _forget_with_user(flask_app, forget)
     wrapped_app.forget_with_user(settings.base_app, forget)
-    door = TokenDoor(tokens, provider.account, challenge=provider.challenge)
-    return GuardedAccess(provider, door, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
+    authenticator = TokenAuthenticator(tokens, provider.account, challenge=provider.challenge)
+    return GuardedAccess(provider, authenticator, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
 
 
 def _forget_with_user(app: Any, forget: Callable[[str], None]) -> None:

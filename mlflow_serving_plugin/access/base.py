@@ -1,18 +1,18 @@
-"""The contract between whoever guards the server and the rest of it."""
+"""The contract of authentication: who the caller is, and what the caller may do with a registered model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.token import Scope
 from mlflow_serving_plugin.errors import NotFoundError, PermissionDeniedError
 
 
 class Permission(IntEnum):
-    """What a user may do with one registered model. READ scores and looks, MANAGE enables and configures."""
+    """What a user may do with one registered model. READ: score and look. MANAGE: also enable and configure."""
 
     NONE = 0
     READ = 1
@@ -21,23 +21,30 @@ class Permission(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whoever calls. ``name`` is None on a server without authentication."""
+    """A caller. ``name`` is None on a server without authentication."""
 
     name: str | None
     scope: Scope | None = None
-    """All that the caller's token is good for; None: whatever the user may do."""
+    """The one model that the caller's token is limited to; None: no limit."""
     credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Headers to ask the wrapped app with, where only it knows what they are good for."""
+    """Headers for requests to the wrapped app in the caller's name, where only that app can check them."""
+
+
+class Grant(NamedTuple):
+    """Who the caller is, and what the caller may do with the model that was asked about."""
+
+    caller: User
+    permission: Permission
 
 
 class Access(Protocol):
-    """Identifies callers and tells their permission on a registered model. Thread-safe.
+    """Identifies callers and looks up their permission on a registered model. Thread-safe.
 
-    All but ``recall`` may block: a password's hash takes 78 ms, and a database may be slow.
+    All methods but ``recall`` may block: checking a password's hash takes 78 ms, and a database may be slow.
     """
 
     blocking: bool
-    """Whether they really do, so that an event loop must not call them."""
+    """Whether the methods do block, so that an event loop must not call them."""
 
     def identify(self, headers: Mapping[str, str]) -> User:
         """The caller, from request headers with lower-case names; UnauthenticatedError if there is none."""
@@ -45,18 +52,24 @@ class Access(Protocol):
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model."""
 
-    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Permission | None:
-        """What the caller may do with the model, from memory alone; None when that has to be looked up."""
+    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
+        """The caller and the permission from memory alone; None when either has to be looked up."""
 
     def is_admin(self, user: User) -> bool:
-        """Whether the user looks after the server as a whole."""
+        """Whether the user is an admin of the server."""
 
     def account(self, user: User) -> str | None:
-        """What names the user's account for as long as it exists; None where there are no accounts."""
+        """An id of the user's account that is never given to another; None where there are no accounts."""
+
+
+def look_up_grant(access: Access, headers: Mapping[str, str], workspace: str, name: str) -> Grant:
+    """The caller and the permission, looked up; may block. UnauthenticatedError without valid credentials."""
+    caller = access.identify(headers)
+    return Grant(caller, access.permission(caller, workspace, name))
 
 
 def require(access: Access, user: User, workspace: str, name: str, needed: Permission) -> None:
-    """Raise unless the user has the permission. A model one may not read does not exist for one."""
+    """Raise unless the user has the permission: NotFoundError for a model that the user may not read."""
     held = access.permission(user, workspace, name)
     if held >= needed:
         return

@@ -1,7 +1,6 @@
-"""Access for a server with an auth app: asks its provider, takes tokens, and remembers both for a short time.
+"""Access for a server with an auth app: asks the app's provider, accepts tokens, caches both answers for a short time.
 
-Nothing that could be used as a credential is a key of the memory: a keyed hash of it is, whose key lives and dies
-with this process.
+Cache keys are keyed hashes, never credentials; the hash key exists only in this process.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.base import Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.provider import Provider
-from mlflow_serving_plugin.access.tokens import TokenDoor, bearer_token
+from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token
 from mlflow_serving_plugin.errors import UnauthenticatedError
 
 _Holder = str | bytes | None
 
 TOKEN_S = 1.0
-"""How long a token is taken for good without a look: a revoked one is refused within this time everywhere."""
+"""How long a token is accepted without a look-up: a revoked token is refused everywhere after this time."""
 
 
 class GuardedAccess:
-    """``Access`` by way of a provider. ``cache_s``: how long what it says is believed; 0: never.
+    """``Access`` through a provider. ``cache_s``: how long the provider's answers are cached; 0: not at all.
 
-    ``outage_s``: for how long it is believed on while the provider, or the database of tokens, fails to answer.
+    ``outage_s``: how long cached answers stay valid while the provider, or the database of tokens, is unreachable.
     """
 
     blocking = True
@@ -34,7 +33,7 @@ class GuardedAccess:
     def __init__(
         self,
         provider: Provider,
-        tokens: TokenDoor | None,
+        tokens: TokenAuthenticator | None,
         *,
         cache_s: float,
         outage_s: float = 0.0,
@@ -59,7 +58,7 @@ class GuardedAccess:
         return found
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
-        """What the user may do with the model; with a scoped token, at most read the one that it is for."""
+        """What the user may do with the model; with a scoped token, at most READ on the token's own model."""
         found = self._permissions.fetch(
             (self._holder(user), workspace, name),
             lambda: self._provider.permission(user, workspace, name),
@@ -67,13 +66,13 @@ class GuardedAccess:
         )
         return _within_scope(user, workspace, name, found)
 
-    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Permission | None:
-        """The same from memory: two look-ups in dictionaries."""
+    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
+        """The caller and the permission from the caches: two dictionary look-ups."""
         user = self._users.get(self._key(headers, self._token(headers)))
         if not isinstance(user, User):
             return None
         found = self._permissions.get((self._holder(user), workspace, name))
-        return None if found is None else _within_scope(user, workspace, name, found)
+        return None if found is None else Grant(user, _within_scope(user, workspace, name, found))
 
     def is_admin(self, user: User) -> bool:
         """Whether the user is an admin; with a scoped token, never."""
@@ -82,7 +81,7 @@ class GuardedAccess:
         return self._admins.fetch(user, lambda: self._provider.is_admin(user), self._cache_s)
 
     def account(self, user: User) -> str | None:
-        """The user's account; None where the auth app has none that tokens could be bound to."""
+        """The user's account; None where the auth app has no accounts that tokens could belong to."""
         return None if self._tokens is None or user.name is None else self._provider.account(user.name)
 
     def _token(self, headers: Mapping[str, str]) -> str | None:
@@ -93,13 +92,13 @@ class GuardedAccess:
         return hmac.digest(self._secret, material, "sha256")
 
     def _holder(self, user: User) -> _Holder:
-        """What stands for the user as a key. The permission of an owner is the same with and without a scope."""
+        """The user's part of a cache key. It leaves the scope out: ``_within_scope`` is applied after the cache."""
         if not user.credentials:
             return user.name
         return hmac.digest(self._secret, repr(user.credentials).encode(), "sha256")
 
     def _look_up(self, headers: Mapping[str, str], token: str | None) -> User | UnauthenticatedError:
-        # A refusal is remembered too: guessing on must not cost more than once a time.
+        # Refusals are cached too, so that repeating a wrong password costs one check.
         try:
             if token is not None and self._tokens is not None:
                 return self._tokens.user(token)

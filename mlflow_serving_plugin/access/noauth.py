@@ -1,33 +1,34 @@
-"""No authentication: the server has none, so everybody may do everything."""
+"""Access for a server without authentication: every caller may do everything."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.base import Grant, Permission, User
 
 
 class NoAuth:
     """Access for a tracking server without an auth app."""
 
     blocking = False
+    _GRANT = Grant(User(name=None), Permission.MANAGE)
 
     def identify(self, headers: Mapping[str, str]) -> User:
-        """Nobody in particular."""
-        return User(name=None)
+        """A user without a name."""
+        return self._GRANT.caller
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """Everything."""
         return Permission.MANAGE
 
-    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Permission | None:
+    def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
         """Everything."""
-        return Permission.MANAGE
+        return self._GRANT
 
     def is_admin(self, user: User) -> bool:
-        """Everybody is."""
+        """Every caller is an admin."""
         return True
 
     def account(self, user: User) -> str | None:
-        """There are none."""
+        """There are no accounts."""
         return None

@@ -1,4 +1,4 @@
-"""Tokens: making them, and telling whose one is. Only a SHA-256 of a token is kept anywhere."""
+"""Access tokens: making them and finding their owners. Only the SHA-256 of a token is stored."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from mlflow_serving_plugin.errors import UnauthenticatedError
 _logger = logging.getLogger(__name__)
 
 PREFIX = "mlsp_"
-"""Tells a token of ours from an identity provider's, and a leaked one from any other text."""
+"""Marks tokens of this plugin among those of identity providers, and makes leaked tokens easy to search for."""
 
 _BYTES = 32
 _BEARER = re.compile(r"bearer +(mlsp_[A-Za-z0-9_-]{43}) *", re.IGNORECASE)
-_USE_NOTED_EVERY_S = 60.0
+_RECORD_EVERY_S = 60.0
 
 
-class TokenStore(Protocol):
-    """What of the store a look at a token needs. Thread-safe."""
+class TokenReader(Protocol):
+    """What authentication needs of the token store. Thread-safe."""
 
     def find_token(self, digest: str) -> Token | None:
         """The token with this SHA-256."""
 
     def token_used(self, token_id: str, now_ms: int) -> None:
-        """Note when it was used."""
+        """Record when the token was used."""
 
     def forget_tokens(self, owner: str, *, other_than: str | None) -> None:
         """Remove the tokens of an owner whose account is not ``other_than``."""
@@ -43,25 +43,25 @@ def new_token() -> str:
 
 
 def digest_of(value: str) -> str:
-    """What is kept of a value. 32 random bytes need no salt and no slow hash."""
+    """The stored form of a token's value. 32 random bytes need no salt and no slow hash."""
     return hashlib.sha256(value.encode()).hexdigest()
 
 
 def bearer_token(authorization: str) -> str | None:
-    """Our token in an Authorization header, None when it holds anything else."""
+    """The plugin's token in an Authorization header; None when the header holds anything else."""
     found = _BEARER.fullmatch(authorization)
     return found.group(1) if found else None
 
 
-class TokenDoor:
-    """Lets callers with a token in. ``account_of``: the account of a user now, None when there is none.
+class TokenAuthenticator:
+    """Authenticates callers by token. ``account_of``: a user's present account, None when the user has none.
 
-    The use of a token is noted once a minute at most, by each web worker.
+    Each web worker records the use of a token once a minute at most.
     """
 
     def __init__(
         self,
-        store: TokenStore,
+        store: TokenReader,
         account_of: Callable[[str], str | None],
         *,
         challenge: str,
@@ -71,32 +71,32 @@ class TokenDoor:
         self._account_of = account_of
         self._challenge = challenge
         self._clock = clock
-        self._noted: dict[str, float] = {}
+        self._recorded: dict[str, float] = {}
 
     def user(self, value: str) -> User:
-        """Whose token it is; UnauthenticatedError. The token of a user who is gone is removed for good."""
+        """The token's owner; UnauthenticatedError. Tokens of a deleted user are removed from the store."""
         token = self._store.find_token(digest_of(value))
         now = self._clock()
         if token is None:
-            raise self._refusal("This token is not valid: it was revoked or never was one.")
+            raise self._refusal("This token is not valid: it was revoked or never existed.")
         if token.expired(int(now * 1000)):
             raise self._refusal("This token has expired.")
         account = self._account_of(token.owner)
         if account != token.account:
             self._store.forget_tokens(token.owner, other_than=account)
-            raise self._refusal("This token's user does not exist any more.")
-        self._note_use(token.id, now)
+            raise self._refusal("The user of this token no longer exists.")
+        self._record_use(token.id, now)
         return User(token.owner, token.scope)
 
-    def _note_use(self, token_id: str, now: float) -> None:
-        if now - self._noted.get(token_id, 0.0) < _USE_NOTED_EVERY_S:
+    def _record_use(self, token_id: str, now: float) -> None:
+        if now - self._recorded.get(token_id, 0.0) < _RECORD_EVERY_S:
             return
-        self._noted[token_id] = now
+        self._recorded[token_id] = now
         try:
             self._store.token_used(token_id, int(now * 1000))
         except Exception as error:
-            # A database that cannot be written to is no reason to let nobody in.
-            _logger.warning("The use of token %s could not be noted: %s", token_id, type(error).__name__)
+            # Callers are still authenticated while the database is read-only.
+            _logger.warning("The use of token %s could not be recorded: %s", token_id, type(error).__name__)
 
     def _refusal(self, message: str) -> UnauthenticatedError:
         return UnauthenticatedError(message, challenge=self._challenge)

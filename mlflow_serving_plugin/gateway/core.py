@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from mlflow_serving_plugin.access.base import Access, Permission
+from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.domain.reference import Reference, parse_reference
 from mlflow_serving_plugin.domain.workspace import workspace_of
@@ -145,19 +145,15 @@ class Gateway:
             return self._ping(wanted, trail)
         return (yield from self._schema(wanted, trail))
 
-    def _authorise(self, headers: Mapping[str, str], wanted: Wanted) -> Steps[None]:
+    def _authorise(self, headers: Mapping[str, str], wanted: Wanted) -> Steps[User]:
         name = wanted.reference.name
-
-        def held() -> Permission:
-            return self._access.permission(self._access.identify(headers), wanted.workspace, name)
-
-        permission = self._access.recall(headers, wanted.workspace, name)
-        if permission is None:
-            permission = (yield RunBlocking(held)) if self._access.blocking else held()
-        if permission < Permission.READ:
-            raise PermissionDeniedError(
-                f"You need READ permission on registered model '{wanted.reference.name}' for this."
-            )
+        grant = self._access.recall(headers, wanted.workspace, name)
+        if grant is None:
+            look_up = partial(look_up_grant, self._access, headers, wanted.workspace, name)
+            grant = (yield RunBlocking(look_up)) if self._access.blocking else look_up()
+        if grant.permission < Permission.READ:
+            raise PermissionDeniedError(f"You need READ permission on registered model '{name}' for this.")
+        return grant.caller
 
     def _ping(self, wanted: Wanted, trail: Trail) -> Reply:
         _, version = wanted.resolve(self.snapshot.current())

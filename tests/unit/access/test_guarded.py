@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.base import Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guarded import GuardedAccess
-from mlflow_serving_plugin.access.tokens import TokenDoor, bearer_token, digest_of, new_token
+from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token, digest_of, new_token
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import UnauthenticatedError
 
@@ -76,8 +76,12 @@ class World:
         self.now = 100.0
         self.provider = Provider()
         self.tokens = Tokens()
-        door = TokenDoor(self.tokens, self.provider.account, challenge="Basic", clock=lambda: self.now)
-        self.access = GuardedAccess(self.provider, door, cache_s=cache_s, outage_s=outage_s, clock=lambda: self.now)
+        authenticator = TokenAuthenticator(
+            self.tokens, self.provider.account, challenge="Basic", clock=lambda: self.now
+        )
+        self.access = GuardedAccess(
+            self.provider, authenticator, cache_s=cache_s, outage_s=outage_s, clock=lambda: self.now
+        )
 
     def token(self, **changes):
         value = new_token()
@@ -98,10 +102,10 @@ def a_token(world, **changes):
     return world.token(**{"comment": "", "created_ms": 0, **changes})
 
 
-def test_nothing_is_recalled_before_it_was_looked_up(world):
+def test_caller_and_permission_are_recalled_together_once_they_were_looked_up(world):
     assert world.access.recall(ALICE, "default", "iris") is None
     assert world.held(ALICE) is Permission.MANAGE
-    assert world.access.recall(ALICE, "default", "iris") is Permission.MANAGE
+    assert world.access.recall(ALICE, "default", "iris") == Grant(User("alice"), Permission.MANAGE)
     assert world.access.recall(ALICE, "other", "iris") is None
 
 
@@ -160,7 +164,7 @@ def test_an_expired_token_is_refused(world):
 def test_a_token_does_not_outlive_its_account(world, account):
     headers = a_token(world)
     world.provider.accounts = {} if account is None else {"alice": account}
-    with pytest.raises(UnauthenticatedError, match="user does not exist"):
+    with pytest.raises(UnauthenticatedError, match="no longer exists"):
         world.access.identify(headers)
     assert world.tokens.forgotten == [("alice", account)]
 
@@ -169,8 +173,8 @@ def test_a_scoped_token_reads_its_model_and_is_nobody_s_admin(world):
     headers = a_token(world, scope=Scope("default", "iris"))
     assert world.held(headers) is Permission.READ
     assert world.held(headers, "wine") is Permission.NONE
-    assert world.access.recall(headers, "default", "iris") is Permission.READ
-    assert world.access.recall(headers, "default", "wine") is Permission.NONE
+    assert world.access.recall(headers, "default", "iris").permission is Permission.READ
+    assert world.access.recall(headers, "default", "wine").permission is Permission.NONE
     assert not world.access.is_admin(world.access.identify(headers))
 
 
