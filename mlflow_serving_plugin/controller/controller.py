@@ -16,7 +16,6 @@ from mlflow_serving_plugin.controller.execute import Executor, reason_of
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.memory import Memory
-from mlflow_serving_plugin.controller.meter import Meter
 from mlflow_serving_plugin.controller.plan import Observed, plan
 from mlflow_serving_plugin.controller.refresh import refresh
 from mlflow_serving_plugin.controller.status import describe, transitions
@@ -26,9 +25,11 @@ from mlflow_serving_plugin.domain.routes import Routes, load_routes
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import Publisher
+from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
 _logger = logging.getLogger(__name__)
 _REFRESH = Job("refresh")
+_MERGE = Job("merge metrics")
 _REFRESH_RETRY_S = 2.0
 _OVERDUE = "A prediction ran on long after its request timeout."
 
@@ -43,8 +44,13 @@ class Controller:
         self._tasks = Tasks(self._inbox.wake)
         self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
         self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing)
-        self._meter = Meter(deps.metrics, deps.paths.metrics, self._tasks)
-        self._executor = Executor(deps, self._tasks, self._memory, self._meter)
+        self._metrics = ControllerMetrics(
+            deps.metrics,
+            deps.paths.metrics,
+            lambda work: self._tasks.start(_MERGE, work),
+            merge_every_s=deps.merge_metrics_every_s,
+        )
+        self._executor = Executor(deps, self._tasks, self._memory, self._metrics)
         self._routes = _routes_before(deps.paths.routes)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
@@ -75,7 +81,7 @@ class Controller:
 
     def tick(self, nudges: list[Nudge], now: float) -> None:
         """One round. ``now`` by a monotonic clock, in seconds."""
-        started = self._meter.now()
+        started = self._metrics.now()
         self._renew_lease()
         for outcome in self._tasks.collect():
             self._settle(outcome, now)
@@ -85,7 +91,7 @@ class Controller:
         if self._view is not None:
             self._reconcile(self._view, now)
         self._journal.flush(now, _now_ms())
-        self._meter.ticked(started)
+        self._metrics.ticked(started)
 
     def _reconcile(self, view: View, now: float) -> None:
         observed = self._memory.observed(self._deps.backend.observe())
@@ -108,7 +114,7 @@ class Controller:
         self._executor.sweep_if_due(self._desired, observed)
         self._executor.rest_if_idle(self._desired, observed)
         self._publish(view, observed)
-        self._meter.merge_if_due(self._routes, now)
+        self._metrics.merge_if_due(self._routes, now)
 
     def _publish(self, view: View, observed: Observed) -> None:
         now_ms = _now_ms()
@@ -178,7 +184,7 @@ class Controller:
         """Take in how a task ended."""
         if outcome.job == _REFRESH:
             self._settle_refresh(outcome, now)
-        elif not (self._journal.settle(outcome) or self._meter.settle(outcome)):
+        elif not self._journal.settle(outcome):
             self._executor.settle(outcome, self._desired, now)
 
     def _settle_refresh(self, outcome: Outcome, now: float) -> None:

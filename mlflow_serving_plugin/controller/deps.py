@@ -15,6 +15,7 @@ from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.metrics.controller import MERGE_EVERY_S
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
@@ -68,3 +69,4 @@ class ControllerDeps:
     download: Callable[[str, str, int, str], str]
     example: Callable[[Path], Example | None]
     metrics: Metrics = field(default_factory=lambda: Metrics(None))
+    merge_metrics_every_s: float = MERGE_EVERY_S

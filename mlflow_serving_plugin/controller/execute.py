@@ -13,12 +13,12 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.files import model_directory, sweep
 from mlflow_serving_plugin.controller.memory import Memory
-from mlflow_serving_plugin.controller.meter import Meter
 from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Observed, Stop
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 from mlflow_serving_plugin.registry.artifacts import fetch_model
 
 _logger = logging.getLogger(__name__)
@@ -32,11 +32,11 @@ Desired = Mapping[EntityKey, DesiredEntity]
 class Executor:
     """Belongs to the loop's thread, as the memory does; only the tasks' own work runs elsewhere."""
 
-    def __init__(self, deps: ControllerDeps, tasks: Tasks, memory: Memory, meter: Meter) -> None:
+    def __init__(self, deps: ControllerDeps, tasks: Tasks, memory: Memory, metrics: ControllerMetrics) -> None:
         self._deps = deps
         self._tasks = tasks
         self._memory = memory
-        self._meter = meter
+        self._metrics = metrics
         self.sweep_due = True
         """Whether there may be files that belong to nobody any more."""
         self._resting = False
@@ -59,7 +59,7 @@ class Executor:
         elif isinstance(action, Build):
             recipe = self._memory.needs[action.key].recipe
             self._memory.building.add(recipe.key)
-            self._meter.build_began(recipe.key)
+            self._metrics.build_began(recipe.key)
             self._tasks.start(Job("build", environment=recipe.key), partial(self._deps.environments.build, recipe))
         else:
             self._memory.launching[action.key] += 1
@@ -73,7 +73,7 @@ class Executor:
             return
         wanted = desired.get(worker.key)
         if failure is not None:
-            self._meter.worker_lost(worker.key)
+            self._metrics.worker_lost(worker.key)
         if failure is not None and wanted is not None and wanted.fingerprint == worker.fingerprint:
             served_s = time.time() - (worker.ready_since_ms or worker.started_ms) / 1000
             self._memory.failed(wanted, failure, now=now, served_s=served_s, proved=worker.proved)
@@ -135,7 +135,7 @@ class Executor:
             return  # what it was for is gone
         if outcome.error is not None:
             if job.kind == "launch":
-                self._meter.start_failed(job.key)
+                self._metrics.start_failed(job.key)
             self._memory.failed(wanted, reason_of(outcome.error), now=now, served_s=None)
         elif job.kind == "fetch":
             self._memory.needs[job.key] = outcome.value
@@ -143,7 +143,7 @@ class Executor:
     def _settle_build(self, outcome: Outcome, desired: Desired, now: float) -> None:
         key = outcome.job.environment
         self._memory.building.discard(key)
-        self._meter.build_ended(key, well=outcome.error is None)
+        self._metrics.build_ended(key, well=outcome.error is None)
         if outcome.error is None:
             self._memory.built(key, outcome.value)
             # Now there may be more of them than the limit allows.

@@ -1,0 +1,91 @@
+"""The metrics of a host in the formats that Prometheus reads. Fed by files and the routes snapshot; feeds the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
+from mlflow_serving_plugin.metrics.counting import FAMILIES, Family
+from mlflow_serving_plugin.metrics.files import Totals
+
+_NAMESPACE = "mlflow_serving_"
+
+
+def expose(totals: Totals, routes: Routes, *, workspaces: bool, accept: str) -> tuple[bytes, str]:
+    """The page and its content type, in the format that the header ``Accept`` asks for."""
+    registry = CollectorRegistry()
+    registry.register(HostCollector(totals, routes, workspaces=workspaces))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class HostCollector(Collector):
+    """The metrics of one moment. Series of an endpoint that is not served have no name to be shown under."""
+
+    def __init__(self, totals: Totals, routes: Routes, *, workspaces: bool) -> None:
+        self._totals = totals
+        self._endpoints = routes.endpoints.values()
+        self._by_id = {endpoint.id: endpoint for endpoint in self._endpoints}
+        self._workspaces = workspaces
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the registry is of one moment too."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, also those without a series."""
+        for name, family in FAMILIES.items():
+            made = _made(family, self._label_names(family.labels))
+            for series, values in self._totals.items():
+                if series[0] == name and (labels := self._label_values(family, series[1:])) is not None:
+                    _add(made, family, labels, values)
+            yield made
+        yield self._workers()
+
+    def _workers(self) -> Metric:
+        labels = self._label_names(("model", "version", "state"))
+        workers = GaugeMetricFamily(f"{_NAMESPACE}workers", "Workers by whether they may score.", labels=labels)
+        for endpoint in self._endpoints:
+            for version in endpoint.versions.values():
+                ready = len(version.ready_workers)
+                for state, number in (("ready", ready), ("starting", len(version.workers) - ready)):
+                    workers.add_metric([*self._names(endpoint), str(version.number), state], number)
+        return workers
+
+    def _label_names(self, labels: tuple[str, ...]) -> list[str]:
+        return [*(["workspace"] if self._workspaces and "model" in labels else []), *labels]
+
+    def _label_values(self, family: Family, labels: tuple[object, ...]) -> list[str] | None:
+        if "model" not in family.labels:
+            return [str(label) for label in labels]
+        endpoint_id, version, *others = labels
+        endpoint = self._by_id.get(str(endpoint_id))
+        if endpoint is None and endpoint_id:
+            return None
+        shown = "" if version is None else str(version)
+        return [*self._names(endpoint), shown, *(str(label) for label in others)]
+
+    def _names(self, endpoint: EndpointRoute | None) -> list[str]:
+        names = [endpoint.workspace, endpoint.name] if endpoint else ["", ""]
+        return names if self._workspaces else names[1:]
+
+
+def _made(family: Family, labels: list[str]) -> Any:
+    kind = HistogramMetricFamily if family.bounds else GaugeMetricFamily if family.gauge else CounterMetricFamily
+    return kind(_NAMESPACE + family.name, family.help, labels=labels)
+
+
+def _add(made: Any, family: Family, labels: list[str], values: list[float]) -> None:
+    if not family.bounds:
+        made.add_metric(labels, values[0])
+        return
+    *buckets, total = values
+    upper = [*(str(float(bound)) for bound in family.bounds), "+Inf"]
+    made.add_metric(labels, list(zip(upper, accumulate(buckets), strict=True)), total)
