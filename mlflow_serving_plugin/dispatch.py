@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from a2wsgi import WSGIMiddleware
 
+from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 
 _logger = logging.getLogger(__name__)
 
-SCORING = ("/model/", "/model-endpoint/", "/ajax-model/")
 CONTROL = (
     *(f"/{api}/2.0{preview}/mlflow/endpoints" for api in ("api", "ajax-api") for preview in ("", "/preview")),
     *(f"/{api}/2.0/token" for api in ("api", "ajax-api")),
@@ -78,7 +78,7 @@ class AsgiDispatch:
             return
         if scope["type"] == "http":
             path = after_prefix(_path(scope), self._prefix)
-            if path is not None and path.startswith(SCORING):
+            if path is not None and path.startswith(PREFIXES):
                 self._parts.ensure_started()
                 await self._gateway(scope, receive, send, path)
                 return
@@ -138,7 +138,7 @@ class WsgiDispatch:
         self._parts.ensure_started()
         raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         path = after_prefix(raw.encode("latin-1").decode("utf-8", "replace"), self._prefix)
-        if path is not None and path.startswith(SCORING):
+        if path is not None and path.startswith(PREFIXES):
             return self._gateway(environ, start_response, path)
         if path is not None and is_control(path):
             return self._api(environ, start_response)

@@ -10,24 +10,23 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
-from mlflow_serving_plugin.domain.reference import Reference, parse_reference
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import (
     MethodNotAllowedError,
-    NotFoundError,
     PermissionDeniedError,
     ServingError,
     UnavailableError,
 )
-from mlflow_serving_plugin.gateway.dialects import JSON
-from mlflow_serving_plugin.gateway.failures import render
+from mlflow_serving_plugin.gateway.addresses import Action, target_of
+from mlflow_serving_plugin.gateway.dialects.base import failure_of
+from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.gateway.schema import openapi_document
 from mlflow_serving_plugin.gateway.scoring import Scoring, Wanted, may_score
 from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
 from mlflow_serving_plugin.host.messages import send_nudge
@@ -39,22 +38,8 @@ from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-ROOTS = frozenset({"model", "model-endpoint", "ajax-model"})
-"""First path segments that are the gateway's."""
-
-_LONGEST_PATH = 1024
-"""Characters. MLflow's longest model name is 256; what is longer would only fill the cache of parsed paths."""
-
 _CLIENT_GONE = 499
 """What nginx calls a request whose client left before its answer."""
-
-_METHOD_OF = {"invocations": "POST", "ping": "GET", "schema": "GET"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    reference: Reference
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +113,11 @@ class Gateway:
             self._metrics.request(trail.endpoint_id, trail.version, status, self._clock() - started, queued_s)
 
     def _answer(self, head: Head, trail: Trail) -> Steps[Reply]:
-        target = _parse_target(head.path)
-        trail.scoring = target.action == "invocations"
-        if head.method != _METHOD_OF[target.action]:
-            raise _NotThisMethodError(_METHOD_OF[target.action])
+        target = target_of(head.path)
+        trail.scoring = target.action is Action.SCORE
+        trail.reply_format = target.dialect
+        if head.method != target.method:
+            raise _NotThisMethodError(target.method)
         if self._browser_rules is not None:
             refuse_forged(self._browser_rules, head.method, head.headers)
         wanted = Wanted(workspace_of(head.headers, enabled=self._workspaces), target.reference)
@@ -139,9 +125,9 @@ class Gateway:
         started = self._clock()
         yield from self._authorise(head.headers, wanted)
         trail.spend("auth", self._clock() - started)
-        if target.action == "invocations":
-            return (yield from self._scoring.score(head, wanted, trail))
-        if target.action == "ping":
+        if target.action is Action.SCORE:
+            return (yield from self._scoring.score(head, target.dialect, wanted, trail))
+        if target.action is Action.PING:
             return self._ping(wanted, trail)
         return (yield from self._schema(wanted, trail))
 
@@ -178,26 +164,13 @@ class _NotThisMethodError(MethodNotAllowedError):
         self.allowed = allowed
 
 
-@lru_cache(maxsize=4096)
-def _parse_target(path: str) -> _Target:
-    if len(path) > _LONGEST_PATH:
-        raise NotFoundError("This path is too long to name a model version.")
-    root, *segments = path.removeprefix("/").split("/")
-    if root not in ROOTS:
-        raise NotFoundError("This path is not below /model/.")
-    if not segments or segments[-1] not in _METHOD_OF:
-        parse_reference(segments)
-        raise NotFoundError("A model version answers at …/invocations, …/ping and …/schema only.")
-    return _Target(parse_reference(segments[:-1]), segments[-1])
-
-
 def _refuse(error: ServingError, trail: Trail) -> Reply:
-    failure = render(error, legacy=trail.legacy)
-    headers = [("Content-Type", failure.content_type), *error_headers(error)]
+    refusal = trail.reply_format.refuse(failure_of(error))
+    headers = [("Content-Type", refusal.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):
         headers.append(("Allow", error.allowed))
-    _logger.info("Request %s on %s: %d %r", trail.request_id, _described(trail), failure.status, error.message)
-    return Reply(failure.status, headers, failure.body)
+    _logger.info("Request %s on %s: %d %r", trail.request_id, _described(trail), refusal.status, error.message)
+    return Reply(refusal.status, headers, refusal.body)
 
 
 def _described(trail: Trail) -> str:

@@ -24,11 +24,11 @@ from mlflow_serving_plugin.errors import (
     UnsupportedTypeError,
     WorkerCrashedError,
 )
-from mlflow_serving_plugin.gateway.dialects import JSON, Recognised, read_declared, recognise
-from mlflow_serving_plugin.gateway.failures import explain
+from mlflow_serving_plugin.gateway.dialects.base import Dialect, ScoringRequest
+from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.failures import explain
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads, Room, declared_length
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
 from mlflow_serving_plugin.gateway.trail import Trail
 from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -108,7 +108,7 @@ class Scoring:
         """Whether there are requests that have no answer yet."""
         return any(self._in_flight.counts().values())
 
-    def score(self, head: Head, wanted: Wanted, trail: Trail) -> Steps[Reply]:
+    def score(self, head: Head, dialect: Dialect, wanted: Wanted, trail: Trail) -> Steps[Reply]:
         """The reply to one scoring request. Raises ServingError for all that is to be an error of ours."""
         hold_s = self._settings.hold_timeout_s
         patience = _Patience(hold_s if head.hold_cap_s is None else min(hold_s, head.hold_cap_s))
@@ -117,9 +117,7 @@ class Scoring:
         trail.endpoint_id, trail.version = endpoint.id, version.number
         if head.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedTypeError("The scoring server takes bodies without Content-Encoding only.")
-        declared = read_declared(
-            head.headers.get("content-type"), head.headers.get("x-mlflow-scoring-dialect"), endpoint.default_dialect
-        )
+        read = dialect.reader(head.headers, endpoint.default_dialect)
         length = declared_length(head.headers, self._settings.max_body_bytes)
         with self._in_flight.slot((endpoint.id, version.number)), self._room.share() as share:
             self._metrics.touch()
@@ -127,10 +125,10 @@ class Scoring:
             started = self._clock()
             if len(body) > _LARGE_BYTES:
                 # Parsing it here would keep every other request waiting.
-                request: Recognised = yield RunBlocking(partial(recognise, declared, body))
+                request: ScoringRequest = yield RunBlocking(partial(read, body))
             else:
-                request = recognise(declared, body)
-            trail.legacy = request.legacy
+                request = read(body)
+            trail.reply_format = request.reply_format
             trail.spend("decode", self._clock() - started)
             answer = yield from self._ask(request, wanted, patience, trail)
         if len(answer.body) > _LARGE_BYTES:
@@ -148,7 +146,7 @@ class Scoring:
                 raise UnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
             yield from self._pause(patience, trail)
 
-    def _ask(self, request: Recognised, wanted: Wanted, patience: _Patience, trail: Trail) -> Steps[WorkerReply]:
+    def _ask(self, request: ScoringRequest, wanted: Wanted, patience: _Patience, trail: Trail) -> Steps[WorkerReply]:
         """Have a worker score the request: hold it until there is one, try another when one is lost."""
         avoid: set[str] = set()
         while True:
@@ -225,11 +223,11 @@ class Scoring:
         patience.held_s += took_s
         trail.spend("queue", took_s)
 
-    def _reply(self, answer: WorkerReply, request: Recognised, trail: Trail) -> Reply:
+    def _reply(self, answer: WorkerReply, request: ScoringRequest, trail: Trail) -> Reply:
         started = self._clock()
         if answer.status != 200:
-            failure = explain(answer, debug=self._settings.debug, legacy=request.legacy)
-            status, content_type, body = failure.status, failure.content_type, failure.body
+            failure = explain(answer, debug=self._settings.debug)
+            status, content_type, body = request.reply_format.refuse(failure)
             _logger.info(
                 "Request %s on model %r version %s: the worker answered %d, the client gets %d",
                 trail.request_id,
@@ -239,7 +237,7 @@ class Scoring:
                 status,
             )
         else:
-            body = null_for_nan(unwrap(answer.body) if request.legacy else answer.body)
+            body = request.reply_format.answer(answer.body)
             status, content_type = 200, answer.content_type or JSON
         trail.spend("encode", self._clock() - started)
         return Reply(status, [("Content-Type", content_type)], body)

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mlflow_serving_plugin.gateway.dialects.base import ReplyFormat
+from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
+
 _PRINTABLE = re.compile(r"[!-~]{1,128}\Z")
 
 
@@ -21,7 +24,8 @@ class Trail:
     """Of the endpoint that the request was found to be for."""
     scoring: bool = True
     """Whether it is to be scored, for all that is known."""
-    legacy: bool = False
+    reply_format: ReplyFormat = INVOCATIONS
+    """How the client is answered: by the path, and once the body has been read, by the body."""
     spent_s: dict[str, float] = field(default_factory=dict)
 
     def spend(self, phase: str, seconds: float) -> None:

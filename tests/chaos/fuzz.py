@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from mlflow_serving_plugin.dispatch import SCORING, is_control
+from mlflow_serving_plugin.dispatch import is_control
+from mlflow_serving_plugin.gateway.addresses import PREFIXES
 
 from .nonsense import Nonsense, good_bodies
 from .report import Report, Size
@@ -97,7 +98,7 @@ def _ours(request: bytes) -> bool:
     """Whether the path is one of ours. To a workspace header and to a host that is no UTF-8, MLflow itself says 500."""
     words = request.split(b"\r\n", 1)[0].split(b" ")
     path = unquote(words[1].partition(b"?")[0].decode("latin-1")) if len(words) > 1 else ""
-    return path.startswith(SCORING) or is_control(path)
+    return path.startswith(PREFIXES) or is_control(path)
 
 
 def _break(port: int, data: bytes, seen: _Seen) -> None:

@@ -7,15 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_serving_plugin.errors import BadRequestError, ServingError, UnsupportedTypeError
-from mlflow_serving_plugin.gateway.dialects import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET, read_declared, recognise
+from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
+from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
+from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
+from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
 
 RECORDS = b'[{"a": 1}, {"a": 2}]'
 SPLIT = b'{"columns": ["a"], "data": [[1]]}'
 NUMPY_SPLIT = b'{"index": [0], "columns": ["a"], "data": [[1]]}'
 
 
-def recognised(content_type, body, *, header=None, default="modern"):
-    return recognise(read_declared(content_type, header, default), body)
+def reader(content_type, header=None, default="modern"):
+    headers = {"content-type": content_type, "x-mlflow-scoring-dialect": header}
+    return INVOCATIONS.reader({name: value for name, value in headers.items() if value is not None}, default)
+
+
+def read(content_type, body, *, header=None, default="modern"):
+    return reader(content_type, header, default)(body)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +45,12 @@ def recognised(content_type, body, *, header=None, default="modern"):
 )
 def test_canonical_json_passes_unchanged_and_its_reply_too(body):
     for content_type in (JSON, f"{JSON}; charset=utf-8"):
-        found = recognised(content_type, body)
-        assert (found.content_type, found.body, found.legacy) == (JSON, body, False)
+        found = read(content_type, body)
+        assert (found.content_type, found.body, found.reply_format) == (JSON, body, MLFLOW2)
 
 
 def test_canonical_bodies_are_left_to_the_worker_unparsed():
-    assert recognised(JSON, b'{"inputs": oops').body == b'{"inputs": oops'
+    assert read(JSON, b'{"inputs": oops').body == b'{"inputs": oops'
 
 
 @pytest.mark.parametrize(
@@ -66,38 +74,38 @@ def test_canonical_bodies_are_left_to_the_worker_unparsed():
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_legacy_bodies_are_wrapped_and_their_replies_unwrapped(content_type, body, field, mark):
     for default in ("modern", "legacy"):
-        found = recognised(content_type, mark + body, default=default)
-        assert (found.content_type, found.legacy) == (JSON, True)
+        found = read(content_type, mark + body, default=default)
+        assert (found.content_type, found.reply_format) == (JSON, MLFLOW1)
         assert found.body == b'{"%s": %s}' % (field.encode(), body)
         assert list(json.loads(found.body)) == [field]
 
 
 @pytest.mark.parametrize("body", [b'{"instances": [1]}', b'{"inputs": [1]}', b'{"\\u0069nputs": [1]}'])
 def test_bodies_of_both_dialects_go_by_header_then_by_default(body):
-    assert not recognised(JSON, body).legacy
-    assert recognised(JSON, body, default="legacy").legacy
-    assert recognised(JSON, body, header="Legacy").legacy
-    assert not recognised(JSON, body, header="modern", default="legacy").legacy
-    assert recognised(JSON, body, header="legacy").body == body
+    assert read(JSON, body).reply_format is not MLFLOW1
+    assert read(JSON, body, default="legacy").reply_format is MLFLOW1
+    assert read(JSON, body, header="Legacy").reply_format is MLFLOW1
+    assert read(JSON, body, header="modern", default="legacy").reply_format is not MLFLOW1
+    assert read(JSON, body, header="legacy").body == body
 
 
 def test_csv_goes_by_header_then_by_default():
-    assert not recognised(CSV, b"a\n1").legacy
-    assert recognised(f"{CSV}; charset=utf-8", b"\xef\xbb\xbfa\n1", default="legacy").legacy
-    assert recognised(CSV, b"\xef\xbb\xbfa\n1", header="legacy").body == b"a\n1"
-    assert recognised(CSV, b"a\n1", header="legacy").content_type == CSV
+    assert read(CSV, b"a\n1").reply_format is not MLFLOW1
+    assert read(f"{CSV}; charset=utf-8", b"\xef\xbb\xbfa\n1", default="legacy").reply_format is MLFLOW1
+    assert read(CSV, b"\xef\xbb\xbfa\n1", header="legacy").body == b"a\n1"
+    assert read(CSV, b"a\n1", header="legacy").content_type == CSV
 
 
 @pytest.mark.parametrize(
     "body", [b'{"inputs": [1], "params": {}}', b'{"dataframe_split": {}}', b'{"messages": []}', b'{"prompt": ""}']
 )
 def test_what_mlflow_1_did_not_know_stays_modern_in_a_legacy_endpoint(body):
-    assert not recognised(JSON, body, default="legacy").legacy
+    assert read(JSON, body, default="legacy").reply_format is not MLFLOW1
 
 
 def test_parquet_passes_as_it_is():
-    found = recognised(PARQUET, b"\xef\xbb\xbfPAR1\xff", default="legacy")
-    assert (found.content_type, found.body, found.legacy) == (PARQUET, b"\xef\xbb\xbfPAR1\xff", False)
+    found = read(PARQUET, b"\xef\xbb\xbfPAR1\xff", default="legacy")
+    assert (found.content_type, found.body, found.reply_format) == (PARQUET, b"\xef\xbb\xbfPAR1\xff", MLFLOW2)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +130,12 @@ def test_parquet_passes_as_it_is():
 )
 def test_other_types_parameters_and_charsets_are_unsupported(content_type):
     with pytest.raises(UnsupportedTypeError):
-        read_declared(content_type, None, "modern")
+        reader(content_type)
 
 
 def test_an_unknown_dialect_header_is_the_callers_mistake():
     with pytest.raises(BadRequestError, match="legacy"):
-        read_declared(JSON, "v2", "modern")
+        reader(JSON, "v2")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +158,7 @@ def test_an_unknown_dialect_header_is_the_callers_mistake():
 )
 def test_malformed_bodies_are_bad_requests_in_one_sentence_without_the_data(content_type, body, says):
     with pytest.raises(BadRequestError, match=says) as caught:
-        recognised(content_type, body)
+        read(content_type, body)
     assert "secret" not in caught.value.message
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
 
@@ -173,10 +181,10 @@ _json = st.recursive(
 
 
 @given(_types, st.binary() | _json.map(lambda value: json.dumps(value).encode()), st.sampled_from(["legacy", "modern"]))
-def test_recognise_raises_nothing_but_serving_errors_and_wraps_only_whole_documents(content_type, body, dialect):
+def test_reading_raises_nothing_but_serving_errors_and_wraps_only_whole_documents(content_type, body, dialect):
     try:
-        found = recognised(content_type, body, header=dialect)
+        found = read(content_type, body, header=dialect)
     except ServingError:
         return
-    if found.body != body and found.content_type == JSON and found.legacy:
+    if found.body != body and found.content_type == JSON and found.reply_format is MLFLOW1:
         assert len(json.loads(found.body)) == 1

@@ -5,8 +5,11 @@ import json
 import pytest
 
 from mlflow_serving_plugin.errors import InvalidParameterError, UnavailableError, UnsupportedTypeError
-from mlflow_serving_plugin.gateway.failures import UNEXPECTED, explain, render
-from mlflow_serving_plugin.gateway.redact import LONGEST_MESSAGE, last_words, redact
+from mlflow_serving_plugin.gateway.dialects.base import failure_of
+from mlflow_serving_plugin.gateway.dialects.failures import UNEXPECTED, explain
+from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
+from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
+from mlflow_serving_plugin.gateway.dialects.redact import LONGEST_MESSAGE, last_words, redact
 from mlflow_serving_plugin.links.calls import WorkerReply
 
 TRACE = """Traceback (most recent call last):
@@ -18,9 +21,9 @@ NaN.
 """
 
 
-def answered(status, *, debug=False, legacy=False, text=None, **document):
+def answered(status, *, debug=False, dialect=MLFLOW2, text=None, **document):
     body = text if text is not None else json.dumps(document).encode()
-    failure = explain(WorkerReply(status, "application/json", body), debug=debug, legacy=legacy)
+    failure = dialect.refuse(explain(WorkerReply(status, "application/json", body), debug=debug))
     return failure.status, json.loads(failure.body) if failure.content_type == "application/json" else failure.body
 
 
@@ -38,10 +41,9 @@ def test_a_workers_400_keeps_code_and_message_and_loses_the_rest():
     )
 
 
-def test_legacy_knows_one_code_for_400():
-    assert (
-        answered(400, legacy=True, error_code="INVALID_PARAMETER_VALUE", message="m")[1]["error_code"] == "BAD_REQUEST"
-    )
+def test_mlflow_1_has_one_code_for_400():
+    _, body = answered(400, dialect=MLFLOW1, error_code="INVALID_PARAMETER_VALUE", message="m")
+    assert body["error_code"] == "BAD_REQUEST"
 
 
 def test_a_traceback_is_shown_with_debug_only():
@@ -80,13 +82,14 @@ def test_413_415_and_504_have_our_shapes():
     assert (status, body["error_code"]) == (504, "DEADLINE_EXCEEDED")
 
 
-def test_our_own_errors_are_rendered_by_dialect():
-    starting = UnavailableError("starting", retry_after_s=2)
-    assert (render(starting, legacy=False).status, render(starting, legacy=True).status) == (503, 404)
-    assert render(starting, legacy=False).body == render(starting, legacy=True).body
-    assert render(UnavailableError("failed"), legacy=True).status == 503
-    assert json.loads(render(InvalidParameterError("m"), legacy=True).body)["error_code"] == "BAD_REQUEST"
-    assert render(UnsupportedTypeError("m"), legacy=False).content_type.startswith("text/plain")
+def test_each_dialect_writes_our_own_errors_its_own_way():
+    starting = failure_of(UnavailableError("starting", retry_after_s=2))
+    assert (MLFLOW2.refuse(starting).status, MLFLOW1.refuse(starting).status) == (503, 404)
+    assert MLFLOW2.refuse(starting).body == MLFLOW1.refuse(starting).body
+    assert MLFLOW1.refuse(failure_of(UnavailableError("failed"))).status == 503
+    assert json.loads(MLFLOW1.refuse(failure_of(InvalidParameterError("m"))).body)["error_code"] == "BAD_REQUEST"
+    assert json.loads(MLFLOW2.refuse(failure_of(InvalidParameterError("m"))).body)["error_code"] != "BAD_REQUEST"
+    assert MLFLOW2.refuse(failure_of(UnsupportedTypeError("m"))).content_type.startswith("text/plain")
 
 
 @pytest.mark.parametrize(

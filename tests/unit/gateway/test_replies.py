@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from mlflow_serving_plugin.gateway.predictions import null_for_nan, unwrap
+from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan
+from mlflow_serving_plugin.gateway.dialects.mlflow1 import unwrap
 
 
 @pytest.mark.parametrize("value", [[0, 1], [{"0": 1.5}], {"predictions": {"x": "}"}}, "text", None, 3, []])

@@ -14,7 +14,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
 
 from mlflow_serving_plugin.errors import UnavailableError
-from mlflow_serving_plugin.gateway.schema import openapi_document
+from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 
 LEGACY = "application/json; format=pandas-records"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_serving_plugin.errors import UnavailableError
-from mlflow_serving_plugin.gateway.dialects import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
+from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 _logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _document(
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document. Its server is relative to its own address, so it holds behind any prefix."""
     scored = {
-        "description": "Predictions; without the object around them for a legacy request.",
+        "description": "Predictions; without the object around them for a request of MLflow 1.",
         "content": {
             JSON: {
                 "schema": {

@@ -1,0 +1,71 @@
+"""Turns a worker's answer other than 200 into a failure, and a failure into MLflow's shape of an error.
+
+Statuses and bodies are those of MLflow's scoring server (``{"error_code", "message"}``), with these
+differences: no traceback unless asked for, none of the caller's data, and no 5xx for an error in the request.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mlflow_serving_plugin.errors import (
+    BadRequestError,
+    BodyTooLargeError,
+    DeadlineError,
+    UnsupportedTypeError,
+)
+from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, failure_of
+from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.redact import last_words, redact
+from mlflow_serving_plugin.links.calls import WorkerReply
+
+UNEXPECTED = (
+    "The model could not score this request: the body does not fit the model, or the prediction is not valid JSON."
+)
+
+
+def explain(reply: WorkerReply, *, debug: bool) -> Failure:
+    """The failure behind a worker's answer. ``debug``: with the model's traceback."""
+    if reply.status == 413:
+        return failure_of(BodyTooLargeError("The request body is too large for the model's worker."))
+    if reply.status == 415:
+        return failure_of(UnsupportedTypeError(redact(reply.body.decode(errors="replace"))))
+    if reply.status == 504:
+        return failure_of(DeadlineError("The prediction took longer than the model's worker allows."))
+    document = _error_document(reply.body)
+    if document is None:
+        return failure_of(BadRequestError(UNEXPECTED))
+    status, code = (reply.status, str(document["error_code"])) if 400 <= reply.status < 500 else (400, "BAD_REQUEST")
+    stack_trace = str(document.get("stack_trace") or "") if debug else ""
+    return Failure(status, code, _message(document), stack_trace=stack_trace)
+
+
+def refusal(failure: Failure) -> Refusal:
+    """The failure as MLflow writes it: JSON, but plain text for an unsupported type."""
+    if failure.status == 415:
+        return Refusal(415, "text/plain; charset=utf-8", failure.message.encode(errors="replace"))
+    document = {"error_code": failure.error_code, "message": failure.message}
+    if failure.stack_trace:
+        document["stack_trace"] = failure.stack_trace
+    return Refusal(failure.status, JSON, json.dumps(document).encode())
+
+
+def _error_document(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(document, dict) and document.get("error_code") and isinstance(document.get("message"), str):
+        return document
+    return None
+
+
+def _message(document: dict[str, Any]) -> str:
+    message = redact(document["message"])
+    # MLflow gives the model's own words only in the traceback, which is not shown; without them nobody can act.
+    if message.startswith("Encountered an unexpected error") and (
+        words := last_words(str(document.get("stack_trace") or ""))
+    ):
+        return f"{message} Error: {redact(words)}"
+    return message
