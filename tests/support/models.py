@@ -18,7 +18,7 @@ IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
 """What each version of iris adds to the class, so that an answer tells who gave it."""
 
-_CODE = Path(__file__).parent / "served_models"
+_CODE = Path(__file__).parent.parent / "served_models"
 
 
 class Models:
