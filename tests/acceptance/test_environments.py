@@ -18,40 +18,23 @@ import requests
 from support import eventually
 from support.dialects import DIALECTS, Dialect
 from support.models import IRIS_COLUMNS, Models, register
-from support.pinned import PinnedModels, another_python
+from support.pinned import another_python, pinned, requirements
 from support.server import HTTP_S, READY_S, TrackingServer, free_port
 
 BUILT_S = 400.0
-PINS = {
-    "one": (1, ("mlflow==1.30.1", "pandas==1.5.3", "numpy==1.26.4", "scikit-learn==1.2.2")),
-    # Its own server, with which answers are compared, does not start on the newest FastAPI; ours does not mind.
-    "two": (2, ("mlflow==2.22.5", "scikit-learn==1.5.2", "fastapi==0.115.14")),
-}
+PINS = {"one": "mlflow-1", "two": "mlflow-2"}
 ONE_ROW = {"dataframe_records": [dict.fromkeys(IRIS_COLUMNS, 1.0)]}
 
 
 @pytest.fixture(scope="module")
-def pinned() -> Iterator[PinnedModels]:
-    root = Path(tempfile.mkdtemp(prefix="mls-pinned-"))
-    yield PinnedModels(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def many(models: Models, pinned: PinnedModels) -> Iterator[TrackingServer]:
+def many(models: Models) -> Iterator[TrackingServer]:
     """Serves ``one`` (MLflow 1), ``two`` (MLflow 2), ``now`` (the server's own) and ``python`` (another Python)."""
-    import mlflow
-    import sklearn
-
     python = another_python()
-    own = (f"mlflow=={mlflow.__version__}", f"scikit-learn=={sklearn.__version__}")
-    if python == "3.10":
-        own = (own[0], "scikit-learn==1.5.2")
     with TrackingServer("uvicorn") as server:
-        for name, (offset, requirements) in PINS.items():
-            register(server.client, name, pinned.save(name, offset, *requirements))
+        for name, model in PINS.items():
+            register(server.client, name, pinned(model))
         register(server.client, "now", models.path("iris-1"))
-        register(server.client, "python", pinned.save("python", 5, *own, python=python))
+        register(server.client, "python", pinned(f"python-{python}"))
         for name in ("one", "two", "now", "python"):
             server.enable(name)
         for name in ("one", "two", "now", "python"):
@@ -184,9 +167,9 @@ def marker_of(server: TrackingServer, name: str) -> Path:
 
 
 def test_each_model_runs_on_what_it_pins(many: TrackingServer) -> None:
-    for name, (_, requirements) in PINS.items():
+    for name, model in PINS.items():
         built = json.loads(marker_of(many, name).read_text())
-        assert f"mlflow=={built['mlflow_version']}" in requirements
+        assert f"mlflow=={built['mlflow_version']}" in requirements(model)
     assert json.loads(marker_of(many, "python").read_text())["python_version"].startswith(another_python())
     assert version_route(many, "now")["build_log"] is None
     # The first event that a person reads says what it runs in, and why.
@@ -199,15 +182,12 @@ def test_each_model_runs_on_what_it_pins(many: TrackingServer) -> None:
     assert "Done: " in log
 
 
-def test_a_version_with_the_same_requirements_shares_the_environment_and_is_ready_at_once(
-    many: TrackingServer, pinned: PinnedModels
-) -> None:
+def test_a_version_with_the_same_requirements_shares_the_environment(many: TrackingServer) -> None:
     import time
 
     for other in ("two-again", "two"):
         before = len(list((many.state / "environments").glob("*.json")))
-        twin = pinned.save("two-again", 7, *PINS["two"][1])
-        version = register(many.client, other, twin)
+        version = register(many.client, other, pinned("mlflow-2-again"))
         began = time.monotonic()
         many.enable(other)
         wait_built(many, other, version)
@@ -225,8 +205,8 @@ def test_a_broken_requirement_fails_in_words_while_the_others_serve_and_a_correc
         "no such package": ("no-such-package-zzz==1.0", "no-such-package-zzz==1.0 is not in the package index."),
         "contradiction": ("pandas==2.2.3\nnumpy==1.20.0", "numpy"),
     }
-    for name, (requirements, sentence) in broken.items():
-        model = with_requirements(models.path("iris-1"), requirements)
+    for name, (asked, sentence) in broken.items():
+        model = with_requirements(models.path("iris-1"), asked)
         register(many.client, name, model)
         many.enable(name)
         many.wait_state(name, "FAILED", 1)
@@ -241,33 +221,29 @@ def test_a_broken_requirement_fails_in_words_while_the_others_serve_and_a_correc
     assert many.score("no such version/latest", ONE_ROW).status_code == 200
 
 
-@pytest.mark.parametrize("flavour", ["lightgbm", "onnx"])
+@pytest.mark.parametrize("flavor", ["lightgbm", "onnx"])
 def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
-    many: TrackingServer, pinned: PinnedModels, flavour: str
+    many: TrackingServer, flavor: str
 ) -> None:
-    import mlflow
-
-    extra = {"lightgbm": ("lightgbm==4.6.0", "scikit-learn==1.5.2"), "onnx": ("onnx==1.17.0", "onnxruntime==1.20.1")}
-    requirements = (f"mlflow=={mlflow.__version__}", "numpy==2.2.6", *extra[flavour])
-    register(many.client, flavour, pinned.save(flavour, 0, *requirements, how=flavour))
-    many.enable(flavour)
-    wait_built(many, flavour, 1)
-    reply = many.score(f"{flavour}/1", {"inputs": {"x": [1.0, 2.0]}})
+    register(many.client, flavor, pinned(flavor))
+    many.enable(flavor)
+    wait_built(many, flavor, 1)
+    reply = many.score(f"{flavor}/1", {"inputs": {"x": [1.0, 2.0]}})
     assert reply.status_code == 200, reply.text
-    assert marker_of(many, flavour).exists()
-    served = Path(version_route(many, flavour)["model_dir"])
+    assert marker_of(many, flavor).exists()
+    served = Path(version_route(many, flavor)["model_dir"])
     assert (served / "extra_files" / "notes.txt").read_text() == "kept with the model"
-    assert "answered its own input example" in "".join(events_of(many, flavour))
+    assert "answered its own input example" in "".join(events_of(many, flavor))
 
 
-def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServer, pinned: PinnedModels) -> None:
-    register(many.client, "stock", pinned.save("two-again", 7, *PINS["two"][1]))
+def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServer) -> None:
+    register(many.client, "stock", pinned("mlflow-2-again"))
     many.enable("stock", runtime="mlflow", env_manager="uv")
     wait_built(many, "stock", 1)
     assert [worker["protocol"] for worker in many.workers("stock")] == ["http"]
     assert many.score("stock/1", ONE_ROW).json()["predictions"][0] >= 7
     # MLflow 1's own server is none that a gateway can talk to, and that is said before anything is started.
-    register(many.client, "old stock", pinned.save("one", *PINS["one"][:1], *PINS["one"][1]))
+    register(many.client, "old stock", pinned("mlflow-1"))
     many.enable("old stock", runtime="mlflow")
     many.wait_state("old stock", "FAILED", 1)
     assert "Set it to native" in message_of(many, "old stock")

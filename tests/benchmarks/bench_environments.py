@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,18 +18,16 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.models import register
-from support.pinned import PinnedModels
+from support.pinned import pinned
 from support.server import TrackingServer
 
-REQUIREMENTS = ("mlflow==2.22.5", "scikit-learn==1.5.2", "fastapi==0.115.14")
 FURTHER = 5
 LONGEST_S = 900.0
 
 
 def main() -> None:
     """Measure and print."""
-    root = Path(tempfile.mkdtemp(prefix="mls-pinned-"))
-    model = PinnedModels(root).save("model", 0, *REQUIREMENTS)
+    model = pinned("mlflow-2")
     for cache in ("fresh state directory, uv's cache as it was", "fresh state directory, all packages in uv's cache"):
         with TrackingServer("uvicorn") as server:
             server.client.create_registered_model("pinned")
