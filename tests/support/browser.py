@@ -21,7 +21,7 @@ PAGE_MS = 90_000
 OURS = ("mlflow-serving", "/endpoints", "/model/", "/token/")
 """Parts of the addresses that our own pages ask for."""
 
-PICTURES = Path(__file__).parent / "output"
+PICTURES = Path(__file__).parent.parent / "output"
 
 
 class Tab:
