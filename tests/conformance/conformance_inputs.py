@@ -1,4 +1,4 @@
-"""Requests in MLflow's own scoring protocol, valid and odd, by model. Every one goes to a stock server too."""
+"""Requests in MLflow's own scoring protocol, valid and odd, by model, and the runtimes that each is sent to."""
 
 from __future__ import annotations
 
@@ -338,4 +338,17 @@ INPUTS = [
     *_jsons("tensor", _TENSOR),
     *_jsons("text", _TEXT),
 ]
-MODELS = list(dict.fromkeys(item.model for item in INPUTS))
+RUNTIMES: dict[str, dict[str, str]] = {
+    "native": {"runtime": "native", "batching": "auto"},
+    "native-unbatched": {"runtime": "native", "batching": "off"},
+    "mlflow": {"runtime": "mlflow"},
+}
+_OF_THE_STOCK_SERVER = ("iris",)
+"""The models that ``mlflow`` serves too: that runtime is the stock server, and shows only what lies before it."""
+
+CASES = [
+    (runtime, item)
+    for runtime in RUNTIMES
+    for item in INPUTS
+    if runtime != "mlflow" or item.model in _OF_THE_STOCK_SERVER
+]

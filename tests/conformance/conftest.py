@@ -1,4 +1,4 @@
-"""One serving server with every model under every runtime, and a stock server for each model to compare with."""
+"""One serving server with every model under every runtime, and the stock server's answers to compare with."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance_inputs import MODELS
-from conformance_pair import Pair
+import stock_answers
+from conformance_inputs import CASES, INPUTS, RUNTIMES
+from stock_answers import LiveAnswers, StockAnswers
 from support.models import Models, register
-from support.server import StockServer, TrackingServer
+from support.server import TrackingServer
 
-RUNTIMES = {
-    "native": {"runtime": "native", "batching": "auto"},
-    "native-unbatched": {"runtime": "native", "batching": "off"},
-    "mlflow": {"runtime": "mlflow"},
-}
 AT_ONCE = 2
-"""Stock servers starting at the same time: they take ten seconds of processor time each."""
+"""Workers starting at the same time: a stock server takes ten seconds of processor time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``pytest tests/conformance --record``: ask live stock servers, and keep what they answer."""
+    parser.addoption("--record", action="store_true", help="record the stock server's answers anew")
 
 
 @pytest.fixture(scope="session")
-def pair(models: Models) -> Iterator[Pair]:
-    """Both, once a session."""
-    stock: dict[str, StockServer] = {}
-    try:
-        with TrackingServer("uvicorn", settings={"max_concurrent_starts": AT_ONCE}) as serving:
-            for model in MODELS:
-                for runtime, config in RUNTIMES.items():
-                    register(serving.client, f"{model}-{runtime}", models.path(model))
-                    serving.enable(f"{model}-{runtime}", **config)
-            for model in MODELS:
-                if len(stock) >= AT_ONCE:
-                    list(stock.values())[-AT_ONCE].wait_ready()
-                stock[model] = StockServer(models.path(model))
-            for model in MODELS:
-                stock[model].wait_ready()
-                for runtime in RUNTIMES:
-                    serving.wait_ready(f"{model}-{runtime}", 1)
-            yield Pair(serving, stock)
-    finally:
-        for server in stock.values():
-            server.close()
+def live(models: Models) -> Iterator[LiveAnswers]:
+    """Live stock servers, started as they are asked."""
+    answers = LiveAnswers(models)
+    yield answers
+    answers.close()
 
 
-@pytest.fixture(scope="session", params=list(RUNTIMES))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """How the endpoint runs its models."""
-    return request.param
+@pytest.fixture(scope="session")
+def stock(request: pytest.FixtureRequest, live: LiveAnswers) -> StockAnswers:
+    """The recorded answers; live ones where none are recorded for the installed MLflow."""
+    if request.config.getoption("--record", default=False):
+        stock_answers.write(live, INPUTS)
+        live.close()
+    return stock_answers.load() or live
+
+
+@pytest.fixture(scope="session")
+def serving(models: Models) -> Iterator[TrackingServer]:
+    """Serves each model under each runtime that it is asked under, as ``<model>-<runtime>``."""
+    endpoints = dict.fromkeys((item.model, runtime) for runtime, item in CASES)
+    with TrackingServer("uvicorn", settings={"max_concurrent_starts": AT_ONCE}) as server:
+        for model, runtime in endpoints:
+            register(server.client, f"{model}-{runtime}", models.path(model))
+            server.enable(f"{model}-{runtime}", **RUNTIMES[runtime])
+        for model, runtime in endpoints:
+            server.wait_ready(f"{model}-{runtime}", 1)
+        yield server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
