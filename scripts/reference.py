@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from mlflow_serving_plugin.api.schemas import CONFIG_SCHEMA
 from mlflow_serving_plugin.cli.main import main
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.metrics.counting import FAMILIES
 from mlflow_serving_plugin.metrics.exposition import HostCollector

@@ -7,8 +7,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from mlflow_serving_plugin.api.schemas import CONFIG_SCHEMA, LONGEST_VALUE_BYTES, MOST_VARIABLES
-from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.domain.config import (
+    CONFIG_SCHEMA,
+    LONGEST_VALUE_BYTES,
+    MOST_VARIABLES,
+    EndpointConfig,
+)
 from mlflow_serving_plugin.errors import InvalidParameterError
 
 PLACEHOLDER = "********"

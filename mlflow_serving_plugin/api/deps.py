@@ -10,7 +10,8 @@ from flask import Flask
 
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.forgery import BrowserRules
-from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.token import Token
 from mlflow_serving_plugin.host.paths import StatePaths

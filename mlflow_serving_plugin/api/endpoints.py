@@ -11,7 +11,7 @@ from mlflow_serving_plugin.api import schemas, shapes
 from mlflow_serving_plugin.api.config import merge_config, show_config
 from mlflow_serving_plugin.api.context import Context, current_workspace
 from mlflow_serving_plugin.api.fields import change_fields, read_fields
-from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, EndpointConfig
 
 
 class EndpointViews:
@@ -86,7 +86,7 @@ class EndpointViews:
     def get_config(self) -> dict[str, Any]:
         """One endpoint's configuration, and the schema to make a form from."""
         served = self._context.served(schemas.check_fields(schemas.MODEL, read_fields(request)))
-        return {"config": show_config(served.endpoint.config), "schema": schemas.CONFIG_SCHEMA}
+        return {"config": show_config(served.endpoint.config), "schema": CONFIG_SCHEMA}
 
     def update_config(self) -> dict[str, Any]:
         """Change an endpoint's configuration; the reply is all of the new one."""

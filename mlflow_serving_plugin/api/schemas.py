@@ -1,4 +1,4 @@
-"""JSON schemas of what callers send. ``CONFIG_SCHEMA`` is also what a form in the UI is made from."""
+"""JSON schemas of the fields that callers send. That of a configuration is derived in ``domain/config.py``."""
 
 from __future__ import annotations
 
@@ -9,127 +9,8 @@ from jsonschema import Draft202012Validator
 
 from mlflow_serving_plugin.errors import InvalidParameterError
 
-RUNTIMES = ("native", "mlflow")
-"""The runtimes this server has."""
-
 MOST_EVENTS = 1000
 """Events in one page, at most."""
-
-MOST_VARIABLES = 50
-LONGEST_VALUE_BYTES = 32 * 1024
-VARIABLE_PATTERN = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-
-CONFIG_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "replicas": {
-            "title": "Replicas",
-            "description": "Workers of each version.",
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 64,
-            "default": 1,
-        },
-        "env_manager": {
-            "title": "Environment manager",
-            "description": (
-                "What builds the model's Python environment. local uses the server's own; auto does so when "
-                "that is what the model asks for, and otherwise builds one."
-            ),
-            "type": "string",
-            "enum": ["auto", "uv", "virtualenv", "conda", "local"],
-            "default": "auto",
-        },
-        "runtime": {
-            "title": "Runtime",
-            "description": "How a worker serves: native is ours, mlflow is 'mlflow models serve' as shipped.",
-            "type": "string",
-            "enum": list(RUNTIMES),
-            "default": "native",
-        },
-        "batching": {
-            "title": "Batching",
-            "description": "Whether waiting requests are scored together; auto does so where it is proved safe.",
-            "type": "string",
-            "enum": ["auto", "on", "off"],
-            "default": "auto",
-        },
-        "max_batch_rows": {
-            "title": "Rows in a batch",
-            "description": "Most rows scored together.",
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 10000,
-            "default": 256,
-        },
-        "request_timeout_s": {
-            "title": "Request timeout (s)",
-            "description": "How long a prediction may take. Empty: the server's default.",
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 3600,
-            "default": None,
-        },
-        "memory_limit_mb": {
-            "title": "Memory limit (MB)",
-            "description": "Memory each process of a worker may use. Empty: no limit.",
-            "type": "integer",
-            "minimum": 64,
-            "maximum": 1048576,
-            "default": None,
-        },
-        "max_processes": {
-            "title": "Processes",
-            "description": "Processes one worker may have; one with more is ended and started again.",
-            "type": "integer",
-            "minimum": 16,
-            "maximum": 65536,
-            "default": 256,
-        },
-        "max_open_files": {
-            "title": "Open files",
-            "description": "Files and connections that each process of a worker may have open.",
-            "type": "integer",
-            "minimum": 64,
-            "maximum": 1048576,
-            "default": 4096,
-        },
-        "sandbox": {
-            "title": "Sandbox",
-            "description": (
-                "Whether the model runs where it sees no files but its own (needs bubblewrap on the server). auto "
-                "does so when network is off, or when the server's settings say so."
-            ),
-            "type": "string",
-            "enum": ["auto", "on", "off"],
-            "default": "auto",
-        },
-        "network": {
-            "title": "Network",
-            "description": "Whether the model may use the network. off needs the sandbox.",
-            "type": "string",
-            "enum": ["on", "off"],
-            "default": "on",
-        },
-        "default_dialect": {
-            "title": "Default dialect",
-            "description": "How bodies are answered that MLflow 1 and later versions both know.",
-            "type": "string",
-            "enum": ["modern", "legacy"],
-            "default": "modern",
-        },
-        "environment": {
-            "title": "Environment variables",
-            "description": "Variables of the workers. Values can be set and not read back.",
-            "type": "object",
-            "maxProperties": MOST_VARIABLES,
-            "propertyNames": {"pattern": VARIABLE_PATTERN},
-            "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE_BYTES},
-            "default": {},
-        },
-    },
-}
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "^[^\\x00]+$"}
 _TEXT = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00]*$"}

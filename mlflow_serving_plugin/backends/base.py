@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from mlflow_serving_plugin import __version__
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
@@ -29,29 +30,6 @@ class WorkerPhase(str, Enum):
     READY = "READY"
     """It has answered a real prediction."""
     DEAD = "DEAD"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """What of an endpoint's configuration a worker is started with: a change needs another worker."""
-
-    runtime: str
-    env_manager: str
-    request_timeout_s: float
-    memory_limit_mb: int | None
-    batching: str = "auto"
-    max_batch_rows: int = 256
-    max_processes: int = 256
-    max_open_files: int = 4096
-    sandbox: bool = False
-    network: bool = True
-    """Off is for the sandbox only."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def forks(self) -> bool:
-        """Whether a native worker serves it."""
-        return self.runtime == "native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +72,17 @@ class WorkerStatus:
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""
-    # A native worker is told with each request how long that may take.
-    timeout_s = None if settings.forks else settings.request_timeout_s
-    text = json.dumps(
-        [
-            __version__,
-            wire.VERSION,
-            source,
-            settings.runtime,
-            settings.env_manager,
-            timeout_s,
-            settings.memory_limit_mb,
-            settings.batching,
-            settings.max_batch_rows,
-            settings.max_processes,
-            settings.max_open_files,
-            settings.sandbox,
-            settings.network,
-            sorted(settings.environment.items()),
-        ]
-    )
+    named = asdict(settings)
+    if settings.runtime == "native":
+        # A native worker is told with each request how long that may take.
+        del named["request_timeout_s"]
+    text = json.dumps([__version__, wire.VERSION, source, named], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def worker_arguments(settings: WorkerSettings) -> dict[str, object]:
+    """The settings as a worker, its guard and its zygote read them. Not the variables: a command line is public."""
+    return {name: value for name, value in asdict(settings).items() if name != "environment"}
 
 
 class Backend(Protocol):

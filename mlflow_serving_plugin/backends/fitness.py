@@ -15,7 +15,7 @@ OLDEST_STOCK = Version("2.21")
 def check_environment(spec: WorkerSpec) -> None:
     """WorkerFailedError, with what to do about it, when the spec's runtime is none for its environment."""
     environment = spec.environment
-    if not (spec.settings.network or spec.settings.sandbox):
+    if spec.settings.network == spec.settings.sandbox == "off":
         raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto or on.")
     python, mlflow = _version(environment.python_version), _version(environment.mlflow_version)
     if mlflow is None:
@@ -24,9 +24,9 @@ def check_environment(spec: WorkerSpec) -> None:
         raise WorkerFailedError(
             f"The model pins MLflow {mlflow}; the runtime 'mlflow' needs {OLDEST_STOCK} or later. Set it to native."
         )
-    if spec.settings.forks and python is not None and python < OLDEST_PYTHON:
+    if spec.settings.runtime == "native" and python is not None and python < OLDEST_PYTHON:
         raise WorkerFailedError(f"The model pins Python {python}; the native runtime needs {OLDEST_PYTHON} or later.")
-    if spec.settings.forks and mlflow < OLDEST_MLFLOW:
+    if spec.settings.runtime == "native" and mlflow < OLDEST_MLFLOW:
         raise WorkerFailedError(f"The model pins MLflow {mlflow}; the native runtime needs {OLDEST_MLFLOW} or later.")
 
 

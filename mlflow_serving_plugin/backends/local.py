@@ -15,7 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends import native, stock
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.base import (
+    WorkerFailedError,
+    WorkerPhase,
+    WorkerSpec,
+    WorkerStatus,
+    worker_arguments,
+)
 from mlflow_serving_plugin.backends.fitness import check_environment
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.probe import probe_of
@@ -152,12 +158,12 @@ class LocalBackend:
         started_ms = _now_ms()
         common = self._common(spec, worker_id)
         check_environment(spec)
-        if spec.settings.sandbox:
+        if spec.settings.sandbox == "on":
             check_sandbox()
         process: subprocess.Popen[bytes] | None = None
-        if not spec.settings.forks:
+        if spec.settings.runtime == "mlflow":
             process = stock.start(spec, common, address, self._settings.overdue_grace_s)
-        elif spec.settings.sandbox:
+        elif spec.settings.sandbox == "on":
             process = native.start_sandboxed(spec, common, address, self._settings.max_body_bytes)
         pid = process.pid if process else self._zygotes.fork(spec, common, address)
         record = WorkerRecord(
@@ -167,7 +173,7 @@ class LocalBackend:
             fingerprint=spec.fingerprint,
             pid=pid,
             stamp=start_stamp(pid) or "",
-            protocol=native.PROTOCOL if spec.settings.forks else stock.PROTOCOL,
+            protocol=native.PROTOCOL if spec.settings.runtime == "native" else stock.PROTOCOL,
             address=str(address),
             log=str(spec.log),
             started_ms=started_ms,
@@ -194,9 +200,7 @@ class LocalBackend:
             "orphan_grace_s": self._settings.orphan_grace_s,
             "stop_grace_s": self._settings.stop_grace_s,
             "overdue_grace_s": self._settings.overdue_grace_s,
-            "memory_limit_mb": spec.settings.memory_limit_mb,
-            "max_processes": spec.settings.max_processes,
-            "max_open_files": spec.settings.max_open_files,
+            **worker_arguments(spec.settings),
         }
 
     def _give_up(self, worker: LocalWorker) -> str | None:

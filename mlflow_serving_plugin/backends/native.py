@@ -187,8 +187,6 @@ def _worker_config(
         "address": str(address),
         "status_file": f"{address}.status",
         "model_dir": str(spec.model_dir),
-        "batching": spec.settings.batching,
-        "max_batch_rows": spec.settings.max_batch_rows,
         "max_frame_bytes": max(MAX_FRAME_BYTES, _JSON_OF_BODY * max_body_bytes),
         "environment": dict(spec.settings.environment),
         "example": {"body": example.body.decode("utf-8", "replace"), "content_type": example.content_type}

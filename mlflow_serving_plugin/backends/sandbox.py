@@ -76,7 +76,7 @@ def sandboxed(
     shown = [*pointed_at, *_of_python(spec.environment.python), WORKER_PACKAGE, spec.model_dir, *readable]
     return [
         shutil.which("bwrap") or "bwrap",
-        *_walls(network=spec.settings.network, memory_limit_mb=spec.settings.memory_limit_mb),
+        *_walls(network=spec.settings.network == "on", memory_limit_mb=spec.settings.memory_limit_mb),
         *_files(shown),
         *(word for path in writable for word in ("--bind", str(path), str(path))),
         *("--remount-ro", "/", "--chdir", str(spec.model_dir), "--"),

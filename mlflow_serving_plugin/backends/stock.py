@@ -20,12 +20,12 @@ def start(
     """Start the guard, and the server below it, in a session of their own. ``common``: see ``worker/guard.py``."""
     command = commands.stock_command(spec, overdue_grace_s)
     extra = {"UVICORN_UDS": str(address)}
-    if spec.settings.sandbox:
+    if spec.settings.sandbox == "on":
         command = sandboxed(command, spec, os.environ)
         extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
     return start_guarded(
         command,
-        {**common, "socket": str(address), "sandboxed": spec.settings.sandbox},
+        {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"},
         cwd=spec.model_dir.parent,
         env=commands.worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
+from mlflow_serving_plugin.backends.base import fingerprint
+from mlflow_serving_plugin.domain.config import WorkerSettings, part_of, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
@@ -54,18 +55,5 @@ def worker_settings(
     endpoint: Endpoint, default_timeout_s: float, *, sandbox_by_default: bool = False
 ) -> WorkerSettings:
     """What an endpoint's workers are started with."""
-    config = endpoint.config
-    sandbox_if_auto = sandbox_by_default or config.network == "off"
-    return WorkerSettings(
-        runtime=config.runtime,
-        env_manager=config.env_manager,
-        request_timeout_s=config.request_timeout_s or default_timeout_s,
-        memory_limit_mb=config.memory_limit_mb,
-        batching=config.batching,
-        max_batch_rows=config.max_batch_rows,
-        max_processes=config.max_processes,
-        max_open_files=config.max_open_files,
-        sandbox=sandbox_if_auto if config.sandbox == "auto" else config.sandbox == "on",
-        network=config.network == "on",
-        environment=config.environment,
-    )
+    config = resolve(endpoint.config, request_timeout_s=default_timeout_s, sandbox_by_default=sandbox_by_default)
+    return part_of(config, WorkerSettings)

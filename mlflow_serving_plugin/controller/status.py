@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.desired import DesiredEntity, View
 from mlflow_serving_plugin.controller.plan import Observed
+from mlflow_serving_plugin.domain.config import GatewayConfig, part_of, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event, storable
@@ -132,8 +133,7 @@ def _endpoint(
         name=endpoint.name,
         state=state,
         message=message,
-        request_timeout_s=endpoint.config.request_timeout_s or default_timeout_s,
-        default_dialect=endpoint.config.default_dialect,
+        config=part_of(resolve(endpoint.config, request_timeout_s=default_timeout_s), GatewayConfig),
         versions=versions,
         aliases={a: n for a, n in (model.aliases if model else {}).items() if n in versions},
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the snapshot's shape changes; a reader sets another format aside."""
 
 
@@ -62,8 +63,7 @@ class EndpointRoute:
     name: str
     state: EndpointState
     message: str
-    request_timeout_s: float
-    default_dialect: str
+    config: GatewayConfig
     versions: dict[int, EntityRoute] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
 

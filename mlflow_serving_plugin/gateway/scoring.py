@@ -117,7 +117,7 @@ class Scoring:
         trail.endpoint_id, trail.version = endpoint.id, version.number
         if head.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedTypeError("The scoring server takes bodies without Content-Encoding only.")
-        read = dialect.reader(head.headers, endpoint.default_dialect)
+        read = dialect.reader(head.headers, endpoint.config.default_dialect)
         length = declared_length(head.headers, self._settings.max_body_bytes)
         with self._in_flight.slot((endpoint.id, version.number)), self._room.share() as share:
             self._metrics.touch()
@@ -159,9 +159,9 @@ class Scoring:
                 with self._waiting.slot((endpoint.id, version.number)):
                     yield from self._pause(patience, trail)
                 continue
-            timeout_s = endpoint.request_timeout_s - patience.spent_predicting_s
+            timeout_s = endpoint.config.request_timeout_s - patience.spent_predicting_s
             if timeout_s <= 0:
-                raise DeadlineError(f"The prediction took longer than {endpoint.request_timeout_s:g} s.")
+                raise DeadlineError(f"The prediction took longer than {endpoint.config.request_timeout_s:g} s.")
             turn = self._turn((endpoint.id, version.number), patience)
             if turn is None:
                 yield from self._pause(patience, trail, _TURN_POLL_S)

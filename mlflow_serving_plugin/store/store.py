@@ -13,7 +13,8 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.store.database import for_writing, session_on

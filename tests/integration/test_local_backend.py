@@ -21,8 +21,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from support import eventually, processes_about
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.host.paths import StatePaths

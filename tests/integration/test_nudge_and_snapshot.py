@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, dump_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
@@ -167,7 +168,7 @@ def routes(*names: str, written_ms: int = 1) -> Routes:
 
 def endpoint(name: str) -> EndpointRoute:
     version = EntityRoute(1, EntityState.READY, "", "None", since_ms=1)
-    return EndpointRoute(name, "default", name, EndpointState.READY, "", 60.0, "modern", {1: version})
+    return EndpointRoute(name, "default", name, EndpointState.READY, "", GatewayConfig(), {1: version})
 
 
 def test_before_the_first_snapshot_nothing_is_served(paths):

@@ -17,8 +17,9 @@ import pytest
 from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends import sandbox
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
@@ -28,7 +29,7 @@ from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
 
 SETTINGS = Settings(start_timeout_s=120.0, stop_grace_s=20.0, orphan_grace_s=300.0)
-SANDBOXED = WorkerSettings("native", "local", 60.0, None, sandbox=True, network=False)
+SANDBOXED = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="on", network="off")
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
 RUNTIMES = ("native", "mlflow")
 

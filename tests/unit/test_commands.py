@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.backends.base import WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, stock_command, worker_environment
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.ready import own_environment
 
@@ -38,7 +39,7 @@ SECRETS = [
 
 
 def a_spec(request_timeout_s: float = 60.0) -> WorkerSpec:
-    settings = WorkerSettings("stock", "local", request_timeout_s, None)
+    settings = WorkerSettings(runtime="mlflow", env_manager="local", request_timeout_s=request_timeout_s)
     return WorkerSpec(EntityKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
 
 

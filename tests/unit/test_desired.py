@@ -8,8 +8,9 @@ import sys
 import pytest
 from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
 
-from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint
+from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
+from mlflow_serving_plugin.domain.config import WorkerSettings
 
 
 def numbers(*versions, **config):
@@ -55,20 +56,20 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
 @pytest.mark.parametrize(
     ("config", "by_default", "sandboxed"),
     [
-        ({}, False, False),
-        ({}, True, True),
-        ({"sandbox": "on"}, False, True),
-        ({"sandbox": "off"}, True, False),
-        ({"network": "off"}, False, True),
+        ({}, False, "off"),
+        ({}, True, "on"),
+        ({"sandbox": "on"}, False, "on"),
+        ({"sandbox": "off"}, True, "off"),
+        ({"network": "off"}, False, "on"),
     ],
 )
 def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(config, by_default, sandboxed):
     settings = worker_settings(an_endpoint(**config), TIMEOUT_S, sandbox_by_default=by_default)
-    assert settings.sandbox is sandboxed
-    assert settings.network is (config.get("network") != "off")
+    assert settings.sandbox == sandboxed
+    assert settings.network == config.get("network", "on")
     view = a_view((an_endpoint("a", **config), a_model("a", a_version(1))))
     (wanted,) = desire(view, TIMEOUT_S, sandbox_by_default=by_default).values()
-    assert wanted.settings.sandbox is sandboxed
+    assert wanted.settings.sandbox == sandboxed
 
 
 def test_a_fingerprint_names_the_source_too():
@@ -85,11 +86,12 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_variables():
 def test_a_fingerprint_is_the_same_in_the_next_process():
     # Written into worker records: one that differed would have every adopted worker replaced.
     code = (
-        "from mlflow_serving_plugin.backends.base import WorkerSettings, fingerprint;"
-        "print(fingerprint('s3://a', WorkerSettings('native', 'local', 60.0, None, environment={'A': '1', 'B': '2'})))"
+        "from mlflow_serving_plugin.backends.base import fingerprint;"
+        "from mlflow_serving_plugin.domain.config import WorkerSettings;"
+        "print(fingerprint('s3://a', WorkerSettings(environment={'A': '1', 'B': '2'})))"
     )
     there = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-    here = WorkerSettings("native", "local", 60.0, None, environment={"B": "2", "A": "1"})
+    here = WorkerSettings(environment={"B": "2", "A": "1"})
     assert fingerprint("s3://a", here) == there
 
 

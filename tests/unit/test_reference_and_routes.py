@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.reference import Reference, parse_reference
 from mlflow_serving_plugin.domain.routes import (
     FORMAT,
@@ -90,8 +91,7 @@ def an_endpoint(*versions, **aliases):
         name="iris",
         state=EndpointState.READY,
         message="",
-        request_timeout_s=60.0,
-        default_dialect="modern",
+        config=GatewayConfig(request_timeout_s=60.0),
         versions={version.number: version for version in versions},
         aliases=aliases,
     )
@@ -167,7 +167,7 @@ def test_a_snapshot_comes_back_as_it_was_written():
 @given(name=st.text(st.characters(codec="utf-8"), min_size=1), message=st.text(st.characters(codec="utf-8")))
 def test_any_name_and_message_come_back(name, message):
     version = EntityRoute(1, FAILED, message, name, 1)
-    endpoint = EndpointRoute("e", "default", name, EndpointState.FAILED, message, 1.0, "modern", {1: version})
+    endpoint = EndpointRoute("e", "default", name, EndpointState.FAILED, message, GatewayConfig(), {1: version})
     routes = Routes(endpoints={f"default/{name}": endpoint})
     assert load_routes(dump_routes(routes)) == routes
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from mlflow_serving_plugin.backends import sandbox
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.backends.fitness import check_environment
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 
-SETTINGS = WorkerSettings("native", "local", 60.0, None, sandbox=True)
+SETTINGS = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="on")
 MODEL = Path("/state/models/e/1/m")
 
 
@@ -66,7 +67,7 @@ def test_the_server_s_variables_show_where_things_are_and_the_endpoint_s_do_not(
 
 def test_the_network_is_shared_unless_it_is_off():
     assert "--share-net" in wrapped()
-    assert "--share-net" not in wrapped(network=False)
+    assert "--share-net" not in wrapped(network="off")
     assert "--unshare-all" in wrapped()
 
 
@@ -114,6 +115,6 @@ def test_an_interpreter_that_cannot_be_asked_is_a_reason():
 
 
 def test_a_network_that_is_off_without_the_sandbox_is_refused_rather_than_on():
-    settings = replace(SETTINGS, sandbox=False, network=False)
+    settings = replace(SETTINGS, sandbox="off", network="off")
     with pytest.raises(WorkerFailedError, match="only in the sandbox"):
         check_environment(WorkerSpec(EntityKey("e", 1), "f", MODEL, Path("/log"), settings, None))

@@ -208,8 +208,8 @@ def test_aliases_of_versions_that_are_not_served_are_left_out():
 def test_the_endpoint_s_own_timeout_and_dialect_are_published():
     own = endpoint_of(a_view((an_endpoint(request_timeout_s=2.5, default_dialect="legacy"), a_model())))
     default = endpoint_of(a_view((an_endpoint(), a_model())))
-    assert (own.request_timeout_s, own.default_dialect) == (2.5, "legacy")
-    assert (default.request_timeout_s, default.default_dialect) == (TIMEOUT_S, "modern")
+    assert (own.config.request_timeout_s, own.config.default_dialect) == (2.5, "legacy")
+    assert (default.config.request_timeout_s, default.config.default_dialect) == (TIMEOUT_S, "modern")
 
 
 def test_the_life_of_a_version_is_told_once_a_step():

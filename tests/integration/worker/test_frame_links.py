@@ -14,6 +14,7 @@ import pytest
 from support import eventually
 from worker_processes import JSON, WorkerProcess, ask, worker_config
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import DeadlineError
@@ -34,7 +35,9 @@ class Snapshot:
     def __init__(self, address):
         self.route = WorkerRoute("w1", "frames", str(address), 1, 0, True)
         version = EntityRoute(1, EntityState.READY, "", "None", 0, workers=(self.route,))
-        endpoint = EndpointRoute("e", "default", "m", EndpointState.READY, "", 60.0, "modern", {1: version})
+        endpoint = EndpointRoute(
+            "e", "default", "m", EndpointState.READY, "", GatewayConfig(request_timeout_s=60), {1: version}
+        )
         self.routes = Routes(endpoints={"default/m": endpoint})
 
     def current(self):

@@ -18,10 +18,11 @@ from support import eventually
 from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
 from worker_processes import JSON, ask, code_model, value
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.environments import Environments
@@ -54,7 +55,9 @@ class World:
             fingerprint="f",
             model_dir=model,
             log=self.log_path(number),
-            settings=WorkerSettings("native", "local", 60.0, **{"memory_limit_mb": None, **settings}),
+            settings=WorkerSettings(
+                env_manager="local", request_timeout_s=60.0, **{"memory_limit_mb": None, **settings}
+            ),
             example=example,
         )
         self.backend.launch(spec)

@@ -15,8 +15,9 @@ import pytest
 from support import eventually
 from worker_processes import JSON, ask, code_model, value, worker_config
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.native import Zygotes
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
@@ -38,7 +39,7 @@ class World:
     def fork(self, name, model=None, environment=None, **limits):
         """Fork a worker; its pid and a connection to it."""
         model = model or self.code
-        settings = WorkerSettings("native", "local", 60.0, None, environment=environment or {})
+        settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, environment=environment or {})
         log = self.paths.logs / "e" / f"{name}.log"
         spec = WorkerSpec(EntityKey("e", 1), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
@@ -240,7 +241,7 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
 
 
 def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):
-    settings = WorkerSettings("native", "local", 60.0, None)
+    settings = WorkerSettings(env_manager="local", request_timeout_s=60.0)
     log = world.paths.logs / "e" / "gone.log"
     spec = WorkerSpec(EntityKey("e", 1), "f", tmp_path / "no such", log, settings, None)
     common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))

@@ -10,7 +10,8 @@ from flask import Flask
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.api.app import create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint, EndpointConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig, GatewayConfig
+from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
@@ -193,8 +194,7 @@ class ApiWorld:
             name=name,
             state=state,
             message=message,
-            request_timeout_s=60,
-            default_dialect="modern",
+            config=GatewayConfig(request_timeout_s=60.0),
             versions={v.number: v for v in versions},
             aliases=aliases or {},
         )

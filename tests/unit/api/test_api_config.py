@@ -1,8 +1,7 @@
 import pytest
 
 from mlflow_serving_plugin.api.config import PLACEHOLDER, merge_config, show_config
-from mlflow_serving_plugin.api.schemas import CONFIG_SCHEMA
-from mlflow_serving_plugin.domain.endpoint import EndpointConfig
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, EndpointConfig
 from mlflow_serving_plugin.errors import InvalidParameterError
 
 

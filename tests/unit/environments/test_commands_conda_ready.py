@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSettings, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.fitness import check_environment
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments import commands, ready
 from mlflow_serving_plugin.environments.conda import channels_of, conda_command
@@ -171,7 +172,7 @@ def test_only_a_marker_makes_an_environment_ready(tmp_path):
 )
 def test_a_runtime_that_cannot_serve_in_an_environment_says_what_to_do(runtime, python, mlflow, sentence):
     environment = replace(own_environment(), python_version=python, mlflow_version=mlflow)
-    settings = WorkerSettings(runtime, "uv", 60.0, None)
+    settings = WorkerSettings(runtime=runtime, env_manager="uv", request_timeout_s=60.0)
     spec = WorkerSpec(EntityKey("e", 1), "f", Path("/m"), Path("/l"), settings, None, environment)
     if sentence is None:
         check_environment(spec)

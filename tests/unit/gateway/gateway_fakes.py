@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
@@ -151,8 +152,7 @@ def routes(
         "iris",
         EndpointState.READY,
         "",
-        timeout_s,
-        dialect,
+        GatewayConfig(request_timeout_s=timeout_s, default_dialect=dialect),
         {found.number: found for found in versions},
         aliases or {},
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics, is_served
@@ -16,7 +17,7 @@ from mlflow_serving_plugin.metrics.files import read_totals
 
 def routes(*numbers: int) -> Routes:
     versions = {n: EntityRoute(n, EntityState.READY, "", "None", 0) for n in numbers}
-    endpoint = EndpointRoute("e1", "default", "iris", EndpointState.READY, "", 60.0, "modern", versions)
+    endpoint = EndpointRoute("e1", "default", "iris", EndpointState.READY, "", GatewayConfig(), versions)
     return Routes(written_ms=1, endpoints={"default/iris": endpoint})
 
 

@@ -1,0 +1,150 @@
+"""Each configuration key of an endpoint, described once: title, help, limits, default and who uses the key. Pure.
+
+All else is derived from the fields of ``EndpointConfig``: the JSON schema (validation, the form in the UI, the
+reference page), what a worker is started with, the worker's fingerprint, and the gateway's part of the route. A new
+key is one line here, and the line that uses the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+RUNTIMES = ("native", "mlflow")
+"""The runtimes this server has."""
+
+MOST_VARIABLES = 50
+LONGEST_VALUE_BYTES = 32 * 1024
+_VARIABLES = {
+    "maxProperties": MOST_VARIABLES,
+    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
+    "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE_BYTES},
+}
+
+CONTROLLER, WORKER, GATEWAY = "controller", "worker", "gateway"
+"""Who uses a key. Changing a worker's key replaces the workers; changing any other key does not."""
+
+
+def _key(default: Any, title: str, help_text: str, *for_: str, **limits: Any) -> Any:
+    """A key. ``limits`` are keywords of JSON Schema; ``for_``: at least one of the three above."""
+    metadata = {"title": title, "help": help_text, "for_": for_, "limits": limits}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """How an endpoint's versions are served."""
+
+    replicas: int = _key(1, "Replicas", "Number of workers of each version.", CONTROLLER, minimum=1, maximum=64)
+    env_manager: str = _key(
+        "auto", "Environment manager",
+        "What builds the model's Python environment. local uses the server's own environment; auto uses the server's "
+        "own where the model asks for exactly that, and otherwise builds one.",
+        WORKER, enum=["auto", "uv", "virtualenv", "conda", "local"])
+    runtime: str = _key(
+        "native", "Runtime",
+        "The server inside a worker: native is the plugin's own, mlflow is 'mlflow models serve' as shipped.",
+        WORKER, enum=list(RUNTIMES))
+    batching: str = _key(
+        "auto", "Batching",
+        "Score waiting requests together. auto does so for a model that was verified to answer the same either way.",
+        WORKER, enum=["auto", "on", "off"])
+    max_batch_rows: int = _key(
+        256, "Rows in a batch", "Maximum number of rows scored together.", WORKER, minimum=1, maximum=10000)
+    request_timeout_s: float | None = _key(
+        None, "Request timeout (s)", "Maximum time of a prediction. Empty: the server's default.",
+        WORKER, GATEWAY, exclusiveMinimum=0, maximum=3600)
+    memory_limit_mb: int | None = _key(
+        None, "Memory limit (MB)", "Maximum memory of each process of a worker. Empty: no limit.",
+        WORKER, minimum=64, maximum=1048576)
+    max_processes: int = _key(
+        256, "Processes", "Maximum number of processes of one worker. A worker with more is restarted.",
+        WORKER, minimum=16, maximum=65536)
+    max_open_files: int = _key(
+        4096, "Open files", "Maximum number of open files and connections of each process of a worker.",
+        WORKER, minimum=64, maximum=1048576)
+    sandbox: str = _key(
+        "auto", "Sandbox",
+        "Run the model where no files but its own are visible (needs bubblewrap on the server). auto does so when "
+        "network is off, or when the server's settings say so.",
+        WORKER, enum=["auto", "on", "off"])
+    network: str = _key(
+        "on", "Network", "Let the model use the network. off needs the sandbox.", WORKER, enum=["on", "off"])
+    default_dialect: str = _key(
+        "modern", "Default dialect",
+        "Format of the answer to a body that is valid for MLflow 1 and for later versions: modern is the later one.",
+        GATEWAY, enum=["modern", "legacy"])
+    environment: Mapping[str, str] = _key(
+        {}, "Environment variables", "Variables of the workers. Values can be set, but not read back.",
+        WORKER, **_VARIABLES)
+# fmt: on
+
+
+_HINTS = get_type_hints(EndpointConfig)
+_JSON_TYPES = {int: "integer", int | None: "integer", float | None: "number", str: "string"}
+
+
+def _part(name: str, for_: str) -> Any:
+    """A frozen class of the keys that are for one user."""
+    chosen = [item for item in fields(EndpointConfig) if for_ in item.metadata["for_"]]
+    copies: list[Any] = [
+        (item.name, _HINTS[item.name], field(default=item.default, default_factory=item.default_factory))
+        for item in chosen
+    ]
+    return make_dataclass(name, copies, frozen=True, slots=True, namespace={"__module__": __name__})
+
+
+if TYPE_CHECKING:
+    # A type checker takes the parts for the whole; at run time a part has no other keys than its own.
+    class WorkerSettings(EndpointConfig):
+        """What a worker is started with, by ``resolve``."""
+
+        request_timeout_s: float
+
+    class GatewayConfig(EndpointConfig):
+        """What the gateway needs to know, by ``resolve``; part of a route."""
+
+        request_timeout_s: float
+
+else:
+    WorkerSettings = _part("WorkerSettings", WORKER)
+    GatewayConfig = _part("GatewayConfig", GATEWAY)
+
+_Part = TypeVar("_Part", bound=EndpointConfig)
+
+
+def part_of(config: EndpointConfig, kind: type[_Part]) -> _Part:
+    """The part of a configuration that is for a worker (WorkerSettings) or for the gateway (GatewayConfig)."""
+    return kind(**{item.name: getattr(config, item.name) for item in fields(kind)})
+
+
+def resolve(config: EndpointConfig, *, request_timeout_s: float, sandbox_by_default: bool = False) -> EndpointConfig:
+    """The configuration with the server's settings in place of an empty timeout and of the sandbox ``auto``."""
+    sandbox = "on" if sandbox_by_default or config.network == "off" else "off"
+    return replace(
+        config,
+        request_timeout_s=config.request_timeout_s or request_timeout_s,
+        sandbox=sandbox if config.sandbox == "auto" else config.sandbox,
+    )
+
+
+def _schema() -> dict[str, Any]:
+    properties = {}
+    for item in fields(EndpointConfig):
+        about = item.metadata
+        properties[item.name] = {
+            "title": about["title"],
+            "description": about["help"],
+            "type": _JSON_TYPES.get(_HINTS[item.name], "object"),
+            **about["limits"],
+            "default": {} if item.default is MISSING else item.default,
+        }
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+CONFIG_SCHEMA = _schema()
+"""The JSON schema of a configuration, which a form can be made from."""
