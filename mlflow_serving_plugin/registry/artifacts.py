@@ -1,4 +1,4 @@
-"""Fetches a model version's files, whatever artifact store they are in. Complete or not there at all."""
+"""Fetches a model version's files from any artifact store: all files or none."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MANIFEST = "files.json"
 _FILES = "model"
 
 Download = Callable[[str], str]
-"""Downloads into the directory it is given; returns where in it the files are."""
+"""Downloads into the directory given; returns the path of the files in that directory."""
 
 
 class FetchError(ServingError):
-    """The model's files cannot be had; the message says which and why."""
+    """The model's files cannot be fetched; the message says why."""
 
 
 def fetched_model(directory: Path, source: str) -> Path | None:
-    """The model files in ``directory`` if a fetch of this very source was completed there and nothing is amiss."""
+    """The model files in ``directory``; None unless a fetch of ``source`` was completed and no file is missing."""
     try:
         manifest = json.loads((directory / _MANIFEST).read_bytes())
         files = directory / _FILES
@@ -40,8 +40,8 @@ def fetched_model(directory: Path, source: str) -> Path | None:
 def fetch_model(source: str, directory: Path, download: Download) -> Path:
     """Fetch ``source`` and return the local model directory.
 
-    Downloads beside ``directory``, writes a manifest with each file's size and SHA-256, then renames: whoever
-    finds ``directory`` finds all of it. FetchError names what is missing.
+    Downloads beside ``directory``, writes a manifest with each file's size and SHA-256, then renames, so that
+    ``directory`` is never incomplete. FetchError names what is missing.
     """
     if (found := fetched_model(directory, source)) is not None:
         return found
@@ -70,7 +70,7 @@ def _download(source: str, scratch: Path, download: Download) -> None:
     files = scratch / _FILES
     if found.resolve().is_relative_to(incoming.resolve()):
         found.rename(files)
-    else:  # an artifact store's own files, not ours to move
+    else:  # the artifact store's own files, which must stay where they are
         shutil.copytree(found, files)
     shutil.rmtree(incoming, ignore_errors=True)
     manifest = {
@@ -85,7 +85,7 @@ def _download(source: str, scratch: Path, download: Download) -> None:
 
 
 def _put_in_place(scratch: Path, directory: Path, source: str) -> None:
-    """Rename, unless a fetch at the same time was faster: its files may be in use already."""
+    """Rename, unless another fetch at the same time was faster: the files of that fetch may be in use already."""
     if directory.exists() and fetched_model(directory, source) is None:
         shutil.rmtree(directory, ignore_errors=True)
     try:

@@ -14,7 +14,7 @@ from mlflow_serving_plugin.domain.example import Example
 def scoring_example(model_dir: Path) -> Example | None:
     """The input example that was logged with the model; None when there is none or it cannot be read.
 
-    MLflow ≥ 2.15 writes the very request body beside the example; for older models it is put together here.
+    MLflow ≥ 2.15 writes the request body beside the example; for older models the request body is composed here.
     """
     try:
         info = yaml.safe_load((model_dir / "MLmodel").read_text()).get("saved_input_example_info")
@@ -40,12 +40,12 @@ def _request(info: dict[str, Any], content: Any) -> dict[str, Any]:
         return {"inputs": content["inputs"], **params}
     if kind in {"json_object", "json", "ndarray"}:
         return {"inputs": content, **params}
-    # Sparse matrices and the like: a request of our own making might be one that the model never took.
+    # Sparse matrices and the like: the model might refuse a request composed from them.
     raise ValueError(f"an example of type {kind!r} has no known request")
 
 
 def _inside(model_dir: Path, name: str) -> Path:
-    """A file of the model. What it names comes from whoever logged it, and must not be another file of the server."""
+    """A file of the model. ``name`` comes from the user who logged the model, so it must not lead out of the model."""
     path = (model_dir / name).resolve()
     if not path.is_relative_to(model_dir.resolve()):
         raise ValueError("the example lies outside the model")

@@ -1,6 +1,6 @@
-"""MLflow's server from the inside: every one of its internals that ``registry`` and ``app`` use, and no other place.
+"""Internals of MLflow's server: the only place where ``registry`` and ``app`` use any.
 
-Written against MLflow 3.10 to 3.17; ``tests/integration/test_mlflow_internals.py`` fails when one of them moves.
+Written against MLflow 3.10 to 3.17; ``tests/integration/test_mlflow_internals.py`` fails when an internal changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_cli_parent() -> bool:
 
 
 def artifacts_only() -> bool:
-    """Whether the server runs with ``--artifacts-only``: it has no registry then."""
+    """Whether the server runs with ``--artifacts-only``, that is without a Model Registry."""
     from mlflow.server import ARTIFACTS_ONLY_ENV_VAR
 
     return os.environ.get(ARTIFACTS_ONLY_ENV_VAR, "false").lower() == "true"
@@ -58,7 +58,7 @@ def backend_store_uri() -> str:
 
 
 def registry_store() -> Any:
-    """The server's Model Registry store. First call in a process opens the database."""
+    """The server's Model Registry store. The first call in a process opens the database."""
     from mlflow.server.handlers import _get_model_registry_store
 
     return _get_model_registry_store()
@@ -83,8 +83,8 @@ def secure(app: Flask) -> None:
 def download_model_version(workspace: str, name: str, version: int, destination: str) -> str:
     """Download all files of a model version into a directory; return where they are.
 
-    ``mlflow-artifacts:`` locations are this very server's, so they are read from behind it, as
-    ``get_model_version_artifact_handler`` does: inside the server, MLflow's tracking URI is the database.
+    ``mlflow-artifacts:`` locations belong to this server. They are read from the artifact store itself, as
+    ``get_model_version_artifact_handler`` does, because inside the server MLflow's tracking URI is the database.
     """
     with in_workspace(workspace):
         return _download(name, version, destination)

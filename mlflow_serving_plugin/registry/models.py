@@ -1,4 +1,4 @@
-"""What the registry holds, as far as serving is concerned."""
+"""Registered models and their versions, as far as serving needs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One model version. ``source``: where its files are, as the registry resolves it."""
+    """One model version. ``source``: the URI of the version's files, as the registry resolves the URI."""
 
     number: int
     stage: str
@@ -17,7 +17,7 @@ class ModelVersion:
 
     @property
     def active(self) -> bool:
-        """Whether it is to be served: registered completely and not archived."""
+        """Whether the version is to be served: completely registered and not archived."""
         return self.status == "READY" and self.stage.lower() not in {"archived", "deleted_internal"}
 
 

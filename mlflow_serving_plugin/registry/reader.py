@@ -17,9 +17,9 @@ _PAGE = 1000
 
 
 class RegistryReader:
-    """What the registry says now. ``store`` is a function, because opening MLflow's store is slow and can fail.
+    """Reads the registry. ``store`` is a function, because opening MLflow's store is slow and can fail.
 
-    ``in_workspace`` makes it look at one workspace.
+    ``in_workspace`` limits MLflow's store to one workspace.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class RegistryReader:
         self._in_workspace = in_workspace
 
     def model(self, workspace: str, name: str) -> RegisteredModel:
-        """A registered model with all its versions; NotFoundError if there is none, or it is a prompt.
+        """A registered model with all its versions; NotFoundError when there is no such model, or when it is a prompt.
 
-        A registry whose database cannot be reached raises UnavailableError, any other that cannot be read whatever
-        MLflow raised: that is not "no such model".
+        UnavailableError when the registry's database is unreachable. Any other error of MLflow is passed on: such an
+        error does not mean that the model does not exist.
         """
         with self._in_workspace(workspace):
             return self._model(workspace, name)
@@ -51,7 +51,7 @@ class RegistryReader:
                     "The Model Registry cannot be reached. Models are served as before; try again.", retry_after_s=5
                 ) from error
             raise
-        # MLflow takes the tag that makes a prompt out of `tags`.
+        # MLflow removes the tag that marks a prompt from `tags`.
         if found._is_prompt():
             raise NotFoundError(f"'{name}' is a prompt, not a model: it cannot be served.")
         return RegisteredModel(
@@ -63,8 +63,9 @@ class RegistryReader:
         )
 
     def renamed_to(self, workspace: str, created_ms: int) -> str | None:
-        """The name of the one model created at that millisecond: what a vanished model is called now, if it was
-        renamed. Names are the registry's only key, but a rename keeps the creation time.
+        """The present name of a renamed model, found by its creation time; None unless exactly one model matches.
+
+        Names are the registry's only key, but a rename keeps the creation time.
         """
         with self._in_workspace(workspace):
             store = self._store()
@@ -77,7 +78,7 @@ class RegistryReader:
 
     def _versions(self, store: Any, name: str) -> Iterator[ModelVersion]:
         quote = '"' if "'" in name else "'"
-        # MLflow's filter language has no escape for a quote: a name with both kinds is filtered here.
+        # MLflow's filter language has no escape for a quote: a name with both kinds of quotes is filtered here.
         filter_string = None if quote in name else f"name = {quote}{name}{quote}"
         for found in _pages(
             lambda token: store.search_model_versions(filter_string=filter_string, max_results=_PAGE, page_token=token)

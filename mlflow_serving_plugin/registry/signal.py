@@ -1,4 +1,4 @@
-"""The change signal: MLflow's own registry API tells, in every web worker, that a model may have changed."""
+"""The change signal: a hook in MLflow's registry API, in each web worker, reports that a model may have changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def watch_registry(app: Flask, notify: Callable[[str | None, str | None], None])
     """Call ``notify(workspace header or None, model name or None)`` after each request that changed the registry."""
 
     @app.after_request
-    def tell(response: Response) -> Response:
+    def report(response: Response) -> Response:
         if request.method != "GET" and response.status_code < 400 and _changes_registry():
             notify(request.headers.get("X-MLFLOW-WORKSPACE"), _model_name())
         return response

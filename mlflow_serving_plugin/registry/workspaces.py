@@ -1,4 +1,4 @@
-"""Workspaces of MLflow (``--enable-workspaces``, since 3.10): whether there are any, and how its stores look at one."""
+"""Workspaces of MLflow (``--enable-workspaces``, since 3.10): whether they are enabled, and how to select one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def workspaces_enabled() -> bool:
 
 @contextlib.contextmanager
 def in_workspace(name: str) -> Iterator[None]:
-    """Have MLflow's stores look at this workspace, in this thread; nothing on a server that has none.
+    """Select a workspace for MLflow's stores in this thread; does nothing on a server without workspaces.
 
-    Never with ``WorkspaceContext``: that changes the environment of the whole process.
+    ``WorkspaceContext`` would change the environment of the whole process, so it is not used.
     """
     if not workspaces_enabled():
         yield

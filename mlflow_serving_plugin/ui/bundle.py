@@ -1,4 +1,4 @@
-"""The built JavaScript of the Serving tab: one file that the package's build puts beside this module."""
+"""The built JavaScript of the Serving tab: one file, which the package's build writes beside this module."""
 
 from __future__ import annotations
 

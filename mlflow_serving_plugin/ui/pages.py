@@ -13,7 +13,7 @@ from mlflow_serving_plugin.ui.bundle import Bundle, load_bundle
 _logger = logging.getLogger(__name__)
 
 SCRIPT = "static-files/mlflow-serving.js"
-"""Below MLflow's own static files, because auth apps let anybody read those."""
+"""Below MLflow's own static files, because auth apps allow everybody to read these."""
 
 _VIEW = "serve"
 _END_OF_HEAD = b"</head>"
@@ -21,9 +21,9 @@ _CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
 def add_serving_tab(app: Flask, static_prefix: str, bundle: Bundle | None = None) -> bool:
-    """Have MLflow's Flask app deliver the tab; False, and a line in the log, when it cannot be.
+    """Add the tab to MLflow's Flask app; False, with a line in the log, when that is impossible.
 
-    Call it after an auth app has replaced views of its own, before the first request.
+    Call this function after an auth app has replaced its views and before the first request.
     """
     bundle = bundle or load_bundle()
     if bundle is None:
@@ -31,7 +31,7 @@ def add_serving_tab(app: Flask, static_prefix: str, bundle: Bundle | None = None
         return False
     page = app.view_functions.get(_VIEW)
     if page is None:
-        _logger.warning("The Serving tab is missing: this MLflow has no page where it is looked for.")
+        _logger.warning("The Serving tab is missing: this version of MLflow has no page to add the tab to.")
         return False
     app.add_url_rule(f"{static_prefix}/{SCRIPT}", "serving_tab_script", lambda: _script(bundle))
     app.view_functions[_VIEW] = _with_tag(app, page, bundle.key)
@@ -39,12 +39,12 @@ def add_serving_tab(app: Flask, static_prefix: str, bundle: Bundle | None = None
 
 
 def _with_tag(app: Flask, page: Any, key: str) -> Any:
-    # Relative, as MLflow's own: whatever a proxy puts before the path stays there.
+    # Relative, as MLflow's own tags: a proxy may put a prefix before the path.
     tag = f'<script defer="defer" src="{SCRIPT}?v={key}"></script>'.encode()
 
     @wraps(page)
     def tagged(*args: Any, **kwargs: Any) -> Response:
-        # A page that was cached before the plugin came would be "not modified".
+        # A page that the browser cached before the plugin was installed would be "not modified".
         for name in _CONDITIONS:
             request.environ.pop(name, None)
         response = app.make_response(page(*args, **kwargs))
@@ -68,7 +68,7 @@ def _script(bundle: Bundle) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
-    # The tag names the content; whoever asks without its key gets today's.
+    # The tag has a key of the content. A request without the key gets the newest content, uncached.
     named = request.args.get("v") == bundle.key
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if named else "no-cache"
     return response
