@@ -60,7 +60,7 @@ def _compose() -> Any:
     from mlflow_serving_plugin.dispatch import AsgiDispatch, WsgiDispatch
     from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
     from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-    from mlflow_serving_plugin.gateway.core import Gateway, Host
+    from mlflow_serving_plugin.gateway.core import Gateway, HostServices
     from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
     from mlflow_serving_plugin.host.messages import Nudge, send_nudge
     from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -105,7 +105,7 @@ def _compose() -> Any:
         settings,
         snapshot,
         access,
-        Host(paths.nudges, paths.lock("suspects"), metrics),
+        HostServices(paths.nudges, paths.lock("suspects"), metrics),
         browser_rules=rules,
         workspaces=workspaces_enabled(),
     )

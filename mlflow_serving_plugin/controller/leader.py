@@ -10,8 +10,8 @@ from filelock import FileLock, Timeout
 
 from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.controller.controller import Controller
+from mlflow_serving_plugin.host.locks import Presence
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.host.presence import Presence
 
 _logger = logging.getLogger(__name__)
 _STAND_BY_S = 0.5

@@ -23,42 +23,41 @@ from mlflow_serving_plugin.errors import (
     UnavailableError,
 )
 from mlflow_serving_plugin.gateway.addresses import Action, target_of
+from mlflow_serving_plugin.gateway.choice import Choice, choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
+from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
+from mlflow_serving_plugin.gateway.limits import BodyMemory
 from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.gateway.scoring import Scoring, Wanted, may_score
-from mlflow_serving_plugin.gateway.trail import Trail, request_id_of
+from mlflow_serving_plugin.gateway.scoring import Scoring
+from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.host.turns import Turns
 from mlflow_serving_plugin.http_errors import error_headers
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-_CLIENT_GONE = 499
-"""What nginx calls a request whose client left before its answer."""
-
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostServices:
     """What a gateway shares with the other processes of its host."""
 
     nudges: Path
-    """The socket on which the controller hears of lost and overdue workers."""
-    turns: Path | None = None
-    """The file by which web workers try suspect requests one after the other; None: there are no others."""
+    """The controller's socket, for lost and overdue workers."""
+    locks: Path | None = None
+    """The file by which web workers retry suspect requests one at a time; None: there is one web worker."""
     metrics: Metrics | None = None
-    """None: nobody asks for them."""
+    """None: nothing is counted."""
 
 
 class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
-    ``clock`` gives seconds; ``browser_rules`` None: the server runs without such checks; ``workspaces``: whether it
-    has any.
+    ``browser_rules`` None: forged requests are not refused. ``workspaces``: whether the server has workspaces.
+    ``observers`` see each exchange after its end. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -66,10 +65,11 @@ class Gateway:
         settings: Settings,
         snapshot: SnapshotReader,
         access: Access,
-        host: Host,
+        host: HostServices,
         *,
         browser_rules: BrowserRules | None = None,
         workspaces: bool = False,
+        observers: tuple[Observer, ...] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.settings = settings
@@ -81,8 +81,14 @@ class Gateway:
         self._clock = clock
         self._metrics = host.metrics or Metrics(None)
         self._scoring = Scoring(
-            settings, snapshot, self._metrics, turns=Turns(host.turns), nudge=self.nudge, clock=clock
+            settings, snapshot, self._metrics, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock
         )
+        self._observers: tuple[Observer, ...] = (self._count, *observers)
+
+    @property
+    def memory(self) -> BodyMemory:
+        """The memory for request bodies and for whatever asides keep."""
+        return self._scoring.memory
 
     @property
     def busy(self) -> bool:
@@ -91,71 +97,73 @@ class Gateway:
 
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply, raises nothing of its own."""
-        trail = Trail(request_id_of(head.headers))
-        started = self._clock()
+        exchange = Exchange(head, request_id_of(head.headers), self._clock())
         try:
-            reply = yield from self._answer(head, trail)
+            reply = yield from self._answer(exchange)
         except ServingError as error:
-            reply = _refuse(error, trail)
+            reply = _refuse(error, exchange)
         except GeneratorExit:
-            self._count(trail, _CLIENT_GONE, started)
+            self._finish(exchange, CLIENT_GONE)
             raise
         except Exception:
-            _logger.exception("Request %s on %s failed in the gateway.", trail.request_id, _described(trail))
-            reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), trail)
-        self._count(trail, reply.status, started)
-        headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *trail.headers()]
+            _logger.exception("Request %s failed in the gateway.", exchange)
+            reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), exchange)
+        if not isinstance(reply.body, bytes):
+            reply.body.finished = partial(self._finish_pieces, exchange, reply)
+            return reply._replace(headers=[*reply.headers, *exchange.headers()])
+        exchange.reply = reply
+        self._finish(exchange, reply.status)
+        headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *exchange.headers()]
         return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
 
-    def _count(self, trail: Trail, status: int, started: float) -> None:
-        if trail.scoring:
-            queued_s = trail.spent_s.get("queue", 0.0)
-            self._metrics.request(trail.endpoint_id, trail.version, status, self._clock() - started, queued_s)
+    def _finish_pieces(self, exchange: Exchange, reply: Reply) -> None:
+        ended = not isinstance(reply.body, bytes) and reply.body.ended
+        exchange.reply = reply if ended else None
+        self._finish(exchange, reply.status if ended else CLIENT_GONE)
 
-    def _answer(self, head: Head, trail: Trail) -> Steps[Reply]:
-        target = target_of(head.path)
-        trail.scoring = target.action is Action.SCORE
-        trail.reply_format = target.dialect
+    def _finish(self, exchange: Exchange, status: int) -> None:
+        exchange.release()
+        exchange.status = status
+        exchange.took_s = self._clock() - exchange.started_s
+        for observer in self._observers:
+            try:
+                observer(exchange)
+            except Exception:
+                _logger.exception("An observer of request %s failed.", exchange)
+
+    def _count(self, exchange: Exchange) -> None:
+        if not exchange.is_scoring:
+            return
+        endpoint_id, version = ("", None) if exchange.choice is None else exchange.choice.key
+        self._metrics.request(endpoint_id, version, exchange.status, exchange.took_s, exchange.queue_s)
+
+    def _answer(self, exchange: Exchange) -> Steps[Reply]:
+        head = exchange.head
+        target = exchange.target = target_of(head.path)
+        exchange.reply_format = target.dialect
         if head.method != target.method:
             raise _NotThisMethodError(target.method)
         if self._browser_rules is not None:
             refuse_forged(self._browser_rules, head.method, head.headers)
-        wanted = Wanted(workspace_of(head.headers, enabled=self._workspaces), target.reference)
-        trail.model = wanted.reference.name
-        started = self._clock()
-        yield from self._authorise(head.headers, wanted)
-        trail.spend("auth", self._clock() - started)
+        exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
+        started_s = self._clock()
+        exchange.caller = yield from self._authorise(head.headers, exchange.workspace, target.reference.name)
+        exchange.auth_s = self._clock() - started_s
         if target.action is Action.SCORE:
-            return (yield from self._scoring.score(head, target.dialect, wanted, trail))
+            return (yield from self._scoring.score(exchange, target))
+        choice = exchange.choice = choose(self.snapshot.current(), exchange.workspace, target.reference)
         if target.action is Action.PING:
-            return self._ping(wanted, trail)
-        return (yield from self._schema(wanted, trail))
+            return _ping(choice)
+        return (yield from _schema(choice))
 
-    def _authorise(self, headers: Mapping[str, str], wanted: Wanted) -> Steps[User]:
-        name = wanted.reference.name
-        grant = self._access.recall(headers, wanted.workspace, name)
+    def _authorise(self, headers: Mapping[str, str], workspace: str, name: str) -> Steps[User]:
+        grant = self._access.recall(headers, workspace, name)
         if grant is None:
-            look_up = partial(look_up_grant, self._access, headers, wanted.workspace, name)
+            look_up = partial(look_up_grant, self._access, headers, workspace, name)
             grant = (yield RunBlocking(look_up)) if self._access.blocking else look_up()
         if grant.permission < Permission.READ:
             raise PermissionDeniedError(f"You need READ permission on registered model '{name}' for this.")
         return grant.caller
-
-    def _ping(self, wanted: Wanted, trail: Trail) -> Reply:
-        _, version = wanted.resolve(self.snapshot.current())
-        trail.version = version.number
-        if not may_score(version):
-            raise UnavailableError(f"Version {version.number} is {version.state.value}: {version.message}")
-        return Reply(200, [("Content-Type", JSON)], b"\n")
-
-    def _schema(self, wanted: Wanted, trail: Trail) -> Steps[Reply]:
-        _, version = wanted.resolve(self.snapshot.current())
-        trail.version = version.number
-        if version.model_dir is None:
-            raise UnavailableError(f"The files of version {version.number} have not been fetched yet.")
-        title = f"{wanted.reference.name}, version {version.number}"
-        body: bytes = yield RunBlocking(partial(openapi_document, Path(version.model_dir), title, version.number))
-        return Reply(200, [("Content-Type", JSON)], body)
 
 
 class _NotThisMethodError(MethodNotAllowedError):
@@ -164,16 +172,25 @@ class _NotThisMethodError(MethodNotAllowedError):
         self.allowed = allowed
 
 
-def _refuse(error: ServingError, trail: Trail) -> Reply:
-    refusal = trail.reply_format.refuse(failure_of(error))
+def _ping(choice: Choice) -> Reply:
+    if not choice.workers:
+        raise UnavailableError(f"Version {choice.version} is {choice.entity.state.value}: {choice.entity.message}")
+    return Reply(200, [("Content-Type", JSON)], b"\n")
+
+
+def _schema(choice: Choice) -> Steps[Reply]:
+    entity = choice.entity
+    if entity.model_dir is None:
+        raise UnavailableError(f"The files of version {choice.version} have not been fetched yet.")
+    title = f"{choice.endpoint.name}, version {choice.version}"
+    body: bytes = yield RunBlocking(partial(openapi_document, Path(entity.model_dir), title, entity.number))
+    return Reply(200, [("Content-Type", JSON)], body)
+
+
+def _refuse(error: ServingError, exchange: Exchange) -> Reply:
+    refusal = exchange.reply_format.refuse(failure_of(error))
     headers = [("Content-Type", refusal.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):
         headers.append(("Allow", error.allowed))
-    _logger.info("Request %s on %s: %d %r", trail.request_id, _described(trail), refusal.status, error.message)
+    _logger.info("Request %s: %d %r", exchange, refusal.status, error.message)
     return Reply(refusal.status, headers, refusal.body)
-
-
-def _described(trail: Trail) -> str:
-    if trail.model is None:
-        return "no model"
-    return f"model {trail.model!r} version {'?' if trail.version is None else trail.version}"

@@ -1,4 +1,4 @@
-"""What one web worker takes on: bodies of bounded size, a bounded number of requests, each on the freest worker."""
+"""The limits of one web worker: bytes of bodies, requests in flight; and which model worker is the least loaded."""
 
 from __future__ import annotations
 
@@ -31,70 +31,71 @@ def too_large(max_bytes: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"The request body is larger than the limit of {max_bytes} bytes.")
 
 
-class Room:
-    """Memory for the bodies of all requests that one web worker has in hand. Thread-safe."""
+class BodyMemory:
+    """The memory for the bodies of all requests that one web worker has in hand. Thread-safe."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._taken = 0
+        self.taken = 0
+        """Bytes in use."""
         self._lock = threading.Lock()
 
-    def share(self) -> Share:
-        """One request's part of it, given back at the end of its ``with``."""
-        return Share(self)
+    def reserve(self, size: int = 0) -> Reservation:
+        """Memory for one body, which may grow; TooManyRequestsError when ``size`` bytes are not free."""
+        reservation = Reservation(self)
+        reservation.grow_to(size)
+        return reservation
 
     def take(self, size: int) -> None:
-        """Take so many bytes, or give them back when negative; TooManyRequestsError when there are not so many."""
+        """Take so many bytes, or give them back when negative; TooManyRequestsError when they are not free."""
         with self._lock:
-            if size > 0 and self._taken + size > self._max_bytes:
+            if size > 0 and self.taken + size > self._max_bytes:
                 raise TooManyRequestsError(
-                    f"Bodies of {self._taken} bytes are already being scored; this one is too large to wait with them.",
+                    f"Bodies of {self.taken} bytes are already being scored; this body is too large to wait with them.",
                     retry_after_s=1,
                 )
-            self._taken += size
+            self.taken += size
 
 
-class Share:
-    """What one request's body takes. A small body takes nothing: their number is limited, and that is enough."""
+class Reservation:
+    """The memory of one body. Small bodies are not counted; ``max_in_flight`` bounds them."""
 
-    __slots__ = ("_room", "_taken")
+    __slots__ = ("_memory", "_taken")
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
         self._taken = 0
 
     def grow_to(self, size: int) -> None:
-        """The body has come to so many bytes; TooManyRequestsError when there is no room for them."""
+        """The body has come to so many bytes; TooManyRequestsError when there is no memory for them."""
         if size > _SMALL_BYTES:
-            self._room.take(size - self._taken)
+            self._memory.take(size - self._taken)
             self._taken = size
 
-    def __enter__(self) -> Share:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Give all of the memory back. May be called again."""
         if self._taken:
-            self._room.take(-self._taken)
+            self._memory.take(-self._taken)
             self._taken = 0
 
 
 class BodyBuffer:
-    """Collects a body chunk by chunk, no more than ``max_bytes`` of it, and no more than there is room for."""
+    """Collects a body chunk by chunk: at most ``max_bytes``, and no more than the reservation can grow to."""
 
-    def __init__(self, max_bytes: int, share: Share | None = None) -> None:
+    def __init__(self, max_bytes: int, reservation: Reservation | None = None) -> None:
         self._max_bytes = max_bytes
-        self._share = share
+        self._reservation = reservation
         self._chunks: list[bytes] = []
         self.size = 0
         """Bytes so far."""
 
     def add(self, chunk: bytes) -> None:
-        """Take one more chunk; BodyTooLargeError when that is too much, TooManyRequestsError when others have more."""
+        """Take one more chunk; BodyTooLargeError over the limit, TooManyRequestsError without memory."""
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise too_large(self._max_bytes)
-        if self._share is not None:
-            self._share.grow_to(self.size)
+        if self._reservation is not None:
+            self._reservation.grow_to(self.size)
         self._chunks.append(chunk)
 
     def join(self) -> bytes:
@@ -102,24 +103,26 @@ class BodyBuffer:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
 
-class Held:
-    """Something counted, until the end of its ``with``."""
+class Slot:
+    """One counted request or call, until ``release`` or the end of its ``with``."""
 
-    __slots__ = ("_counts", "_key", "_lock")
+    __slots__ = ("_counts", "_lock", "key")
 
     def __init__(self, counts: Counter[Hashable], lock: threading.Lock, key: Hashable) -> None:
         self._counts = counts
         self._lock = lock
-        self._key = key
+        self.key = key
+
+    def release(self) -> None:
+        """Count no more. Once only."""
+        with self._lock:
+            _count_down(self._counts, self.key)
 
     def __enter__(self) -> None:
         """Counted already."""
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._counts[self._key] -= 1
-            if self._counts[self._key] <= 0:
-                del self._counts[self._key]
+        self.release()
 
 
 class InFlight:
@@ -130,18 +133,25 @@ class InFlight:
         self._counts: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
-    def slot(self, key: Hashable) -> Held:
-        """Hold one of ``limit`` places; TooManyRequestsError when all are taken."""
+    def slot(self, key: Hashable) -> Slot:
+        """Take one of ``limit`` slots; TooManyRequestsError when all are taken."""
         with self._lock:
             if self._counts[key] >= self._limit:
                 raise TooManyRequestsError(
                     f"{self._limit} requests are already waiting for this model version.", retry_after_s=1
                 )
             self._counts[key] += 1
-        return Held(self._counts, self._lock, key)
+        return Slot(self._counts, self._lock, key)
+
+    def move(self, slot: Slot, key: Hashable) -> None:
+        """Count a request under another key from now on. Never refused: the request has been accepted before."""
+        with self._lock:
+            _count_down(self._counts, slot.key)
+            self._counts[key] += 1
+            slot.key = key
 
     def counts(self) -> dict[Hashable, int]:
-        """How many places are held now, by what for."""
+        """How many slots are taken now, by key."""
         with self._lock:
             return dict(self._counts)
 
@@ -151,22 +161,28 @@ class Loads:
 
     def __init__(self) -> None:
         self._counts: Counter[Hashable] = Counter()
-        self._turn = 0
+        self._next = 0
         self._lock = threading.Lock()
 
     def pick(self, workers: Sequence[WorkerRoute], avoid: Collection[str] = ()) -> WorkerRoute | None:
-        """The worker with the fewest calls, equals in turn; None when there is none but those to avoid."""
+        """The worker with the fewest calls, equal workers in rotation; None when all are to be avoided."""
         candidates = [worker for worker in workers if worker.worker_id not in avoid]
         if len(candidates) < 2:
             return candidates[0] if candidates else None
         with self._lock:
-            self._turn += 1
-            start = self._turn % len(candidates)
+            self._next += 1
+            start = self._next % len(candidates)
             rotated = candidates[start:] + candidates[:start]
             return min(rotated, key=lambda worker: self._counts[worker.worker_id])
 
-    def call(self, worker_id: str) -> Held:
-        """Count one call for as long as it takes."""
+    def call(self, worker_id: str) -> Slot:
+        """Count one call until the slot is released."""
         with self._lock:
             self._counts[worker_id] += 1
-        return Held(self._counts, self._lock, worker_id)
+        return Slot(self._counts, self._lock, worker_id)
+
+
+def _count_down(counts: Counter[Hashable], key: Hashable) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

@@ -1,8 +1,8 @@
 """What the core, its drivers and the links pass to each other: a request's head, steps to take, a reply.
 
 The core is a generator. It yields *steps*, which only a driver (``asgi``, ``wsgi``) can take, gets each result
-sent back, or thrown in when it failed, and returns the reply. All of them are named tuples: a request makes ten, and
-those are made three times as fast as frozen dataclasses.
+sent back, or thrown in when the step failed, and returns the reply. Steps are named tuples: a request makes ten, and
+named tuples are made three times as fast as frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from mlflow_serving_plugin.gateway.limits import Share
-from mlflow_serving_plugin.links.calls import WorkerCall
+from mlflow_serving_plugin.gateway.limits import Reservation
+from mlflow_serving_plugin.links.calls import WorkerCall, WorkerStream
 
 
 class Head(NamedTuple):
@@ -25,23 +25,13 @@ class Head(NamedTuple):
     """The longest that this driver can hold a request; None: as long as the settings say."""
 
 
-class Reply(NamedTuple):
-    """What the client gets."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
 class ReadBody(NamedTuple):
-    """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length.
-
-    ``share``: the memory that it may take beside all others.
-    """
+    """Step: read the request body. Result: bytes, at most ``max_bytes``; ``declared`` is its Content-Length."""
 
     declared: int | None
     max_bytes: int
-    share: Share | None = None
+    reservation: Reservation | None = None
+    """Grows with the body."""
 
 
 class Pause(NamedTuple):
@@ -51,11 +41,76 @@ class Pause(NamedTuple):
 
 
 class RunBlocking(NamedTuple):
-    """Step: call a function that may block. Result: what it returns."""
+    """Step: call a function that may block. Result: what the function returns."""
 
     function: Callable[[], Any]
 
 
-Step = ReadBody | Pause | RunBlocking | WorkerCall
+class TakePiece(NamedTuple):
+    """Step: the next bytes of a worker's stream. Result: bytes, empty at the end. Failures: as a WorkerCall's."""
+
+    stream: WorkerStream
+
+
+class Piece(NamedTuple):
+    """Step, of ``Pieces`` only: send these bytes to the client now."""
+
+    body: bytes
+
+
+class Aside(NamedTuple):
+    """Step: take these steps beside the request; nobody waits for them. Result: whether they were begun.
+
+    A driver takes on a bounded number of asides and logs their failures; an event loop ends an aside after
+    ``timeout_s``. Functions that an aside runs share the threads of requests, so they must end by themselves. The
+    driver releases ``reservation``, the memory of what the aside keeps alive, in any case.
+    """
+
+    steps: Steps[None]
+    reservation: Reservation
+    timeout_s: float = 60.0
+
+
+class Pieces:
+    """A reply's body that comes piece by piece. Drivers take ``steps()`` and call ``close`` in any case.
+
+    ``first``: the bytes that have come already; until then a request may still be retried on another worker.
+    """
+
+    __slots__ = ("_first", "_stream", "ended", "finished")
+
+    def __init__(self, first: bytes, stream: WorkerStream) -> None:
+        self._first = first
+        self._stream = stream
+        self.ended = False
+        """Whether all pieces have been sent."""
+        self.finished: Callable[[], None] | None = None
+        """Called once, by ``close``."""
+
+    def steps(self) -> Steps[None]:
+        """Steps that bring and send the pieces. LostError, DeadlineError: the body breaks off."""
+        piece = self._first
+        while piece:
+            yield Piece(piece)
+            piece = yield TakePiece(self._stream)
+        self.ended = True
+
+    def close(self) -> None:
+        """The client has all of the body, or will never have it."""
+        self._stream.close()
+        finished, self.finished = self.finished, None
+        if finished is not None:
+            finished()
+
+
+class Reply(NamedTuple):
+    """What the client gets. Only a body of bytes has a ``Content-Length``."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes | Pieces
+
+
+Step = ReadBody | Pause | RunBlocking | WorkerCall | TakePiece | Piece | Aside
 T = TypeVar("T")
 Steps = Generator[Step, Any, T]

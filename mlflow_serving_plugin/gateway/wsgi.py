@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway.asides import BlockingAsides
 from mlflow_serving_plugin.gateway.core import Gateway
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
-from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, Reply, Step, Steps
+from mlflow_serving_plugin.gateway.messages import (
+    Aside,
+    Head,
+    Pause,
+    Piece,
+    Pieces,
+    ReadBody,
+    RunBlocking,
+    Step,
+    Steps,
+    T,
+    TakePiece,
+)
 from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, no_protocol
 from mlflow_serving_plugin.links.calls import WorkerCall
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
@@ -35,6 +49,7 @@ class WsgiGateway:
             "http": BlockingHttpLink(context),
             "frames": BlockingFrameLink(context),
         }
+        self._asides = BlockingAsides(lambda steps: self._drive(steps, {}))
 
     def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
         """Answer one request. ``path`` is the request's without the static prefix, decoded."""
@@ -47,6 +62,8 @@ class WsgiGateway:
         )
         reply = self._drive(self._gateway.respond(head), environ)
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
+        if isinstance(reply.body, Pieces):
+            return _Body(reply.body, partial(self._take, environ=environ))
         return [reply.body]
 
     def close(self) -> None:
@@ -54,7 +71,7 @@ class WsgiGateway:
         for link in self._links.values():
             link.close()
 
-    def _drive(self, steps: Steps[Reply], environ: Environ) -> Reply:
+    def _drive(self, steps: Steps[T], environ: Environ) -> T:
         try:
             step = next(steps)
             while True:
@@ -65,8 +82,7 @@ class WsgiGateway:
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
-            reply: Reply = stop.value
-            return reply
+            return cast("T", stop.value)
         finally:
             steps.close()
 
@@ -80,7 +96,41 @@ class WsgiGateway:
             return _read_body(step, environ)
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
-        return step.function()
+        if isinstance(step, RunBlocking):
+            return step.function()
+        if isinstance(step, TakePiece):
+            return step.stream.take()
+        if isinstance(step, Aside):
+            return self._asides.start(step)
+        raise TypeError(f"Only a reply's body has pieces to send: {step!r}")
+
+
+class _Body:
+    """A reply's pieces as the server takes them. An error in between breaks the body off, as servers have it."""
+
+    def __init__(self, pieces: Pieces, take: Callable[[Step], Any]) -> None:
+        self._pieces = pieces
+        self._steps = pieces.steps()
+        self._take = take
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> bytes:
+        step = next(self._steps)
+        while not isinstance(step, Piece):
+            try:
+                result = self._take(step)
+            except Exception as error:
+                step = self._steps.throw(error)
+            else:
+                step = self._steps.send(result)
+        return step.body
+
+    def close(self) -> None:
+        """Called by the server at the end, or when the client has left."""
+        self._steps.close()
+        self._pieces.close()
 
 
 def _read_body(step: ReadBody, environ: Environ) -> bytes:
@@ -90,7 +140,7 @@ def _read_body(step: ReadBody, environ: Environ) -> bytes:
         if environ.get("HTTP_TRANSFER_ENCODING"):
             raise BadRequestError("This server needs a Content-Length with the request body.")
         return b""
-    buffer = BodyBuffer(step.max_bytes, step.share)
+    buffer = BodyBuffer(step.max_bytes, step.reservation)
     stream = environ["wsgi.input"]
     while step.declared is None or buffer.size < step.declared:
         wanted = _CHUNK if step.declared is None else step.declared - buffer.size

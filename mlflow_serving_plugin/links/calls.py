@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import WorkerLostError
@@ -25,14 +25,24 @@ class WorkerCall(NamedTuple):
         return Nudge(self.workspace, self.name, self.worker.worker_id)
 
 
+class WorkerStream(Protocol):
+    """The body of an answer that comes piece by piece."""
+
+    def take(self) -> Any:
+        """The next bytes, empty at the end; an event loop awaits the result. LostError, DeadlineError."""
+
+    def close(self) -> None:
+        """Nobody takes any more. Never blocks; may be called again."""
+
+
 class WorkerReply(NamedTuple):
-    """What a worker answered, of whatever status."""
+    """A worker's answer, of any status."""
 
     status: int
     content_type: str
-    body: bytes
-    spent_us: tuple[int, int, int, int] | None = None
-    """What it says of its own time: queue, decode, predict, encode. None: nothing."""
+    body: bytes | WorkerStream
+    times_us: tuple[int, int, int, int] | None = None
+    """How long the worker says it took: queue, decode, predict, encode. None: the worker does not say."""
 
 
 class LostError(WorkerLostError):

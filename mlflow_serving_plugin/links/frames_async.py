@@ -118,8 +118,9 @@ class _Connection(asyncio.Protocol):
         pending = self._pending.get(frame.id)
         if pending is not None and not pending.future.done():
             response = wire.decode_response(frame.payload)
-            spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
-            pending.future.set_result(WorkerReply(response.status, response.content_type, response.body, spent))
+            pending.future.set_result(
+                WorkerReply(response.status, response.content_type, response.body, response.times_us)
+            )
         self._pending.pop(frame.id, None)
 
     def _tick(self) -> None:

@@ -38,8 +38,7 @@ class BlockingFrameLink:
             sent = connection.sent and connection.greeted
             raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=sent) from error
         self._give_back(call.worker.address, connection)
-        spent = (response.queue_us, response.decode_us, response.predict_us, response.encode_us)
-        return WorkerReply(response.status, response.content_type, response.body, spent)
+        return WorkerReply(response.status, response.content_type, response.body, response.times_us)
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -21,7 +21,7 @@ Standard library, Python 3.8 or later: this module runs in the gateway and in th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Tuple
 
 VERSION = 1
 HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
@@ -61,13 +61,10 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What a worker answers. Times in microseconds."""
+    """What a worker answers. ``times_us``: queue, decode, predict, encode."""
 
     status: int
-    queue_us: int
-    decode_us: int
-    predict_us: int
-    encode_us: int
+    times_us: Tuple[int, int, int, int]
     content_type: str
     body: bytes
 
@@ -135,7 +132,7 @@ def decode_response(payload: bytes) -> Response:
     if start > len(payload):
         raise WireError("a response frame is cut short")
     content_type = payload[_RESPONSE_HEAD.size : start].decode("latin-1")
-    return Response(status, queue, decode, predict, encoded, content_type, payload[start:])
+    return Response(status, (queue, decode, predict, encoded), content_type, payload[start:])
 
 
 class Decoder:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.gateway.core import Gateway, Host
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, ReadBody
 from mlflow_serving_plugin.links.calls import WorkerReply
 from mlflow_serving_plugin.metrics.counting import Metrics
@@ -86,7 +86,7 @@ def measure_requests(root: Path) -> dict[str, float]:
 def _gateway(root: Path, metrics: Metrics) -> Gateway:
     published = routes(version(1, worker_route(root / "w1")))
     return Gateway(
-        Settings(), snapshot(root / "routes.json", published), NoAuth(), Host(root / "nudge", metrics=metrics)
+        Settings(), snapshot(root / "routes.json", published), NoAuth(), HostServices(root / "nudge", metrics=metrics)
     )
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.host.presence import Presence
+from mlflow_serving_plugin.host.locks import Presence
 
 _WEB_WORKER = """
 import pathlib, subprocess, sys
-from mlflow_serving_plugin.host.presence import Presence
+from mlflow_serving_plugin.host.locks import Presence
 presence = Presence(pathlib.Path(sys.argv[1]))
 print("here", flush=True)
 for order in sys.stdin:

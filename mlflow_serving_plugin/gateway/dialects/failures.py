@@ -18,25 +18,24 @@ from mlflow_serving_plugin.errors import (
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.redact import last_words, redact
-from mlflow_serving_plugin.links.calls import WorkerReply
 
 UNEXPECTED = (
     "The model could not score this request: the body does not fit the model, or the prediction is not valid JSON."
 )
 
 
-def explain(reply: WorkerReply, *, debug: bool) -> Failure:
-    """The failure behind a worker's answer. ``debug``: with the model's traceback."""
-    if reply.status == 413:
+def explain(status: int, body: bytes, *, debug: bool) -> Failure:
+    """The failure behind a worker's answer, which was not 200. ``debug``: with the model's traceback."""
+    if status == 413:
         return failure_of(BodyTooLargeError("The request body is too large for the model's worker."))
-    if reply.status == 415:
-        return failure_of(UnsupportedTypeError(redact(reply.body.decode(errors="replace"))))
-    if reply.status == 504:
+    if status == 415:
+        return failure_of(UnsupportedTypeError(redact(body.decode(errors="replace"))))
+    if status == 504:
         return failure_of(DeadlineError("The prediction took longer than the model's worker allows."))
-    document = _error_document(reply.body)
+    document = _error_document(body)
     if document is None:
         return failure_of(BadRequestError(UNEXPECTED))
-    status, code = (reply.status, str(document["error_code"])) if 400 <= reply.status < 500 else (400, "BAD_REQUEST")
+    status, code = (status, str(document["error_code"])) if 400 <= status < 500 else (400, "BAD_REQUEST")
     stack_trace = str(document.get("stack_trace") or "") if debug else ""
     return Failure(status, code, _message(document), stack_trace=stack_trace)
 

@@ -277,7 +277,7 @@ def test_answers_to_unknown_ids_are_ignored(rude, link, call):
     rude(answer_others_first)
     for _ in range(3):
         reply = link.call(call())
-        assert reply.spent_us == (1, 2, 3, 4)
+        assert reply.times_us == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("behave", [never_answer, never_even_greet])

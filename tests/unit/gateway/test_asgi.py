@@ -15,7 +15,7 @@ from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-from mlflow_serving_plugin.gateway.core import Gateway, Host
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.settings import Settings
 
@@ -61,7 +61,7 @@ async def application(directory, published, access=None, **settings):
         Settings(**settings),
         snapshot(directory / "routes.json", published),
         access or NoAuth(),
-        Host(directory / "nudge"),
+        HostServices(directory / "nudge"),
     )
     app = AsgiGateway(gateway)
     try:

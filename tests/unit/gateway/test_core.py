@@ -13,7 +13,7 @@ from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
-from mlflow_serving_plugin.gateway.core import Gateway, Host
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, RunBlocking
 from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import publish
@@ -45,7 +45,7 @@ class Guarded:
 class Bench:
     """A gateway whose steps are taken here. ``workers`` gives the results of calls, in turn."""
 
-    def __init__(self, directory, published, access=None, **settings):
+    def __init__(self, directory, published, access=None, observers=(), **settings):
         self.path = directory / "routes.json"
         self.now = 0.0
         self.calls: list[WorkerCall] = []
@@ -57,7 +57,8 @@ class Bench:
             Settings(**settings),
             snapshot(self.path, published),
             access or NoAuth(),
-            Host(self.nudges),
+            HostServices(self.nudges),
+            observers=observers,
             clock=lambda: self.now,
         )
 
@@ -99,8 +100,8 @@ class Bench:
 
 @pytest.fixture
 def bench(short):
-    def make(*versions, access=None, settings=None, **kwargs):
-        return Bench(short, routes(*versions, **kwargs), access, **(settings or {}))
+    def make(*versions, access=None, observers=(), settings=None, **kwargs):
+        return Bench(short, routes(*versions, **kwargs), access, observers, **(settings or {}))
 
     return make
 
@@ -264,6 +265,66 @@ def test_a_version_that_goes_away_while_its_requests_are_held_is_not_found(bench
     made = bench(version(1, state=EntityState.PENDING))
     made.on_pause = lambda: publish(made.path, routes())
     assert made.send().status == 404
+
+
+@pytest.mark.parametrize("state", ["PENDING", "FAILED", "DRAINING"])
+def test_a_held_request_follows_its_alias_to_a_version_that_can_score(bench, short, state):
+    made = bench(version(1, state=EntityState.PENDING), aliases={"champion": 1})
+    new = version(2, worker_route(short / "w2", "w2"))
+    moved = routes(version(1, state=EntityState(state)), new, aliases={"champion": 2})
+    made.on_pause = lambda: publish(made.path, moved)
+    reply = made.send("/model/iris@champion/invocations")
+    assert (reply.status, reply.headers["x-mlflow-model-version"]) == (200, "2")
+
+
+def test_a_request_counts_in_flight_where_it_is_answered(bench, short):
+    starting = version(1, state=EntityState.PENDING)
+    made = bench(starting, aliases={"champion": 1}, settings={"max_in_flight": 1})
+    steps = made.gateway.respond(Head("POST", "/model/iris@champion/invocations", JSON_HEADERS))
+    assert isinstance(next(steps), ReadBody)
+    step = steps.send(IRIS)
+    publish(made.path, routes(starting, version(2, worker_route(short / "w2", "w2")), aliases={"champion": 2}))
+    while isinstance(step, Pause):
+        step = steps.send(None)
+    assert step.worker.worker_id == "w2"
+    assert made.send("/model/iris/2/invocations").status == 429
+    assert made.send("/model/iris/1/invocations", hold_cap_s=0.0).status == 503
+    steps.close()
+    assert made.send("/model/iris/2/invocations").status == 200
+
+
+def test_a_chosen_version_answers_though_its_alias_moves_while_its_body_is_read(bench, ready, short):
+    made = bench(ready, aliases={"champion": 1})
+    steps = made.gateway.respond(Head("POST", "/model/iris@champion/invocations", JSON_HEADERS))
+    assert isinstance(next(steps), ReadBody)
+    publish(made.path, routes(ready, version(2, worker_route(short / "w2", "w2")), aliases={"champion": 2}))
+    assert steps.send(IRIS).worker.worker_id == "w1"
+    steps.close()
+
+
+def test_observers_see_the_whole_exchange_once_it_has_ended(bench, ready):
+    ended = []
+    made = bench(ready, access=Guarded(), observers=(ended.append,))
+    made.send(headers={**LEGACY_HEADERS, "authorization": "alice"}, body=b'[{"a": 1}]')
+    (exchange,) = ended
+    assert exchange.caller.name == "alice"
+    assert (exchange.choice.version, exchange.choice.endpoint.name) == ("1", "iris")
+    assert exchange.request.body == b'{"dataframe_records": [{"a": 1}]}'
+    assert (exchange.answer.body, exchange.reply.body) == (PREDICTED[2], b"[0, 1]")
+    assert (exchange.status, exchange.took_s, exchange.predict_s) == (200, 1.0, 1.0)
+    made.send(headers={**JSON_HEADERS, "authorization": "bob"})
+    assert (ended[1].status, ended[1].caller, ended[1].choice) == (403, None, None)
+
+
+def test_an_observer_that_fails_harms_neither_the_request_nor_other_observers(bench, ready, caplog):
+    ended = []
+
+    def fail(exchange):
+        raise RuntimeError("the disk is full")
+
+    assert bench(ready, observers=(fail, ended.append)).send().status == 200
+    assert len(ended) == 1
+    assert "the disk is full" in caplog.text
 
 
 def test_a_host_that_knows_nothing_yet_holds_too(short, ready):

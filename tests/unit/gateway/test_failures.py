@@ -10,7 +10,6 @@ from mlflow_serving_plugin.gateway.dialects.failures import UNEXPECTED, explain
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
 from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
 from mlflow_serving_plugin.gateway.dialects.redact import LONGEST_MESSAGE, last_words, redact
-from mlflow_serving_plugin.links.calls import WorkerReply
 
 TRACE = """Traceback (most recent call last):
   File "a.py", line 1, in predict
@@ -23,7 +22,7 @@ NaN.
 
 def answered(status, *, debug=False, dialect=MLFLOW2, text=None, **document):
     body = text if text is not None else json.dumps(document).encode()
-    failure = dialect.refuse(explain(WorkerReply(status, "application/json", body), debug=debug))
+    failure = dialect.refuse(explain(status, body, debug=debug))
     return failure.status, json.loads(failure.body) if failure.content_type == "application/json" else failure.body
 
 

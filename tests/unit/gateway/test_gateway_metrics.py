@@ -7,7 +7,7 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_rou
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.gateway.core import Gateway, Host
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.metrics.counting import (
@@ -35,7 +35,7 @@ class Counted:
             Settings(max_in_flight=2),
             snapshot(directory / "routes.json", published),
             NoAuth(),
-            Host(directory / "nudge", metrics=self._metrics),
+            HostServices(directory / "nudge", metrics=self._metrics),
             clock=lambda: self.now,
         )
 

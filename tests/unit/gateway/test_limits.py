@@ -6,7 +6,7 @@ import pytest
 from gateway_fakes import worker_route
 
 from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
-from mlflow_serving_plugin.gateway.limits import BodyBuffer, InFlight, Loads, Room, declared_length
+from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, Loads, declared_length
 
 
 @pytest.mark.parametrize("value, expected", [("0", 0), (" 10 ", 10), ("0010", 10), ("000", 0)])
@@ -36,24 +36,26 @@ def test_a_body_is_counted_while_it_arrives():
         buffer.add(b"e")
 
 
-def test_large_bodies_share_their_room_and_give_it_back():
-    room = Room(1_000_000)
-    with room.share() as first:
-        BodyBuffer(900_000, first).add(b"x" * 900_000)
-        with pytest.raises(TooManyRequestsError) as caught, room.share() as second:
-            buffer = BodyBuffer(900_000, second)
-            buffer.add(b"x" * 90_000)
-            buffer.add(b"x" * 90_000)
-        assert caught.value.retry_after_s == 1
-        with room.share() as third:
-            BodyBuffer(900_000, third).add(b"x" * 100_000)
-    with room.share() as whole:
-        BodyBuffer(1_000_000, whole).add(b"x" * 1_000_000)
+def test_large_bodies_share_their_memory_and_give_it_back():
+    memory = BodyMemory(1_000_000)
+    first, second = memory.reserve(), memory.reserve()
+    BodyBuffer(900_000, first).add(b"x" * 900_000)
+    buffer = BodyBuffer(900_000, second)
+    buffer.add(b"x" * 90_000)
+    with pytest.raises(TooManyRequestsError) as caught:
+        buffer.add(b"x" * 90_000)
+    assert caught.value.retry_after_s == 1
+    second.release()
+    memory.reserve(100_000).release()
+    first.release()
+    first.release()
+    with pytest.raises(TooManyRequestsError):
+        memory.reserve(1_000_001)
+    memory.reserve(1_000_000)
 
 
-def test_small_bodies_need_no_room():
-    with Room(1).share() as share:
-        BodyBuffer(100_000, share).add(b"x" * 60_000)
+def test_small_bodies_need_no_memory():
+    BodyBuffer(100_000, BodyMemory(1).reserve()).add(b"x" * 60_000)
 
 
 def test_slots_are_per_key_and_given_back_after_failures_too():
@@ -84,4 +86,14 @@ def test_places_that_are_held_are_counted_by_what_they_are_for():
     in_flight = InFlight(5)
     with in_flight.slot("a"), in_flight.slot("a"), in_flight.slot("b"):
         assert in_flight.counts() == {"a": 2, "b": 1}
+    assert in_flight.counts() == {}
+
+
+def test_a_moved_slot_counts_under_its_new_key_even_beyond_the_limit():
+    in_flight = InFlight(1)
+    first, second = in_flight.slot("a"), in_flight.slot("b")
+    in_flight.move(first, "b")
+    assert in_flight.counts() == {"b": 2}
+    first.release()
+    second.release()
     assert in_flight.counts() == {}

@@ -11,7 +11,7 @@ from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, wo
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.gateway.core import Gateway, Host
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.settings import Settings
 
@@ -41,7 +41,7 @@ def make(short):
     def application(published=None, **settings):
         published = published or routes(version(1, worker_route(short / "w1")))
         reader = snapshot(short / "routes.json", published)
-        made.append(WsgiGateway(Gateway(Settings(**settings), reader, NoAuth(), Host(short / "nudge"))))
+        made.append(WsgiGateway(Gateway(Settings(**settings), reader, NoAuth(), HostServices(short / "nudge"))))
         return made[-1]
 
     yield application

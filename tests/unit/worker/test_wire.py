@@ -89,12 +89,12 @@ def test_a_response_arrives_as_it_was_sent(frame_id, status, times, body):
     sent = wire.encode_response(frame_id, status, tuple(times), b"application/json", body)
     (frame,) = Decoder().feed(sent)
     assert (frame.kind, frame.id) == (wire.RESPONSE, frame_id)
-    assert wire.decode_response(frame.payload) == (status, *times, "application/json", body)
+    assert wire.decode_response(frame.payload) == (status, tuple(times), "application/json", body)
 
 
 def test_a_time_that_does_not_fit_is_the_longest_that_does():
     (frame,) = Decoder().feed(wire.encode_response(1, 200, (2**40, 0, 2**32, 5), b"", b""))
-    assert wire.decode_response(frame.payload)[1:5] == (2**32 - 1, 0, 2**32 - 1, 5)
+    assert wire.decode_response(frame.payload).times_us == (2**32 - 1, 0, 2**32 - 1, 5)
 
 
 @given(st.binary(max_size=40))

@@ -1,0 +1,187 @@
+"""The client's end of a request under ASGI: its body, whether it is still there, and how bodies are sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any
+
+from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway.limits import BodyBuffer
+from mlflow_serving_plugin.gateway.messages import ReadBody
+
+_logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_CHECK_S = 0.1
+_BODY_PAUSES = 10
+"""A whole body may take as long as so many of the longest pauses."""
+
+_PIECE_BYTES = 256 * 1024
+"""Of a reply; the next piece is not handed to the server before the client has taken most of this one."""
+
+
+class ClientGoneError(Exception):
+    """The client has disconnected: nobody wants an answer."""
+
+
+class Client:
+    """The client's end of one request: its body, and whether it is still there."""
+
+    __slots__ = (
+        "_began",
+        "_body_read",
+        "_body_timeout_s",
+        "_gone",
+        "_paused",
+        "_receive",
+        "_send",
+        "_since",
+        "_task",
+        "_waiting",
+    )
+
+    def __init__(self, receive: Receive, send: Send, body_timeout_s: float) -> None:
+        self._receive = receive
+        self._send = send
+        self._body_timeout_s = body_timeout_s
+        self._body_read = False
+        self._paused = False
+        self._began = 0.0
+        self._since = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._waiting: Awaitable[Any] | None = None
+        self._gone: asyncio.Task[None] | None = None
+
+    async def read_body(self, step: ReadBody) -> bytes:
+        """The whole body; BodyTooLargeError, BadRequestError when the client pauses for too long."""
+        buffer = BodyBuffer(step.max_bytes, step.reservation)
+        more = True
+        self._task = asyncio.current_task()
+        try:
+            while more:
+                self._since = 0.0
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                buffer.add(message.get("body", b""))
+                more = message.get("more_body", False)
+        except asyncio.CancelledError:
+            if not self._paused:
+                raise
+            paused = f"The client paused for {self._body_timeout_s:g} s within its body"
+            raise BadRequestError(f"{paused}, or took {_BODY_PAUSES} times as long for all of it.") from None
+        self._body_read = True
+        return buffer.join()
+
+    async def unless_gone(self, work: Awaitable[Any]) -> Any:
+        """The work's result; cancels the work and raises ClientGoneError when the client leaves before."""
+        if self._gone is not None and self._gone.done():
+            if isinstance(work, Coroutine):
+                work.close()
+            raise ClientGoneError
+        self._waiting = work
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._gone is None or not self._gone.done():
+                raise
+            raise ClientGoneError from None
+        finally:
+            self._waiting = None
+
+    async def send(self, piece: bytes) -> None:
+        """Send a part of the reply's body; ClientGoneError when the client does not take it."""
+        if not await send_piece(self._send, piece, self._body_timeout_s):
+            raise ClientGoneError
+
+    def check(self, now: float) -> None:
+        """Called every ``_CHECK_S``: end a body that takes too long, and work whose client has left."""
+        new = not self._since
+        if new:
+            self._since = now
+            self._began = self._began or now
+        if not self._body_read:
+            late = now - self._since > self._body_timeout_s or now - self._began > _BODY_PAUSES * self._body_timeout_s
+            if late and self._task is not None and not self._paused:
+                self._paused = True
+                self._task.cancel()
+        elif not new and self._waiting is not None and self._gone is None:
+            self._gone = asyncio.ensure_future(self._until_gone())
+            self._gone.add_done_callback(self._interrupt)
+
+    def close(self) -> None:
+        """Stop watching whether the client is there."""
+        if self._gone is not None:
+            self._gone.cancel()
+
+    def _interrupt(self, gone: asyncio.Task[None]) -> None:
+        if self._waiting is not None and self._task is not None and not gone.cancelled():
+            self._task.cancel()
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Clients:
+    """All requests under way, checked every ``_CHECK_S`` by one timer: most requests end before it fires."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+        self._ticking = False
+
+    def add(self, client: Client) -> None:
+        """A request begins."""
+        self._clients.add(client)
+        if not self._ticking:
+            self._ticking = True
+            asyncio.get_running_loop().call_later(_CHECK_S, self._tick)
+
+    def remove(self, client: Client) -> None:
+        """A request has ended."""
+        self._clients.discard(client)
+        client.close()
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        for client in list(self._clients):
+            client.check(loop.time())
+        self._ticking = bool(self._clients)
+        if self._ticking:
+            loop.call_later(_CHECK_S, self._tick)
+
+
+async def send_body(send: Send, body: bytes, longest_pause_s: float) -> None:
+    """Send a whole body, a large one as the client takes it: a client that takes nothing keeps all of it in memory."""
+    if len(body) <= _PIECE_BYTES:
+        await send({"type": "http.response.body", "body": body})
+        return
+    for start in range(0, len(body), _PIECE_BYTES):
+        more = start + _PIECE_BYTES < len(body)
+        if not await send_piece(send, body[start : start + _PIECE_BYTES], longest_pause_s, more=more):
+            return
+
+
+async def send_piece(send: Send, piece: bytes, longest_pause_s: float, *, more: bool = True) -> bool:
+    """Send a part of a body. A client that takes nothing for so long is cut off; False then."""
+    message = {"type": "http.response.body", "body": piece, "more_body": more}
+    try:
+        await asyncio.wait_for(send(message), longest_pause_s)
+    except asyncio.TimeoutError:
+        _logger.info("A client was cut off: it took nothing of its reply for %g s.", longest_pause_s)
+        cut_off(send)
+        return False
+    return True
+
+
+def cut_off(send: Send) -> None:
+    """Close the client's connection at once, so that the client can tell that its body is not whole."""
+    # Closing would wait for the client; returning makes uvicorn do just that where it has no such attribute.
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()

@@ -1,0 +1,126 @@
+"""One request from its head to the last byte of its answer, and the headers that tell the client about it.
+
+Filled in by ``core``, ``scoring`` and ``holding``; read by observers (metrics first) once the request has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mlflow_serving_plugin.access.base import User
+from mlflow_serving_plugin.gateway.addresses import Action, Target
+from mlflow_serving_plugin.gateway.choice import Choice
+from mlflow_serving_plugin.gateway.dialects.base import ReplyFormat, ScoringRequest
+from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
+from mlflow_serving_plugin.gateway.limits import Reservation, Slot
+from mlflow_serving_plugin.gateway.messages import Head, Reply
+from mlflow_serving_plugin.links.calls import WorkerReply
+
+CLIENT_GONE = 499
+"""The status of a request whose client left before the end of its answer, as in nginx."""
+
+_PRINTABLE = re.compile(r"[!-~]{1,128}\Z")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer. Times in seconds. What is None or 0 has not been reached."""
+
+    head: Head
+    request_id: str
+    started_s: float
+    target: Target | None = None
+    workspace: str = ""
+    caller: User | None = None
+    choice: Choice | None = None
+    """The entity that answers."""
+    reply_format: ReplyFormat = INVOCATIONS
+    """How the client is answered: by the path at first, by the body once the body has been read."""
+    request: ScoringRequest | None = None
+    answer: WorkerReply | None = None
+    reply: Reply | None = None
+    """What the client gets; None when the client left before."""
+    status: int = 0
+    """Of the reply, or CLIENT_GONE; 0 while the request is under way."""
+    took_s: float = 0.0
+    auth_s: float = 0.0
+    queue_s: float = 0.0
+    decode_s: float = 0.0
+    predict_s: float = 0.0
+    encode_s: float = 0.0
+    place: Slot | None = None
+    """The request's place in flight."""
+    load: Slot | None = None
+    """The call that the chosen worker has in hand."""
+    memory: Reservation | None = None
+    """The memory of the request body."""
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether the request is to be scored, as far as its path can tell."""
+        return self.target is None or self.target.action is Action.SCORE
+
+    def spend_call(self, answer: WorkerReply, took_s: float) -> None:
+        """Take a worker's answer; book the round trip by the worker's own times, and the way there and back as queue.
+
+        A worker that tells no times spent all of the round trip predicting.
+        """
+        self.answer = answer
+        if answer.times_us is None:
+            self.predict_s += took_s
+            return
+        _, decode_us, predict_us, encode_us = answer.times_us
+        self.decode_s += decode_us / 1e6
+        self.predict_s += predict_us / 1e6
+        self.encode_s += encode_us / 1e6
+        self.queue_s += max(0.0, took_s - (decode_us + predict_us + encode_us) / 1e6)
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers of every answer: ``X-Request-Id``, the version where known, ``Server-Timing`` (ms) when scored."""
+        headers = [("X-Request-Id", self.request_id)]
+        if self.choice is not None:
+            headers.append(("X-MLflow-Model-Version", self.choice.version))
+        if self.answer is not None:
+            headers.append(
+                (
+                    "Server-Timing",
+                    f"auth;dur={self.auth_s * 1e3:.3f}, queue;dur={self.queue_s * 1e3:.3f}, "
+                    f"decode;dur={self.decode_s * 1e3:.3f}, predict;dur={self.predict_s * 1e3:.3f}, "
+                    f"encode;dur={self.encode_s * 1e3:.3f}",
+                )
+            )
+        return headers
+
+    def release_load(self) -> None:
+        """The worker has answered, or is lost."""
+        if self.load is not None:
+            self.load.release()
+            self.load = None
+
+    def release(self) -> None:
+        """Give back all that the request holds: its worker's load, its place, its memory."""
+        self.release_load()
+        if self.place is not None:
+            self.place.release()
+            self.place = None
+        if self.memory is not None:
+            self.memory.release()
+
+    def __str__(self) -> str:
+        if self.target is None:
+            return f"{self.request_id} on no model"
+        version = "?" if self.choice is None else self.choice.version
+        return f"{self.request_id} on model {self.target.reference.name!r} version {version}"
+
+
+Observer = Callable[[Exchange], None]
+"""Called once for each exchange that has ended, on the event loop: must not block."""
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """The client's ``X-Request-Id`` if the id can stand in a header and a log line, else a new one."""
+    given = headers.get("x-request-id")
+    return given if given and _PRINTABLE.match(given) else os.urandom(16).hex()

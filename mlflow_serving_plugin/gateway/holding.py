@@ -1,0 +1,192 @@
+"""From a request that workers can read to a worker's answer: hold, pick a worker, retry. No I/O of its own.
+
+Requests for an entity that starts or restarts are held. A request that lost its worker is retried once, since scoring
+is a pure call; the second loss is blamed on the request. Requests that lost a worker are retried one at a time per
+host, so that a poisonous request kills nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from mlflow_serving_plugin.domain.reference import Reference
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.errors import DeadlineError, UnavailableError, WorkerCrashedError
+from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
+from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
+from mlflow_serving_plugin.gateway.exchange import Exchange
+from mlflow_serving_plugin.gateway.limits import InFlight, Loads
+from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakePiece
+from mlflow_serving_plugin.host.locks import KeyedLocks
+from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply, WorkerStream
+from mlflow_serving_plugin.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+_POLL_S = 0.025
+_LOCK_POLL_S = 0.005
+_LOCK_S = 1.0
+"""How long the retry of a request that lost a worker waits for other such retries."""
+_SHORTEST_S = 0.001
+_RETRY_AFTER_S = 2
+_UNLOCKED = nullcontext()
+
+
+@dataclass(slots=True)
+class TimeBudget:
+    """The time that a request has left, in seconds, and how many workers the request has lost."""
+
+    hold_s: float
+    held_s: float = 0.0
+    predicting_s: float = 0.0
+    """Spent on calls that lost their worker."""
+    lock_s: float = _LOCK_S
+    losses: int = 0
+
+
+class Holding:
+    """Gets answers from workers. Thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        snapshot: SnapshotReader,
+        in_flight: InFlight,
+        *,
+        locks: KeyedLocks,
+        nudge: Callable[[Nudge], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._hold_s = settings.hold_timeout_s
+        self._snapshot = snapshot
+        self._in_flight = in_flight
+        self.waiting = InFlight(sys.maxsize)
+        """Requests held until a worker is ready."""
+        self._loads = Loads()
+        self._locks = locks
+        self._nudge = nudge
+        self._clock = clock
+
+    def budget(self, cap_s: float | None) -> TimeBudget:
+        """A request's time. ``cap_s``: the longest that its driver can hold the request."""
+        return TimeBudget(self._hold_s if cap_s is None else min(self._hold_s, cap_s))
+
+    def choose(self, exchange: Exchange, reference: Reference, budget: TimeBudget) -> Steps[Choice]:
+        """Choose the entity that answers. NotFoundError, UnavailableError.
+
+        A host that has just started has no routes, which is not the same as "not enabled".
+        """
+        while True:
+            routes = self._snapshot.current()
+            if routes.written_ms or routes.endpoints:
+                exchange.choice = choose(routes, exchange.workspace, reference)
+                return exchange.choice
+            if budget.hold_s <= 0:
+                raise UnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
+            yield from self._pause(exchange, budget)
+
+    def ask(
+        self, exchange: Exchange, choice: Choice, request: ScoringRequest, budget: TimeBudget
+    ) -> Steps[tuple[WorkerReply, bytes | Pieces]]:
+        """A worker's answer and its body. Of a body in pieces the first piece has come."""
+        avoid: set[str] = set()
+        while True:
+            choice = self._renewed(exchange, choice)
+            worker = self._loads.pick(choice.workers, avoid)
+            if worker is None:
+                avoid.clear()
+                _raise_unless_holdable(choice, budget)
+                with self.waiting.slot(choice.key):
+                    yield from self._pause(exchange, budget)
+                continue
+            timeout_s = choice.endpoint.config.request_timeout_s - budget.predicting_s
+            if timeout_s <= 0:
+                raise DeadlineError(f"The prediction took longer than {choice.endpoint.config.request_timeout_s:g} s.")
+            lock = self._retry_lock(choice.key, budget)
+            if lock is None:
+                yield from self._pause(exchange, budget, _LOCK_POLL_S)
+                budget.lock_s -= _LOCK_POLL_S
+                continue
+            call = WorkerCall(
+                worker, request.content_type, request.body, timeout_s, exchange.workspace, choice.endpoint.name
+            )
+            started_s = self._clock()
+            exchange.load = self._loads.call(worker.worker_id)
+            try:
+                with lock:
+                    reply: WorkerReply = yield call
+                    body = reply.body if isinstance(reply.body, bytes) else (yield from _begun(reply.body))
+            except LostError as lost:
+                exchange.release_load()
+                avoid.add(worker.worker_id)
+                self._note_loss(exchange, choice, lost, self._clock() - started_s, budget)
+                continue
+            if isinstance(body, bytes):
+                exchange.release_load()
+            exchange.spend_call(reply, self._clock() - started_s)
+            return reply, body
+
+    def _renewed(self, exchange: Exchange, choice: Choice) -> Choice:
+        """The choice by the newest routes. When another entity has to answer, the place in flight moves with it."""
+        renewed = renew(choice, self._snapshot.current())
+        if renewed is not choice:
+            if renewed.key != choice.key and exchange.place is not None:
+                self._in_flight.move(exchange.place, renewed.key)
+            exchange.choice = renewed
+        return renewed
+
+    def _retry_lock(self, key: tuple[str, int], budget: TimeBudget) -> AbstractContextManager[None] | None:
+        """The right to be scored now; None while a request that lost a worker has to wait for another such."""
+        if not budget.losses:
+            return _UNLOCKED
+        lock = self._locks.try_acquire(key)
+        return lock if lock is not None or budget.lock_s > 0 else _UNLOCKED
+
+    def _note_loss(
+        self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float, budget: TimeBudget
+    ) -> None:
+        self._nudge(Nudge(exchange.workspace, choice.endpoint.name))
+        exchange.queue_s += took_s
+        _logger.info("Request %s lost its worker: %s", exchange, lost.message)
+        if not lost.sent:
+            return
+        budget.predicting_s += took_s
+        budget.losses += 1
+        if budget.losses == 2:
+            raise WorkerCrashedError("The model's worker crashed while scoring this request.")
+
+    def _pause(self, exchange: Exchange, budget: TimeBudget, longest_s: float = _POLL_S) -> Steps[None]:
+        started_s = self._clock()
+        yield Pause(max(_SHORTEST_S, min(longest_s, budget.hold_s)))
+        took_s = self._clock() - started_s
+        budget.hold_s -= took_s
+        budget.held_s += took_s
+        exchange.queue_s += took_s
+
+
+def _begun(stream: WorkerStream) -> Steps[Pieces]:
+    """The pieces of a stream whose first piece has come; LostError when none comes."""
+    try:
+        first: bytes = yield TakePiece(stream)
+    except BaseException:
+        stream.close()
+        raise
+    return Pieces(first, stream)
+
+
+def _raise_unless_holdable(choice: Choice, budget: TimeBudget) -> None:
+    described = f"Version {choice.version} of model '{choice.endpoint.name}'"
+    entity = choice.entity
+    if entity.state is EntityState.FAILED:
+        raise UnavailableError(f"{described} has failed: {entity.message}")
+    if budget.hold_s <= 0:
+        raise UnavailableError(
+            f"{described} was not ready within {budget.held_s:.0f} s. It is {entity.state.value}: {entity.message}",
+            retry_after_s=_RETRY_AFTER_S,
+        )
