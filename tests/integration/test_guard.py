@@ -164,20 +164,20 @@ def test_a_controller_that_was_never_there_counts_as_none(guard, root):
 def test_a_renewed_lease_keeps_the_command_beyond_the_grace(guard):
     guarded = guard(
         "import time; start = time.monotonic()\n"
-        "while time.monotonic() - start < 4: time.sleep(0.1)\n"
-        "print('four seconds', flush=True)\n"
+        "while time.monotonic() - start < 2: time.sleep(0.1)\n"
+        "print('two seconds', flush=True)\n"
         f"{SLEEP}",
-        orphan_grace_s=1.5,
+        orphan_grace_s=0.8,
     )
 
     def renewed_until_said():
         os.utime(guarded.lease)
-        return "four seconds" in guarded.text()
+        return "two seconds" in guarded.text()
 
     guarded.until(renewed_until_said, 15)
     assert guarded.process.poll() is None
     guarded.until_over(15)
-    assert "no controller for 1.5 s" in guarded.text()
+    assert "no controller for 0.8 s" in guarded.text()
 
 
 def test_a_lease_of_another_time_is_not_taken_for_an_old_one(guard):

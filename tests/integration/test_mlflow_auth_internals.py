@@ -47,8 +47,9 @@ def test_a_flask_app_is_made_asgi_by_this_function():
 # access/basic_auth.py and composition.py
 
 _BASIC_AUTH = """
-import base64, contextlib
+import base64, contextlib, inspect
 from mlflow.server import app, auth
+from mlflow.server.auth.requirements import Requirement
 from mlflow.server.handlers import _get_model_registry_store
 auth.create_app(app)
 from mlflow_serving_plugin.access.base import User
@@ -74,10 +75,12 @@ print(provider.account("reader") is not None, provider.account("nobody"))
 held = auth._graphql_get_permission_for_model("iris", "reader")
 print(held.can_read, held.can_manage)
 print("/api/2.0/mlflow/users/delete" in {rule.rule for rule in app.url_map.iter_rules() if "DELETE" in rule.methods})
+print(list(inspect.signature(auth.authorize).parameters)[:3])
+Requirement("registered_model_version", "*", "read", fallback_if_no_grant=(("registered_model", "iris"),))
 """
 
 
-def test_basic_auth_answers_what_it_is_asked(tmp_path):
+def test_basic_auth_answers_what_it_is_asked_and_can_deny_the_versions_of_a_model(tmp_path):
     config = tmp_path / "auth.ini"
     config.write_text(
         "[mlflow]\ndefault_permission = READ\n"
@@ -94,25 +97,9 @@ def test_basic_auth_answers_what_it_is_asked(tmp_path):
     )
     refusals = ["refused", "refused", "refused"]
     permissions = ["READ", "MANAGE", "NONE", "True False", "True None", "True False"]
-    assert said == ["True", "reader", *refusals, *permissions, "True"]
-
-
-def test_the_versions_of_a_model_can_be_denied_by_this_function(tmp_path):
-    code = """
-import inspect
-from mlflow.server import auth
-from mlflow.server.auth.requirements import Requirement
-print(list(inspect.signature(auth.authorize).parameters)[:3])
-Requirement("registered_model_version", "*", "read", fallback_if_no_grant=(("registered_model", "iris"),))
-"""
-    said = python(
-        code,
-        MLFLOW_AUTH_CONFIG_PATH="",
-        MLFLOW_FLASK_SERVER_SECRET_KEY="a key for tests",
-        MLFLOW_AUTH_DATABASE_URI=f"sqlite:///{tmp_path}/auth.db",
-        HOME=str(tmp_path),
-    )
-    assert len(said) == 1 and said[0].count("'") == 6, said
+    *answers, authorize = said
+    assert answers == ["True", "reader", *refusals, *permissions, "True"]
+    assert authorize.count("'") == 6, authorize
 
 
 # access/other_app.py
