@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from mlflow_serving_plugin.cli.main import main
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, WORKER, EndpointConfig
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.metrics.counting import FAMILIES
 from mlflow_serving_plugin.metrics.exposition import HostCollector
@@ -75,12 +75,15 @@ def _configuration() -> Iterator[str]:
     yield "Set a key with `mlflow-serving enable NAME --config KEY=VALUE`, in the Serving tab's form, or with"
     yield "`update-compute-config` of the control API."
     yield "A variable of the worker's environment is `environment.VARIABLE=VALUE`."
+    yield "Changing some keys replaces the workers, without a failed request."
     yield ""
-    yield _row("Key", "Default", "Values", "Meaning")
-    yield "|---|---|---|---|"
-    for key, schema in CONFIG_SCHEMA["properties"].items():
+    yield _row("Key", "Default", "Values", "Meaning", "A change replaces workers")
+    yield "|---|---|---|---|---|"
+    for item in fields(EndpointConfig):
+        schema = CONFIG_SCHEMA["properties"][item.name]
         default = "" if schema["default"] in (None, {}) else f"`{schema['default']}`"
-        yield _row(f"`{key}`", default, _values(schema), schema["description"])
+        replaces = "yes" if WORKER in item.metadata["for_"] else "no"
+        yield _row(f"`{item.name}`", default, _values(schema), schema["description"], replaces)
 
 
 def _values(schema: dict[str, Any]) -> str:
