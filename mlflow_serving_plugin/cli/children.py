@@ -13,11 +13,11 @@ from mlflow_serving_plugin.host.processes import kill_session, session_members
 _TAIL_BYTES = 32 * 1024
 _LOOK_EVERY_S = 0.05
 _KILL_S = 5.0
-"""How long the kernel may take to end what was killed."""
+"""How long the kernel may take to end a killed process."""
 
 
 class Child:
-    """A process and whatever it starts in its session, so that Ctrl-C reaches only us."""
+    """A process in a session of its own, so that Ctrl-C reaches only the command."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -33,17 +33,17 @@ class Child:
             )
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while the process runs."""
         return self._process.poll()
 
     def log_tail(self, lines: int = 25) -> str:
-        """The last lines that it wrote."""
+        """The last lines that the process wrote."""
         with self._log.open("rb") as file:
             file.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
     def stop(self, grace_s: float) -> None:
-        """Ask it to end, wait at most ``grace_s`` seconds for its whole session, kill what is left."""
+        """Send SIGTERM, wait at most ``grace_s`` seconds for the whole session, then send SIGKILL."""
         try:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()

@@ -24,7 +24,7 @@ class CliError(click.ClickException):
 
 
 class _Bearer(AuthBase):
-    # As a header of the session, a .netrc entry for the host would take its place.
+    # Not a header of the session: a .netrc entry for the host would replace that header.
     def __init__(self, token: str) -> None:
         self._token = token
 
@@ -50,7 +50,7 @@ class ServingClient:
         self._call("POST", "enable", fields)
 
     def disable(self, name: str) -> None:
-        """Disable it."""
+        """Disable serving on a registered model."""
         self._call("POST", "disable", {"registered_model_name": name})
 
     def endpoints(self) -> list[dict[str, Any]]:
@@ -68,11 +68,11 @@ class ServingClient:
         return self._list("list-versions", "endpoint_versions", {"registered_model_name": name})
 
     def aliases(self, name: str) -> list[dict[str, Any]]:
-        """Stages and aliases, each with the version that answers for it."""
+        """Stages and aliases, each with its version."""
         return self._list("list-version-aliases", "aliases", {"registered_model_name": name})
 
     def logs(self, name: str, version: str, offset: int | None) -> tuple[str, int]:
-        """A piece of a version's log from byte ``offset`` (None: near the end), and where to go on."""
+        """A piece of a version's log from byte ``offset`` (None: near the end), and the offset of the next piece."""
         fields = {"registered_model_name": name, "endpoint_version_name": version, "offset": offset}
         reply = self._call("GET", "get-version-logs", fields)
         return reply["logs"], reply["next_offset"]
@@ -98,16 +98,16 @@ class ServingClient:
                 return
 
     def create_token(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A new token of the caller: its value, for the only time, and what is kept of it."""
+        """Create a token for the caller: the token's value, shown only here, and the token's record."""
         return self._call("POST", "create", dict(fields), base=_TOKENS)
 
     def tokens(self) -> list[dict[str, Any]]:
-        """The caller's tokens, newest first; everybody's for an admin."""
+        """The caller's tokens, newest first; for an admin the tokens of all users."""
         found: list[dict[str, Any]] = self._call("GET", "list", {}, base=_TOKENS)["token_infos"]
         return found
 
     def revoke_token(self, token_id: str) -> None:
-        """End a token."""
+        """Revoke a token."""
         self._call("POST", "delete", {"token_id": token_id}, base=_TOKENS)
 
     def scoring_url(self, name: str, reference: str) -> str:
@@ -133,10 +133,10 @@ class ServingClient:
         except requests.exceptions.SSLError:
             raise CliError(
                 f"The certificate of {self.uri} is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH, "
-                "or MLFLOW_TRACKING_INSECURE_TLS=true to go without a check."
+                "or MLFLOW_TRACKING_INSECURE_TLS=true to skip the verification."
             ) from None
         except requests.exceptions.Timeout:
-            raise CliError(f"{self.uri} does not answer in time.") from None
+            raise CliError(f"{self.uri} did not answer: timeout.") from None
         except (requests.exceptions.RequestException, ValueError):
             raise CliError(f"{self.uri} cannot be reached. Is it the server's address (--tracking-uri)?") from None
         return self._reply(response)
@@ -151,7 +151,7 @@ class ServingClient:
             return dict(body)
         if response.status_code == 401:
             raise CliError(
-                "The server wants to know who you are. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "Authentication required. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
                 "or MLFLOW_TRACKING_TOKEN."
             )
         if ours:

@@ -23,8 +23,8 @@ _version_option = click.option("--version", type=click.IntRange(min=1), metavar=
 
 @click.command()
 @click.argument("name")
-@click.option("--config", multiple=True, metavar="KEY=VALUE", help="A setting of the endpoint; may be repeated.")
-@click.option("--wait", is_flag=True, help="Wait until every version is ready or has failed.")
+@click.option("--config", multiple=True, metavar="KEY=VALUE", help="A configuration key of the endpoint; repeatable.")
+@click.option("--wait", is_flag=True, help="Wait until each version is ready or has failed.")
 @server_options
 def enable(name: str, config: tuple[str, ...], wait: bool, tracking_uri: str, as_json: bool) -> None:
     """Serve all active versions of the registered model NAME.
@@ -43,7 +43,7 @@ def enable(name: str, config: tuple[str, ...], wait: bool, tracking_uri: str, as
     elif wait:
         _print_status(client, name)
     else:
-        click.echo(f"Serving is enabled on '{name}'. To see how far it is: mlflow-serving status {name}")
+        click.echo(f"Serving is enabled on '{name}'. To see the state: mlflow-serving status {name}")
 
 
 @click.command()
@@ -67,7 +67,7 @@ def disable(name: str, tracking_uri: str, as_json: bool) -> None:
 @_version_option
 @server_options
 def status(name: str | None, version: int | None, tracking_uri: str, as_json: bool) -> None:
-    """Show the versions of NAME and their states; without NAME, all endpoints.
+    """Show the state of NAME's versions, or of all endpoints.
 
     \b
     Example: mlflow-serving status iris
@@ -89,9 +89,9 @@ def status(name: str | None, version: int | None, tracking_uri: str, as_json: bo
 
 @click.command()
 @click.argument("name")
-@click.option("--version", type=click.IntRange(min=1), metavar="V", help="The version; the newest if not given.")
-@click.option("--build", is_flag=True, help="How the version's environment was built, instead.")
-@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--version", type=click.IntRange(min=1), metavar="V", help="The version.  [default: the newest]")
+@click.option("--build", is_flag=True, help="Print the build log of the version's environment instead.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines until Ctrl-C.")
 @server_options
 def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri: str, as_json: bool) -> None:
     """Print the log of one version of NAME.
@@ -100,7 +100,7 @@ def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri
     Example: mlflow-serving logs iris --version 2 --follow
     """
     if follow and (build or as_json):
-        raise click.UsageError("--follow goes with neither --build nor --json.")
+        raise click.UsageError("--follow cannot be combined with --build or --json.")
     client = client_for(tracking_uri)
     number = str(version) if version is not None else _newest(client, name)
     if follow:
@@ -119,10 +119,10 @@ def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri
 @click.command()
 @click.argument("name")
 @_version_option
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of events.")
 @server_options
 def events(name: str, version: int | None, limit: int, tracking_uri: str, as_json: bool) -> None:
-    """Show what happened to NAME, newest first.
+    """Show the events of NAME, newest first.
 
     \b
     Example: mlflow-serving events iris --limit 10
@@ -141,7 +141,7 @@ def follow_log(
     version: str,
     pause: Callable[[], None] = lambda: time.sleep(_FOLLOW_EVERY_S),
 ) -> Iterator[str]:
-    """The log as it grows, for ever."""
+    """Pieces of the log, as the log grows; never ends."""
     offset: int | None = None
     while True:
         text, offset = client.logs(name, version, offset)

@@ -1,4 +1,4 @@
-"""What the commands have in common: the tracking server, JSON output and the reading of ``--config``."""
+"""Options that the commands share: the tracking server, JSON output and ``--config``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server_options(command: F) -> F:
         show_default=True,
         show_envvar=True,
         metavar="URL",
-        help="The tracking server.",
+        help="URL of the tracking server.",
     )(command)
 
 
@@ -41,7 +41,7 @@ def print_json(value: Any) -> None:
 def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
     """``("replicas=2", "environment.A=1")`` → ``{"replicas": 2, "environment": {"A": "1"}}``.
 
-    Values are JSON where they can be, else strings; an environment variable is always a string.
+    A value is JSON if it is valid JSON, else a string. The value of an environment variable is always a string.
     """
     config: dict[str, Any] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Shows what is happening while a command waits: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of a command that waits: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing in progress. ``label`` identifies it; ``outcome`` is ``None`` while it goes on, else good or bad."""
+    """One step of a command. ``label`` identifies the step. ``outcome``: None while the step runs, True for success."""
 
     label: str
     text: str
@@ -48,7 +48,7 @@ class Progress:
             self._live.stop()
 
     def show(self, steps: Sequence[Step]) -> None:
-        """Add or change steps; those not named stay as they are."""
+        """Add or change the given steps; the other steps stay as they are."""
         now = self._clock()
         for step in steps:
             began = self._began.setdefault(step.label, now)

@@ -23,16 +23,16 @@ _LOOK_EVERY_S = 0.5
 
 
 @click.command()
-@click.option("--exit", "exit_when_done", is_flag=True, help="End after scoring instead of running until Ctrl-C.")
+@click.option("--exit", "exit_when_done", is_flag=True, help="Stop the server after scoring, instead of at Ctrl-C.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the server.  [default: 5000 if free, else any]")
 @click.option(
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory to keep everything in.  [default: a temporary one, removed in the end]",
+    help="Directory to keep everything in.  [default: a temporary directory, removed at the end]",
 )
 def quickstart(exit_when_done: bool, port: int | None, directory: Path | None) -> None:
-    """Start a tracking server, register an iris model, serve it and score it.
+    """Start a tracking server, and serve and score an iris model.
 
     \b
     Example: mlflow-serving quickstart --dir demo
@@ -45,6 +45,7 @@ def quickstart(exit_when_done: bool, port: int | None, directory: Path | None) -
             demo.prepare(progress)
         _print_result(console, demo, demo.score())
         if exit_when_done:
+            console.print("\nStopping the server. Without --exit it runs until Ctrl-C.")
             return
         stays = f" Everything stays in {made.root}." if made.kept else ""
         console.print(Text(f"\nPress Ctrl-C to stop the server.{stays}"), soft_wrap=True)
@@ -54,7 +55,7 @@ def quickstart(exit_when_done: bool, port: int | None, directory: Path | None) -
 
 @contextlib.contextmanager
 def _running_demo(made: Scratch, port: int) -> Iterator[Demo]:
-    """A failure shows the end of the server's log; nothing is left running either way."""
+    """A failure prints the end of the server's log. No process is left running, with or without a failure."""
     demo = Demo(made, port, children_environment(os.environ, made))
     try:
         yield demo
@@ -67,7 +68,7 @@ def _running_demo(made: Scratch, port: int) -> Iterator[Demo]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal stop the command as Ctrl-C does, also where a shell ignored SIGINT for it."""
+    """SIGTERM, a closed terminal and SIGINT (which a shell may ignore) stop the command as Ctrl-C does."""
     before = {
         number: signal.signal(number, signal.default_int_handler)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,12 +86,12 @@ def _run_until_stopped(demo: Demo) -> None:
             time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         return
-    raise CliError("The server ended by itself.")
+    raise CliError("The server exited unexpectedly.")
 
 
 def _print_result(console: Console, demo: Demo, scores: list[Score]) -> None:
     console.print(Text(f"\nServing. MLflow and its UI: {demo.uri}", style="bold"), soft_wrap=True)
-    # What is to be pasted must not be wrapped or cut, however narrow the terminal.
+    # Lines to paste must not be wrapped or cut, however narrow the terminal is.
     longest = max(len(score.url) for score in scores)
     for score in scores:
         click.echo(f"{score.url:<{longest}}  version {score.version}: {', '.join(map(str, score.predictions))}")

@@ -18,7 +18,7 @@ from mlflow_serving_plugin.cli.scratch import HOST, Scratch
 from mlflow_serving_plugin.cli.waiting import wait_until_settled
 
 REFERENCES = ("1", "2", STAGE, f"@{ALIAS}", "latest")
-"""What is scored, as it follows the model's name in a URL."""
+"""The references that are scored, as they follow the model's name in a URL."""
 
 COLUMNS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 ROWS = ((5.1, 3.5, 1.4, 0.2), (5.9, 3.0, 5.1, 1.8))
@@ -39,7 +39,7 @@ _CRASH_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one URL answered."""
+    """The answer of one URL."""
 
     reference: str
     url: str
@@ -48,7 +48,7 @@ class Score:
 
 
 class Demo:
-    """One run. ``stop`` must be called in the end, whatever happened."""
+    """One run of the quickstart. ``stop`` must be called at the end, also after an error."""
 
     def __init__(self, made: Scratch, port: int, env: Mapping[str, str]) -> None:
         self.uri = f"http://{HOST}:{port}"
@@ -77,7 +77,7 @@ class Demo:
         return self._server.log_tail()
 
     def stop(self) -> None:
-        """End both processes and everything that they started."""
+        """End both processes and all their children."""
         try:
             self._training.stop(_TRAINING_GRACE_S)
         finally:
@@ -114,10 +114,10 @@ class Demo:
     def _check_server(self) -> None:
         code = self._server.exit_code()
         if code is not None:
-            raise CliError(f"The server ended with exit code {code}.")
-        # uvicorn starts its web workers again for ever.
+            raise CliError(f"The server exited with exit code {code}.")
+        # uvicorn restarts its web workers without end.
         if self._server.log_tail(_CRASH_LINES).count(_WORKER_DIED) >= _MOST_DEATHS:
-            raise CliError("The server's web workers end as soon as they start.")
+            raise CliError("The server's web workers exit as soon as they start.")
 
     def _check_training(self) -> int | None:
         code = self._training.exit_code()

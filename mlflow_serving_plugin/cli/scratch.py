@@ -1,4 +1,4 @@
-"""Where the quickstart keeps its files, which port it takes, and the environment of its processes."""
+"""The quickstart's directory and port, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scratch:
     kept: bool
 
     def end_workers(self) -> None:
-        """Kill model workers that a server which was itself killed has left."""
+        """Kill the workers that a killed server has left running."""
         for record in read_records(self.state.workers):
             if record.running():
                 kill_session(record.pid, record.stamp)
@@ -38,7 +38,7 @@ class Scratch:
 
 @contextlib.contextmanager
 def scratch(directory: Path | None) -> Iterator[Scratch]:
-    """The given directory, made if need be, or a temporary one that is removed in the end."""
+    """The given directory, created if it does not exist; else a temporary directory, removed at the end."""
     made = _make(directory)
     try:
         yield made
@@ -60,10 +60,10 @@ def _make(directory: Path | None) -> Scratch:
 
 
 def choose_port(wanted: int | None) -> int:
-    """``wanted``, or CliError when it is taken; without it 5000 if free, else any."""
+    """``wanted``, or CliError when that port is in use; without ``wanted``: 5000 if free, else any free port."""
     if wanted is not None:
         if not _is_free(wanted):
-            raise CliError(f"Port {wanted} is taken. Choose another with --port, or leave it out.")
+            raise CliError(f"Port {wanted} is already in use. Choose another port with --port, or leave --port out.")
         return wanted
     if _is_free(PREFERRED_PORT):
         return PREFERRED_PORT
@@ -100,7 +100,7 @@ def children_environment(environ: Mapping[str, str], made: Scratch) -> dict[str,
 
 
 def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which requests to this host pass by any proxy."""
+    """Variables that keep requests to this host away from any proxy."""
     present = environ.get("no_proxy") or environ.get("NO_PROXY")
     value = f"{present},{HOST}" if present else HOST
     return {"no_proxy": value, "NO_PROXY": value}
@@ -113,7 +113,7 @@ def _is_free(port: int) -> bool:
             return False
     try:
         with socket.socket() as listener:
-            # As the server will: connections of an earlier one that linger do not matter.
+            # As the server does: lingering connections of an earlier server do not matter.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, port))
     except OSError:

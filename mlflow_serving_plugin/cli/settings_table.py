@@ -1,4 +1,4 @@
-"""``mlflow-serving settings``: every setting of the server, as this environment has it."""
+"""``mlflow-serving settings``: each setting of the server, with its value in this environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PASSWORD = re.compile(r"(://[^:/@]*:)[^/]*@")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def settings(as_json: bool) -> None:
-    """Show the server's settings: variable, value in this environment, default and meaning.
+    """Show the settings of the server, as set in this environment.
 
     \b
     Example: MLFLOW_SERVING_HOLD_TIMEOUT_S=5 mlflow-serving settings
@@ -65,5 +65,5 @@ def _cell(value: Any) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """A database URI may hold a password."""
+    """The value without a password: a database URI may hold one."""
     return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What the commands print for people."""
+"""The tables that the commands print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLES = {"READY": "green", "FAILED": "bold red", "PENDING": "yellow", "LAUNCHI
 
 
 def make_console() -> Console:
-    """Standard output; wide enough for any table where it is no terminal, so that nothing is folded in a pipe."""
+    """Standard output. In a pipe the console is wide enough for any table, so that no line is wrapped."""
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
 
@@ -45,7 +45,7 @@ def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
 def print_versions(
     console: Console, client: ServingClient, status: dict[str, Any], versions: list[dict[str, Any]], names: list[Any]
 ) -> None:
-    """One endpoint: its state, then its versions with what else names them and where they answer."""
+    """One endpoint: its state, then its versions with their stages, aliases and URLs."""
     name = status["registered_model_name"]
     line = Text.assemble(name, "  ", _state(status["state"]))
     console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
@@ -62,7 +62,7 @@ def print_versions(
 
 
 def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
-    """Events, one a row, in the given order, in local time."""
+    """Events, one a row, in the given order, with local times."""
     table = _table("Time", "Version", "Event", "Message")
     for event in events:
         number = event["endpoint_version_name"] or "-"
@@ -71,9 +71,9 @@ def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
 
 
 def print_tokens(console: Console, tokens: list[dict[str, Any]]) -> None:
-    """Tokens, one a row; without their values, which nobody has."""
+    """Tokens, one a row, without their values: the server keeps only hashes."""
     if not tokens:
-        console.print("There are no tokens. Make one with: mlflow-serving token create")
+        console.print("There are no tokens. Create a token with: mlflow-serving token create")
         return
     table = _table("Token", "User", "Model", "Created", "Expires", "Last used", "Comment")
     for token in tokens:

@@ -10,22 +10,27 @@ from mlflow_serving_plugin.cli.tables import make_console, print_tokens
 
 @click.group()
 def token() -> None:
-    """Tokens: what a program sends in your place.
+    """Create, list and revoke tokens, which programs send.
 
-    A token does what you may do, on scoring and on the control API, until it expires or is revoked. Send it as
-    "Authorization: Bearer TOKEN".
+    A token may do what you may do, on scoring and on the control API, until the token expires or is revoked. Send the
+    token in the header "Authorization: Bearer TOKEN".
     """
 
 
 @token.command()
-@click.option("--comment", metavar="TEXT", help="What it is for.")
-@click.option("--lifetime-seconds", type=click.IntRange(min=1), metavar="N", help="When it ends; never, if not given.")
-@click.option("--model", metavar="NAME", help="Good for reading and scoring this registered model only.")
+@click.option("--comment", metavar="TEXT", help="What the token is for.")
+@click.option(
+    "--lifetime-seconds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Lifetime in seconds. Without this option the token does not expire.",
+)
+@click.option("--model", metavar="NAME", help="Limit the token to reading and scoring this registered model.")
 @server_options
 def create(
     comment: str | None, lifetime_seconds: int | None, model: str | None, tracking_uri: str, as_json: bool
 ) -> None:
-    """Make a token and print it: this once, since the server keeps only a hash of it.
+    """Create a token and print it, once: the server keeps only a hash.
 
     \b
     Example: mlflow-serving token create --model iris --comment "Power BI"
@@ -40,9 +45,9 @@ def create(
         print_json(made)
         return
     click.echo(made["token_value"])
-    # Beside it, so that TOKEN=$(mlflow-serving token create) has the token alone.
+    # To standard error, so that TOKEN=$(mlflow-serving token create) has the token alone.
     click.echo(
-        f"Keep it: it is not shown again. To end it: mlflow-serving token revoke {made['token_info']['token_id']}",
+        f"The token is not shown again. To revoke: mlflow-serving token revoke {made['token_info']['token_id']}",
         err=True,
     )
 
@@ -50,7 +55,7 @@ def create(
 @token.command("list")
 @server_options
 def list_tokens(tracking_uri: str, as_json: bool) -> None:
-    """Show your tokens; as an admin, everybody's.
+    """Show your tokens; an admin sees the tokens of all users.
 
     \b
     Example: mlflow-serving token list
@@ -66,7 +71,7 @@ def list_tokens(tracking_uri: str, as_json: bool) -> None:
 @click.argument("token_id")
 @server_options
 def revoke(token_id: str, tracking_uri: str, as_json: bool) -> None:
-    """End the token with this id; within a second nobody is let in with it.
+    """Revoke the token with this id; it is refused within a second.
 
     \b
     Example: mlflow-serving token revoke 1f0c…

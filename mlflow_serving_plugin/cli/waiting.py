@@ -1,4 +1,4 @@
-"""Waits until every version of a model serves or has failed."""
+"""Waits until each version of a model is ready or has failed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wait_until_settled(
 
 
 def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
-    """A version that failed counts as settled while the server tries again, until it is ready after all."""
+    """A failed version counts as settled while the server retries, until the version is ready."""
     label, message = f"{name}/{version['endpoint_version_name']}", version["state_message"]
     outcome = _outcome(version["state"])
     if outcome is False:
@@ -52,7 +52,7 @@ def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
     elif outcome:
         failures.pop(label, None)
     elif label in failures:
-        return Step(label, f"FAILED, trying again. {failures[label]}", outcome=False)
+        return Step(label, f"FAILED, will be retried. {failures[label]}", outcome=False)
     text = short_state(version["state"])
     return Step(label, f"{text}. {message}" if message else text, outcome)
 

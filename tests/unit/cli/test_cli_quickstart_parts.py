@@ -100,7 +100,7 @@ def test_a_taken_port_is_told_before_anything_starts():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        with pytest.raises(CliError, match=f"Port {port} is taken"):
+        with pytest.raises(CliError, match=f"Port {port} is already in use"):
             choose_port(port)
         assert choose_port(None) != port
     assert choose_port(port) == port
@@ -142,8 +142,8 @@ def test_requests_to_this_host_pass_by_a_proxy():
 @pytest.mark.parametrize(
     "server, message",
     [
-        ("print('boom'); raise SystemExit(3)", "ended with exit code 3"),
-        ("print('Child process [1] died\\n' * 4, flush=True); import time; time.sleep(600)", "end as soon as"),
+        ("print('boom'); raise SystemExit(3)", "exited with exit code 3"),
+        ("print('Child process [1] died\\n' * 4, flush=True); import time; time.sleep(600)", "exit as soon as"),
     ],
 )
 def test_a_server_that_does_not_start_is_told_and_leaves_nothing(tmp_path, monkeypatch, server, message):
