@@ -1,4 +1,4 @@
-"""What runs beside the requests in one web worker, from its first request to its end."""
+"""The services of one web worker: what runs beside the requests, from the first request to the end of the process."""
 
 from __future__ import annotations
 
@@ -9,58 +9,65 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mlflow_serving_plugin.controller.leader import Candidate
-    from mlflow_serving_plugin.host.paths import StatePaths
-    from mlflow_serving_plugin.metrics.counting import Metrics
-    from mlflow_serving_plugin.settings import Settings
-    from mlflow_serving_plugin.store.store import Store
+from typing import Any, Protocol
 
 _LOOK_S = 0.05
 
 
-@dataclass
-class WebWorkerParts:
-    """What runs beside the requests in one web worker: its candidacy for the controller."""
+class Service(Protocol):
+    """Something that runs in threads of its own. ``start`` and ``stop`` are called once each."""
 
-    settings: Settings
-    paths: StatePaths
-    store: Store
-    metrics: Metrics
+    def start(self) -> None:
+        """Start; does not block."""
 
-    def __post_init__(self) -> None:
+    def stop(self) -> None:
+        """Stop; may block for some seconds."""
+
+
+@dataclass(frozen=True)
+class AtStop:
+    """A service that only has an end."""
+
+    stop: Callable[[], Any]
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+
+class Background:
+    """Starts and stops the services. ``make_services`` are called in the process that runs them, after any fork."""
+
+    def __init__(self, make_services: Sequence[Callable[[], Service]]) -> None:
+        self._make_services = make_services
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         self._pid: int | None = None
-        self._candidate: Candidate | None = None
+        self._running = ExitStack()
 
     def ensure_started(self) -> None:
-        """Start, unless this very process has."""
+        """Start the services in their order, unless this very process has started them."""
         if self._pid == os.getpid():
             return
         with self._lock:
             if self._pid != os.getpid():
-                self._candidate = self._make_candidate()
-                self._candidate.start()
+                self._running = self._start()
                 self._pid = os.getpid()
 
     def stop(self) -> None:
-        """Stop; the last web worker of the host ends the model workers. Again is fine, and waits for the first."""
+        """Stop the services, the last one first. Idempotent; a second call waits for the first."""
         with self._stopping:
             with self._lock:
-                candidate, self._candidate = self._candidate, None
-            if candidate is not None and self._pid == os.getpid():
-                candidate.stop()
-            self.metrics.flush()
+                running, self._running = self._running, ExitStack()
+            if self._pid == os.getpid():
+                running.close()
 
     def stop_at_exit(self) -> None:
-        """Stop when this process ends, unless the server tells its app so before."""
-        # Run in reverse: with MLflow's heap out of its sight, the collector's last round takes no seconds.
+        """Stop when this process ends, unless the web server stops its app before."""
+        # Run in reverse: with MLflow's heap frozen, the garbage collector's last round takes no seconds.
         atexit.register(gc.freeze)
         atexit.register(self.stop)
         if _handler() is signal.SIG_DFL:
@@ -68,7 +75,7 @@ class WebWorkerParts:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     def stop_early(self, busy: Callable[[], bool]) -> None:
-        """On SIGTERM, stop once nothing is being scored, whatever else the web server waits for.
+        """On SIGTERM, stop as soon as no request is being scored, whatever else the web server waits for.
 
         A threaded gunicorn worker (23 to 26) waits for the idle connections of clients until gunicorn kills it, and
         its exit handlers are never run.
@@ -76,6 +83,14 @@ class WebWorkerParts:
         handler = _handler()
         if callable(handler):
             signal.signal(signal.SIGTERM, partial(self._hand_on, handler, busy))
+
+    def _start(self) -> ExitStack:
+        with ExitStack() as started:
+            for make in self._make_services:
+                service = make()
+                service.start()
+                started.callback(service.stop)
+            return started.pop_all()
 
     def _hand_on(self, handler: Callable[[int, Any], Any], busy: Callable[[], bool], number: int, frame: Any) -> None:
         def stop() -> None:
@@ -86,39 +101,8 @@ class WebWorkerParts:
         threading.Thread(target=stop, name="serving-stop", daemon=True).start()
         handler(number, frame)
 
-    def _make_candidate(self) -> Candidate:
-        from mlflow_serving_plugin.backends.local import LocalBackend
-        from mlflow_serving_plugin.controller.controller import Controller
-        from mlflow_serving_plugin.controller.deps import ControllerDeps
-        from mlflow_serving_plugin.controller.leader import Candidate
-        from mlflow_serving_plugin.environments.environments import Environments
-        from mlflow_serving_plugin.registry import mlflow_server
-        from mlflow_serving_plugin.registry.examples import scoring_example
-        from mlflow_serving_plugin.registry.reader import RegistryReader
-        from mlflow_serving_plugin.registry.workspaces import in_workspace
-
-        def backend() -> LocalBackend:
-            return LocalBackend(self.settings, self.paths)
-
-        def controller() -> Controller:
-            return Controller(
-                ControllerDeps(
-                    settings=self.settings,
-                    paths=self.paths,
-                    store=self.store,
-                    registry=RegistryReader(mlflow_server.registry_store, in_workspace),
-                    backend=backend(),
-                    environments=Environments(self.settings, self.paths.environments),
-                    download=mlflow_server.download_model_version,
-                    example=scoring_example,
-                    metrics=self.metrics,
-                )
-            )
-
-        return Candidate(self.paths, controller, backend)
-
 
 def _handler() -> Any:
-    """What SIGTERM does now; None where only the main thread could change it."""
+    """The present handler of SIGTERM; None outside the main thread, where it cannot be changed."""
     main = threading.current_thread() is threading.main_thread()
     return signal.getsignal(signal.SIGTERM) if main else None

@@ -1,14 +1,26 @@
-"""What serving is wrapped around, and who guards it: the part of the composition root that ``base_app`` decides."""
+"""The composition root: makes every part of one web worker and connects the parts. Nothing else knows all of them.
+
+Imports stand inside the functions: the ``mlflow server`` command imports this module too, and needs almost nothing.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow_serving_plugin.access.base import Access
+    from mlflow_serving_plugin.api.deps import ApiDeps
+    from mlflow_serving_plugin.background import Service
+    from mlflow_serving_plugin.controller.controller import Controller
+    from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.metrics.counting import Metrics
+    from mlflow_serving_plugin.registry.reader import RegistryReader
     from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.store.store import Store
     from mlflow_serving_plugin.store.tokens import TokenStore
 
 
@@ -21,10 +33,10 @@ def prepare() -> None:
     from mlflow_serving_plugin.errors import ConfigurationError
 
     try:
-        if name := _base_app():
+        if name := _settings().base_app:
             wrapped_app.prepare(name)
     except (ConfigurationError, MlflowException, ImportError) as error:
-        # MLflow's own say what to install or to set, at the end of a page of traceback.
+        # MLflow's own errors say what to install or to set, at the end of a page of traceback.
         raise click.ClickException(str(error)) from error
 
 
@@ -33,17 +45,124 @@ def inner_app() -> Any:
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.registry import mlflow_server
 
-    name = _base_app()
+    name = _settings().base_app
     return wrapped_app.load(name, under_uvicorn=mlflow_server.under_uvicorn()) if name else mlflow_server.mlflow_app()
 
 
+def compose() -> Any:
+    """The app of one web worker: MLflow's with the gateway, the control APIs and the services beside it."""
+    from mlflow_serving_plugin.access.server_rules import browser_rules
+    from mlflow_serving_plugin.api.deps import ApiDeps
+    from mlflow_serving_plugin.background import Background
+    from mlflow_serving_plugin.gateway.core import Gateway, HostServices
+    from mlflow_serving_plugin.host.messages import send_nudge
+    from mlflow_serving_plugin.host.snapshot import SnapshotReader
+    from mlflow_serving_plugin.metrics.counting import Metrics
+    from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+    from mlflow_serving_plugin.operations.tokens import TokenOperations
+    from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.registry.signal import watch_registry
+    from mlflow_serving_plugin.registry.workspaces import workspaces_enabled
+    from mlflow_serving_plugin.store.tokens import TokenStore
+    from mlflow_serving_plugin.ui.pages import add_serving_tab
+
+    settings, workspaces = _settings(), workspaces_enabled()
+    paths, store = open_state(settings)
+    snapshot, tokens, metrics = SnapshotReader(paths.routes), TokenStore(store.engine), Metrics(paths.metrics)
+    inner = inner_app()
+    access = make_access(settings, inner, tokens)
+    rules = browser_rules(authenticated=bool(settings.base_app))
+    send = partial(send_nudge, paths.nudges)
+    watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
+    add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
+    deps = ApiDeps(
+        settings=settings,
+        paths=paths,
+        snapshot=snapshot,
+        access=access,
+        endpoints=EndpointOperations(store, _registry(), access, snapshot, send),
+        tokens=TokenOperations(tokens, access),
+        metrics=metrics,
+        static_prefix=mlflow_server.static_prefix(),
+        secure=mlflow_server.secure,
+        workspaces=workspaces,
+        browser_rules=rules,
+    )
+    host = HostServices(paths.nudges, paths.lock("suspects"), metrics)
+    gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces)
+    background = Background(services(settings, paths, store, metrics))
+    return _dispatch(inner, deps, gateway, background)
+
+
+def services(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> list[Callable[[], Service]]:
+    """What runs beside the requests, in the order of starting; a new service is a line here."""
+    from mlflow_serving_plugin.backends.local import LocalBackend
+    from mlflow_serving_plugin.background import AtStop
+    from mlflow_serving_plugin.controller.leader import Candidate
+
+    backend = partial(LocalBackend, settings, paths)
+    controller = partial(_controller, settings, paths, store, metrics)
+    return [lambda: AtStop(metrics.flush), lambda: Candidate(paths, controller, backend)]
+
+
+def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
+    from mlflow_serving_plugin.backends.local import LocalBackend
+    from mlflow_serving_plugin.controller.controller import Controller
+    from mlflow_serving_plugin.controller.deps import ControllerDeps
+    from mlflow_serving_plugin.environments.environments import Environments
+    from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.registry.examples import scoring_example
+
+    return Controller(
+        ControllerDeps(
+            settings=settings,
+            paths=paths,
+            store=store,
+            registry=_registry(),
+            backend=LocalBackend(settings, paths),
+            environments=Environments(settings, paths.environments),
+            download=mlflow_server.download_model_version,
+            example=scoring_example,
+            metrics=metrics,
+        )
+    )
+
+
+def _dispatch(inner: Any, deps: ApiDeps, gateway: Any, background: Any) -> Any:
+    """The outermost app, which knows the handler of each path."""
+    from a2wsgi import WSGIMiddleware
+
+    from mlflow_serving_plugin.api.app import PATHS, create_api
+    from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch, without_path
+    from mlflow_serving_plugin.gateway.addresses import PREFIXES
+    from mlflow_serving_plugin.gateway.asgi import AsgiGateway
+    from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+    from mlflow_serving_plugin.registry import mlflow_server
+
+    def mounts(scoring: Callable[..., Any], control: Callable[..., Any]) -> Mounts:
+        handlers = dict.fromkeys(PREFIXES, scoring) | dict.fromkeys(PATHS, without_path(control))
+        return Mounts(handlers, deps.static_prefix)
+
+    api = create_api(deps)
+    if mlflow_server.under_uvicorn():
+        driver = AsgiGateway(gateway)
+        # After a second Ctrl-C, such as `mlflow server` passes on beside the terminal's own, uvicorn skips lifespan.
+        background.stop_at_exit()
+        return AsgiDispatch(inner, mounts(driver, WSGIMiddleware(api, workers=4)), background, driver.close)
+    background.ensure_started()
+    background.stop_at_exit()
+    background.stop_early(lambda: gateway.busy)
+    return WsgiDispatch(inner, mounts(WsgiGateway(gateway), api), background)
+
+
 def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
-    """Who guards the server: the wrapped app and our tokens, or nobody."""
+    """Authentication by the wrapped app and our tokens; none without a wrapped app."""
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.access.guarded import GuardedAccess
     from mlflow_serving_plugin.access.noauth import NoAuth
     from mlflow_serving_plugin.access.tokens import TokenAuthenticator
     from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.registry.signal import watch_deleted_users
     from mlflow_serving_plugin.registry.workspaces import in_workspace
 
     if not settings.base_app:
@@ -56,28 +175,50 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     def forget(name: str) -> None:
         tokens.forget_tokens(name, other_than=None)
 
-    _forget_with_user(flask_app, forget)
+    watch_deleted_users(flask_app, forget)
     wrapped_app.forget_with_user(settings.base_app, forget)
     authenticator = TokenAuthenticator(tokens, provider.account, challenge=provider.challenge)
     return GuardedAccess(provider, authenticator, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
 
 
-def _forget_with_user(app: Any, forget: Callable[[str], None]) -> None:
-    """End a user's tokens when MLflow deletes the user: a database may give the number of the row again."""
-    from flask import request
+def open_state(settings: Settings) -> tuple[StatePaths, Store]:
+    """The state directory and the tables of this server, made if need be."""
+    from mlflow_serving_plugin.environments.environments import environments_root
+    from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.settings import default_state_dir
+    from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
+    from mlflow_serving_plugin.store.store import Store
 
-    @app.after_request  # type: ignore[untyped-decorator]
-    def tell(response: Any) -> Any:
-        rule = request.url_rule.rule if request.url_rule else ""
-        if request.method == "DELETE" and rule.endswith("/mlflow/users/delete") and response.status_code < 400:
-            body = request.get_json(silent=True)
-            name = body.get("username") if isinstance(body, dict) else None
-            if isinstance(name, str):
-                forget(name)
-        return response
+    backend = _absolute(mlflow_server.backend_store_uri())
+    paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))
+    environments_root(settings, paths.environments)
+    engine = open_database(settings.database_uri or database_uri_for(backend, paths.root))
+    # MLflow checks its own tables when the store is opened first; ours come after.
+    mlflow_server.registry_store()
+    upgrade(engine, paths.lock("database"))
+    return paths, Store(engine)
 
 
-def _base_app() -> str:
+def _absolute(uri: str) -> str:
+    """A relative SQLite or file URI means another database in another directory."""
+    scheme, separator, path = uri.partition(":///")
+    if separator and scheme.startswith("sqlite") and path and not path.startswith("/"):
+        return f"{scheme}:///{Path(path).absolute()}"
+    if "://" not in uri:
+        return str(Path(uri).absolute())
+    return uri
+
+
+def _registry() -> RegistryReader:
+    from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.registry.reader import RegistryReader
+    from mlflow_serving_plugin.registry.workspaces import in_workspace
+
+    return RegistryReader(mlflow_server.registry_store, in_workspace)
+
+
+def _settings() -> Settings:
     from mlflow_serving_plugin.settings import Settings
 
-    return Settings.from_environ(os.environ).base_app
+    return Settings.from_environ(os.environ)

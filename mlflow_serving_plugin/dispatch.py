@@ -1,60 +1,67 @@
-"""The outermost ASGI and WSGI callables: scoring → gateway, our API → Flask, everything else → MLflow, untouched."""
+"""The outermost ASGI and WSGI callables: mounted paths go to their handlers, all other paths to MLflow, untouched."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
-
-from a2wsgi import WSGIMiddleware
-
-from mlflow_serving_plugin.gateway.addresses import PREFIXES
-from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 
 _logger = logging.getLogger(__name__)
 
-CONTROL = (
-    *(f"/{api}/2.0{preview}/mlflow/endpoints" for api in ("api", "ajax-api") for preview in ("", "/preview")),
-    *(f"/{api}/2.0/token" for api in ("api", "ajax-api")),
-    "/serving/health",
-    "/serving/audit",
-    "/serving/metrics",
-)
-
 Message = dict[str, Any]
-Asgi = Callable[[Any, Any, Any], Any]
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Asgi = Callable[..., Awaitable[Any]]
+Wsgi = Callable[..., Iterable[bytes]]
+Handler = Callable[..., Any]
+"""An ASGI or WSGI callable with one more argument: the path after ``--static-prefix``, percent-decoded."""
 
 
-class Parts(Protocol):
-    """What runs beside the requests in each web worker."""
+class Background(Protocol):
+    """The services that run beside the requests in each web worker."""
 
     def ensure_started(self) -> None:
-        """Start, unless this process has."""
+        """Start, unless this process has started the services."""
 
     def stop(self) -> None:
         """Stop; may block for some seconds."""
 
 
-def after_prefix(path: str, prefix: str) -> str | None:
-    """The path after ``--static-prefix``; None when it is not below it."""
-    if not prefix:
-        return path
-    return path[len(prefix) :] if path.startswith(prefix + "/") else None
+class Mounts:
+    """Finds the handler of a path. ``handlers``: by path; ``prefix``: ``--static-prefix``.
+
+    A handler answers at its path and at all paths below; only at those below when its path ends with a slash.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], prefix: str = "") -> None:
+        self._handlers = tuple(handlers.items())
+        self._prefix = prefix
+
+    def find(self, path: str) -> tuple[Handler, str] | None:
+        """The handler of a path, and the path after the prefix; None for one of MLflow's paths."""
+        if self._prefix:
+            if not path.startswith(self._prefix + "/"):
+                return None
+            path = path[len(self._prefix) :]
+        for mounted, handler in self._handlers:
+            if path.startswith(mounted) and (mounted[-1] == "/" or path[len(mounted) : len(mounted) + 1] in ("", "/")):
+                return handler, path
+        return None
 
 
-def is_control(path: str) -> bool:
-    """Whether a path (after the prefix) belongs to the control API: ``endpoints…`` or ``endpoints-v2…``."""
-    return any(path == base or path.startswith((f"{base}/", f"{base}-v2/")) or path == f"{base}-v2" for base in CONTROL)
+def without_path(app: Callable[..., Any]) -> Handler:
+    """A handler of an ASGI or WSGI app that reads the path by itself."""
+
+    def handler(*connection: Any) -> Any:
+        return app(*connection[:-1])
+
+    return handler
 
 
 def settle_heap() -> None:
-    """Take all that MLflow has imported out of the garbage collector's sight.
+    """Hide all objects that exist after start-up from the garbage collector.
 
-    A web worker holds a million objects that never die; looking at them again and again costs scoring a fifth of
+    A web worker holds a million objects that live as long as the process; scanning them costs scoring a fifth of
     its time.
     """
     gc.collect()
@@ -62,47 +69,43 @@ def settle_heap() -> None:
 
 
 class AsgiDispatch:
-    """The app under uvicorn."""
+    """The app under uvicorn. ``close`` ends what belongs to the event loop, before the services stop."""
 
-    def __init__(self, inner: Asgi, api: Any, gateway: AsgiGateway, parts: Parts, prefix: str) -> None:
+    def __init__(
+        self, inner: Asgi, mounts: Mounts, background: Background, close: Callable[[], Awaitable[None]]
+    ) -> None:
         self._inner = inner
-        self._api = WSGIMiddleware(api, workers=4)
-        self._gateway = gateway
-        self._parts = parts
-        self._prefix = prefix
+        self._mounts = mounts
+        self._background = background
+        self._close = close
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         """One connection, request or lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-            return
-        if scope["type"] == "http":
-            path = after_prefix(_path(scope), self._prefix)
-            if path is not None and path.startswith(PREFIXES):
-                self._parts.ensure_started()
-                await self._gateway(scope, receive, send, path)
-                return
-            if path is not None and is_control(path):
-                self._parts.ensure_started()
-                await self._api(scope, receive, send)
-                return
-        await self._inner(scope, receive, send)
+        elif scope["type"] == "http" and (found := self._mounts.find(_path(scope))) is not None:
+            self._background.ensure_started()
+            handler, path = found
+            await handler(scope, receive, send, path)
+        else:
+            await self._inner(scope, receive, send)
 
     async def _lifespan(self, scope: Message, receive: Any, send: Any) -> None:
-        """MLflow's own lifespan inside ours. An inner app that knows none is left out, as uvicorn would."""
+        """MLflow's own lifespan inside ours. An inner app without a lifespan is left out, as uvicorn would."""
         started = False
 
         async def receive_and_stop() -> Message:
             message: Message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await self._stop()
+                await self._close()
+                await asyncio.to_thread(self._background.stop)
             return message
 
         async def start_and_send(message: Message) -> None:
             nonlocal started
             if message["type"] == "lifespan.startup.complete":
                 started = True
-                await asyncio.to_thread(self._parts.ensure_started)
+                await asyncio.to_thread(self._background.ensure_started)
                 settle_heap()
             await send(message)
 
@@ -117,32 +120,26 @@ class AsgiDispatch:
             await receive_and_stop()
             await send({"type": "lifespan.shutdown.complete"})
 
-    async def _stop(self) -> None:
-        await self._gateway.close()
-        await asyncio.to_thread(self._parts.stop)
-
 
 class WsgiDispatch:
     """The app under gunicorn and waitress."""
 
-    def __init__(self, inner: Wsgi, api: Wsgi, gateway: WsgiGateway, parts: Parts, prefix: str) -> None:
+    def __init__(self, inner: Wsgi, mounts: Mounts, background: Background) -> None:
         self._inner = inner
-        self._api = api
-        self._gateway = gateway
-        self._parts = parts
-        self._prefix = prefix
+        self._mounts = mounts
+        self._background = background
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """One request."""
         # gunicorn --preload makes the app in its master; threads do not follow into the web workers.
-        self._parts.ensure_started()
+        self._background.ensure_started()
         raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        path = after_prefix(raw.encode("latin-1").decode("utf-8", "replace"), self._prefix)
-        if path is not None and path.startswith(PREFIXES):
-            return self._gateway(environ, start_response, path)
-        if path is not None and is_control(path):
-            return self._api(environ, start_response)
-        return self._inner(environ, start_response)
+        found = self._mounts.find(raw.encode("latin-1").decode("utf-8", "replace"))
+        if found is None:
+            return self._inner(environ, start_response)
+        handler, path = found
+        answer: Iterable[bytes] = handler(environ, start_response, path)
+        return answer
 
 
 def _path(scope: Message) -> str:

@@ -76,3 +76,9 @@ def require(access: Access, user: User, workspace: str, name: str, needed: Permi
     if held < Permission.READ:
         raise NotFoundError(f"Registered Model with name={name} not found")
     raise PermissionDeniedError(f"You need {needed.name} permission on registered model '{name}' for this.")
+
+
+def require_admin(access: Access, user: User, what: str) -> None:
+    """Raise PermissionDeniedError unless the user is an admin; ``what`` names the thing that only admins see."""
+    if not access.is_admin(user):
+        raise PermissionDeniedError(f"Only an admin may see {what}.")

@@ -1,4 +1,4 @@
-"""The control API, as Flask blueprints.
+"""The control APIs over HTTP: views that parse a request, call an operation and shape the reply.
 
-Fed by ``dispatch``; reads the routes snapshot, writes ``store``, nudges the controller.
+Fed by ``dispatch``; feeds ``operations``.
 """

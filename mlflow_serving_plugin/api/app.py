@@ -1,25 +1,25 @@
-"""The control API as one Flask application, to which ``dispatch`` gives the requests under its base paths."""
+"""The control APIs as one Flask application, which answers below ``PATHS``.
+
+A control API is a module with ``PATHS`` and ``blueprints``; a new one is a line in ``_APIS``.
+"""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
-from mlflow_serving_plugin.api import failures
-from mlflow_serving_plugin.api.audit import AuditView
-from mlflow_serving_plugin.api.bases import BASES, TOKEN_BASES
-from mlflow_serving_plugin.api.context import WORKSPACES, Context, header_names_lowered
+from mlflow_serving_plugin.api import failures, server, tokens
 from mlflow_serving_plugin.api.deps import ApiDeps
-from mlflow_serving_plugin.api.endpoints import EndpointViews
-from mlflow_serving_plugin.api.health import HealthView
-from mlflow_serving_plugin.api.history import HistoryViews
-from mlflow_serving_plugin.api.metrics import MetricsView
-from mlflow_serving_plugin.api.pages import PageViews
-from mlflow_serving_plugin.api.tokens import TokenViews
-from mlflow_serving_plugin.api.versions import VersionViews
+from mlflow_serving_plugin.api.mlflow_endpoints import routes as mlflow_endpoints
+from mlflow_serving_plugin.api.requests import WORKSPACES, lowercase_headers
+
+_APIS = (server, tokens, mlflow_endpoints)
+
+PATHS: tuple[str, ...] = tuple(path for api in _APIS for path in api.PATHS)
+"""The application answers at these paths and at all below them."""
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
-"""Room for a configuration with the largest environment variables."""
+"""Enough for a configuration with the largest environment variables."""
 
 
 def create_api(deps: ApiDeps) -> Flask:
@@ -31,30 +31,23 @@ def create_api(deps: ApiDeps) -> Flask:
     app.config[WORKSPACES] = deps.workspaces
     rules = deps.browser_rules
     if rules is not None:
-        # What is done to a reply first is said last.
-        app.after_request(lambda response: _unreadable_elsewhere(response, rules))
+        # Flask runs these in reverse order of registration: this one runs last.
+        app.after_request(lambda response: _hide_from_other_sites(response, rules))
     deps.secure(app)
     if rules is not None:
-        app.before_request(lambda: refuse_forged(rules, request.method, header_names_lowered()))
+        app.before_request(lambda: refuse_forged(rules, request.method, lowercase_headers()))
     failures.install(app)
     app.after_request(_never_cached)
     prefix = deps.static_prefix.rstrip("/")
-    app.register_blueprint(HealthView(deps).blueprint(), url_prefix=prefix or None)
-    app.register_blueprint(AuditView(deps).blueprint(), url_prefix=prefix or None)
-    app.register_blueprint(MetricsView(deps).blueprint(), url_prefix=prefix or None)
-    for path in TOKEN_BASES:
-        app.register_blueprint(TokenViews(deps).blueprint(), url_prefix=prefix + path, name=f"tokens-{path[1:4]}")
-    for base in BASES:
-        context = Context(deps, base)
-        label = base.path.strip("/").replace("/", "-").replace(".", "_")
-        for views in (EndpointViews(context), VersionViews(context), HistoryViews(context), PageViews(context)):
-            blueprint = views.blueprint()
-            app.register_blueprint(blueprint, url_prefix=prefix + base.path, name=f"{label}-{blueprint.name}")
+    for api in _APIS:
+        for path, blueprint in api.blueprints(deps):
+            label = path.strip("/").replace("/", "-").replace(".", "_")
+            app.register_blueprint(blueprint, url_prefix=prefix + path or None, name=f"{label}-{blueprint.name}")
     return app
 
 
-def _unreadable_elsewhere(response: Response, rules: BrowserRules) -> Response:
-    """MLflow lets any page of the visitor's own machine read with the visitor's password; here it has to be named."""
+def _hide_from_other_sites(response: Response, rules: BrowserRules) -> Response:
+    """Unlike MLflow, let pages on the visitor's own machine read replies only if their origin is allowed by name."""
     origin = request.headers.get("Origin")
     if origin and not rules.allowed_origin(origin):
         for name in [name for name, _ in response.headers if name.lower().startswith("access-control-")]:

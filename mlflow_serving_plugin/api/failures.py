@@ -1,4 +1,4 @@
-"""Every failure of the control API as MLflow's JSON shape."""
+"""Every failure of a control API in MLflow's JSON shape."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ _HTTP_ERRORS: dict[int, tuple[type[ServingError], str]] = {
 
 def install(app: Flask) -> None:
     """Make every error of the app, expected or not, a JSON reply."""
-    app.register_error_handler(ServingError, _reply)
+    app.register_error_handler(ServingError, reply)
     app.register_error_handler(HTTPException, _from_werkzeug)
     app.register_error_handler(Exception, _unexpected)
 
 
-def _reply(error: ServingError) -> Response:
+def reply(error: ServingError) -> Response:
+    """The reply for an error."""
     response = Response(error_body(error), status=error_status(error), mimetype="application/json")
     for name, value in error_headers(error):
         response.headers[name] = value
@@ -46,7 +47,7 @@ def _from_werkzeug(error: HTTPException) -> Response:
     if isinstance(error, RequestRedirect):
         return Response(status=error.code, headers={"Location": error.new_url})
     kind, message = _HTTP_ERRORS.get(error.code or 400, (BadRequestError, "The request is not valid HTTP."))
-    response = _reply(kind(message))
+    response = reply(kind(message))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
@@ -54,4 +55,4 @@ def _from_werkzeug(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     _logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _reply(ServingError("The server failed on this request; its log says why."))
+    return reply(ServingError("The server failed on this request; the server's log has the reason."))

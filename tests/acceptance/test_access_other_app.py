@@ -12,7 +12,7 @@ from support.cells import IRIS, KINDS, SERVED, put_up, wrong_cells
 from support.models import Models, register
 from support.server import TrackingServer
 
-from mlflow_serving_plugin.api.bases import AUDIT_PATH, METRICS_PATH
+from mlflow_serving_plugin.api.server import AUDIT_PATH, METRICS_PATH
 
 HOUSE_KEYS = Path(__file__).parent.parent / "other_app"
 HEADER = "X-House-Key"

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from mlflow_serving_plugin.dispatch import is_control
+from mlflow_serving_plugin.api.app import PATHS
+from mlflow_serving_plugin.dispatch import Mounts
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 
 from .nonsense import Nonsense, good_bodies
@@ -23,6 +24,7 @@ _DOCUMENTED = {502, 503, 504}
 _ANSWER_S = 20.0
 _BROKEN_S = 0.05
 _STREAMS = 4
+_MOUNTS = Mounts(dict.fromkeys((*PREFIXES, *PATHS), str))
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -98,7 +100,7 @@ def _ours(request: bytes) -> bool:
     """Whether the path is one of ours. To a workspace header and to a host that is no UTF-8, MLflow itself says 500."""
     words = request.split(b"\r\n", 1)[0].split(b" ")
     path = unquote(words[1].partition(b"?")[0].decode("latin-1")) if len(words) > 1 else ""
-    return path.startswith(PREFIXES) or is_control(path)
+    return _MOUNTS.find(path) is not None
 
 
 def _break(port: int, data: bytes, seen: _Seen) -> None:

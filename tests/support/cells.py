@@ -9,7 +9,9 @@ from typing import Any
 import requests
 from mlflow import MlflowClient
 
-from mlflow_serving_plugin.api.bases import AUDIT_PATH, BASES, HEALTH_PATH, METRICS_PATH, TOKEN_BASES
+from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
+from mlflow_serving_plugin.api.server import AUDIT_PATH, HEALTH_PATH, METRICS_PATH
+from mlflow_serving_plugin.api.tokens import PATHS as TOKEN_PATHS
 from support.models import Models, register
 from support.server import HTTP_S, TrackingServer
 
@@ -103,11 +105,11 @@ def put_up(server: TrackingServer, client: MlflowClient, models: Models) -> None
 
 def cells() -> Iterator[Route]:
     """Every route with its whole path."""
-    for base in BASES:
+    for base in BASE_PATHS:
         for route in ENDPOINT_ROUTES:
             if base.ajax or not route.ajax_only:
                 yield Route(route.method, f"{base.path}/{route.path}", route.statuses, route.fields)
-    for path in TOKEN_BASES:
+    for path in TOKEN_PATHS:
         yield from (Route(r.method, f"{path}/{r.path}", r.statuses, r.fields) for r in TOKEN_ROUTES)
     yield from SERVER_ROUTES
     for root in ROOTS:

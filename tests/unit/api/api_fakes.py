@@ -3,6 +3,7 @@
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -16,10 +17,12 @@ from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnauthenticatedError
-from mlflow_serving_plugin.host.messages import Inbox
+from mlflow_serving_plugin.host.messages import Inbox, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.settings import Settings
 
 
@@ -168,14 +171,16 @@ class ApiWorld:
         self.tokens = MemoryTokens()
         self.inbox = Inbox(self.paths.nudges)
         self.routes = Routes()
+        snapshot = SnapshotReader(self.paths.routes, check_every_s=0)
         self.deps = ApiDeps(
             settings=Settings(),
             paths=self.paths,
-            snapshot=SnapshotReader(self.paths.routes, check_every_s=0),
-            store=self.store,
-            registry=self.registry,
+            snapshot=snapshot,
             access=self.access,
-            tokens=self.tokens,
+            endpoints=EndpointOperations(
+                self.store, self.registry, self.access, snapshot, partial(send_nudge, self.paths.nudges)
+            ),
+            tokens=TokenOperations(self.tokens, self.access),
             metrics=Metrics(self.paths.metrics),
             static_prefix=static_prefix,
             secure=secure,

@@ -2,7 +2,7 @@ import pytest
 from api_fakes import ApiWorld, version
 
 from mlflow_serving_plugin.access.base import Permission
-from mlflow_serving_plugin.api.bases import BASES
+from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.host.messages import Nudge
@@ -10,7 +10,7 @@ from mlflow_serving_plugin.host.messages import Nudge
 V2 = "/api/2.0/mlflow/endpoints-v2"
 
 
-@pytest.mark.parametrize("base", BASES, ids=lambda base: base.path)
+@pytest.mark.parametrize("base", BASE_PATHS, ids=lambda base: base.path)
 def test_every_base_path_enables_tells_and_disables(world, call, base):
     assert call("POST", "enable", base=base.path, registered_model_name="iris") == (200, {})
     status, body = call("GET", "get-status", base=base.path, registered_model_name="iris")
@@ -31,7 +31,7 @@ def test_every_base_path_enables_tells_and_disables(world, call, base):
 
 
 def test_there_are_eight_base_paths():
-    assert len({base.path for base in BASES}) == 8
+    assert len({base.path for base in BASE_PATHS}) == 8
 
 
 def test_enabling_twice_and_disabling_what_is_not_enabled_are_fine(call):

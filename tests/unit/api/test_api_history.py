@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from api_fakes import version, worker
 
-from mlflow_serving_plugin.api import logfile
-from mlflow_serving_plugin.api.logfile import read_log
+from mlflow_serving_plugin.api.mlflow_endpoints import history
+from mlflow_serving_plugin.api.mlflow_endpoints.history import read_log
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.states import EntityState
@@ -65,7 +65,7 @@ def test_a_version_in_the_server_s_own_environment_says_so_instead_of_a_build_lo
     served.publish(replace(version(1), environment="the server's own, Python 3.11.7; it has all"))
     fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
     logs = call("POST", "get-version-build-logs", **fields)[1]["logs"]
-    assert logs == "No environment was built: it runs in the server's own, Python 3.11.7; it has all.\n"
+    assert logs == "No environment was built: the version runs in the server's own, Python 3.11.7; it has all.\n"
 
 
 def test_a_replica_is_a_worker(served, call):
@@ -78,15 +78,15 @@ def test_without_an_offset_only_the_end_is_read(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"a" * 300_000 + b"end")
     text, offset = read_log(path, None)
-    assert (len(text), offset) == (logfile.TAIL_BYTES, 300_003)
+    assert (len(text), offset) == (history.TAIL_BYTES, 300_003)
     assert text.endswith("end")
 
 
 def test_one_call_reads_a_megabyte_at_most(tmp_path):
     path = tmp_path / "log"
-    path.write_bytes(b"b" * (logfile.LONGEST_READ_BYTES + 5))
+    path.write_bytes(b"b" * (history.LONGEST_READ_BYTES + 5))
     text, offset = read_log(path, 0)
-    assert (len(text), offset) == (logfile.LONGEST_READ_BYTES, logfile.LONGEST_READ_BYTES)
+    assert (len(text), offset) == (history.LONGEST_READ_BYTES, history.LONGEST_READ_BYTES)
     assert read_log(path, offset) == ("bbbbb", offset + 5)
 
 
@@ -94,7 +94,7 @@ def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, mon
     path = tmp_path / "log"
     content = "zwölf €uro ✓ 🎉" * 20
     path.write_bytes(content.encode())
-    monkeypatch.setattr(logfile, "LONGEST_READ_BYTES", 7)
+    monkeypatch.setattr(history, "LONGEST_READ_BYTES", 7)
     pieces, offset = [], 0
     while offset < path.stat().st_size:
         text, offset = read_log(path, offset)

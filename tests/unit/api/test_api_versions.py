@@ -5,7 +5,7 @@ import pytest
 import yaml
 from api_fakes import version, worker
 
-from mlflow_serving_plugin.api.versions import memory_bytes
+from mlflow_serving_plugin.api.mlflow_endpoints.versions import memory_bytes
 from mlflow_serving_plugin.domain.states import EntityState
 
 V2 = "/api/2.0/mlflow/endpoints-v2"

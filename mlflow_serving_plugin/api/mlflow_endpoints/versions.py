@@ -8,11 +8,13 @@ from typing import Any
 import psutil
 from flask import Blueprint, request
 
-from mlflow_serving_plugin.api import schemas, shapes
-from mlflow_serving_plugin.api.context import Context, Served
-from mlflow_serving_plugin.api.fields import read_fields
+from mlflow_serving_plugin.api import requests
+from mlflow_serving_plugin.api.mlflow_endpoints import shapes
+from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
+from mlflow_serving_plugin.api.requests import read_fields
 from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.operations.endpoints import Served
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 
@@ -22,20 +24,18 @@ class VersionViews:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def blueprint(self) -> Blueprint:
-        """The routes, without the base path."""
-        blueprint = Blueprint("versions", __name__)
+    def add_to(self, blueprint: Blueprint) -> None:
+        """Add the routes, relative to the base path."""
         blueprint.add_url_rule("/list-versions", view_func=self.list_versions)
         blueprint.add_url_rule("/get-version-status", view_func=self.get_version_status)
         blueprint.add_url_rule("/list-version-aliases", view_func=self.list_version_aliases)
         blueprint.add_url_rule("/get-version-replicas", view_func=self.get_version_replicas)
         if self._context.base.ajax:
             blueprint.add_url_rule("/get-input-example", view_func=self.get_input_example)
-        return blueprint
 
     def list_versions(self) -> dict[str, Any]:
         """The served versions, newest first."""
-        served = self._context.served(schemas.check_fields(schemas.MODEL, read_fields(request)))
+        served = self._context.served(read_fields(request, requests.MODEL))
         if self._context.base.v2:
             return {"endpoint_statuses": [shapes.endpoint_version_v2(version) for version in served.versions]}
         return {"endpoint_versions": [shapes.endpoint_version(version) for version in served.versions]}
@@ -47,7 +47,7 @@ class VersionViews:
 
     def list_version_aliases(self) -> dict[str, Any]:
         """Which version answers for each stage and alias."""
-        served = self._context.served(schemas.check_fields(schemas.MODEL, read_fields(request)))
+        served = self._context.served(read_fields(request, requests.MODEL))
         return {"aliases": shapes.aliases(served)}
 
     def get_version_replicas(self) -> dict[str, Any]:
@@ -65,13 +65,13 @@ class VersionViews:
         return {"input_example": example.body.decode(errors="replace"), "content_type": example.content_type}
 
     def _version(self) -> tuple[Served, EntityRoute]:
-        fields = schemas.check_fields(schemas.VERSION, read_fields(request))
+        fields = read_fields(request, requests.VERSION)
         served = self._context.served(fields)
         return served, served.version(fields["endpoint_version_name"])
 
 
 def memory_bytes(pid: int) -> int | None:
-    """Resident memory of a process and its children, in bytes; None when it has ended."""
+    """Resident memory of a process and its children, in bytes; None when the process has ended."""
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

@@ -1,8 +1,8 @@
 import pytest
 
-from mlflow_serving_plugin.api.config import PLACEHOLDER, merge_config, show_config
 from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, EndpointConfig
 from mlflow_serving_plugin.errors import InvalidParameterError
+from mlflow_serving_plugin.operations.config import PLACEHOLDER, merge_config, show_config
 
 
 def test_given_fields_replace_and_others_stay():

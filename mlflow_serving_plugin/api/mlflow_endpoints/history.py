@@ -1,0 +1,103 @@
+"""What happened: events, and the logs of versions."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, request
+
+from mlflow_serving_plugin.api import requests, shapes
+from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
+from mlflow_serving_plugin.api.requests import current_workspace, read_fields
+from mlflow_serving_plugin.errors import NotFoundError
+
+_EVENTS_IN_A_PAGE = 100
+LONGEST_READ_BYTES = 1024 * 1024
+TAIL_BYTES = 256 * 1024
+
+
+class HistoryViews:
+    """The views of one base path."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def add_to(self, blueprint: Blueprint) -> None:
+        """Add the routes, relative to the base path."""
+        for path, view in (
+            ("/get-version-logs", self.get_version_logs),
+            ("/get-version-build-logs", self.get_version_build_logs),
+        ):
+            blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])
+        blueprint.add_url_rule("/get-event-history", view_func=self.get_event_history)
+
+    def get_version_logs(self) -> dict[str, Any]:
+        """The output of the version's workers from byte ``offset`` on; without ``offset``, the end."""
+        fields = read_fields(request, requests.LOGS)
+        served = self._context.served(fields)
+        version = served.version(fields["endpoint_version_name"])
+        replica = fields.get("replica_id")
+        # The workers of a version share its log.
+        if replica and replica not in {worker.worker_id for worker in version.workers}:
+            raise NotFoundError(f"Version {version.number} has no such replica.")
+        path = self._context.deps.paths.version_log(served.endpoint.id, version.number)
+        logs, next_offset = read_log(path, fields.get("offset"))
+        return {"logs": logs, "next_offset": next_offset}
+
+    def get_version_build_logs(self) -> dict[str, Any]:
+        """The build log of the version's environment from byte ``offset`` on; without ``offset``, the end."""
+        fields = read_fields(request, requests.LOGS)
+        version = self._context.served(fields).version(fields["endpoint_version_name"])
+        if version.build_log is None:
+            built = (
+                f"No environment was built: the version runs in {version.environment}.\n" if version.environment else ""
+            )
+            return {"logs": built, "next_offset": 0}
+        logs, next_offset = read_log(Path(version.build_log), fields.get("offset"), tail_bytes=LONGEST_READ_BYTES)
+        return {"logs": logs, "next_offset": next_offset}
+
+    def get_event_history(self) -> dict[str, Any]:
+        """A page of events, newest first."""
+        fields = read_fields(request, requests.EVENTS)
+        events, next_page = self._context.endpoints.events(
+            self._context.caller(),
+            current_workspace(),
+            fields["registered_model_name"],
+            version=fields.get("endpoint_version_name"),
+            page_token=fields.get("page_token") or None,
+            limit=fields.get("max_results", _EVENTS_IN_A_PAGE),
+        )
+        reply: dict[str, Any] = {"events": [shapes.event(found) for found in events]}
+        return reply | ({"next_page_token": next_page} if next_page else {})
+
+
+def read_log(path: Path, offset: int | None, *, tail_bytes: int = TAIL_BYTES) -> tuple[str, int]:
+    """The text from byte ``offset`` on, at most 1 MB, and the offset of the next read.
+
+    ``offset`` None: the last ``tail_bytes``. An offset beyond the end means that the file was rotated: read from the
+    start. Neither end splits a character. A missing file is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = max(0, size - tail_bytes) if offset is None else offset
+            start = 0 if start > size else start
+            file.seek(start)
+            data = file.read(LONGEST_READ_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return "", 0
+    if offset is None and start > 0:
+        start += _continuation_bytes(data)
+        data = data[_continuation_bytes(data) :]
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data)
+    unfinished = len(decoder.getstate()[0])
+    return text, start + len(data) - unfinished
+
+
+def _continuation_bytes(data: bytes) -> int:
+    """The number of bytes at the start that belong to a character that began before."""
+    return next((i for i, byte in enumerate(data[:3]) if byte & 0xC0 != 0x80), 0)

@@ -1,0 +1,101 @@
+"""The old product's reply shapes: ``endpoints`` and ``endpoints-v2``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.operations.endpoints import Served
+
+_SERVICE_STATES = {
+    EntityState.PENDING: "SERVICE_STATE_PENDING",
+    EntityState.BUILDING: "SERVICE_STATE_PENDING",
+    EntityState.LAUNCHING: "SERVICE_STATE_PENDING",
+    EntityState.READY: "SERVICE_STATE_READY",
+    EntityState.FAILED: "SERVICE_STATE_FAILED",
+    EntityState.DRAINING: "SERVICE_STATE_UNKNOWN",
+}
+
+
+def endpoint_status(served: Served) -> dict[str, Any]:
+    """One endpoint, in both families."""
+    return {
+        "registered_model_name": served.endpoint.name,
+        "state": f"ENDPOINT_STATE_{served.state.value}",
+        "state_message": served.message,
+    }
+
+
+def endpoint_version(version: EntityRoute) -> dict[str, Any]:
+    """One version in ``endpoints``, which knows no BUILDING."""
+    state = EntityState.PENDING if version.state is EntityState.BUILDING else version.state
+    return {
+        "endpoint_version_name": str(version.number),
+        "state": f"VERSION_STATE_{state.value}",
+        "state_message": version.message,
+    }
+
+
+def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
+    """One version in ``endpoints-v2``."""
+    return {
+        "endpoint_version_name": str(version.number),
+        "service_status": {"state": _SERVICE_STATES[version.state], "message": version.message},
+    }
+
+
+def aliases(served: Served) -> list[dict[str, str]]:
+    """Stages, then registry aliases, each with the version that answers for it."""
+    if served.route is None:
+        return []
+    names = sorted(served.route.stages().items()) + sorted(served.route.aliases.items())
+    return [{"alias": alias, "endpoint_version_name": str(number)} for alias, number in names]
+
+
+def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
+    """One worker. ``started_at``: milliseconds since 1970; ``memory_bytes`` is null when it has just ended."""
+    return {
+        "replica_id": worker.worker_id,
+        "state": "SERVICE_STATE_READY" if worker.ready else "SERVICE_STATE_PENDING",
+        "pid": worker.pid,
+        "started_at": worker.started_ms,
+        "memory_bytes": memory_bytes,
+    }
+
+
+def overview(
+    served: Served, has_example: Callable[[str], bool], requests: Mapping[tuple[str, int], int]
+) -> dict[str, Any]:
+    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
+
+    ``requests``: how many this host has answered, by endpoint id and version.
+    """
+    route = served.route
+    return endpoint_status(served) | {
+        "versions": [
+            _overview_of_version(version, served, has_example)
+            | {"requests": requests.get((served.endpoint.id, version.number), 0)}
+            for version in served.versions
+        ],
+        "stages": route.stages() if route else {},
+        "aliases": dict(route.aliases) if route else {},
+    }
+
+
+def _overview_of_version(version: EntityRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
+    aliases = served.route.aliases if served.route else {}
+    return {
+        "version": version.number,
+        "state": version.state.value,
+        "message": version.message,
+        "note": version.note,
+        "environment": version.environment,
+        "since": version.since_ms,
+        "stage": version.stage,
+        "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
+        "replicas": len(version.workers),
+        "ready_replicas": len(version.ready_workers),
+        "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),
+    }

@@ -1,0 +1,175 @@
+"""What a request says: its caller, its workspace, and its fields, checked against a JSON schema.
+
+Fields come from the query, a JSON body or a form, whichever the route allows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import Request, current_app, request
+from jsonschema import Draft202012Validator
+
+from mlflow_serving_plugin.access.base import Access, User
+from mlflow_serving_plugin.domain.workspace import workspace_of
+from mlflow_serving_plugin.errors import (
+    BadRequestError,
+    InvalidParameterError,
+    PermissionDeniedError,
+    UnsupportedTypeError,
+)
+
+JSON_TYPE = "application/json"
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+WORKSPACES = "SERVING_WORKSPACES"
+"""The key of the app's configuration that says whether the server has workspaces."""
+
+MOST_EVENTS = 1000
+"""Maximum number of events in one page."""
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "^[^\\x00]+$"}
+_TEXT = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00]*$"}
+_VERSION = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+_OFFSET = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_OBJECT = {"type": "object"}
+_PAGE = {"page_token": _TEXT, "max_results": {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}}
+_LIFETIME = {"type": "integer", "minimum": 1, "maximum": 10 * 366 * 24 * 3600}
+_SCOPE = {
+    "type": "object",
+    "properties": {"registered_model_name": _NAME, "permission": {"enum": ["READ"]}},
+    "required": ["registered_model_name"],
+    "additionalProperties": False,
+}
+
+_NUMBERS = ("endpoint_version_name", "offset", "max_results", "lifetime_seconds")
+"""Fields that a query carries as digits."""
+
+_MEANING = {
+    "registered_model_name": "the name of a registered model",
+    "endpoint_version_name": "a version number",
+    "offset": "a whole number of bytes, 0 or more",
+    "max_results": f"a whole number from 1 to {MOST_EVENTS}",
+    "replica_id": "the id of a replica",
+    "page_token": "the next_page_token of the previous page",
+    "config": "an object",
+    "comment": "a text of at most 1000 characters",
+    "lifetime_seconds": "a whole number from 1 to ten years; leave it out for a token that never expires",
+    "scope": "an object of registered_model_name and, if given, permission READ",
+    "token_id": "the id of a token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one route: the required ones, and a validator of all known ones."""
+
+    required: tuple[str, ...]
+    validator: Draft202012Validator
+
+
+def _fields(required: dict[str, Any], **optional: dict[str, Any]) -> Fields:
+    return Fields(tuple(required), Draft202012Validator({"type": "object", "properties": required | optional}))
+
+
+NOTHING = _fields({})
+MODEL = _fields({"registered_model_name": _NAME})
+ENABLE = _fields({"registered_model_name": _NAME}, config=_OBJECT)
+CONFIGURE = _fields({"registered_model_name": _NAME, "config": _OBJECT})
+VERSION = _fields({"registered_model_name": _NAME, "endpoint_version_name": _VERSION})
+LOGS = _fields({"registered_model_name": _NAME, "endpoint_version_name": _VERSION}, replica_id=_TEXT, offset=_OFFSET)
+EVENTS = _fields({"registered_model_name": _NAME}, endpoint_version_name=_VERSION, **_PAGE)
+AUDIT = _fields({}, **_PAGE)
+CREATE_TOKEN = _fields({}, comment=_TEXT, lifetime_seconds=_LIFETIME, scope=_SCOPE)
+DELETE_TOKEN = _fields({"token_id": _NAME})
+
+
+def lowercase_headers() -> dict[str, str]:
+    """The headers of the current request, names in lower case."""
+    return {name.lower(): value for name, value in request.headers}
+
+
+def caller_of(access: Access) -> User:
+    """The sender of the current request; UnauthenticatedError without valid credentials."""
+    return access.identify(lowercase_headers())
+
+
+def current_workspace() -> str:
+    """The workspace that the current request is about; InvalidParameterError for a bad one."""
+    return workspace_of(lowercase_headers(), enabled=bool(current_app.config.get(WORKSPACES)))
+
+
+def read_fields(request: Request, known: Fields) -> dict[str, Any]:
+    """The fields of a request that changes nothing: query and JSON body together, of any content type."""
+    body = request.get_data()
+    return _check(known, {**request.args.to_dict(), **(_parse(body) if body.strip() else {})})
+
+
+def change_fields(request: Request, known: Fields, *, form_allowed: bool) -> dict[str, Any]:
+    """The fields of a request that changes something: its JSON body or, where allowed, its form.
+
+    A browser sends a form, or JSON under another content type, to any site without a CORS preflight; it sends
+    ``application/json`` only after one. So other content types are accepted from programs only.
+    """
+    return _check(known, _sent(request, form_allowed=form_allowed))
+
+
+def _sent(request: Request, *, form_allowed: bool) -> dict[str, Any]:
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise PermissionDeniedError("A page of another site may not change serving.")
+    if request.mimetype == JSON_TYPE:
+        return _parse(request.get_data())
+    from_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    if not form_allowed or from_browser:
+        raise UnsupportedTypeError(f"Send this request as {JSON_TYPE}.")
+    # curl -d '{…}' labels its JSON as a form.
+    body = request.get_data(parse_form_data=False)
+    if request.mimetype == FORM_TYPE and not body.lstrip().startswith(b"{"):
+        return request.form.to_dict()
+    if request.mimetype in ("", FORM_TYPE):
+        return _parse(body)
+    if request.mimetype == "multipart/form-data":
+        return request.form.to_dict()
+    raise UnsupportedTypeError(f"Send this request as {JSON_TYPE}.")
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(body, parse_constant=_refuse_constant)
+        # Fails for a lone surrogate, which no database takes.
+        json.dumps(fields, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise BadRequestError("The request body is not JSON.") from None
+    if not isinstance(fields, dict):
+        raise BadRequestError("The request body must be a JSON object.")
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check(known: Fields, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those that are null, digits as numbers.
+
+    Raises InvalidParameterError that names the first field that is missing or wrong, without the field's value.
+    """
+    checked = {name: _number(name, value) for name, value in fields.items() if value is not None}
+    for name in known.required:
+        if checked.get(name, "") == "":
+            raise InvalidParameterError(f"Missing value for required parameter '{name}'.")
+    for error in known.validator.iter_errors(checked):
+        name = str(error.absolute_path[0])
+        raise InvalidParameterError(f"Parameter '{name}' must be {_MEANING[name]}.")
+    return checked
+
+
+def _number(name: str, value: Any) -> Any:
+    if name not in _NUMBERS:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    is_digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19
+    return int(value) if is_digits else value

@@ -1,0 +1,135 @@
+"""Enabling, disabling, configuring and describing the endpoints of registered models.
+
+Each operation takes the caller, the workspace and the model's name, and raises ``ServingError`` for what is refused.
+A model that the caller may not read does not exist for the caller: NotFoundError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow_serving_plugin.access.base import Access, Permission, User, require
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.domain.endpoint import Endpoint
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, routes_key
+from mlflow_serving_plugin.domain.states import EndpointState
+from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.operations.config import merge_config
+from mlflow_serving_plugin.operations.contracts import EndpointStore, ModelLookup
+
+
+class NotEnabledError(NotFoundError):
+    """Serving is not enabled on the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An enabled endpoint. ``route`` is None until this host's controller has published one."""
+
+    endpoint: Endpoint
+    route: EndpointRoute | None
+
+    @property
+    def state(self) -> EndpointState:
+        """The endpoint's state on this host."""
+        return self.route.state if self.route else EndpointState.PENDING
+
+    @property
+    def message(self) -> str:
+        """The reason for the state."""
+        return self.route.message if self.route else "Waiting for the controller"
+
+    @property
+    def versions(self) -> list[EntityRoute]:
+        """The served versions, newest first."""
+        return sorted(self.route.versions.values(), key=lambda v: -v.number) if self.route else []
+
+    def version(self, number: int) -> EntityRoute:
+        """One served version; NotFoundError when the version is not served."""
+        found = self.route.versions.get(number) if self.route else None
+        if found is None:
+            raise NotFoundError(f"Version {number} of registered model '{self.endpoint.name}' is not served.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOperations:
+    """The operations, on the server's collaborators. ``send`` tells the controller. Thread-safe."""
+
+    store: EndpointStore
+    registry: ModelLookup
+    access: Access
+    snapshot: SnapshotReader
+    send: Callable[[Nudge], None]
+
+    def enable(self, caller: User, workspace: str, name: str, changes: dict[str, Any] | None = None) -> None:
+        """Enable serving on a model. On an enabled endpoint, ``changes`` apply and failed versions are retried."""
+        require(self.access, caller, workspace, name, Permission.READ)
+        # Before MANAGE: auth apps give a default permission on models that do not exist.
+        model = self.registry.model(workspace, name)
+        require(self.access, caller, workspace, name, Permission.MANAGE)
+        if changes:
+            # Checked before anything is enabled. A disabled endpoint shows no values that a placeholder could keep.
+            present = self.store.find(workspace, name)
+            merge_config(present.config if present else EndpointConfig(), changes)
+        # Even when enabled: the store also handles a model that was deleted and created again under its old name.
+        endpoint = self.store.enable(workspace, name, model_created_ms=model.created_ms, config=None, by=caller.name)
+        if changes:
+            self.store.configure(workspace, name, merge_config(endpoint.config, changes), by=caller.name)
+        self.send(Nudge(workspace, name, retry=True))
+
+    def disable(self, caller: User, workspace: str, name: str) -> None:
+        """Disable serving on a model; idempotent."""
+        require(self.access, caller, workspace, name, Permission.MANAGE)
+        self.store.disable(workspace, name, by=caller.name)
+        self.send(Nudge(workspace, name))
+
+    def configure(self, caller: User, workspace: str, name: str, changes: dict[str, Any]) -> Endpoint:
+        """Merge ``changes`` into the configuration; NotEnabledError, InvalidParameterError naming the key."""
+        present = self.describe(caller, workspace, name).endpoint
+        require(self.access, caller, workspace, name, Permission.MANAGE)
+        endpoint = self.store.configure(workspace, name, merge_config(present.config, changes), by=caller.name)
+        self.send(Nudge(workspace, name))
+        return endpoint
+
+    def describe(self, caller: User, workspace: str, name: str) -> Served:
+        """The endpoint of a model; NotEnabledError."""
+        require(self.access, caller, workspace, name, Permission.READ)
+        endpoint = self.store.find(workspace, name)
+        if endpoint is None:
+            raise NotEnabledError(f"Serving is not enabled on registered model '{name}'.")
+        return self._join(endpoint)
+
+    def describe_if_enabled(self, caller: User, workspace: str, name: str) -> Served | None:
+        """The endpoint of a model, None when serving is not enabled; NotFoundError when there is no such model."""
+        try:
+            return self.describe(caller, workspace, name)
+        except NotEnabledError:
+            self.registry.model(workspace, name)
+            return None
+
+    def find_all(self, caller: User, workspace: str) -> list[Served]:
+        """The endpoints of a workspace that the caller may read, by name."""
+        return [
+            self._join(endpoint)
+            for endpoint in sorted(self.store.enabled(), key=lambda found: found.name)
+            if endpoint.workspace == workspace
+            and self.access.permission(caller, workspace, endpoint.name) >= Permission.READ
+        ]
+
+    def events(
+        self, caller: User, workspace: str, name: str, *, version: int | None, page_token: str | None, limit: int
+    ) -> tuple[list[Event], str | None]:
+        """A page of an endpoint's events, newest first, and the token of the next page; NotEnabledError."""
+        self.describe(caller, workspace, name)
+        return self.store.events(workspace, name, version=version, page_token=page_token, limit=limit)
+
+    def _join(self, endpoint: Endpoint) -> Served:
+        """An endpoint with its route, unless the snapshot still has an earlier endpoint of that name."""
+        route = self.snapshot.current().endpoints.get(routes_key(endpoint.workspace, endpoint.name))
+        return Served(endpoint, route if route is not None and route.id == endpoint.id else None)

@@ -1,0 +1,70 @@
+"""Tokens as operations: whose they are, what they are good for, and who sees the audit."""
+
+import pytest
+from api_fakes import MemoryTokens, TableAccess
+
+from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.tokens import digest_of
+from mlflow_serving_plugin.domain.token import NEVER, Scope
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
+from mlflow_serving_plugin.operations.tokens import TokenOperations
+
+ALICE, BOB, ROOT = User("alice"), User("bob"), User("root")
+
+
+@pytest.fixture
+def tokens():
+    return TokenOperations(MemoryTokens(), TableAccess(admins={"root"}), clock=lambda: 100.0)
+
+
+def test_a_token_belongs_to_its_maker_s_account_and_only_its_hash_is_stored(tokens):
+    value, token = tokens.add(ALICE, "default", comment="ci", lifetime_s=60)
+    assert (token.owner, token.account, token.comment) == ("alice", "account of alice", "ci")
+    assert (token.created_ms, token.expiry_ms, token.scope) == (100_000, 160_000, None)
+    assert tokens.admin.kept == {digest_of(value): token}
+
+
+def test_a_token_without_a_lifetime_never_expires(tokens):
+    assert tokens.add(ALICE, "default")[1].expiry_ms == NEVER
+
+
+def test_a_token_can_be_limited_to_a_model_that_its_maker_may_read(tokens):
+    assert tokens.add(ALICE, "team", model="iris")[1].scope == Scope("team", "iris")
+    tokens.access.default = Permission.NONE
+    with pytest.raises(NotFoundError):
+        tokens.add(ALICE, "team", model="iris")
+    assert len(tokens.admin.kept) == 1
+
+
+def test_users_see_and_revoke_their_own_tokens_and_admins_everybody_s(tokens):
+    _, mine = tokens.add(ALICE, "default")
+    _, theirs = tokens.add(BOB, "default")
+    assert tokens.find_all(ALICE) == [mine]
+    assert tokens.find_all(ROOT) == [mine, theirs]
+    with pytest.raises(NotFoundError):
+        tokens.revoke(ALICE, theirs.id)
+    tokens.revoke(ROOT, theirs.id)
+    tokens.revoke(ALICE, mine.id)
+    assert tokens.find_all(ROOT) == []
+
+
+def test_a_caller_with_a_token_for_one_model_can_neither_make_nor_see_tokens(tokens):
+    scoped = User("alice", Scope("default", "iris"))
+    for refused in (
+        lambda: tokens.add(scoped, "default"),
+        lambda: tokens.find_all(scoped),
+        lambda: tokens.revoke(scoped, "1"),
+    ):
+        with pytest.raises(PermissionDeniedError, match="for one model"):
+            refused()
+
+
+def test_a_server_without_users_has_no_tokens(tokens):
+    with pytest.raises(InvalidParameterError, match="no users"):
+        tokens.add(User(None), "default")
+
+
+def test_the_audit_is_for_admins(tokens):
+    assert tokens.audit(ROOT, page_token=None, limit=10) == ([], None)
+    with pytest.raises(PermissionDeniedError, match="Only an admin"):
+        tokens.audit(ALICE, page_token=None, limit=10)
