@@ -1,4 +1,4 @@
-"""MLflow's own auth app, ``basic-auth``, asked from within its web workers. Written against MLflow 3.10 to 3.17."""
+"""MLflow's own auth app ``basic-auth``, called in its web workers. Written against MLflow 3.10 to 3.17."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERSION = "registered_model_version"
 
 
 class BasicAuth:
-    """``flask_app`` is MLflow's; ``in_workspace``: makes MLflow's stores look at one workspace."""
+    """``flask_app`` is MLflow's; ``in_workspace`` selects a workspace for MLflow's stores."""
 
     challenge = 'Basic realm="mlflow"'
 
@@ -28,14 +28,14 @@ class BasicAuth:
         self._in_workspace = in_workspace
 
     def credentials(self, headers: Mapping[str, str]) -> bytes:
-        """The password; with an ``authorization_function`` of somebody else's, whatever it may go by."""
+        """The password; with a custom ``authorization_function``, all headers that may identify the caller."""
         if _auth().auth_config.authorization_function == _OWN_FUNCTION:
             return picked(headers, "authorization")
         rest = everything_but_noise(headers)
         return picked(rest, *sorted(rest)) + "\x00".join(sorted(rest)).encode()
 
     def authenticate(self, headers: Mapping[str, str]) -> User:
-        """The caller, by whichever function MLflow is configured to use."""
+        """The caller, by the ``authorization_function`` that MLflow is configured with."""
         with self._flask_app.test_request_context("/", headers=list(headers.items())):
             found = _auth().authenticate_request()
         if isinstance(found, Response) or not getattr(found, "username", None):
@@ -43,7 +43,7 @@ class BasicAuth:
         return User(str(found.username))
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
-        """What MLflow grants on the registered model. On one that does not exist it grants its default."""
+        """The permission that MLflow grants on the model; on an unknown model MLflow's default permission."""
         try:
             if self.is_admin(user):
                 return Permission.MANAGE
@@ -55,11 +55,11 @@ class BasicAuth:
             raise
 
     def is_admin(self, user: User) -> bool:
-        """Whether MLflow calls the user an admin."""
+        """Whether the user is an admin in MLflow."""
         return bool(_auth().store.get_user(str(user.name)).is_admin)
 
     def account(self, name: str) -> str | None:
-        """The number of the user's row."""
+        """The id of the user's row."""
         try:
             return str(_auth().store.get_user(name).id)
         except MlflowException as error:
@@ -69,7 +69,7 @@ class BasicAuth:
 
 
 def _auth() -> Any:
-    """The module, which makes its store when it is imported: only a server that runs the app may."""
+    """The module. Importing it creates its store, so only a server that runs the app may import it."""
     from mlflow.server import auth
 
     return auth
@@ -84,7 +84,7 @@ def _granted(user: str, name: str) -> Permission:
 
 
 def _may_read_versions(auth: Any, user: str, name: str) -> bool:
-    """Since 3.17 the versions of a model can be denied to somebody who may read the model itself."""
+    """Since 3.17 a user who may read a model can be denied reading the model's versions."""
     if not hasattr(auth, "authorize"):
         return True
     from mlflow.server.auth.requirements import Requirement

@@ -1,4 +1,4 @@
-"""Values that are costly to look up, kept for a short time; looked up once however many ask at the same moment."""
+"""A cache with a short lifetime. Callers that ask for the same value at the same time share one look-up."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ MOST_ENTRIES = 10_000
 class _Entry(NamedTuple, Generic[V]):
     value: V
     until: float
-    """When it is to be looked up again."""
+    """When the value expires."""
     known: float
-    """When it was looked up with success."""
+    """When the value was last looked up with success."""
 
 
 class ShortCache(Generic[K, V]):
     """Thread-safe. ``clock`` gives seconds.
 
-    ``outage_s``: for how long what was known goes on to count while it cannot be looked up.
+    ``outage_s``: how long a known value stays valid while look-ups fail.
     """
 
     def __init__(
@@ -46,15 +46,16 @@ class ShortCache(Generic[K, V]):
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
-        """The value, unless there is none or its time is over. Never blocks."""
+        """The value; None when there is none or when it has expired. Never blocks."""
         found = self._entries.get(key)
         return found.value if found is not None and self._clock() < found.until else None
 
     def fetch(self, key: K, look_up: Callable[[], V], lifetime_s: float) -> V:
-        """The value; looked up, in this thread or in one that is at it already, when there is none.
+        """The value. When there is none, this thread looks it up or waits for the thread that already does.
 
-        It lives from the moment its look-up began: what changes during the look-up counts no later than after it.
-        What a look-up raises is raised for all who wait for it, unless the value was known a short time ago.
+        The lifetime begins with the start of the look-up, so that a change during the look-up is not missed for longer
+        than the lifetime. An error of the look-up is raised in all waiting threads, unless an earlier value is still
+        valid by ``outage_s``.
         """
         if (found := self.get(key)) is not None:
             return found
@@ -84,7 +85,7 @@ class ShortCache(Generic[K, V]):
             old = self._entries.get(key)
             if old is None or since >= old.known + self._outage_s:
                 raise
-            _logger.warning("Who may do what cannot be looked up; what was known counts on. %s", type(error).__name__)
+            _logger.warning("Auth is unreachable (%s). Callers verified before stay accepted.", type(error).__name__)
             entry = old._replace(until=since + lifetime_s)
         self._keep(key, entry)
         return entry.value
@@ -95,6 +96,6 @@ class ShortCache(Generic[K, V]):
                 now = self._clock()
                 self._entries = {k: kept for k, kept in self._entries.items() if now < kept.until}
                 if len(self._entries) >= self._most:
-                    # More callers than places: whoever comes next looks up again.
+                    # More callers than entries: the next callers look up again.
                     self._entries = {}
             self._entries[key] = entry

@@ -1,7 +1,7 @@
-"""Requests that a page of another site has a visitor's browser send: told by what browsers say of them. Pure.
+"""Refuses cross-site request forgery, by the headers that browsers add to requests. Pure.
 
-A browser adds the visitor's password or cookie by itself to whatever it sends, wherever the page is from. Only a
-Bearer token it never adds, so on a server with authentication a request with one needs no look.
+A browser adds the visitor's password or cookie to each request, also to those of pages from another site. A browser
+never adds a Bearer token, so on a server with authentication a request with a Bearer token is not checked.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mlflow_serving_plugin.errors import PermissionDeniedError
 
 @dataclass(frozen=True, slots=True)
 class BrowserRules:
-    """MLflow's own settings of the server. ``bearer_exempt``: whether a Bearer token is looked at by somebody."""
+    """MLflow's own settings of the server. ``bearer_exempt``: whether the server verifies Bearer tokens."""
 
     allowed_host: Callable[[str], bool]
     allowed_origin: Callable[[str], bool]
-    """Of ``--cors-allowed-origins`` alone. MLflow lets any page of the visitor's own machine in besides, and so lets
-    it use the visitor's password; here it has to be named like any other."""
+    """By ``--cors-allowed-origins`` alone. MLflow also allows every page from localhost, and such a page could use the
+    visitor's password; here an origin on localhost has to be named like any other."""
     bearer_exempt: bool
 
 
 def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) -> None:
-    """Raise PermissionDeniedError for a request that a page of another site may have made.
+    """Raise PermissionDeniedError for a request that may come from a page of another site.
 
     Header names in lower case. A GET is not looked at for its origin: it changes nothing, and no page of another
     origin can read the answer.
@@ -40,7 +40,7 @@ def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) 
         return
     site = headers.get("sec-fetch-site")
     if site == "same-origin":
-        # The browser's own word, which no page can change: a proxy may have put another host name into ``Host``.
+        # Set by the browser; no page can change it. ``Host`` may have been changed by a proxy.
         return
     if site == "cross-site":
         raise PermissionDeniedError("A page of another site may not do this: see --cors-allowed-origins.")

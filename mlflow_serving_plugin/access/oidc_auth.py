@@ -1,7 +1,7 @@
-"""The auth app ``oidc-auth`` of mlflow-oidc-auth: who calls, it is asked; what they may do, its own functions say.
+"""The auth app ``oidc-auth`` of mlflow-oidc-auth: requests identify callers, its functions give permissions.
 
-Written against mlflow-oidc-auth 10.1 and 11.0. It remembers permissions by itself, for
-``PERMISSION_CACHE_TTL_SECONDS`` in each web worker (its default: 30); that comes on top of ``auth_cache_s``.
+Written against mlflow-oidc-auth 10.1 and 11.0. The app caches permissions for ``PERMISSION_CACHE_TTL_SECONDS`` in each
+web worker (by default 30), in addition to ``auth_cache_s``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SENT_ON = ("authorization", "cookie", "host")
 
 
 class OidcAuth:
-    """``inner`` is the app; ``in_workspace``: makes MLflow's stores look at one workspace."""
+    """``inner`` is the app; ``in_workspace`` selects a workspace for MLflow's stores."""
 
     challenge = 'Bearer realm="mlflow"'
 
@@ -39,7 +39,7 @@ class OidcAuth:
         return picked(headers, "authorization", "cookie")
 
     def authenticate(self, headers: Mapping[str, str]) -> User:
-        """Whoever the app says that they are."""
+        """The caller, as identified by the app."""
         if "authorization" not in headers and "cookie" not in headers:
             raise unauthenticated(headers, self.challenge)
         sent = {name: headers[name] for name in _SENT_ON if name in headers}
@@ -49,7 +49,7 @@ class OidcAuth:
         try:
             return User(str(json.loads(answer.body)["username"]))
         except (ValueError, KeyError, TypeError):
-            # A redirect to its page for signing in, or a refusal in whatever form.
+            # A redirect to the app's login page, or a refusal of any kind.
             raise unauthenticated(headers, self.challenge) from None
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
@@ -58,7 +58,7 @@ class OidcAuth:
             if self.is_admin(user):
                 return Permission.MANAGE
             with self._in_workspace(workspace):
-                # In a context of its own, which ends with what is set in it.
+                # In a context of its own, because the app's functions are given the caller in a context variable.
                 return contextvars.copy_context().run(_granted, str(user.name), workspace, name)
         except MlflowException as error:
             if _is_missing(error):
@@ -70,7 +70,7 @@ class OidcAuth:
         return bool(_profile(str(user.name)).is_admin)
 
     def account(self, name: str) -> str | None:
-        """The number of the user's row, unless the account is switched off."""
+        """The id of the user's row; None when the account is disabled."""
         try:
             found = _profile(name)
         except MlflowException as error:
@@ -81,7 +81,7 @@ class OidcAuth:
 
 
 def tell_of_deleted_users(tell: Callable[[str], None]) -> None:
-    """Call ``tell`` with the name of each user whom this web worker deletes, whatever asked it to."""
+    """Call ``tell`` with the name of each user that this web worker deletes."""
     from mlflow_oidc_auth.store import store
 
     users = store.user_repo
@@ -97,9 +97,9 @@ def tell_of_deleted_users(tell: Callable[[str], None]) -> None:
 
 
 def _granted(user: str, workspace: str, name: str) -> Permission:
-    """What its functions say when they are told, as in a request of its own, who asks about which workspace.
+    """The permission by the app's functions, with user and workspace set as in one of the app's own requests.
 
-    Without that, they leave out what is granted on, and refused by, the workspace as a whole.
+    Without these two the functions ignore permissions on the workspace as a whole.
     """
     from mlflow_oidc_auth.bridge.user import set_auth_context
     from mlflow_oidc_auth.entities.auth_context import AuthContext

@@ -1,8 +1,8 @@
-"""An auth app of which nothing is known: it is asked with requests of MLflow's own, in the caller's name.
+"""An unknown auth app: permissions are found by MLflow requests with the caller's credentials.
 
-Who may read a registered model gets it; who may manage one may take an alias from it, which in MLflow's and
-mlflow-oidc-auth's own rules is more than to edit it. The second is tried with what can be no alias: an auth app refuses
-whoever may not, and whoever may learns from MLflow that the alias is wrong. Nothing is changed.
+A caller who gets the registered model has READ. A caller who may delete an alias has MANAGE: in the rules of MLflow and
+of mlflow-oidc-auth that needs more than EDIT. The request to delete names an invalid alias, so it changes nothing: the
+auth app refuses the request, or MLflow answers that the alias is invalid.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class OtherApp:
         self._who = f"{prefix}/api/2.0/mlflow/users/current"
 
     def credentials(self, headers: Mapping[str, str]) -> bytes:
-        """Whatever the app may go by."""
+        """All headers that may identify the caller."""
         rest = everything_but_noise(headers)
         return picked(rest, *sorted(rest)) + "\x00".join(sorted(rest)).encode()
 
     def authenticate(self, headers: Mapping[str, str]) -> User:
-        """The caller, if the app lets them search for models. Named where the app tells names as basic-auth does."""
+        """The caller, if the app lets the caller search for models; named if the app has basic-auth's user API."""
         sent = everything_but_noise(headers)
         answer = self._inner.ask("GET", f"{self._base}/search?max_results=1", sent)
-        # 404: a server without a registry, or a wrong prefix; nobody is let in by mistake.
+        # 404: a server without a registry, or a wrong prefix. Such a caller counts as unauthenticated.
         if answer.status not in {200, 403}:
             raise unauthenticated(headers, self.challenge)
         return User(self._name(sent), credentials=tuple(sorted(sent.items())))
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
-        """By what the app lets the caller do with the registered model."""
+        """The permission, by requests in the caller's name."""
         headers = dict(user.credentials)
         if workspace != DEFAULT_WORKSPACE:
             headers[WORKSPACE_HEADER] = workspace
@@ -57,11 +57,11 @@ class OtherApp:
         return Permission.MANAGE if tried.status == 400 else Permission.READ
 
     def is_admin(self, user: User) -> bool:
-        """Nobody that could be told."""
+        """Always False: an unknown app cannot be asked."""
         return False
 
     def account(self, name: str) -> str | None:
-        """None that tokens could be bound to."""
+        """None: an unknown app has no accounts to bind tokens to."""
         return None
 
     def _name(self, headers: Mapping[str, str]) -> str | None:

@@ -19,7 +19,7 @@ def browser_rules(*, authenticated: bool) -> BrowserRules | None:
         return None
     hosts, origins = security.get_allowed_hosts(), security.get_allowed_origins()
     return BrowserRules(
-        # It tries the host against some twenty patterns, and most requests name the same one.
+        # Cached: the check compares the host with some twenty patterns, and most requests have the same host.
         allowed_host=lru_cache(_HOSTS)(lambda host: bool(security_utils.is_allowed_host_header(hosts, host))),
         allowed_origin=lambda origin: any(fnmatch.fnmatchcase(origin, allowed) for allowed in origins),
         bearer_exempt=authenticated,

@@ -1,4 +1,4 @@
-"""Requests to the wrapped app from within, in a caller's name: what it answers is what it would answer the caller."""
+"""In-process requests to the wrapped app with a caller's credentials: the app answers as it would answer the caller."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ _NOT_PASSED_ON = frozenset({"content-length", "content-type", "transfer-encoding
 
 
 class Answer(NamedTuple):
-    """What the app said."""
+    """The app's answer."""
 
     status: int
     body: bytes
 
 
 class InnerApp(Protocol):
-    """The wrapped app. ``ask`` blocks; it must not be called on the app's own event loop."""
+    """The wrapped app. ``ask`` blocks, and must not be called on the app's own event loop."""
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """Send a request; ``path`` with its query. A body is sent as JSON."""
+        """Send a request; ``path`` includes the query. The body is sent as JSON."""
 
 
 class AsgiInner:
-    """An ASGI app that is called through this object, and so asked on the event loop that it lives on."""
+    """An ASGI app. All calls pass through this object, which so knows the app's event loop."""
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a connection on. The first one, of the lifespan, tells which event loop is the app's."""
+        """Pass a connection on. The first connection is the lifespan's and gives the app's event loop."""
         self._loop = asyncio.get_running_loop()
         await self._app(scope, receive, send)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """One request, over no wire."""
+        """One request, without a network."""
         if self._loop is None:
             raise UnavailableError("The server is starting.", retry_after_s=1)
         future = asyncio.run_coroutine_threadsafe(self._ask(method, path, headers, body), self._loop)
@@ -80,7 +80,7 @@ class WsgiInner:
         return self._app(environ, start_response)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """One request, over no wire."""
+        """One request, without a network."""
         builder = EnvironBuilder(path=path, method=method, headers=_passed_on(headers), data=body)
         if body:
             builder.content_type = "application/json"

@@ -1,6 +1,6 @@
-"""The app that serving is wrapped around: found, prepared as ``mlflow server`` prepares it, loaded, and asked.
+"""The auth app that serving is wrapped around: finds, prepares and loads the app, and chooses the app's provider.
 
-``mlflow server`` treats ``--app-name basic-auth`` apart, so whoever wraps it has to do the same. Written against
+``mlflow server`` treats ``--app-name basic-auth`` in a special way, which is repeated here. Written against
 MLflow 3.10 to 3.18.
 """
 
@@ -30,10 +30,10 @@ _DELEGATION_KEY = "_MLFLOW_ASSISTANT_DELEGATION_SIGNING_KEY"
 
 
 def prepare(name: str) -> None:
-    """What is to be done once, in the ``mlflow server`` command, before there are web workers.
+    """Prepare the app once, in the ``mlflow server`` command, before web workers start.
 
-    Without it, web workers race each other through the migration of the auth database. ConfigurationError for a
-    name that is no app.
+    Otherwise web workers would migrate the auth database at the same time. ConfigurationError when there is no app of
+    that name.
     """
     find(name)
     if name != BASIC_AUTH:
@@ -43,13 +43,13 @@ def prepare(name: str) -> None:
     if bootstrap := getattr(server, "_bootstrap_basic_auth", None):
         bootstrap()
         os.environ["_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"] = "true"
-    # Every web worker and the job runner must have the same one.
+    # All web workers and the job runner must have the same token.
     os.environ.setdefault("_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN", secrets.token_hex(32))
     _hand_out_delegation_key(server)
 
 
 def _hand_out_delegation_key(server: Any) -> None:
-    """Since 3.18. Not by this process's environment: the job runner, which inherits that, must not have it."""
+    """Since 3.18. Not in this process's environment, because the job runner inherits it and must not have the key."""
     from mlflow import environment_variables
 
     if not hasattr(environment_variables, _DELEGATION_KEY):
@@ -77,7 +77,7 @@ def find(name: str) -> str:
 
 
 def load(name: str, *, under_uvicorn: bool) -> AsgiInner | WsgiInner:
-    """The app, as the web server at hand needs it; ConfigurationError when it cannot run under that one."""
+    """The app, for the present web server; ConfigurationError when the app cannot run under that web server."""
     module, _, attribute = find(name).rpartition(":")
     try:
         app = getattr(importlib.import_module(module), attribute)
@@ -105,7 +105,7 @@ def provider_for(
     prefix: str,
     in_workspace: Callable[[str], AbstractContextManager[Any]],
 ) -> Provider:
-    """Who to ask about callers."""
+    """The provider of callers and permissions for the app."""
     if name == BASIC_AUTH:
         return BasicAuth(flask_app, in_workspace)
     if name == OIDC_AUTH:
@@ -114,7 +114,7 @@ def provider_for(
 
 
 def forget_with_user(name: str, forget: Callable[[str], None]) -> None:
-    """End a user's tokens when the app deletes the user by a way that is not MLflow's own."""
+    """Remove a user's tokens when the app deletes the user by a route that is not MLflow's own."""
     if name == OIDC_AUTH:
         tell_of_deleted_users(forget)
 
