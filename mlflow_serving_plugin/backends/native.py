@@ -61,7 +61,7 @@ class Zygotes:
         }
         request = {
             "fork": _worker_config(spec, common | counts, address, self._settings.max_body_bytes),
-            "flavour": _loader_module(spec.model_dir),
+            "flavor": _loader_module(spec.model_dir),
         }
         zygote = self._ensure(spec.environment.python)
         try:

@@ -32,12 +32,12 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verd
     """The verdict for ``mode`` ``auto``, ``on`` or ``off``, after the fast path was prepared."""
     if mode == "off":
         return Verdict(False, "switched off")
-    if scorer.frames is None:
+    if scorer.signature is None:
         return Verdict(False, "no fast path for this model's input")
     if mode == "on":
         return Verdict(True, "switched on")
-    if not scorer.library_flavour:
-        return Verdict(False, "not a flavour that is known to score row by row")
+    if not scorer.library_flavor:
+        return Verdict(False, "not a flavor that is known to score row by row")
     return verify(scorer, example)
 
 
@@ -103,8 +103,8 @@ def _rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[list[Any]]:
     rows = (scorer.decode(*example) or [])[: _MOST_ROWS // 3] if example else []
     # The example's rows may be alike; a model that looks at its neighbours shows itself on unlike ones.
     shifted = [[_shift(value) for value in row] for row in rows]
-    assert scorer.frames is not None  # noqa: S101 - decide() has looked
-    made = scorer.frames.probe_rows()[0]
+    assert scorer.signature is not None  # noqa: S101 - decide() has looked
+    made = scorer.signature.probe_rows()[0]
     return [*rows, *shifted, *made]
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
-from .running import Running
 from .scoring import JSON, Answer, Scorer
 from .waiting import Peer, Waiting, response_frame
+from .watchdog import RunningPredictions
 
 _READ_AT_MOST_BYTES = 256 * 1024 * 1024
 """Of bodies that are not answered. Beyond it connections are not read until some are."""
 
-_PROVED_AFTER = 10
+_HAS_SERVED_AFTER = 10
 """So many predictions show that the model can be served. If the worker dies now, it was no fault of every request."""
 
 
@@ -35,12 +35,12 @@ class Engine:
         verdict: batching.Verdict,
         max_batch_rows: int,
         status_file: str,
-        running: Running | None = None,
+        running: RunningPredictions | None = None,
         batch_rows: Histogram | None = None,
     ) -> None:
         self.connections: set[Any] = set()
         self.paused = False
-        self._running = running or Running(grace_s=1.0)
+        self._running = running or RunningPredictions(grace_s=1.0)
         self._batch_rows = batch_rows or Histogram(Counts(None), "", BATCH_ROWS_BOUNDS)
         self._scorer = scorer
         self._verdict = verdict
@@ -54,7 +54,7 @@ class Engine:
         self._predicted = 0
         # As asyncio.to_thread has in MLflow's own server.
         threads = min(32, (os.cpu_count() or 1) + 4)
-        self._threads = None if scorer.library_flavour or verdict.on else ThreadPoolExecutor(threads)
+        self._threads = None if scorer.library_flavor or verdict.on else ThreadPoolExecutor(threads)
 
     @property
     def busy(self) -> bool:
@@ -92,7 +92,7 @@ class Engine:
         known = {
             "batching": self._verdict.on,
             "why": self._verdict.why,
-            "proved": self._predicted >= _PROVED_AFTER,
+            "proved": self._predicted >= _HAS_SERVED_AFTER,
         }
         # In place: all that a sandboxed worker may write is the file itself. A reader of half of it reads it again.
         with contextlib.suppress(OSError), open(self._status_file, "w") as out:
@@ -223,7 +223,7 @@ class Engine:
 
     def _count(self, predictions: int) -> None:
         before, self._predicted = self._predicted, self._predicted + predictions
-        if before < _PROVED_AFTER <= self._predicted:
+        if before < _HAS_SERVED_AFTER <= self._predicted:
             self.report()
 
     def _forget(self, waiting: Waiting) -> None:

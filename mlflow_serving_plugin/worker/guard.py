@@ -1,14 +1,14 @@
-"""Runs one command as the head of a session: rotates its log, holds its lease, ends all of it together.
+"""Runs one command as the head of a session: rotates its log, holds its lease, ends all of its processes together.
 
 Started as ``<python> <path to worker/> guard '<json>' <command> …`` in a session of its own. Standard library,
 Python 3.8 or later. JSON: ``log``, ``log_max_bytes``, ``log_backups``, ``lease``, ``orphan_grace_s``, ``stop_grace_s``,
 ``socket``, ``worker_id``, ``memory_limit_mb`` (or null), ``max_processes``, ``max_open_files`` and ``sandboxed``.
 
-A sandboxed command gets the listening ``socket`` as its standard input, because it sees no directory to make one in.
+For commands that cannot watch themselves: MLflow's own server, and a worker in the sandbox. A sandboxed command gets
+the listening ``socket`` as its standard input, because the sandbox shows it no directory to make a socket in.
 
-The command's output goes through a pipe into the log, so that the log can be rotated. The end of the pipe
-tells that every process below is gone. The lease is a file that a controller touches; unchanged for
-``orphan_grace_s`` seconds (by the monotonic clock, so that a wall clock's jump ends nobody), the session ends.
+The command's output goes through a pipe into the log, so that the guard can rotate the log. The end of the pipe
+tells that every process below has ended. When the lease expires, the session ends.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ import subprocess
 import time
 from typing import Any, Iterator, Mapping
 
-from . import census
-from .lease import Lease
+from . import process_tree
 from .logs import RotatedLog, life_line
 from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, how_it_ended, limit, prctl, reap_orphans
+from .watchdog import Lease
 
 _EXIT_S = 1.0
 _LOOK_S = 0.2
 
 
 def _before_exec(config: Mapping[str, Any]) -> None:
-    # If the guard itself is killed, nobody watches the command any more: it goes too.
+    # If the guard is killed, nothing watches the command any more: the command ends too.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if config.get("sandboxed"):
-        # Bubblewrap would end of it and take the worker with it, which is to drain.
+        # SIGTERM would end bubblewrap, and bubblewrap the worker, which is to drain.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     limit(config)
 
@@ -49,18 +49,18 @@ class Guard:
         self._command = command
         self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
         self._lease = Lease(config["lease"], config["orphan_grace_s"])
-        self._pace = census.Pace()
+        self._throttle = process_tree.CountThrottle()
         self._stop_requested = False
 
     def run(self) -> int:
-        """Start the command and stay until all of its processes are gone."""
-        # select() goes on after a signal (PEP 475), so the signal has to come as something to read.
+        """Start the command and stay until all of its processes have ended."""
+        # select() goes on after a signal (PEP 475), so the signal has to come through a pipe.
         awake, waker = os.pipe()
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, self._request_stop)
-        # Orphans of the command become our children, so that they are reaped, and found.
+        # Orphans of the command become the guard's children, to be reaped and killed.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._say("started")
         reader, writer = os.pipe()
@@ -82,8 +82,8 @@ class Guard:
         self._say("ended" if code is None else f"ended, {how_it_ended(code)}")
         with contextlib.suppress(OSError):
             os.unlink(self._config["socket"])
-        # Whoever closed its output and stayed on goes now; this is the guard's own last act as well.
-        census.kill_all(self._others)
+        # Kill the processes that closed their output and stayed. The second call ends the guard as well.
+        process_tree.kill_all(self._others)
         os.killpg(0, signal.SIGKILL)
         return 0
 
@@ -126,17 +126,17 @@ class Guard:
                 return
 
     def _too_many(self) -> bool:
-        """Whether the command has more processes than it may; says so."""
+        """Whether the command has more processes than ``max_processes``; the log says so."""
         most: int = self._config.get("max_processes") or 0
-        if not most or not self._pace.due():
+        if not most or not self._throttle.due():
             return False
-        count = len(self._others(census.processes()))
+        count = len(self._others(process_tree.processes()))
         if count > most:
-            self._say(census.too_many(count, most))
+            self._say(process_tree.too_many(count, most))
         return count > most
 
-    def _others(self, found: Mapping[int, census.Process]) -> set[int]:
-        return census.members(found, os.getpid()) - {os.getpid()}
+    def _others(self, found: Mapping[int, process_tree.Process]) -> set[int]:
+        return process_tree.members(found, os.getpid()) - {os.getpid()}
 
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop_requested = True

@@ -58,7 +58,7 @@ def life_line(worker_id: str, what: str) -> str:
     return f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} worker {worker_id} {what}"
 
 
-def tell(worker: Mapping[str, Any], what: str) -> None:
+def write_life_line(worker: Mapping[str, Any], what: str) -> None:
     """Write a life line into a worker's own log: what only its parent can know."""
     log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
     log.write(life_line(worker["worker_id"], what).encode() + b"\n")

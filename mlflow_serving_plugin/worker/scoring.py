@@ -1,6 +1,6 @@
 """Scores requests: by calling the environment's own MLflow scoring server, and faster where that is the same.
 
-The reference is ``mlflow.pyfunc.scoring_server.invocations``. For a model of a library flavour with a signature
+The reference is ``mlflow.pyfunc.scoring_server.invocations``. For a model of a library flavor with a signature
 of plain columns there is a fast path: the frame that MLflow would hand to the model after parsing, casting and
 enforcing is built directly. It is used only for bodies whose values have exactly the types of the signature, and
 only after the worker has seen, on rows made from the signature, that MLflow builds the very same frame.
@@ -14,14 +14,14 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple
 
-from . import frames
-from .older import FlaskServer
+from . import fast_path
+from .flask_server import FlaskServer
 
 JSON = "application/json"
-_LIBRARY_FLAVOURS = frozenset(
+_LIBRARY_FLAVORS = frozenset(
     "mlflow." + name for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "statsmodels", "spark")
 ) - {"mlflow.spark"}
-"""Loader modules of flavours whose predict computes each row by itself and keeps no state."""
+"""Loader modules of flavors whose predict computes each row by itself and keeps no state."""
 
 
 class Answer(NamedTuple):
@@ -49,8 +49,8 @@ class Scorer:
         self.model = model
         self._schema = model.metadata.get_input_schema()
         self._encode = _encoder()
-        self.library_flavour = _loader_module(model) in _LIBRARY_FLAVOURS
-        self._frames: frames.Frames | None = None
+        self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
+        self._signature: fast_path.CompiledSignature | None = None
         self._predict_kwargs: dict[str, Any] = {}
 
     @classmethod
@@ -81,8 +81,8 @@ class Scorer:
     def prepare_fast_path(self) -> str | None:
         """Compile the signature; None when the fast path may be used, else why not."""
         try:
-            compiled = frames.compile_schema(self.model, self._schema)
-        except frames.NotCompilable as error:
+            compiled = fast_path.compile_schema(self.model, self._schema)
+        except fast_path.NotCompilable as error:
             return str(error)
         except AttributeError as error:
             # MLflow's internals are other ones in each of its versions; its own way is always there.
@@ -92,27 +92,27 @@ class Scorer:
             if seen is None:
                 return "MLflow refuses rows made from the signature"
             frame, kwargs = seen
-            if not frames.same_frame(frame, compiled.frame(rows)):
+            if not fast_path.same_frame(frame, compiled.frame(rows)):
                 return "MLflow builds another frame from the same rows"
             self._predict_kwargs = kwargs
-        self._frames = compiled
+        self._signature = compiled
         return None
 
     @property
-    def frames(self) -> frames.Frames | None:
+    def signature(self) -> fast_path.CompiledSignature | None:
         """The compiled signature, None without a fast path."""
-        return self._frames
+        return self._signature
 
     def decode(self, content_type: str, body: bytes) -> list[list[Any]] | None:
         """The rows of a body that the fast path can take, each in the signature's order; None for any other."""
-        if self._frames is None or content_type != JSON:
+        if self._signature is None or content_type != JSON:
             return None
-        return self._frames.decode(body)
+        return self._signature.decode(body)
 
     def predict_rows(self, rows: list[list[Any]]) -> Any:
         """The model's own output for decoded rows; raises whatever it raises."""
-        assert self._frames is not None  # noqa: S101 - for the type checker
-        return self.model._predict_fn(self._frames.frame(rows), **self._predict_kwargs)
+        assert self._signature is not None  # noqa: S101 - for the type checker
+        return self.model._predict_fn(self._signature.frame(rows), **self._predict_kwargs)
 
     def answer(self, output: Any) -> bytes:
         """The body that MLflow answers for a model's output."""

@@ -1,6 +1,6 @@
 """One worker: loads a model, then answers frames on a socket until it is told to stop.
 
-Fed by a gateway's link over ``wire`` frames; ``scoring`` and ``batching`` do the work. A model of a library flavour
+Fed by a gateway's link over ``wire`` frames; ``scoring`` and ``batching`` do the work. A model of a library flavor
 is scored on the loop's own thread: what arrives meanwhile waits in the socket and makes the next batch, so batching
 adds no wait. Custom models get threads, as many as MLflow's own server gives them, because they may wait for others.
 """
@@ -16,27 +16,20 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
-from typing import Any, Callable, cast
+from typing import Any, cast
 
 from . import wire
 from .batching import decide
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
-from .lease import Lease
-from .logs import RotatedLog, life_line
 from .process import limit
-from .running import Running
 from .scoring import Scorer
+from .watchdog import RunningPredictions, Watchdog
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
 """How long gateways get to read goodbye and close their connections."""
-
-_HOUSE_S = 0.25
-_RECORDED_S = 10.0
-"""How soon after a worker's start its record is there."""
 
 
 class Connection(asyncio.Protocol):
@@ -122,8 +115,8 @@ def main(argv: list[str]) -> int:
 
 def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
-    running, counts = Running(config.get("overdue_grace_s", 1.0)), Counts(config.get("counts_file"))
-    _keep_house(config, running, counts)
+    running, counts = RunningPredictions(config.get("overdue_grace_s", 1.0)), Counts(config.get("counts_file"))
+    Watchdog(config, running, counts).start()
     faulthandler.enable()
     limit(config)
     os.chdir(config["model_dir"])
@@ -201,62 +194,3 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop
-
-
-def _keep_house(config: dict[str, Any], running: Running, counts: Counts) -> None:
-    """Send output to the log, rotate it, and end the process when no controller is left.
-
-    ``log`` None: a guard does all that.
-    """
-    if config["log"] is None:
-        threading.Thread(target=_watch, args=(config, running, counts), name="house", daemon=True).start()
-        return
-    log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
-
-    def redirect() -> int:
-        fd = log.reopen()
-        for standard in (1, 2):
-            os.dup2(fd, standard)
-        return fd
-
-    fd = redirect()
-    print(life_line(config["worker_id"], "started"), flush=True)
-    threading.Thread(target=_watch, args=(config, running, counts, redirect, fd), name="house", daemon=True).start()
-
-
-def _watch(
-    config: dict[str, Any],
-    running: Running,
-    counts: Counts,
-    redirect: Callable[[], int] | None = None,
-    fd: int = -1,
-) -> None:
-    """Rotate the log, write the counts; end the process when a prediction does not end, or no controller knows it."""
-    lease = Lease(config["lease"], config["orphan_grace_s"]) if redirect else None
-    record = config.get("record")
-    recorded_by = time.monotonic() + _RECORDED_S
-    while True:
-        time.sleep(_HOUSE_S)
-        if running.overdue():
-            # Nothing in a process can end a thread: the next worker serves on.
-            print("Ending: a prediction ran on long after its request timeout.", flush=True)
-            os._exit(1)
-        if redirect is None or lease is None:
-            continue
-        with contextlib.suppress(OSError):
-            counts.flush()
-        with contextlib.suppress(OSError):
-            if os.fstat(fd).st_size >= config["log_max_bytes"]:
-                fd = redirect()
-        if lease.expired():
-            return _end(f"No controller for {config['orphan_grace_s']} s", config["stop_grace_s"])
-        if record and time.monotonic() > recorded_by and not os.path.exists(record):
-            return _end("No controller knows this worker", config["stop_grace_s"])
-
-
-def _end(why: str, grace_s: float) -> None:
-    print(f"{why}: ending.", flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace_s)
-    # It does not listen to signals: a prediction does not end, or the model has not loaded yet.
-    os._exit(0)

@@ -1,9 +1,15 @@
 """One process per environment that has imported what models need, and forks a worker in a third of a second.
 
-Takes one JSON line per connection on a unix socket: ``{"fork": config, "flavour": loader module}`` → ``{"pid": n}``,
-and ``{}`` → ``{"version": n, "pid": n}``. It stays single-threaded, computes nothing and never imports a model's own
-code: what it has, every fork shares. Workers are sessions of their own and go on without it. It adopts what workers
-leave behind, and ends a worker that has more processes than it may.
+Takes one JSON line per connection on a unix socket: ``{"fork": config, "flavor": loader module}`` → ``{"pid": n}``,
+and ``{}`` → ``{"version": n, "pid": n}``.
+
+Why a process of its own: importing pandas and MLflow takes seconds and 200 MB, a fork takes neither. The web worker
+cannot fork, because it has threads, secrets and another environment. So the zygote stays single-threaded (a lock that
+another thread holds would stay locked in the fork), computes nothing (a BLAS or OpenMP thread pool does not survive a
+fork), and never imports a model's own code, which every fork would share. ``gc.freeze`` before a fork keeps the shared
+pages shared. Workers are sessions of their own: a zygote that dies ends none of them, and the next one is found or
+started through its socket. As the parent, and as the subreaper of what a worker leaves behind, the zygote sees how
+each worker ended and counts the processes of each.
 """
 
 from __future__ import annotations
@@ -11,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import importlib
 import json
 import os
 import select
@@ -22,32 +27,20 @@ import time
 import traceback
 from typing import Any, Mapping
 
-from . import census
-from .lease import Lease
-from .logs import RotatedLog, tell
+from . import process_tree
+from .logs import RotatedLog, write_life_line
+from .preload import Preloader
 from .process import PR_SET_CHILD_SUBREAPER, close_inherited, how_it_ended, prctl
+from .watchdog import Lease
 
 VERSION = 1
 _LARGEST = 64 * 1024 * 1024
-_PATIENCE_S = 5.0
-"""How long whoever asks for a fork may take to say so: meanwhile nobody else is served."""
+_REQUEST_TIMEOUT_S = 5.0
+"""For sending a request and for taking its answer: meanwhile the zygote serves no other request."""
 
 _LOOK_S = 0.2
 _STRAY_S = 1.0
-"""How long what outlives its worker gets to end by itself."""
-
-_ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
-_BY_FLAVOUR = {
-    "mlflow.sklearn": (
-        *("sklearn", "sklearn.pipeline", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing"),
-        *("sklearn.compose", "sklearn.impute", "sklearn.tree", "sklearn.svm", "sklearn.neighbors", "skops.io"),
-    ),
-    "mlflow.xgboost": ("xgboost",),
-    "mlflow.lightgbm": ("lightgbm",),
-    "mlflow.catboost": ("catboost",),
-    "mlflow.statsmodels": ("statsmodels.api",),
-}
-"""What is worth having before a fork. Nothing that starts threads or touches a GPU when it is imported."""
+"""How long processes that outlive their worker have to end by themselves."""
 
 
 class Zygote:
@@ -57,16 +50,16 @@ class Zygote:
         self._address = config["address"]
         self._lease = Lease(config["lease"], config["orphan_grace_s"] + 5.0)
         self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
-        self._preloaded: set[str] = set()
+        self._preloader = Preloader()
         self._workers: dict[int, dict[str, Any]] = {}
-        """What is known of each fork that has not ended, by pid."""
-        self._pace = census.Pace()
+        """The forks that have not ended: where and how to log their end, by pid."""
+        self._throttle = process_tree.CountThrottle()
         self._strays: set[int] = set()
         self._stop = False
         self._socket: tuple[int, int] | None = None
 
     def run(self) -> int:
-        """Until SIGTERM, until its socket is gone, or no controller is left for somewhat longer than workers wait."""
+        """Until SIGTERM, until the socket is gone, or until the lease expires, somewhat later than the workers'."""
         fd = self._log.reopen()
         os.dup2(fd, 1)
         os.dup2(fd, 2)
@@ -76,8 +69,7 @@ class Zygote:
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        self._preload(_ALWAYS)
-        _learn_packages()
+        self._preloader.always()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(OSError):
             os.unlink(self._address)
@@ -86,24 +78,24 @@ class Zygote:
         listener.listen(64)
         self._socket = self._found()
         self._loop(listener, awake)
-        census.kill_all(self._find_strays)
+        process_tree.kill_all(self._find_strays)
         if self._found() == self._socket:
             with contextlib.suppress(OSError):
                 os.unlink(self._address)
         return 0
 
     def _loop(self, listener: socket.socket, awake: int) -> None:
-        # Without its socket nobody finds it any more, and whoever needs one starts another.
+        # Without its socket no backend finds this zygote: the backend starts another.
         while not self._stop and not self._lease.expired() and self._found() == self._socket:
             sources: list[Any] = [listener, awake]
             readable = select.select(sources, [], [], _LOOK_S)[0]
             if awake in readable:
                 os.read(awake, 512)
             self._reap()
-            if self._pace.due(_STRAY_S) if self._strays else self._pace.due():
+            if self._throttle.due(_STRAY_S) if self._strays else self._throttle.due():
                 self._count()
             if listener in readable:
-                # Whatever is said to it, by whomever, it goes on.
+                # A malformed request must not end the zygote.
                 try:
                     connection, _ = listener.accept()
                     with connection:
@@ -112,7 +104,7 @@ class Zygote:
                     traceback.print_exc()
 
     def _found(self) -> tuple[int, int] | None:
-        """What tells the socket that is at the address from any other; None: there is none."""
+        """Device and inode of the socket at the address, to tell it from another one; None without a socket."""
         try:
             found = os.stat(self._address)
         except OSError:
@@ -124,10 +116,10 @@ class Zygote:
         if "fork" not in request:
             _reply(connection, {"version": VERSION, "pid": os.getpid()})
             return
-        config, flavour = request["fork"], request.get("flavour", "")
+        config = request["fork"]
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
         known["max_processes"] = config.get("max_processes")
-        self._preload((flavour, *_BY_FLAVOUR[flavour]) if flavour in _BY_FLAVOUR else ())
+        self._preloader.flavor(request.get("flavor", ""))
         gc.collect()
         gc.freeze()
         pid = os.fork()
@@ -137,41 +129,33 @@ class Zygote:
         try:
             _reply(connection, {"pid": pid})
         except OSError:
-            # Whoever asked has given up: nobody would ever know of this worker.
+            # The backend has given up, and no record of this worker will be written.
             os.kill(pid, signal.SIGKILL)
             raise
 
     def _count(self) -> None:
-        """End the workers that have too many processes, and what has outlived its worker."""
-        found = census.processes()
+        """Kill the workers that have too many processes, and the processes that have outlived their worker."""
+        found = process_tree.processes()
         for pid, worker in self._workers.items():
-            count, most = len(census.members(found, pid)), worker["max_processes"]
+            count, most = len(process_tree.members(found, pid)), worker["max_processes"]
             if most and count > most:
-                tell(worker, census.too_many(count, most))
-                census.kill_all(functools.partial(self._find_family, pid))
+                write_life_line(worker, process_tree.too_many(count, most))
+                process_tree.kill_all(functools.partial(self._find_family, pid))
         strays = self._find_strays(found)
         for pid in strays & self._strays:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self._strays = strays
 
-    def _find_family(self, pid: int, found: Mapping[int, census.Process]) -> set[int]:
-        """A worker and all of its processes; those whom it leaves when it is killed are the zygote's children then."""
-        return census.members(found, pid) | self._find_strays(found)
+    def _find_family(self, pid: int, found: Mapping[int, process_tree.Process]) -> set[int]:
+        """A worker and all of its processes, and those that became the zygote's children at its end."""
+        return process_tree.members(found, pid) | self._find_strays(found)
 
-    def _find_strays(self, found: Mapping[int, census.Process]) -> set[int]:
-        """Those that were left to the zygote when their worker ended, and all below them."""
+    def _find_strays(self, found: Mapping[int, process_tree.Process]) -> set[int]:
+        """The processes that became the zygote's children when their worker ended, and all below them."""
         own = os.getpid()
         left = [pid for pid, process in found.items() if process.parent == own and pid not in self._workers]
-        return census.members(found, *left)
-
-    def _preload(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name not in self._preloaded:
-                self._preloaded.add(name)
-                # A library that is not there, or does not import, is the model's worker's to complain of.
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+        return process_tree.members(found, *left)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -180,27 +164,14 @@ class Zygote:
                 if pid == 0:
                     return
                 worker = self._workers.pop(pid, None)
-                # It may have left something behind.
-                self._pace = census.Pace()
+                # The worker may have left processes behind: count soon.
+                self._throttle = process_tree.CountThrottle()
                 if worker is not None and os.path.exists(worker["log"]):
                     ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-                    tell(worker, f"ended, {how_it_ended(ended)}")
+                    write_life_line(worker, f"ended, {how_it_ended(ended)}")
 
     def _request_stop(self, _signum: int, _frame: object) -> None:
         self._stop = True
-
-
-def _learn_packages() -> None:
-    """Have MLflow look once, and not in each fork, at what is installed: that is most of what loading a model costs.
-
-    It compares a model's requirements with that, to warn of differences. Its own caches, by names that only some
-    versions of MLflow know.
-    """
-    with contextlib.suppress(Exception):
-        from mlflow.utils import requirements_utils
-
-        requirements_utils._init_modules_to_packages_map()
-        requirements_utils._init_packages_to_modules_map()
 
 
 def _become_worker(config: dict[str, Any]) -> None:
@@ -209,9 +180,9 @@ def _become_worker(config: dict[str, Any]) -> None:
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        # The zygote's sockets, pipe and log: nothing of them is a model's business.
+        # The zygote's sockets, pipe and log.
         close_inherited()
-        # What it starts stays below it, to be counted and ended with it, also when it daemonizes.
+        # Processes that the worker starts stay below the worker, also when they daemonize, and end with it.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -221,7 +192,7 @@ def _become_worker(config: dict[str, Any]) -> None:
         from .serve import run
 
         code = run(config)
-        # What the model has started goes with it.
+        # Processes that the model has started end with the worker.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
     except BaseException:
@@ -233,14 +204,14 @@ def _become_worker(config: dict[str, Any]) -> None:
 
 
 def _reseed() -> None:
-    """Give this fork random numbers of its own, as a process has that imports NumPy itself; ``random`` sees to it."""
+    """Give this fork random numbers of its own, as NumPy does on import. The module ``random`` does so by itself."""
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
 
 
 def _read_line(connection: socket.socket) -> bytes:
     data = bytearray()
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _REQUEST_TIMEOUT_S
     while not data.endswith(b"\n"):
         connection.settimeout(max(0.01, deadline - time.monotonic()))
         piece = connection.recv(1 << 16)
@@ -251,7 +222,7 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
-    connection.settimeout(_PATIENCE_S)
+    connection.settimeout(_REQUEST_TIMEOUT_S)
     connection.sendall(json.dumps(answer).encode() + b"\n")
 
 

@@ -20,7 +20,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlflow_serving_plugin.worker import frames
+from mlflow_serving_plugin.worker import fast_path
 from mlflow_serving_plugin.worker.scoring import Scorer
 
 
@@ -206,7 +206,7 @@ def test_a_prompt_is_told_by_a_method_because_tags_do_not_show_it():
     assert model("p")._is_prompt() is False
 
 
-# worker/scoring.py and worker/frames.py
+# worker/scoring.py and worker/fast_path.py
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_a_loaded_model_has_the_parts_that_the_fast_path_takes_hold_of(iris):
     for name in ("_predict_fn", "loader_module", "metadata"):
         assert hasattr(iris.model, name), f"PyFuncModel.{name} moved"
     assert callable(iris.model._predict_fn), "PyFuncModel._predict_fn is no function"
-    assert iris.library_flavour, f"the loader module of sklearn is {iris.model.loader_module}"
+    assert iris.library_flavor, f"the loader module of sklearn is {iris.model.loader_module}"
 
 
 def test_a_prediction_goes_through_predict_fn_so_that_replacing_it_shows_the_frame(iris):
@@ -287,9 +287,9 @@ def test_mlflow_still_casts_each_kind_of_column_to_the_type_that_the_fast_path_b
     enforce = internal("mlflow.models.utils:_enforce_schema")
     schema = internal("mlflow.types:Schema")([internal("mlflow.types:ColSpec")(kind, "x")])
     values = {"boolean": [True, False], "string": ["a", "b"]}.get(kind, [1, 2])
-    built = frames.Frames([frames.Column("x", kind)]).frame([[value] for value in values])
+    built = fast_path.CompiledSignature([fast_path.Column("x", kind)]).frame([[value] for value in values])
     found = enforce(built.copy(), schema)
-    assert frames.same_frame(found, built), f"a column of {kind} is {found['x'].dtype} now"
+    assert fast_path.same_frame(found, built), f"a column of {kind} is {found['x'].dtype} now"
 
 
 # gateway/asgi.py

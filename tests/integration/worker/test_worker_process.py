@@ -249,7 +249,7 @@ def test_a_worker_that_no_controller_has_on_record_ends(start, short):
     worker.connect().close()
     record.unlink()
     assert worker.process.wait(20) == 0
-    assert "No controller knows this worker" in worker.log()
+    assert "No controller has a record of this worker" in worker.log()
 
 
 def test_the_log_is_rotated_while_the_model_prints(start, short):

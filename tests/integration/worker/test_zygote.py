@@ -193,7 +193,7 @@ def test_what_a_model_prints_is_in_its_log_at_once(world):
         b'["fork"]\n',
         b'{"fork": 5}\n',
         b'{"fork": {}}\n',
-        b'{"fork": null, "flavour": []}\n',
+        b'{"fork": null, "flavor": []}\n',
         b"[" * 100_000 + b"\n",
         b"cut short",
         b"",
@@ -237,7 +237,7 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
     loading = f"open({str(seen)!r}, 'w').write(str(sorted(thread.name for thread in threading.enumerate())))"
     world.fork("threads", code_model(tmp_path / "m", loading))
     # In the fork: its own two, none inherited.
-    assert seen.read_text() == "['MainThread', 'house']"
+    assert seen.read_text() == "['MainThread', 'watchdog']"
 
 
 def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):

@@ -274,9 +274,9 @@ def exits(_data):
     raise SystemExit(1)
 
 
-@pytest.mark.parametrize(("flavour", "verdict"), [("mlflow.sklearn", ON), ("custom", Verdict(False, ""))])
-def test_a_model_that_exits_ends_its_request_only(tmp_path, flavour, verdict):
-    scorer = scorer_of(COLUMNS, exits, flavour)
+@pytest.mark.parametrize(("flavor", "verdict"), [("mlflow.sklearn", ON), ("custom", Verdict(False, ""))])
+def test_a_model_that_exits_ends_its_request_only(tmp_path, flavor, verdict):
+    scorer = scorer_of(COLUMNS, exits, flavor)
     answers = serve(scorer, [request(body((n, 1.5))) for n in range(3)], tmp_path, verdict).answers()
     assert [status for status, _ in answers.values()] == [500] * 3
 
@@ -374,9 +374,9 @@ def test_a_slow_model_is_verified_on_fewer_rows():
         assert decide(scorer_of(COLUMNS, sums), "auto", EXAMPLE) == Verdict(True, "verified on 2 rows")
 
 
-def test_only_library_flavours_are_batched_unless_switched_on():
+def test_only_library_flavors_are_batched_unless_switched_on():
     custom = scorer_of(COLUMNS, sums, "a_module_of_the_model")
-    assert "not a flavour" in decide(custom, "auto", EXAMPLE).why
+    assert "not a flavor" in decide(custom, "auto", EXAMPLE).why
     assert decide(custom, "on", EXAMPLE).on
     assert not decide(custom, "off", EXAMPLE).on
     assert decide(scorer_of(COLUMNS, sums), "on", None) == Verdict(True, "switched on")

@@ -16,7 +16,7 @@ from mlflow_serving_plugin.worker.scoring import Scorer
 
 
 class Predictor:
-    """What a flavour's loader returns."""
+    """What a flavor's loader returns."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
@@ -28,16 +28,16 @@ class Predictor:
 __all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server"]
 
 
-def pyfunc(columns: list[tuple[str, str]], function: Any, flavour: str = "mlflow.sklearn") -> PyFuncModel:
-    """A model of a flavour with a signature of (name, type) columns."""
+def pyfunc(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> PyFuncModel:
+    """A model of a flavor with a signature of (name, type) columns."""
     meta = Model(signature=ModelSignature(inputs=Schema([ColSpec(kind, name) for name, kind in columns])))
-    meta.add_flavor("python_function", loader_module=flavour)
+    meta.add_flavor("python_function", loader_module=flavor)
     predictor = Predictor(function)
     return PyFuncModel(meta, predictor, predict_fn="predict")
 
 
-def scorer_of(columns: list[tuple[str, str]], function: Any, flavour: str = "mlflow.sklearn") -> Scorer:
+def scorer_of(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> Scorer:
     """A scorer with its fast path, where the signature has one."""
-    scorer = Scorer(pyfunc(columns, function, flavour))
+    scorer = Scorer(pyfunc(columns, function, flavor))
     scorer.prepare_fast_path()
     return scorer

@@ -67,7 +67,7 @@ class Column:
         return values[self.kind]
 
 
-class Frames:
+class CompiledSignature:
     """A compiled signature."""
 
     def __init__(self, columns: list[Column]) -> None:
@@ -153,7 +153,7 @@ class Frames:
         return all(column.takes(values) for column, values in zip(self._columns, zip(*rows)))
 
 
-def compile_schema(model: Any, schema: Any) -> Frames:
+def compile_schema(model: Any, schema: Any) -> CompiledSignature:
     """The fast path of a model; NotCompilable when it has a signature that needs MLflow's own way."""
     if not hasattr(model, "_predict_fn"):
         raise NotCompilable("this MLflow has another way to the model")
@@ -175,7 +175,7 @@ def compile_schema(model: Any, schema: Any) -> Frames:
         columns.append(Column(name, kind))
     if not columns:
         raise NotCompilable("the signature has no columns")
-    return Frames(columns)
+    return CompiledSignature(columns)
 
 
 def same_frame(one: Any, other: Any) -> bool:

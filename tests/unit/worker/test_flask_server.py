@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlflow_serving_plugin.worker.older import to_first_format
+from mlflow_serving_plugin.worker.flask_server import to_mlflow1
 
 JSON = "application/json"
 
@@ -27,7 +27,7 @@ JSON = "application/json"
     ],
 )
 def test_json(body, content_type, expected, expected_type):
-    found, found_type = to_first_format(json.dumps(body).encode(), content_type)
+    found, found_type = to_mlflow1(json.dumps(body).encode(), content_type)
     assert json.loads(found) == expected
     assert found_type == (f"{JSON}; format={expected_type}" if expected_type else content_type)
 
@@ -36,4 +36,4 @@ def test_json(body, content_type, expected, expected_type):
     ("body", "content_type"), [(b"a,b\n1,2\n", "text/csv"), (b"not json", JSON), (b"[1]", JSON), (b"\xff", JSON)]
 )
 def test_whatever_has_no_counterpart_is_left_for_mlflow_1_to_judge(body, content_type):
-    assert to_first_format(body, content_type) == (body, content_type)
+    assert to_mlflow1(body, content_type) == (body, content_type)

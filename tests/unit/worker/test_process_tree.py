@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from mlflow_serving_plugin.worker import census
-from mlflow_serving_plugin.worker.census import Pace, Process, members
+from mlflow_serving_plugin.worker import process_tree
+from mlflow_serving_plugin.worker.process_tree import CountThrottle, Process, members
 
 INIT, SERVER, ZYGOTE, ONE, TWO = 1, 10, 20, 30, 40
 FOUND = {
@@ -44,7 +44,7 @@ def test_a_process_that_is_its_own_parent_is_found_once():
 
 
 def test_this_very_process_is_counted_with_its_parent_and_session():
-    assert census.processes()[os.getpid()] == Process(os.getppid(), os.getsid(0))
+    assert process_tree.processes()[os.getpid()] == Process(os.getppid(), os.getsid(0))
 
 
 @pytest.fixture
@@ -52,42 +52,42 @@ def machine(monkeypatch):
     class Machine:
         tasks, now = 500, 1000.0
 
-    monkeypatch.setattr(census, "_tasks", lambda: Machine.tasks)
-    monkeypatch.setattr(census.time, "monotonic", lambda: Machine.now)
+    monkeypatch.setattr(process_tree, "_tasks", lambda: Machine.tasks)
+    monkeypatch.setattr(process_tree.time, "monotonic", lambda: Machine.now)
     return Machine
 
 
 def test_the_first_count_is_due_at_once_and_the_next_after_ten_seconds(machine):
-    pace = Pace()
-    assert pace.due()
-    assert not pace.due()
+    throttle = CountThrottle()
+    assert throttle.due()
+    assert not throttle.due()
     machine.now += 9.9
-    assert not pace.due()
+    assert not throttle.due()
     machine.now += 0.2
-    assert pace.due()
+    assert throttle.due()
 
 
 def test_a_count_is_due_sooner_when_there_are_many_more_tasks(machine):
-    pace = Pace()
-    pace.due()
+    throttle = CountThrottle()
+    throttle.due()
     machine.tasks += 31
-    assert not pace.due()
+    assert not throttle.due()
     machine.tasks += 1
-    assert pace.due()
-    assert not pace.due()
+    assert throttle.due()
+    assert not throttle.due()
 
 
 def test_many_more_means_more_than_at_the_fewest_since_the_last_count(machine):
-    pace = Pace()
-    pace.due()
+    throttle = CountThrottle()
+    throttle.due()
     machine.tasks = 400
-    assert not pace.due()
+    assert not throttle.due()
     machine.tasks = 432
-    assert pace.due()
+    assert throttle.due()
 
 
 def test_whoever_has_reason_to_may_count_sooner(machine):
-    pace = Pace()
-    pace.due()
+    throttle = CountThrottle()
+    throttle.due()
     machine.now += 1.0
-    assert pace.due(1.0)
+    assert throttle.due(1.0)

@@ -1,8 +1,8 @@
-"""Which processes are a worker's, whatever they do to get away from it, how many they are, and the end of all of them.
+"""Which processes belong to a worker, whatever they do to leave it; counting and killing them.
 
 A process can leave its session, and outlive its parent, but not its descent: a worker adopts the orphans below it
 (``PR_SET_CHILD_SUBREAPER``). Limits of the kernel cannot do this: RLIMIT_NPROC counts the threads of all of a user's
-processes, honest ones of other workers too, and does not bind root. Reads /proc; elsewhere it finds nothing.
+processes, also those of other workers, and does not bind root. Reads /proc; without /proc no process is found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Callable, Mapping, NamedTuple
 
 _ALL_S = 10.0
 _SUSPICIOUS = 32
-"""So many more tasks on the machine than at the last count are reason enough to count again."""
+"""More tasks on the machine than at the last count; then count again."""
 
 _ROUNDS = 100
 
@@ -28,11 +28,11 @@ class Process(NamedTuple):
 
 
 def processes() -> dict[int, Process]:
-    """Every process of the machine by pid, zombies too: one may have threads that go on."""
+    """Every process of the machine by pid, zombies too: a zombie may have threads that still run."""
     found = {}
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):
-            # It may end meanwhile.
+            # The process may end meanwhile.
             with contextlib.suppress(OSError, ValueError, IndexError):
                 if name.isdigit():
                     with open(f"/proc/{name}/stat", "rb") as stat:
@@ -58,9 +58,9 @@ def members(found: Mapping[int, Process], *heads: int) -> set[int]:
 
 
 def kill_all(find: Callable[[Mapping[int, Process]], set[int]]) -> None:
-    """Kill what ``find`` finds, again and again until it finds nobody who was not killed before.
+    """Kill the processes that ``find`` finds, and look again until it finds no new ones.
 
-    Who has been killed forks no more, so those that are missed, being born just now, get fewer with each round.
+    A killed process forks no more, so each round misses fewer processes that were forked meanwhile.
     """
     killed: set[int] = set()
     for _ in range(_ROUNDS):
@@ -74,19 +74,19 @@ def kill_all(find: Callable[[Mapping[int, Process]], set[int]]) -> None:
 
 
 def too_many(count: int, most: int) -> str:
-    """For the log, where the controller finds it as the reason of the worker's end."""
+    """For the log, where the controller reads the reason of the worker's end."""
     return f"ending: it had {count} processes, more than the {most} that its endpoint's max_processes allows"
 
 
-class Pace:
-    """Says when to count: now and then, and as soon as there are many more tasks on the machine than there were."""
+class CountThrottle:
+    """Says when to count processes: every 10 s, and at once when the machine has many more tasks than before."""
 
     def __init__(self) -> None:
         self._tasks = 0
         self._counted_at = -_ALL_S
 
     def due(self, within_s: float = _ALL_S) -> bool:
-        """Whether to count now; costs next to nothing. ``within_s``: how long the last count may be past."""
+        """Whether to count now; one small read. ``within_s``: how old the last count may be."""
         tasks, now = _tasks(), time.monotonic()
         if tasks - self._tasks < _SUSPICIOUS and now - self._counted_at < within_s:
             self._tasks = min(tasks, self._tasks)
@@ -96,7 +96,7 @@ class Pace:
 
 
 def _tasks() -> int:
-    """Processes and threads of the whole machine; 0 if that cannot be known."""
+    """Processes and threads of the whole machine; 0 where /proc is missing."""
     try:
         with open("/proc/loadavg") as loads:
             return int(loads.read().split()[3].partition("/")[2])

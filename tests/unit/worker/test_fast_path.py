@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from worker_models import scorer_of
 
-from mlflow_serving_plugin.worker import frames
+from mlflow_serving_plugin.worker import fast_path
 
 KINDS = ("double", "float", "long", "integer", "boolean", "string")
 FLOATS = st.one_of(st.floats(), st.floats(width=32), st.integers(-5, 5).map(float))
@@ -103,7 +103,7 @@ def assert_identical(ours, theirs):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("loads", [frames._loads, json.loads], ids=["orjson", "json"])
+@pytest.mark.parametrize("loads", [fast_path._loads, json.loads], ids=["orjson", "json"])
 @settings(max_examples=150, deadline=None)
 @given(request=requests())
 @example(request=(["double"], b'{"dataframe_records": [{"c0": 18446744073709551616}]}'))
@@ -114,20 +114,20 @@ def assert_identical(ours, theirs):
 def test_a_frame_that_is_built_at_all_is_the_one_that_mlflow_builds(loads, request):
     kinds, body = request
     scorer = scorer_for(kinds)
-    with mock.patch.object(frames, "_loads", loads):
+    with mock.patch.object(fast_path, "_loads", loads):
         rows = scorer.decode("application/json", body)
     if rows is not None:
         seen = scorer._frame_by_mlflow(body)
         assert seen is not None, "MLflow refuses it"
-        assert_identical(scorer.frames.frame(rows), seen[0])
+        assert_identical(scorer.signature.frame(rows), seen[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_plain_type_has_a_fast_path(kind):
     scorer = scorer_for([kind, kind])
-    assert scorer.frames is not None
-    rows = scorer.frames.probe_rows()[0]
-    assert scorer.decode("application/json", scorer.frames.body_of(rows)) == rows
+    assert scorer.signature is not None
+    rows = scorer.signature.probe_rows()[0]
+    assert scorer.decode("application/json", scorer.signature.body_of(rows)) == rows
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_every_plain_type_has_a_fast_path(kind):
     ],
     ids=lambda body: body[:60].decode("latin-1"),
 )
-@pytest.mark.parametrize("loads", [frames._loads, json.loads], ids=["orjson", "json"])
+@pytest.mark.parametrize("loads", [fast_path._loads, json.loads], ids=["orjson", "json"])
 def test_a_body_that_is_anything_else_is_mlflows_to_judge(loads, body):
-    with mock.patch.object(frames, "_loads", loads):
+    with mock.patch.object(fast_path, "_loads", loads):
         assert scorer_for(["double"]).decode("application/json", body) is None
 
 
@@ -189,5 +189,5 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
 @given(st.floats())
 def test_floats_are_compared_by_value_with_nan_as_itself(value):
     frame = pd.DataFrame({"a": [value]})
-    assert frames.same_frame(frame, pd.DataFrame({"a": [value]}))
-    assert not frames.same_frame(frame, pd.DataFrame({"a": [1.0 if math.isnan(value) else math.nan]}))
+    assert fast_path.same_frame(frame, pd.DataFrame({"a": [value]}))
+    assert not fast_path.same_frame(frame, pd.DataFrame({"a": [1.0 if math.isnan(value) else math.nan]}))

@@ -26,22 +26,22 @@ class FlaskServer:
 
     def __init__(self, server: Any, model: Any, mlflow_version: str) -> None:
         self._app = server.init(model)
-        self._first_format = mlflow_version.startswith("1.")
+        self._is_mlflow1 = mlflow_version.startswith("1.")
 
     def invocations(self, data: bytes, content_type: str, model: Any, input_schema: Any) -> Result:
         """Score one request. ``model`` and ``input_schema`` are those that the app was made with."""
         body = data if isinstance(data, bytes) else data.encode()
-        if self._first_format:
-            body, content_type = to_first_format(body, content_type)
+        if self._is_mlflow1:
+            body, content_type = to_mlflow1(body, content_type)
         with self._app.test_client() as client:
             answer = client.post("/invocations", data=body, content_type=content_type)
             text, status, mimetype = answer.get_data(as_text=True), answer.status_code, answer.mimetype
-        if self._first_format and status == 200:
+        if self._is_mlflow1 and status == 200:
             text = '{"predictions": ' + text + "}"
         return Result(text, status, mimetype)
 
 
-def to_first_format(body: bytes, content_type: str) -> tuple[bytes, str]:
+def to_mlflow1(body: bytes, content_type: str) -> tuple[bytes, str]:
     """A request as MLflow 1 knows it. Whatever has no counterpart there stays, for MLflow 1 to say what it thinks."""
     if content_type.partition(";")[0].strip() != _JSON:
         return body, content_type

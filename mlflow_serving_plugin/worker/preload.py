@@ -1,0 +1,57 @@
+"""What a zygote imports before it forks, so that all of its workers share it and need not import it again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+_ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
+_BY_FLAVOR = {
+    "mlflow.sklearn": (
+        *("sklearn", "sklearn.pipeline", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing"),
+        *("sklearn.compose", "sklearn.impute", "sklearn.tree", "sklearn.svm", "sklearn.neighbors", "skops.io"),
+    ),
+    "mlflow.xgboost": ("xgboost",),
+    "mlflow.lightgbm": ("lightgbm",),
+    "mlflow.catboost": ("catboost",),
+    "mlflow.statsmodels": ("statsmodels.api",),
+}
+"""By the module that loads a model. Only libraries that start no threads and touch no GPU when they are imported."""
+
+
+class Preloader:
+    """Imports each library once."""
+
+    def __init__(self) -> None:
+        self._tried: set[str] = set()
+
+    def always(self) -> None:
+        """Import what every model needs."""
+        self._import(_ALWAYS)
+        _list_packages()
+
+    def flavor(self, loader_module: str) -> None:
+        """Import what a flavor's models need. A loader module that is not listed may be a model's own code."""
+        if loader_module in _BY_FLAVOR:
+            self._import((loader_module, *_BY_FLAVOR[loader_module]))
+
+    def _import(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self._tried:
+                self._tried.add(name)
+                # A worker that needs the library reports the error.
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+
+
+def _list_packages() -> None:
+    """Have MLflow list the installed packages here and not in each fork: most of the time that loading a model takes.
+
+    MLflow compares a model's requirements with the list, to warn of differences. The caches are MLflow's internals,
+    and only some versions have them.
+    """
+    with contextlib.suppress(Exception):
+        from mlflow.utils import requirements_utils
+
+        requirements_utils._init_modules_to_packages_map()
+        requirements_utils._init_packages_to_modules_map()

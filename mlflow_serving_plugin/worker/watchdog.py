@@ -1,0 +1,127 @@
+"""What ends a process that nobody needs, or that hangs: a lease, the running predictions, and a thread that looks.
+
+Fed by the controller, which touches the lease, and by the engine, which says what runs. Guard and zygote hold a lease
+of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from typing import Any, Iterator
+
+from .counts import Counts
+from .logs import RotatedLog, life_line
+
+_LOOK_S = 0.25
+_RECORDED_S = 10.0
+"""The controller writes a worker's record within this time after the worker's start."""
+
+
+class Lease:
+    """A file that the controller touches. Timed by the monotonic clock: a jump of the wall clock ends nothing."""
+
+    def __init__(self, path: str, grace_s: float) -> None:
+        self._path = path
+        self._grace_s = grace_s
+        self._mtime_ns: int | None = None
+        self._changed_at = time.monotonic()
+
+    def expired(self) -> bool:
+        """Whether the file has not changed for longer than the grace."""
+        now = time.monotonic()
+        try:
+            mtime_ns = os.stat(self._path).st_mtime_ns
+        except OSError:
+            mtime_ns = None
+        if mtime_ns is not None and mtime_ns != self._mtime_ns:
+            self._mtime_ns = mtime_ns
+            self._changed_at = now
+        return now - self._changed_at > self._grace_s
+
+
+class RunningPredictions:
+    """The predictions that run now. Each may take the timeout of its request. Thread-safe."""
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._ends: dict[int, float] = {}
+
+    @contextlib.contextmanager
+    def during(self, timeout_ms: int) -> Iterator[None]:
+        """Around a prediction. ``timeout_ms``: how long its client waits."""
+        thread = threading.get_ident()
+        self._ends[thread] = time.monotonic() + timeout_ms / 1000 + self._grace_s
+        try:
+            yield
+        finally:
+            del self._ends[thread]
+
+    def overdue(self) -> bool:
+        """Whether a prediction still runs, and its timeout and the grace are over."""
+        now = time.monotonic()
+        return any(end < now for end in list(self._ends.values()))
+
+
+class Watchdog:
+    """A thread of the worker that rotates the log, writes the counts, and ends the process when it has to end.
+
+    The process ends when a prediction hangs, when no controller renews the lease, and when no controller has a record
+    of the worker. With ``log`` None in the configuration a guard does all but the first.
+    """
+
+    def __init__(self, config: dict[str, Any], running: RunningPredictions, counts: Counts) -> None:
+        self._config = config
+        self._running = running
+        self._counts = counts
+        self._guarded = config["log"] is None
+        self._log = None if self._guarded else RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
+        self._fd = -1
+
+    def start(self) -> None:
+        """Send all output to the log, and begin to watch."""
+        if self._log is not None:
+            self._redirect(self._log)
+            print(life_line(self._config["worker_id"], "started"), flush=True)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _redirect(self, log: RotatedLog) -> None:
+        self._fd = log.reopen()
+        for standard in (1, 2):
+            os.dup2(self._fd, standard)
+
+    def _watch(self) -> None:
+        lease = Lease(self._config["lease"], self._config["orphan_grace_s"])
+        record = self._config.get("record")
+        recorded_by = time.monotonic() + _RECORDED_S
+        while True:
+            time.sleep(_LOOK_S)
+            if self._running.overdue():
+                # Nothing in a process can end a thread; the next worker goes on serving.
+                print("Ending: a prediction ran on long after its request timeout.", flush=True)
+                os._exit(1)
+            if self._log is None:
+                continue
+            self._keep_files(self._log)
+            if lease.expired():
+                self._end(f"No controller for {self._config['orphan_grace_s']} s")
+            if record and time.monotonic() > recorded_by and not os.path.exists(record):
+                self._end("No controller has a record of this worker")
+
+    def _keep_files(self, log: RotatedLog) -> None:
+        """Write the counts and rotate the log. A full disk stops neither the worker nor this thread."""
+        with contextlib.suppress(OSError):
+            self._counts.flush()
+        with contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_size >= self._config["log_max_bytes"]:
+                self._redirect(log)
+
+    def _end(self, why: str) -> None:
+        print(f"{why}: ending.", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self._config["stop_grace_s"])
+        # SIGTERM had no effect: a prediction does not end, or the model is still loading.
+        os._exit(0)
