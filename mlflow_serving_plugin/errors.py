@@ -1,21 +1,32 @@
-"""One hierarchy of errors, each with MLflow's error code. How they look over HTTP is ``host.replies``' business."""
+"""One hierarchy of errors, each with MLflow's error code. ``http_errors`` turns them into HTTP replies."""
 
 from __future__ import annotations
 
 
 class ServingError(Exception):
-    """Base of all errors meant for a caller: ``message`` is one sentence that its reader can act on."""
+    """Base of all errors meant for a caller. ``message``: one sentence that the caller can act on."""
 
     error_code = "INTERNAL_ERROR"
+    retryable = False
+    """Whether the same request may succeed later, because the cause passes by itself."""
 
-    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class RetryableError(ServingError):
+    """Base of the errors whose cause passes by itself. ``retry_after_s``: seconds, for the header Retry-After."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class NotFoundError(ServingError):
-    """What was named does not exist, or is not served."""
+    """The named thing does not exist, or is not served."""
 
     error_code = "RESOURCE_DOES_NOT_EXIST"
 
@@ -27,7 +38,7 @@ class InvalidParameterError(ServingError):
 
 
 class BadRequestError(ServingError):
-    """The request body is not what its content type says, or the model refused it."""
+    """The request body does not match its content type, or the model refused the body."""
 
     error_code = "BAD_REQUEST"
 
@@ -45,7 +56,7 @@ class BodyTooLargeError(ServingError):
 
 
 class MethodNotAllowedError(ServingError):
-    """The path exists, but not for this HTTP method."""
+    """The path exists, but does not accept this HTTP method."""
 
     error_code = "METHOD_NOT_ALLOWED"
 
@@ -58,25 +69,29 @@ class UnauthenticatedError(ServingError):
     def __init__(self, message: str, *, challenge: str = 'Basic realm="mlflow"') -> None:
         super().__init__(message)
         self.challenge = challenge
-        """For the header WWW-Authenticate: how to say who one is."""
+        """For the header WWW-Authenticate: how to authenticate."""
 
 
 class PermissionDeniedError(ServingError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated and may not do this."""
 
     error_code = "PERMISSION_DENIED"
 
 
-class TooManyRequestsError(ServingError):
-    """More requests wait for this version than its queue holds."""
+class TooManyRequestsError(RetryableError):
+    """A limit on waiting requests, or on their bytes, is reached."""
 
     error_code = "REQUEST_LIMIT_EXCEEDED"
 
 
 class UnavailableError(ServingError):
-    """The version cannot answer now: it starts, restarts or has failed."""
+    """The version, the registry or the database cannot answer now."""
 
     error_code = "TEMPORARILY_UNAVAILABLE"
+
+
+class TemporarilyUnavailableError(RetryableError, UnavailableError):
+    """Not available now, and available again without anybody's help: starting, restarting, or reconnecting."""
 
 
 class WorkerLostError(UnavailableError):

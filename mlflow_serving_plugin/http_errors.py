@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from mlflow_serving_plugin.errors import ServingError, UnauthenticatedError
+from mlflow_serving_plugin.errors import RetryableError, ServingError, UnauthenticatedError
 
 STATUS = {
     "BAD_REQUEST": 400,
@@ -36,7 +36,7 @@ def error_body(error: ServingError) -> bytes:
 def error_headers(error: ServingError) -> list[tuple[str, str]]:
     """``Retry-After`` and ``WWW-Authenticate`` where they belong."""
     headers: list[tuple[str, str]] = []
-    if error.retry_after_s is not None:
+    if isinstance(error, RetryableError):
         headers.append(("Retry-After", str(error.retry_after_s)))
     if isinstance(error, UnauthenticatedError):
         headers.append(("WWW-Authenticate", error.challenge))

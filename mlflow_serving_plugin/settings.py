@@ -29,78 +29,86 @@ class Settings:
 
     state_dir: str = _setting(
         "",
-        "Directory for workers, logs and fetched models. Default: ~/.mlflow/serving/<key of the database>.",
+        "Directory of workers, logs and fetched models. Default: ~/.mlflow/serving/<hash of the database URI>.",
     )
     database_uri: str = _setting(
         "",
         "Database of the plugin's own tables. Default: the tracking server's, or SQLite in the state directory.",
     )
     base_app: str = _setting(
-        "", "The app that serving is wrapped around: basic-auth, oidc-auth or another. Default: MLflow without one."
+        "", "Auth app that serving is wrapped around: basic-auth, oidc-auth or another. Default: none."
     )
     auth_cache_s: float = _setting(
-        5.0, "How long a checked password or permission is believed; a change counts after this time.", at_least=0
+        5.0, "How long a checked password or permission is cached; a change takes effect after this time.", at_least=0
     )
     auth_outage_s: float = _setting(
-        300.0, "How long somebody checked before is let in while nobody can be checked.", at_least=0
+        300.0, "While the auth database is unreachable, accept callers verified within this time.", at_least=0
     )
-    sandbox_by_default: bool = _setting(
-        False, "Run the models in the sandbox (bubblewrap) whose endpoint says neither on nor off."
-    )
+    sandbox_by_default: bool = _setting(False, "Sandbox every endpoint whose `sandbox` is `auto` (needs bubblewrap).")
     poll_interval_s: float = _setting(
-        30.0, "How often the registry is read for changes made behind the server's back.", at_least=0.1
+        30.0, "How often the registry is read for changes that were not made through this server.", at_least=0.1
     )
-    tick_interval_s: float = _setting(1.0, "How often workers are looked at.", at_least=0.05)
-    hold_timeout_s: float = _setting(30.0, "How long a request waits for a version that is starting.", at_least=0)
+    tick_interval_s: float = _setting(1.0, "How often the controller checks the workers.", at_least=0.05)
+    hold_timeout_s: float = _setting(
+        30.0, "How long a request waits for a version that is starting; then it gets 503.", at_least=0
+    )
     request_timeout_s: float = _setting(
-        60.0, "How long a prediction may take, unless the endpoint says otherwise.", at_least=0.001
+        60.0, "Timeout of a prediction, unless the endpoint's configuration has its own.", at_least=0.001
     )
     overdue_grace_s: float = _setting(
-        1.0, "How long a prediction may run past its timeout before its worker is restarted.", at_least=0
+        1.0, "How long a prediction may continue after its timeout before its worker is restarted.", at_least=0
     )
     body_timeout_s: float = _setting(
         30.0,
-        "How long a client may pause while it sends a body or takes a large reply; a body, ten times as long.",
+        "How long a client may pause while sending a body or receiving a large reply. A whole body: ten times as long.",
         at_least=0.1,
     )
-    max_body_bytes: int = _setting(16 * 1024 * 1024, "Largest request body.", at_least=1)
+    max_body_bytes: int = _setting(
+        16 * 1024 * 1024, "Maximum size of a request body; larger bodies get 413.", at_least=1
+    )
     max_in_flight: int = _setting(
-        1000, "Requests that may wait on one version in one web worker; more get 429.", at_least=1
+        1000, "Maximum number of requests in flight for one version in one web worker; more get 429.", at_least=1
     )
     max_waiting_bytes: int = _setting(
-        256 * 1024 * 1024, "Bytes of request bodies that one web worker holds at a time; more get 429.", at_least=1
+        256 * 1024 * 1024, "Maximum bytes of request bodies in the memory of one web worker; more get 429.", at_least=1
     )
-    start_timeout_s: float = _setting(
-        900.0, "How long a worker may take from start to its first prediction.", at_least=1
-    )
+    start_timeout_s: float = _setting(900.0, "Timeout from the start of a worker to its first prediction.", at_least=1)
     max_concurrent_starts: int = _setting(
-        os.cpu_count() or 2, "Workers that may be starting at the same time.", at_least=1
+        os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1
     )
-    max_concurrent_fetches: int = _setting(2, "Model downloads at the same time.", at_least=1)
+    max_concurrent_fetches: int = _setting(2, "Maximum number of model downloads at the same time.", at_least=1)
     environments_dir: str = _setting(
-        "", "Directory of the Python environments built for models. Default: in the state directory."
+        "", "Directory of the Python environments built for models. Default: a folder of the state directory."
     )
     environments_max_bytes: int = _setting(
-        50 * 1024**3, "Size above which the least recently used environments are removed, none in use.", at_least=0
+        50 * 1024**3,
+        "Total size above which the least recently used environments are evicted, except those in use.",
+        at_least=0,
     )
-    max_concurrent_builds: int = _setting(1, "Environments built at the same time.", at_least=1)
-    build_timeout_s: float = _setting(1800.0, "How long an environment may take to build.", at_least=1)
+    max_concurrent_builds: int = _setting(1, "Maximum number of environments built at the same time.", at_least=1)
+    build_timeout_s: float = _setting(1800.0, "Timeout of an environment's build.", at_least=1)
     index_url: str = _setting(
-        "", "Package index for building environments. Default: what uv or pip use on this machine."
+        "", "Package index for building environments. Default: the one that uv or pip are configured with."
     )
-    extra_index_urls: str = _setting("", "Further package indexes, looked in first; separated by blanks.")
-    constraints_file: str = _setting("", "Constraints for every environment that is built, in pip's format.")
-    offline: bool = _setting(False, "Build from what is on this machine: no index, no download of a Python.")
-    only_binary: bool = _setting(False, "Install wheels only, so that building runs no code of the packages.")
-    stop_grace_s: float = _setting(5.0, "How long a worker gets to finish before it is killed.", at_least=0)
-    orphan_grace_s: float = _setting(30.0, "How long a worker lives on without a controller.", at_least=1)
-    backoff_base_s: float = _setting(2.0, "Wait after a version's first failure; doubles with each.", at_least=0)
-    backoff_cap_s: float = _setting(300.0, "Longest wait before a failed version is tried again.", at_least=0)
-    event_retention_days: float = _setting(30.0, "Events older than this are removed.", at_least=0)
-    log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a worker's log is rotated.", at_least=1024)
-    log_backups: int = _setting(2, "Rotated logs kept per worker.", at_least=0)
-    access_log: bool = _setting(False, "Write a line for each scoring request to the web server's access log.")
-    debug: bool = _setting(False, "Show a model's traceback to the caller.")
+    extra_index_urls: str = _setting("", "More package indexes, searched before `index_url`; separated by spaces.")
+    constraints_file: str = _setting("", "File of constraints for every environment that is built, in pip's format.")
+    offline: bool = _setting(False, "Build environments without network: no index, no download of a Python.")
+    only_binary: bool = _setting(
+        False, "Install wheels only, so that building an environment runs no code of its packages."
+    )
+    stop_grace_s: float = _setting(
+        5.0, "How long a stopping worker may finish its work before it is killed.", at_least=0
+    )
+    orphan_grace_s: float = _setting(30.0, "How long a worker keeps running without a controller.", at_least=1)
+    backoff_base_s: float = _setting(
+        2.0, "Delay of the retry after a version's first failure; doubles with each failure.", at_least=0
+    )
+    backoff_cap_s: float = _setting(300.0, "Maximum delay before a failed version is retried.", at_least=0)
+    event_retention_days: float = _setting(30.0, "Events older than this are deleted.", at_least=0)
+    log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a version's log is rotated.", at_least=1024)
+    log_backups: int = _setting(2, "Number of rotated logs kept for each version.", at_least=0)
+    access_log: bool = _setting(False, "Write one line for each scoring request to the web server's access log.")
+    debug: bool = _setting(False, "Show the traceback of a model's error to the caller.")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -127,7 +135,7 @@ def _parse(name: str, raw: str, default: Any, at_least: float | None) -> Any:
         value = type(default)(raw)
     except ValueError:
         value = math.nan
-    # Infinity is no time that a selector or a command line takes.
+    # Selectors and command lines do not accept infinity.
     if isinstance(value, float) and not math.isfinite(value):
         kind = "a whole number" if isinstance(default, int) else "a number"
         raise ConfigurationError(f"{name} is {raw!r}, but must be {kind}.")
@@ -137,6 +145,6 @@ def _parse(name: str, raw: str, default: Any, at_least: float | None) -> Any:
 
 
 def default_state_dir(database_uri: str) -> Path:
-    """The state directory for servers of this database: the same on each start, apart from any other's."""
+    """The state directory of the servers that use this database: the same on each start."""
     key = hashlib.sha256(database_uri.encode()).hexdigest()[:12]
     return Path.home() / ".mlflow" / "serving" / key

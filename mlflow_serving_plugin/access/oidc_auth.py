@@ -19,7 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.provider import picked, unauthenticated
 from mlflow_serving_plugin.access.subrequest import InnerApp
-from mlflow_serving_plugin.errors import UnavailableError
+from mlflow_serving_plugin.errors import TemporarilyUnavailableError
 
 _WHO = "/api/2.0/mlflow/users/current"
 _SENT_ON = ("authorization", "cookie", "host")
@@ -45,7 +45,9 @@ class OidcAuth:
         sent = {name: headers[name] for name in _SENT_ON if name in headers}
         answer = self._inner.ask("GET", _WHO, sent | {"accept": "application/json"})
         if answer.status >= 500:
-            raise UnavailableError("The server cannot check who you are now; its log has the reason.", retry_after_s=2)
+            raise TemporarilyUnavailableError(
+                "The credentials cannot be checked now; the server's log has the reason.", retry_after_s=2
+            )
         try:
             return User(str(json.loads(answer.body)["username"]))
         except (ValueError, KeyError, TypeError):

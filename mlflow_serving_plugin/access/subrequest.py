@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from werkzeug.test import Client, EnvironBuilder
 
-from mlflow_serving_plugin.errors import UnavailableError
+from mlflow_serving_plugin.errors import TemporarilyUnavailableError
 
 _ANSWER_S = 30.0
 _NOT_PASSED_ON = frozenset({"content-length", "content-type", "transfer-encoding", "connection", "expect"})
@@ -43,7 +43,7 @@ class AsgiInner:
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """One request, without a network."""
         if self._loop is None:
-            raise UnavailableError("The server is starting.", retry_after_s=1)
+            raise TemporarilyUnavailableError("The server is starting.", retry_after_s=1)
         future = asyncio.run_coroutine_threadsafe(self._ask(method, path, headers, body), self._loop)
         return future.result(_ANSWER_S)
 

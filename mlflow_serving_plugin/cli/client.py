@@ -34,7 +34,7 @@ class _Bearer(AuthBase):
 
 
 class ServingClient:
-    """One tracking server, with the credentials that MLflow's own variables in ``environ`` hold."""
+    """A client of one tracking server, with the credentials in MLflow's own variables in ``environ``."""
 
     def __init__(self, tracking_uri: str, environ: Mapping[str, str]) -> None:
         if not _is_web_address(tracking_uri):
@@ -78,7 +78,7 @@ class ServingClient:
         return reply["logs"], reply["next_offset"]
 
     def build_logs(self, name: str, version: str) -> str:
-        """How the environment of a version was built."""
+        """The build log of a version's environment."""
         fields = {"registered_model_name": name, "endpoint_version_name": version}
         return str(self._call("GET", "get-version-build-logs", fields)["logs"])
 
@@ -111,7 +111,7 @@ class ServingClient:
         self._call("POST", "delete", {"token_id": token_id}, base=_TOKENS)
 
     def scoring_url(self, name: str, reference: str) -> str:
-        """Where a version answers; ``reference`` is a number, a stage, ``latest`` or ``@alias``."""
+        """The scoring URL of a version; ``reference`` is a number, a stage, ``latest`` or ``@alias``."""
         separator = "" if reference.startswith("@") else "/"
         return f"{self.uri}/model/{quote(name, safe='')}{separator}{quote(reference, safe='@')}/invocations"
 

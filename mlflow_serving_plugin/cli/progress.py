@@ -64,7 +64,7 @@ class Progress:
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        # A copy: rich draws in a thread of its own.
+        # A copy: rich renders in a thread of its own.
         for step in list(self._steps.values()):
             seconds = self._took.get(step.label, self._clock() - self._began[step.label])
             table.add_row(_mark(step), Text(step.label), Text(f"{seconds:4.0f} s"), Text(step.text))

@@ -86,7 +86,7 @@ class Demo:
     def _wait_for_server(self, progress: Progress) -> None:
         deadline = time.monotonic() + _SERVER_DEADLINE_S
         starting = Step("server", f"starting at {self.uri}")
-        training = Step("model", "training two versions meanwhile")
+        training = Step("model", "training two versions")
         progress.show([starting, training])
         while not self._answers():
             self._check_server()

@@ -53,7 +53,7 @@ def _register(model: Any, example: Any) -> None:
             name="model",
             input_example=example,
             signature=infer_signature(example, model.predict(example)),
-            # Given, or MLflow would load the model in yet another process to find out.
+            # Without these, MLflow would load the model in another process to infer them.
             pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pandas.__version__}"],
             registered_model_name=MODEL,
         )

@@ -23,7 +23,7 @@ PREFERRED_PORT = 5000
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """The quickstart's directory and the serving state in it. ``kept``: the user named it, so it stays."""
+    """The quickstart's directory and the serving state in it. ``kept``: the user chose the directory, so it stays."""
 
     root: Path
     state: StatePaths

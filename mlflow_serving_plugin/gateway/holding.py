@@ -15,7 +15,12 @@ from dataclasses import dataclass
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.errors import DeadlineError, UnavailableError, WorkerCrashedError
+from mlflow_serving_plugin.errors import (
+    DeadlineError,
+    TemporarilyUnavailableError,
+    UnavailableError,
+    WorkerCrashedError,
+)
 from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
@@ -88,7 +93,7 @@ class Holding:
                 exchange.choice = choose(routes, exchange.workspace, reference)
                 return exchange.choice
             if budget.hold_s <= 0:
-                raise UnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
+                raise TemporarilyUnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
             yield from self._pause(exchange, budget)
 
     def ask(
@@ -186,7 +191,7 @@ def _raise_unless_holdable(choice: Choice, budget: TimeBudget) -> None:
     if entity.state is EntityState.FAILED:
         raise UnavailableError(f"{described} has failed: {entity.message}")
     if budget.hold_s <= 0:
-        raise UnavailableError(
+        raise TemporarilyUnavailableError(
             f"{described} was not ready within {budget.held_s:.0f} s. It is {entity.state.value}: {entity.message}",
             retry_after_s=_RETRY_AFTER_S,
         )

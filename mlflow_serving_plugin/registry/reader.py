@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE, ErrorCode
 
-from mlflow_serving_plugin.errors import NotFoundError, UnavailableError
+from mlflow_serving_plugin.errors import NotFoundError, TemporarilyUnavailableError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 _PAGE = 1000
@@ -33,8 +33,8 @@ class RegistryReader:
     def model(self, workspace: str, name: str) -> RegisteredModel:
         """A registered model with all its versions; NotFoundError when there is no such model, or when it is a prompt.
 
-        UnavailableError when the registry's database is unreachable. Any other error of MLflow is passed on: such an
-        error does not mean that the model does not exist.
+        TemporarilyUnavailableError when the registry's database is unreachable. Any other error of MLflow is passed on:
+        such an error does not mean that the model does not exist.
         """
         with self._in_workspace(workspace):
             return self._model(workspace, name)
@@ -47,7 +47,7 @@ class RegistryReader:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise NotFoundError(f"Registered Model with name={name} not found") from None
             if error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
-                raise UnavailableError(
+                raise TemporarilyUnavailableError(
                     "The Model Registry cannot be reached. Models are served as before; try again.", retry_after_s=5
                 ) from error
             raise

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.orm import Session
 
-from mlflow_serving_plugin.errors import ConfigurationError, UnavailableError
+from mlflow_serving_plugin.errors import ConfigurationError, TemporarilyUnavailableError
 
 VERSION_TABLE = "serving_alembic_version"
 _SQLITE_BUSY_MS = 20_000
@@ -70,14 +70,14 @@ def for_writing(engine: Engine) -> Engine:
 
 @contextlib.contextmanager
 def session_on(engine: Engine) -> Iterator[Session]:
-    """A session in one transaction; UnavailableError when the database cannot be reached or used just now."""
+    """A session in one transaction; TemporarilyUnavailableError when the database cannot be used now."""
     try:
         # What was read is used after the end of the transaction too.
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
     except (OperationalError, InterfaceError, NoConnectionError) as error:
         # Its own words may name hosts and users.
-        raise UnavailableError(
+        raise TemporarilyUnavailableError(
             "The serving database cannot be reached. Models are served as before; try again.",
             retry_after_s=_RETRY_AFTER_S,
         ) from error

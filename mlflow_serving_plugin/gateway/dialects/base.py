@@ -64,4 +64,4 @@ class Dialect(ReplyFormat, Protocol):
 
 def failure_of(error: ServingError) -> Failure:
     """One of our own errors as a failure."""
-    return Failure(error_status(error), error.error_code, error.message, error.retry_after_s is not None)
+    return Failure(error_status(error), error.error_code, error.message, error.retryable)

@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from mlflow_serving_plugin.errors import InvalidParameterError, UnavailableError, UnsupportedTypeError
+from mlflow_serving_plugin.errors import (
+    InvalidParameterError,
+    TemporarilyUnavailableError,
+    UnavailableError,
+    UnsupportedTypeError,
+)
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.dialects.failures import UNEXPECTED, explain
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
@@ -82,7 +87,7 @@ def test_413_415_and_504_have_our_shapes():
 
 
 def test_each_dialect_writes_our_own_errors_its_own_way():
-    starting = failure_of(UnavailableError("starting", retry_after_s=2))
+    starting = failure_of(TemporarilyUnavailableError("starting", retry_after_s=2))
     assert (MLFLOW2.refuse(starting).status, MLFLOW1.refuse(starting).status) == (503, 404)
     assert MLFLOW2.refuse(starting).body == MLFLOW1.refuse(starting).body
     assert MLFLOW1.refuse(failure_of(UnavailableError("failed"))).status == 503
