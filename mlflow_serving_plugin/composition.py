@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow_serving_plugin.metrics.counting import Metrics
     from mlflow_serving_plugin.registry.reader import RegistryReader
     from mlflow_serving_plugin.settings import Settings
-    from mlflow_serving_plugin.store.store import Store
+    from mlflow_serving_plugin.store.endpoints import Store
     from mlflow_serving_plugin.store.tokens import TokenStore
 
 
@@ -188,7 +188,7 @@ def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     from mlflow_serving_plugin.registry import mlflow_server
     from mlflow_serving_plugin.settings import default_state_dir
     from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
-    from mlflow_serving_plugin.store.store import Store
+    from mlflow_serving_plugin.store.endpoints import Store
 
     backend = _absolute(mlflow_server.backend_store_uri())
     paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))

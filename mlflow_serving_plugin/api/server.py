@@ -44,8 +44,8 @@ class ServerViews:
         longest_s = max(_SHORTEST_LEASE_S, _LEASE_TICKS * self._deps.settings.tick_interval_s)
         age_s = self._lease_age_s()
         alive = age_s is not None and age_s <= longest_s
-        endpoints = self._deps.snapshot.current().endpoints.values()
-        versions = [version for endpoint in endpoints for version in endpoint.versions.values()]
+        routes = self._deps.snapshot.current()
+        endpoints, versions = routes.endpoints.values(), routes.entities.values()
         body = {
             "status": "ok" if alive else "unavailable",
             "controller": {"alive": alive, "last_tick_age_s": age_s},

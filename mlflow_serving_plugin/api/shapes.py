@@ -12,6 +12,6 @@ def event(found: Event) -> dict[str, Any]:
     return {
         "timestamp": found.timestamp_ms,
         "event_type": found.type,
-        "endpoint_version_name": None if found.version is None else str(found.version),
+        "endpoint_version_name": found.entity,
         "message": found.message,
     }

@@ -27,7 +27,6 @@ from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.probe import probe_of
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
-from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -169,7 +168,7 @@ class LocalBackend:
         record = WorkerRecord(
             worker_id=worker_id,
             endpoint_id=spec.key.endpoint_id,
-            version=spec.key.number,
+            version=spec.key.name,
             fingerprint=spec.fingerprint,
             pid=pid,
             stamp=start_stamp(pid) or "",
@@ -221,7 +220,7 @@ class LocalBackend:
             phase, message = WorkerPhase.DEAD, "The worker's socket was removed, so that nobody can reach it."
         return WorkerStatus(
             worker_id=record.worker_id,
-            key=EntityKey(record.endpoint_id, record.version),
+            key=record.key,
             fingerprint=record.fingerprint,
             phase=phase,
             message=message,

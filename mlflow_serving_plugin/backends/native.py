@@ -57,7 +57,7 @@ class Zygotes:
         """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
         counts = {
             "counts_file": str(self._paths.metrics / f"worker-{common['worker_id']}.counts"),
-            "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.number),
+            "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.name),
         }
         request = {
             "fork": _worker_config(spec, common | counts, address, self._settings.max_body_bytes),

@@ -20,7 +20,8 @@ class WorkerRecord:
 
     worker_id: str
     endpoint_id: str
-    version: int
+    version: str
+    """The entity's name. A number in records of versions before 0.2."""
     fingerprint: str
     pid: int
     stamp: str
@@ -33,8 +34,8 @@ class WorkerRecord:
 
     @property
     def key(self) -> EntityKey:
-        """The served version that the worker holds."""
-        return EntityKey(self.endpoint_id, self.version)
+        """The entity that the worker holds."""
+        return EntityKey(self.endpoint_id, str(self.version))
 
     def running(self) -> bool:
         """Whether that very process is still there."""

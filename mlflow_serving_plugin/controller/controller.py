@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
@@ -16,12 +17,15 @@ from mlflow_serving_plugin.controller.execute import Executor, reason_of
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.memory import Memory
-from mlflow_serving_plugin.controller.plan import Observed, plan
+from mlflow_serving_plugin.controller.plan import plan
 from mlflow_serving_plugin.controller.refresh import refresh
-from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.routes import Routes, load_routes
+from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, load_routes
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import Publisher
@@ -96,8 +100,10 @@ class Controller:
     def _reconcile(self, view: View, now: float) -> None:
         observed = self._memory.observed(self._deps.backend.observe())
         blocked = self._executor.clearing_up
+        replicas = scale(self._desired)
         actions = plan(
             self._desired,
+            replicas,
             observed,
             now=now,
             # What clearing up does not know of must not come into being meanwhile.
@@ -113,22 +119,23 @@ class Controller:
         # After that: a fetch that has just begun must not have its directory cleared away.
         self._executor.sweep_if_due(self._desired, observed)
         self._executor.rest_if_idle(self._desired, observed)
-        self._publish(view, observed)
+        self._publish(view, replicas, observed)
         self._metrics.merge_if_due(self._routes, now)
 
-    def _publish(self, view: View, observed: Observed) -> None:
+    def _publish(self, view: View, replicas: Mapping[EntityKey, int], observed: Observed) -> None:
         now_ms = _now_ms()
         timeout = self._settings.request_timeout_s
         routes = describe(
             view,
             self._desired,
+            replicas,
             observed,
             self._routes,
             now_ms=now_ms,
             default_timeout_s=timeout,
             build_log=self._deps.environments.log,
         )
-        if routes.endpoints == self._routes.endpoints and self._publisher.intact():
+        if replace(routes, written_ms=self._routes.written_ms) == self._routes and self._publisher.intact():
             return
         try:
             self._publisher.publish(routes)
@@ -147,7 +154,7 @@ class Controller:
             self._memory.forgive(
                 key
                 for key, wanted in self._desired.items()
-                if (wanted.endpoint.workspace, wanted.endpoint.name) == (nudge.workspace, nudge.name)
+                if (wanted.entity.model.workspace, wanted.entity.model.name) == (nudge.workspace, nudge.name)
             )
         if nudge.name is None or nudge.workspace is None:
             self._dirty = None
@@ -211,6 +218,9 @@ def _routes_before(path: Path) -> Routes:
     try:
         return load_routes(path.read_bytes())
     except FileNotFoundError:
+        return Routes()
+    except OtherFormatError:
+        _logger.info("The routes snapshot is of another version of this package; building a new one.")
         return Routes()
     except (OSError, ValueError):
         _logger.warning("The routes snapshot is damaged; building a new one.")

@@ -1,4 +1,4 @@
-"""What should run: enabled endpoints and their active versions. Pure."""
+"""What should run: the entities of all endpoints. Pure."""
 
 from __future__ import annotations
 
@@ -6,54 +6,76 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.backends.base import fingerprint
-from mlflow_serving_plugin.domain.config import WorkerSettings, part_of, resolve
+from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings, part_of, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
-from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
+from mlflow_serving_plugin.domain.entity import Entity, EntityKey, ModelRef
+from mlflow_serving_plugin.registry.models import RegisteredModel
+
+ModelKey = tuple[str, str]
+"""A registered model's workspace and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the store and the registry said when they were last read. Models are keyed by endpoint id."""
+    """What the store and the registry said when they were last read. ``endpoints`` by id."""
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
-    models: Mapping[str, RegisteredModel] = field(default_factory=dict)
+    models: Mapping[ModelKey, RegisteredModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredEntity:
-    """A version that is to be served, and with which workers."""
+    """An entity that is to be served, and with which workers. ``fingerprint`` tells its workers from outdated ones."""
 
-    key: EntityKey
-    endpoint: Endpoint
-    version: ModelVersion
+    entity: Entity
     settings: WorkerSettings
     fingerprint: str
 
     @property
-    def replicas(self) -> int:
-        """How many workers."""
-        return self.endpoint.config.replicas
+    def key(self) -> EntityKey:
+        """The entity's key."""
+        return self.entity.key
+
+
+def model_of(endpoint: Endpoint) -> ModelKey:
+    """The registered model that an endpoint serves."""
+    return endpoint.workspace, endpoint.name
+
+
+def entities_of(endpoint: Endpoint, models: Mapping[ModelKey, RegisteredModel]) -> list[Entity]:
+    """An endpoint's entities, newest first: one for each active version of its model, named by the version's number.
+
+    None while the model has not been read.
+    """
+    model = models.get(model_of(endpoint))
+    if model is None:
+        return []
+    return [
+        Entity(
+            EntityKey(endpoint.id, str(version.number)),
+            ModelRef(model.workspace, model.name, version.number),
+            endpoint.config,
+            version.source,
+            version.stage,
+        )
+        for version in reversed(model.versions)
+        if version.active
+    ]
 
 
 def desire(view: View, default_timeout_s: float, *, sandbox_by_default: bool = False) -> dict[EntityKey, DesiredEntity]:
-    """All versions to be served, in a stable order: by endpoint, newest first."""
+    """All entities to be served, in a stable order: by endpoint, newest first."""
     desired = {}
     for endpoint in view.endpoints.values():
-        model = view.models.get(endpoint.id)
-        if model is None:
-            continue
-        settings = worker_settings(endpoint, default_timeout_s, sandbox_by_default=sandbox_by_default)
-        for version in reversed(model.versions):
-            if version.active:
-                key = EntityKey(endpoint.id, version.number)
-                desired[key] = DesiredEntity(key, endpoint, version, settings, fingerprint(version.source, settings))
+        for entity in entities_of(endpoint, view.models):
+            settings = worker_settings(entity.config, default_timeout_s, sandbox_by_default=sandbox_by_default)
+            desired[entity.key] = DesiredEntity(entity, settings, fingerprint(entity.source, settings))
     return desired
 
 
 def worker_settings(
-    endpoint: Endpoint, default_timeout_s: float, *, sandbox_by_default: bool = False
+    config: EndpointConfig, default_timeout_s: float, *, sandbox_by_default: bool = False
 ) -> WorkerSettings:
-    """What an endpoint's workers are started with."""
-    config = resolve(endpoint.config, request_timeout_s=default_timeout_s, sandbox_by_default=sandbox_by_default)
-    return part_of(config, WorkerSettings)
+    """What an entity's workers are started with."""
+    resolved = resolve(config, request_timeout_s=default_timeout_s, sandbox_by_default=sandbox_by_default)
+    return part_of(resolved, WorkerSettings)

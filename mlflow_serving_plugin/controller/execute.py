@@ -13,7 +13,8 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.files import model_directory, sweep
 from mlflow_serving_plugin.controller.memory import Memory
-from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Observed, Stop
+from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Stop
+from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
@@ -157,11 +158,9 @@ class Executor:
         return self._deps.environments.need(self._fetch(wanted), wanted.settings.env_manager)
 
     def _fetch(self, wanted: DesiredEntity) -> Path:
-        endpoint, number = wanted.endpoint, wanted.version.number
+        model, source = wanted.entity.model, wanted.entity.source
         directory = model_directory(self._deps.paths, wanted)
-        return fetch_model(
-            wanted.version.source, directory, partial(self._deps.download, endpoint.workspace, endpoint.name, number)
-        )
+        return fetch_model(source, directory, partial(self._deps.download, model.workspace, model.name, model.version))
 
     def _launch(self, wanted: DesiredEntity) -> None:
         # They are there, unless somebody has cleaned up since they were last looked at.
@@ -173,7 +172,7 @@ class Executor:
                 key=wanted.key,
                 fingerprint=wanted.fingerprint,
                 model_dir=files,
-                log=self._deps.paths.version_log(wanted.key.endpoint_id, wanted.key.number),
+                log=self._deps.paths.entity_log(wanted.key.endpoint_id, wanted.key.name),
                 settings=wanted.settings,
                 example=self._deps.example(files),
                 environment=environment,

@@ -18,18 +18,18 @@ from mlflow_serving_plugin.registry.artifacts import fetched_model
 
 
 def model_directory(paths: StatePaths, wanted: DesiredEntity) -> Path:
-    """Where a version's files are kept. A registry may give a deleted version's number again: so by source too."""
-    source = hashlib.sha256(wanted.version.source.encode()).hexdigest()[:8]
-    return paths.models / wanted.key.endpoint_id / f"{wanted.key.number}-{source}"
+    """Where an entity's files are kept. A registry may give a deleted version's number again: so by source too."""
+    source = hashlib.sha256(wanted.entity.source.encode()).hexdigest()[:8]
+    return paths.models / wanted.key.endpoint_id / f"{wanted.key.name}-{source}"
 
 
 def present_needs(
     paths: StatePaths, desired: Mapping[EntityKey, DesiredEntity], environments: EnvironmentSource
 ) -> dict[EntityKey, Need]:
-    """What each version needs whose model files are there and complete. One whose files say it badly is left out."""
+    """What each entity needs whose model files are complete. Entities with unreadable files are left out."""
     found = {}
     for key, wanted in desired.items():
-        files = fetched_model(model_directory(paths, wanted), wanted.version.source)
+        files = fetched_model(model_directory(paths, wanted), wanted.entity.source)
         if files is not None:
             with contextlib.suppress(ServingError):
                 found[key] = environments.need(files, wanted.settings.env_manager)
@@ -43,13 +43,13 @@ def clear_scratch(paths: StatePaths) -> None:
 
 
 def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[EntityKey]) -> None:
-    """Remove the model files but ``keep_models``, and the logs of versions but ``keep_keys``."""
+    """Remove the model files but ``keep_models``, and the logs of entities but ``keep_keys``."""
     for path in paths.models.glob("*/*"):
         if path not in keep_models and not path.name.startswith("."):
             shutil.rmtree(path, ignore_errors=True)
     for path in paths.logs.glob("*/*"):
-        number = path.name.split(".", 1)[0]
-        if not number.isdigit() or EntityKey(path.parent.name, int(number)) not in keep_keys:
+        # ``3.log``, and ``3.log.1`` after a rotation.
+        if EntityKey(path.parent.name, path.name.partition(".log")[0]) not in keep_keys:
             path.unlink(missing_ok=True)
     for parent in (paths.models, paths.logs):
         for directory in parent.iterdir():

@@ -40,7 +40,7 @@ class Journal:
     def add(self, events: list[tuple[str, Event]]) -> None:
         """Take events in. Beyond a backlog of thousands the oldest are lost."""
         for _, event in events:
-            _logger.info("%s %s %s: %s", event.name, event.version or "", event.type, event.message)
+            _logger.info("%s %s %s: %s", event.name, event.entity or "", event.type, event.message)
         self._waiting.extend(events)
 
     def flush(self, now: float, now_ms: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from mlflow_serving_plugin.backends.base import WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
-from mlflow_serving_plugin.controller.plan import Observed
+from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
-from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.controller.standing import Lack, Observed, Standing, standing
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments.need import Need
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Fetch a version's model files."""
+    """Fetch an entity's model files."""
 
     key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Build a version's environment."""
+    """Build an entity's environment."""
 
     key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start one more worker for a version."""
+    """Start one more worker of an entity."""
 
     key: EntityKey
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End a worker: it is one too many, outdated, dead or no longer wanted."""
+    """End a worker: the worker is one too many, outdated, dead or no longer wanted."""
 
     worker_id: str
 
@@ -43,24 +41,9 @@ class Stop:
 Action = Fetch | Build | Launch | Stop
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What is there. ``launching``: launches under way, how many by version.
-
-    ``needs``: what each fetched version needs; ``building``: what the builds under way are doing, by environment.
-    """
-
-    workers: tuple[WorkerStatus, ...] = ()
-    fetching: frozenset[EntityKey] = frozenset()
-    launching: Mapping[EntityKey, int] = field(default_factory=dict)
-    needs: Mapping[EntityKey, Need] = field(default_factory=dict)
-    building: Mapping[str, str] = field(default_factory=dict)
-    stopping: frozenset[str] = frozenset()
-    failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
-
-
 def plan(
     desired: Mapping[EntityKey, DesiredEntity],
+    replicas: Mapping[EntityKey, int],
     observed: Observed,
     *,
     now: float,
@@ -68,8 +51,8 @@ def plan(
     fetch_slots: int,
     build_slots: int,
 ) -> list[Action]:
-    """The actions due now. At most so many launches, fetches and builds under way in all."""
-    by_key = _by_key(observed)
+    """The actions due now: stops first. The slots limit the launches, fetches and builds under way in all."""
+    by_key = observed.by_key()
     actions: list[Action] = [
         Stop(worker.worker_id) for key, workers in by_key.items() if key not in desired for worker in workers
     ]
@@ -77,60 +60,41 @@ def plan(
     fetches_left = fetch_slots - len(observed.fetching)
     building = set(observed.building)
     for key, wanted in desired.items():
-        workers = by_key.get(key, [])
-        actions += _superfluous(wanted, workers)
-        missing = _missing(wanted, workers, observed, now)
-        if missing > 0 and key not in observed.needs:
+        found = standing(wanted, replicas[key], by_key.get(key, []), observed)
+        actions += _superfluous(found, replicas[key])
+        missing = _missing(found, replicas[key], now)
+        if missing <= 0:
+            continue
+        if found.lack is Lack.FILES:
             if key not in observed.fetching and fetches_left > 0:
                 fetches_left -= 1
                 actions.append(Fetch(key))
-            continue
-        if missing > 0 and observed.needs[key].environment is None:
-            # Versions that need the same environment wait for one build.
+        elif found.lack is Lack.ENVIRONMENT:
+            # Entities that need the same environment wait for one build.
             environment = observed.needs[key].recipe.key
             if environment not in building and len(building) < build_slots:
                 building.add(environment)
                 actions.append(Build(key))
-            continue
-        for _ in range(max(0, min(missing, launches_left))):
-            launches_left -= 1
-            actions.append(Launch(key))
+        else:
+            launches = max(0, min(missing, launches_left))
+            launches_left -= launches
+            actions += [Launch(key)] * launches
     return actions
 
 
-def _by_key(observed: Observed) -> dict[EntityKey, list[WorkerStatus]]:
-    by_key: dict[EntityKey, list[WorkerStatus]] = {}
-    for worker in observed.workers:
-        if worker.worker_id not in observed.stopping:
-            by_key.setdefault(worker.key, []).append(worker)
-    return by_key
-
-
-def _missing(wanted: DesiredEntity, workers: list[WorkerStatus], observed: Observed, now: float) -> int:
-    """How many workers to start for a version now."""
-    failure = observed.failures.get(wanted.key)
-    if failure is not None and now < failure.retry_at:
+def _missing(found: Standing, replicas: int, now: float) -> int:
+    """How many workers to start for an entity now."""
+    if found.failure is not None and now < found.failure.retry_at:
         return 0
-    # A death is counted when it is cleared away, and only that says how long to wait.
-    if any(_died_serving(worker) for worker in workers):
+    # A death is counted when the dead worker is cleared away, and only then is the delay known.
+    if found.died:
         return 0
-    # A worker that is starting counts as launching: ``launch`` returns when it is ready.
-    ready = sum(w.phase is WorkerPhase.READY and w.fingerprint == wanted.fingerprint for w in workers)
-    return wanted.replicas - ready - observed.launching.get(wanted.key, 0)
+    # A worker that is starting counts as launching: ``launch`` returns when the worker is ready.
+    return replicas - len(found.fresh) - found.launching
 
 
-def _superfluous(wanted: DesiredEntity, workers: Iterable[WorkerStatus]) -> list[Stop]:
-    """Dead workers; those of more than the replicas; and outdated ones, as soon as their successors are ready."""
-    workers = list(workers)
-    dead = [w for w in workers if _died_serving(w)]
-    ready = [w for w in workers if w.phase is WorkerPhase.READY]
-    fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
-    outdated = [w for w in ready if w.fingerprint != wanted.fingerprint]
-    extra = fresh[wanted.replicas :]
-    keep_outdated = max(0, wanted.replicas - len(fresh))
-    return [Stop(w.worker_id) for w in [*dead, *extra, *outdated[keep_outdated:]]]
-
-
-def _died_serving(worker: WorkerStatus) -> bool:
-    """One that died before it was ready is its launch's to clear away."""
-    return worker.phase is WorkerPhase.DEAD and worker.ready_since_ms is not None
+def _superfluous(found: Standing, replicas: int) -> list[Stop]:
+    """Dead workers; workers beyond the replicas; and outdated workers, as soon as their successors are ready."""
+    keep_outdated = max(0, replicas - len(found.fresh))
+    extra = [*found.died, *found.fresh[replicas:], *found.outdated[keep_outdated:]]
+    return [Stop(worker.worker_id) for worker in extra]

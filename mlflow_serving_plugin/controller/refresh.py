@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mlflow_serving_plugin.controller.desired import View
+from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import RegisteredModel
@@ -33,40 +33,44 @@ class ModelSource(Protocol):
         """What a vanished model is called now."""
 
 
-def refresh(
-    store: EndpointSource, registry: ModelSource, before: View, names: frozenset[tuple[str, str]] | None
-) -> View:
-    """The view now. Only the models in ``names`` (workspace, name), and new ones, are read; None: all of them."""
+def refresh(store: EndpointSource, registry: ModelSource, before: View, names: frozenset[ModelKey] | None) -> View:
+    """The view now. Only the models in ``names``, and models not read before, are read; None: all of them."""
     endpoints: dict[str, Endpoint] = {}
-    models: dict[str, RegisteredModel] = {}
+    models: dict[ModelKey, RegisteredModel] = {}
     for stored in store.enabled():
-        known = before.models.get(stored.id)
-        if known is not None and names is not None and (stored.workspace, stored.name) not in names:
-            endpoints[stored.id], models[stored.id] = stored, known
-        elif (found := _find(store, registry, stored)) is not None:
-            endpoints[stored.id], models[stored.id] = found
+        model = before.models.get(model_of(stored))
+        endpoint: Endpoint | None = stored
+        if names is None or model_of(stored) in names or not _is_of(model, stored):
+            endpoint, model = _find(store, registry, stored)
+        if endpoint is not None and model is not None:
+            endpoints[endpoint.id], models[model_of(endpoint)] = endpoint, model
     return View(endpoints, models)
 
 
-def _find(store: EndpointSource, registry: ModelSource, endpoint: Endpoint) -> tuple[Endpoint, RegisteredModel] | None:
-    model = _model(registry, endpoint)
+def _find(
+    store: EndpointSource, registry: ModelSource, endpoint: Endpoint
+) -> tuple[Endpoint | None, RegisteredModel | None]:
+    """The endpoint with its model, followed to a new name; a deleted model's endpoint is removed."""
+    model = _read(registry, endpoint)
     if model is not None:
         return endpoint, model
     name = registry.renamed_to(endpoint.workspace, endpoint.model_created_ms)
     if name is None:
         store.remove(endpoint)
-        return None
+        return None, None
     store.rename(endpoint, name)
     renamed = next((e for e in store.enabled() if e.id == endpoint.id), None)
-    if renamed is None or (model := _model(registry, renamed)) is None:
-        return None
-    return renamed, model
+    return renamed, None if renamed is None else _read(registry, renamed)
 
 
-def _model(registry: ModelSource, endpoint: Endpoint) -> RegisteredModel | None:
+def _read(registry: ModelSource, endpoint: Endpoint) -> RegisteredModel | None:
     try:
-        model = registry.model(endpoint.workspace, endpoint.name)
+        model = registry.model(*model_of(endpoint))
     except NotFoundError:
         return None
-    # Another model may have got the name since.
-    return model if model.created_ms == endpoint.model_created_ms else None
+    return model if _is_of(model, endpoint) else None
+
+
+def _is_of(model: RegisteredModel | None, endpoint: Endpoint) -> bool:
+    """Whether it is the endpoint's model, and no other model that was given the same name since."""
+    return model is not None and model.created_ms == endpoint.model_created_ms

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlflow_serving_plugin.domain.config import EndpointConfig
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(frozen=True, slots=True)
 class EntityKey:
-    """Names a served version for as long as it lives, through renames of its model."""
+    """Names an entity for as long as the entity lives, through renames of its endpoint and its model.
+
+    ``name`` is unique within the endpoint. An entity that is derived from version 3 of a model is named ``3``.
+    """
 
     endpoint_id: str
-    number: int
+    name: str
 
     def __str__(self) -> str:
-        return f"{self.endpoint_id}/{self.number}"
+        return f"{self.endpoint_id}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """One version of a registered model."""
+
+    workspace: str
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What is to be served. ``source``: where the registry has the model files; ``stage``: that of the version."""
+
+    key: EntityKey
+    model: ModelRef
+    config: EndpointConfig
+    source: str
+    stage: str = "None"
+
+
+def name_order(name: str) -> tuple[int, str]:
+    """Sorts names of entities: the names of versions by number, before all other names."""
+    is_number = name.isascii() and name.isdigit() and len(name) < 19
+    return (int(name), "") if is_number else (2**63, name)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an endpoint or to one of its versions. ``version`` None: to the endpoint."""
+    """Something that happened to an endpoint or to one of its entities. ``entity``: the name; None: to the endpoint."""
 
     timestamp_ms: int
     workspace: str
     name: str
-    version: int | None
+    entity: str | None
     type: str
     message: str
 

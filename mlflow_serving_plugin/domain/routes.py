@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.config import GatewayConfig
+from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef, name_order
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
 FORMAT = 2
-"""Raised when the snapshot's shape changes; a reader sets another format aside."""
+"""Raised when the snapshot's shape changes. A reader sets a snapshot of another format aside."""
+
+
+class OtherFormatError(ValueError):
+    """The snapshot was written by another version of this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,10 @@ class WorkerRoute:
 
 @dataclass(frozen=True, slots=True)
 class EntityRoute:
-    """One served version as this host sees it. ``workers`` holds those that are up; only ready ones score."""
+    """One entity as this host sees it. ``workers`` holds the workers that are up; only ready workers score."""
 
-    number: int
+    key: EntityKey
+    model: ModelRef
     state: EntityState
     message: str
     stage: str
@@ -39,14 +46,19 @@ class EntityRoute:
     model_dir: str | None = None
     """The fetched model files, None until they are there."""
     note: str = ""
-    """What its worker says of itself: whether it batches, and why."""
+    """What a worker reports about itself: whether it batches, and why."""
     workers: tuple[WorkerRoute, ...] = ()
     environment: str = ""
-    """The Python environment it runs in, for a person; empty until that is there."""
+    """The Python environment of the workers, for a person; empty until the environment is there."""
     scored_example: bool = False
     """Whether a ready worker has answered the model's own input example."""
     build_log: str | None = None
-    """The log of that environment's build, None for the server's own."""
+    """The log of the environment's build, None for the server's own environment."""
+
+    @property
+    def name(self) -> str:
+        """The entity's name within its endpoint."""
+        return self.key.name
 
     @property
     def ready_workers(self) -> tuple[WorkerRoute, ...]:
@@ -56,7 +68,7 @@ class EntityRoute:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """One endpoint as this host sees it: its versions, and what stages and aliases point at."""
+    """One endpoint as this host sees it: the names of its entities, and what stages and aliases point at."""
 
     id: str
     workspace: str
@@ -64,59 +76,62 @@ class EndpointRoute:
     state: EndpointState
     message: str
     config: GatewayConfig
-    versions: dict[int, EntityRoute] = field(default_factory=dict)
-    aliases: dict[str, int] = field(default_factory=dict)
+    entities: tuple[str, ...] = ()
+    """Entities that take requests, in the order of their names; versions by number."""
+    draining: tuple[str, ...] = ()
+    """Entities that only finish the requests in flight."""
+    latest: str | None = None
+    """The newest entity that is ready, so that a new version takes over once it answers; else the newest."""
+    stages: dict[str, str] = field(default_factory=dict)
+    """Stage → entity, the stage ``None`` too, which MLflow can resolve."""
+    aliases: dict[str, str] = field(default_factory=dict)
 
-    def resolve(self, reference: Reference) -> EntityRoute:
-        """The version that a reference names; NotFoundError says what is served instead.
-
-        A stage held by several versions answers with the highest number, as MLflow does. ``latest`` is the
-        highest number that is ready (so a new version takes over once it answers), else the highest.
-        """
-        number = self._number(reference)
-        found = self.versions.get(number) if number is not None else None
+    def resolve(self, reference: Reference) -> str:
+        """The name of the entity that a reference means; NotFoundError says what is served instead."""
+        found = choose(self, reference)
         if found is None:
             raise NotFoundError(f"'{reference}' is not served. {self._served_now()}")
         return found
 
-    def _number(self, reference: Reference) -> int | None:
-        if reference.kind == "version":
-            # A number that is not an int64 is no version, and Python refuses to read one of thousands of digits.
-            return int(reference.value) if len(reference.value) < 19 else None
-        if reference.kind == "alias":
-            return self.aliases.get(reference.value)
-        if reference.kind == "latest":
-            ready = [n for n, v in self.versions.items() if v.state is EntityState.READY]
-            return max(ready or self.versions, default=None)
-        wanted = reference.value.lower()
-        return max((n for n, v in self.versions.items() if v.stage.lower() == wanted), default=None)
-
-    def stages(self) -> dict[str, int]:
-        """Each stage but ``None`` that a served version holds, with the version that answers for it."""
-        return {
-            version.stage: number
-            for number, version in sorted(self.versions.items())
-            if version.stage.lower() != "none"
-        }
+    def named_stages(self) -> dict[str, str]:
+        """Stage → entity without the stage ``None``, by stage."""
+        return {stage: name for stage, name in sorted(self.stages.items()) if stage.lower() != "none"}
 
     def _served_now(self) -> str:
-        if not self.versions:
+        if not self.entities:
             return f"Model '{self.name}' has serving enabled and no active version."
-        parts = ["versions " + ", ".join(str(n) for n in sorted(self.versions))]
-        if stages := self.stages():
-            parts.append("stages " + ", ".join(f"{s} ({n})" for s, n in sorted(stages.items())))
+        parts = ["versions " + ", ".join(self.entities)]
+        if stages := self.named_stages():
+            parts.append("stages " + ", ".join(f"{s} ({n})" for s, n in stages.items()))
         if self.aliases:
             parts.append("aliases " + ", ".join(f"@{a} ({n})" for a, n in sorted(self.aliases.items())))
         return f"Served now: {'; '.join(parts)}."
 
 
+def choose(endpoint: EndpointRoute, reference: Reference) -> str | None:
+    """The name of the entity that answers for a reference, None when there is none. Stages match in any case."""
+    if reference.kind == "version":
+        return reference.value if reference.value in endpoint.entities else None
+    if reference.kind == "alias":
+        return endpoint.aliases.get(reference.value)
+    if reference.kind == "latest":
+        return endpoint.latest
+    wanted = reference.value.lower()
+    return next((name for stage, name in endpoint.stages.items() if stage.lower() == wanted), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Everything served on this host. ``endpoints`` is keyed by ``routes_key(workspace, name)``."""
+    """Everything served on this host.
+
+    ``endpoints`` is keyed by ``routes_key(workspace, name)``, ``entities`` by ``str(EntityKey)``. The entities of an
+    endpoint that was just disabled outlive the endpoint here until their workers have finished.
+    """
 
     format: int = FORMAT
     written_ms: int = 0
     endpoints: dict[str, EndpointRoute] = field(default_factory=dict)
+    entities: dict[str, EntityRoute] = field(default_factory=dict)
 
     def endpoint(self, workspace: str, name: str) -> EndpointRoute:
         """The endpoint of a model; NotFoundError when serving is not enabled on it."""
@@ -125,13 +140,37 @@ class Routes:
             raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
         return found
 
+    def entities_of(self, endpoint: EndpointRoute) -> list[EntityRoute]:
+        """The entities of an endpoint, those that drain too, by name."""
+        names = sorted({*endpoint.entities, *endpoint.draining}, key=name_order)
+        return [self.entities[f"{endpoint.id}/{name}"] for name in names]
+
+    def resolve(self, workspace: str, reference: Reference) -> tuple[EndpointRoute, EntityRoute]:
+        """The endpoint and the entity that a reference means; NotFoundError."""
+        endpoint = self.endpoint(workspace, reference.name)
+        return endpoint, self.entities[f"{endpoint.id}/{endpoint.resolve(reference)}"]
+
 
 def routes_key(workspace: str, name: str) -> str:
-    """The key of a model in the snapshot. Neither part can contain a slash."""
+    """The key of an endpoint in the snapshot. Neither part can contain a slash."""
     return f"{workspace}/{name}"
 
 
+def latest_of(entities: Sequence[EntityRoute]) -> str | None:
+    """What ``latest`` means among these entities."""
+    ready = [entity.name for entity in entities if entity.state is EntityState.READY]
+    return max(ready or [entity.name for entity in entities], key=name_order, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What the snapshots of all formats have."""
+
+    format: int
+
+
 _adapter = TypeAdapter(Routes)
+_header_adapter = TypeAdapter(_Header)
 
 
 def dump_routes(routes: Routes) -> bytes:
@@ -140,8 +179,16 @@ def dump_routes(routes: Routes) -> bytes:
 
 
 def load_routes(data: bytes) -> Routes:
-    """The snapshot from JSON; ValueError when it is damaged or of another format."""
-    routes = _adapter.validate_json(data)
-    if routes.format != FORMAT:
-        raise ValueError(f"routes snapshot of format {routes.format}, expected {FORMAT}")
+    """The snapshot from JSON; ValueError when it is damaged, OtherFormatError when it is of another format."""
+    try:
+        routes = _adapter.validate_json(data)
+    except ValueError:
+        _check_format(_header_adapter.validate_json(data).format)
+        raise
+    _check_format(routes.format)
     return routes
+
+
+def _check_format(found: int) -> None:
+    if found != FORMAT:
+        raise OtherFormatError(f"routes snapshot of format {found}, expected {FORMAT}")

@@ -1,25 +1,85 @@
-"""States of endpoints and served versions, by the names that Databricks used on the wire."""
+"""States of endpoints and entities, by the names that Databricks used on the wire, and what follows from each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
+
+Tone = Literal["ready", "busy", "failed", "idle"]
+"""How a state is coloured for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """Everything that other modules need to know of a state, so that a new state is described once, here."""
+
+    label: str
+    """The state in a person's words."""
+    tone: Tone
+    version_state: str
+    """The state in replies of ``endpoints``."""
+    service_state: str
+    """The state in replies of ``endpoints-v2``."""
+    holdable: bool = False
+    """Whether a request waits, up to ``hold_timeout_s``, until a worker is ready."""
+    scores: bool = True
+    """Whether ready workers take new requests."""
+    settled: bool = False
+    """Whether somebody who waits for the entity to serve has waited long enough."""
+    explained: str = ""
+    """The event, if any, that tells of a new message within the state."""
 
 
 class EntityState(str, Enum):
-    """Where one served version stands. ``PENDING → BUILDING → LAUNCHING → READY → DRAINING``; FAILED from any."""
+    """Where one entity stands. ``PENDING → BUILDING → LAUNCHING → READY → DRAINING``; FAILED from any."""
 
     PENDING = "PENDING"
-    """Seen; its model files are being fetched, or it waits for its turn."""
+    """Seen. Its model files are being fetched, or it is queued."""
     BUILDING = "BUILDING"
-    """Its Python environment is being built."""
+    """Its Python environment is being built, or is queued for a build."""
     LAUNCHING = "LAUNCHING"
-    """Its worker is loading the model."""
+    """A worker is loading the model."""
     READY = "READY"
     """A worker has answered a real prediction."""
     DRAINING = "DRAINING"
-    """No longer active; requests in flight finish."""
+    """No longer active: new requests are refused, requests in flight finish."""
     FAILED = "FAILED"
-    """Could not be served, for the reason given; tried again with a growing pause."""
+    """Could not be served, for the reason given. Retried with a growing delay."""
+
+    @property
+    def facts(self) -> StateFacts:
+        """What follows from the state."""
+        return _FACTS[self]
+
+
+_WAITING = "SERVICE_STATE_PENDING"
+_FACTS = {
+    EntityState.PENDING: StateFacts("Pending", "busy", "VERSION_STATE_PENDING", _WAITING, holdable=True),
+    # The old API knows no BUILDING.
+    EntityState.BUILDING: StateFacts("Building environment", "busy", "VERSION_STATE_PENDING", _WAITING, holdable=True),
+    EntityState.LAUNCHING: StateFacts("Loading model", "busy", "VERSION_STATE_LAUNCHING", _WAITING, holdable=True),
+    EntityState.READY: StateFacts(
+        "Ready",
+        "ready",
+        "VERSION_STATE_READY",
+        "SERVICE_STATE_READY",
+        holdable=True,
+        settled=True,
+        explained="VERSION_DEGRADED",
+    ),
+    EntityState.DRAINING: StateFacts(
+        "Draining", "idle", "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN", scores=False, settled=True
+    ),
+    EntityState.FAILED: StateFacts(
+        "Failed",
+        "failed",
+        "VERSION_STATE_FAILED",
+        "SERVICE_STATE_FAILED",
+        settled=True,
+        explained="VERSION_FAILED",
+    ),
+}
 
 
 class EndpointState(str, Enum):

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute
-from mlflow_serving_plugin.domain.states import EntityState
 
 
 class Choice(NamedTuple):
@@ -22,25 +21,25 @@ class Choice(NamedTuple):
     entity: EntityRoute
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What requests for the entity are counted by: the endpoint's id and the entity's number."""
-        return self.endpoint.id, self.entity.number
+    def key(self) -> tuple[str, str]:
+        """What requests for the entity are counted by: the endpoint's id and the entity's name."""
+        return self.endpoint.id, self.entity.name
 
     @property
     def version(self) -> str:
         """The entity's name for people and headers."""
-        return str(self.entity.number)
+        return self.entity.name
 
     @property
     def workers(self) -> tuple[WorkerRoute, ...]:
         """The workers that take requests now. A draining entity finishes its requests and takes no new ones."""
-        return () if self.entity.state is EntityState.DRAINING else self.entity.ready_workers
+        return self.entity.ready_workers if self.entity.state.facts.scores else ()
 
 
 def choose(routes: Routes, workspace: str, reference: Reference) -> Choice:
     """The choice for a request; NotFoundError when nothing is served under the reference."""
-    endpoint = routes.endpoint(workspace, reference.name)
-    return Choice(routes, reference, endpoint, endpoint.resolve(reference))
+    endpoint, entity = routes.resolve(workspace, reference)
+    return Choice(routes, reference, endpoint, entity)
 
 
 def renew(choice: Choice, routes: Routes) -> Choice:
@@ -48,7 +47,7 @@ def renew(choice: Choice, routes: Routes) -> Choice:
     if routes is choice.routes:
         return choice
     endpoint = routes.endpoint(choice.endpoint.workspace, choice.reference.name)
-    entity = endpoint.versions.get(choice.entity.number) if endpoint.id == choice.endpoint.id else None
+    entity = routes.entities.get(str(choice.entity.key)) if endpoint.id == choice.endpoint.id else None
     if entity is not None:
         renewed = Choice(routes, choice.reference, endpoint, entity)
         if renewed.workers:

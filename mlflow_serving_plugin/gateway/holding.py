@@ -146,7 +146,7 @@ class Holding:
             exchange.choice = renewed
         return renewed
 
-    def _retry_lock(self, key: tuple[str, int], budget: TimeBudget) -> AbstractContextManager[None] | None:
+    def _retry_lock(self, key: tuple[str, str], budget: TimeBudget) -> AbstractContextManager[None] | None:
         """The right to be scored now; None while a request that lost a worker has to wait for another such."""
         if not budget.losses:
             return _UNLOCKED

@@ -54,7 +54,7 @@ class StatePaths:
 
     @property
     def logs(self) -> Path:
-        """One rotated log a served version."""
+        """One rotated log an entity."""
         return self.root / "logs"
 
     @property
@@ -86,9 +86,9 @@ class StatePaths:
         """A lock file."""
         return self.root / f"{name}.lock"
 
-    def version_log(self, endpoint_id: str, version: int) -> Path:
-        """The log of a served version: what its workers print."""
-        return self.logs / endpoint_id / f"{version}.log"
+    def entity_log(self, endpoint_id: str, name: str) -> Path:
+        """The log of an entity: what its workers print."""
+        return self.logs / endpoint_id / f"{name}.log"
 
 
 def _make_private(directory: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
+from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, dump_routes, load_routes
 from mlflow_serving_plugin.host.files import FileIdentity, file_identity, write_atomically
 
 _logger = logging.getLogger(__name__)
@@ -65,5 +65,7 @@ class SnapshotReader:
             self._routes = load_routes(data)
         except FileNotFoundError:
             return
+        except OtherFormatError as error:
+            _logger.info("Waiting for the controller to replace the routes snapshot: %s.", error)
         except (OSError, ValueError):
             _logger.exception("The routes snapshot %s could not be read; using the one before.", self._path)

@@ -63,12 +63,7 @@ class LiveAddresses:
         routes = self._snapshot.current()
         if routes is self._routes:
             return False
-        self._addresses = frozenset(
-            worker.address
-            for endpoint in routes.endpoints.values()
-            for version in endpoint.versions.values()
-            for worker in version.workers
-        )
+        self._addresses = frozenset(worker.address for entity in routes.entities.values() for worker in entity.workers)
         self._routes = routes
         return True
 

@@ -51,11 +51,11 @@ class ControllerMetrics:
 
     def worker_lost(self, key: EntityKey) -> None:
         """A serving worker died, or hung and is ended."""
-        self._metrics.count(RESTARTS, key.endpoint_id, key.number)
+        self._metrics.count(RESTARTS, key.endpoint_id, key.name)
 
     def start_failed(self, key: EntityKey) -> None:
         """A worker did not become ready."""
-        self._metrics.count(START_FAILURES, key.endpoint_id, key.number)
+        self._metrics.count(START_FAILURES, key.endpoint_id, key.name)
 
     def build_began(self, environment: str) -> None:
         """The build of an environment began."""
@@ -88,5 +88,7 @@ def is_served(routes: Routes, series: Series) -> bool:
     name, *labels = series
     if FAMILIES[str(name)].labels[:1] != ("model",) or not labels[0]:
         return True
+    if f"{labels[0]}/{labels[1]}" in routes.entities:
+        return True
     endpoint = next((found for found in routes.endpoints.values() if found.id == labels[0]), None)
-    return endpoint is not None and (not endpoint.versions or labels[1] in endpoint.versions)
+    return endpoint is not None and not endpoint.entities

@@ -102,13 +102,13 @@ class Metrics:
         self._thread: threading.Thread | None = None
         self._indexes: dict[tuple[object, ...], int] = {}
         self._histograms: dict[tuple[object, ...], Histogram] = {}
-        self._requests: dict[tuple[str, int | None, int], tuple[int, Histogram, Histogram]] = {}
+        self._requests: dict[tuple[str, str | None, int], tuple[int, Histogram, Histogram]] = {}
 
     def gauge(self, name: str, counts: Callable[[], Mapping[Hashable, int]]) -> None:
         """Where to look how many there are now, by ``(endpoint id, version)``."""
         self._gauges[name] = counts
 
-    def request(self, endpoint_id: str, version: int | None, status: int, took_s: float, queued_s: float) -> None:
+    def request(self, endpoint_id: str, version: str | None, status: int, took_s: float, queued_s: float) -> None:
         """A scoring request was answered; without an endpoint the id is empty."""
         with self._lock:
             series = self._requests.get((endpoint_id, version, status))

@@ -31,6 +31,7 @@ class HostCollector(Collector):
 
     def __init__(self, totals: Totals, routes: Routes, *, workspaces: bool) -> None:
         self._totals = totals
+        self._routes = routes
         self._endpoints = routes.endpoints.values()
         self._by_id = {endpoint.id: endpoint for endpoint in self._endpoints}
         self._workspaces = workspaces
@@ -53,10 +54,10 @@ class HostCollector(Collector):
         labels = self._label_names(("model", "version", "state"))
         workers = GaugeMetricFamily(f"{_NAMESPACE}workers", "Workers by whether they may score.", labels=labels)
         for endpoint in self._endpoints:
-            for version in endpoint.versions.values():
-                ready = len(version.ready_workers)
-                for state, number in (("ready", ready), ("starting", len(version.workers) - ready)):
-                    workers.add_metric([*self._names(endpoint), str(version.number), state], number)
+            for entity in self._routes.entities_of(endpoint):
+                ready = len(entity.ready_workers)
+                for state, number in (("ready", ready), ("starting", len(entity.workers) - ready)):
+                    workers.add_metric([*self._names(endpoint), entity.name, state], number)
         return workers
 
     def _label_names(self, labels: tuple[str, ...]) -> list[str]:

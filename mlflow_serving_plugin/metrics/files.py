@@ -108,7 +108,12 @@ def _series_of(key: str) -> Series | None:
     family = FAMILIES.get(name) if isinstance(name, str) else None
     if family is None or len(labels) != len(family.labels):
         return None
-    return (name, *labels) if all(label is None or isinstance(label, str | int) for label in labels) else None
+    if not all(label is None or isinstance(label, str | int) for label in labels):
+        return None
+    if "version" in family.labels and isinstance(labels[1], int):
+        # Names of versions were numbers in the files of earlier versions of this package.
+        labels[1] = str(labels[1])
+    return (name, *labels)
 
 
 def _add(totals: Totals, series: Series, values: list[float] | tuple[float, ...]) -> None:
@@ -121,8 +126,10 @@ def _add(totals: Totals, series: Series, values: list[float] | tuple[float, ...]
 def _read_merged(path: Path) -> tuple[frozenset[str], Totals]:
     try:
         document = json.loads(path.read_bytes())
-        found = {tuple(series): [float(value) for value in values] for series, values in document["series"]}
-        totals = {series: values for series, values in found.items() if _series_of(json.dumps(series)) == series}
+        totals: Totals = {}
+        for labels, values in document["series"]:
+            if (series := _series_of(json.dumps(labels))) is not None:
+                _add(totals, series, [float(value) for value in values])
         return frozenset(document["taken_in"]), totals
     except FileNotFoundError:
         return frozenset(), {}

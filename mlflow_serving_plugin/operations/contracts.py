@@ -31,7 +31,7 @@ class EndpointStore(Protocol):
         """Replace the configuration; NotFoundError when serving is not enabled."""
 
     def events(
-        self, workspace: str, name: str, *, version: int | None, page_token: str | None, limit: int
+        self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
     ) -> tuple[list[Event], str | None]:
         """A page of events, newest first, and the token of the next page; InvalidParameterError for a bad token."""
 

@@ -33,6 +33,8 @@ class Served:
 
     endpoint: Endpoint
     route: EndpointRoute | None
+    entities: tuple[EntityRoute, ...] = ()
+    """In the order of their names."""
 
     @property
     def state(self) -> EndpointState:
@@ -47,11 +49,11 @@ class Served:
     @property
     def versions(self) -> list[EntityRoute]:
         """The served versions, newest first."""
-        return sorted(self.route.versions.values(), key=lambda v: -v.number) if self.route else []
+        return list(reversed(self.entities))
 
     def version(self, number: int) -> EntityRoute:
         """One served version; NotFoundError when the version is not served."""
-        found = self.route.versions.get(number) if self.route else None
+        found = next((entity for entity in self.entities if entity.name == str(number)), None)
         if found is None:
             raise NotFoundError(f"Version {number} of registered model '{self.endpoint.name}' is not served.")
         return found
@@ -127,9 +129,13 @@ class EndpointOperations:
     ) -> tuple[list[Event], str | None]:
         """A page of an endpoint's events, newest first, and the token of the next page; NotEnabledError."""
         self.describe(caller, workspace, name)
-        return self.store.events(workspace, name, version=version, page_token=page_token, limit=limit)
+        entity = None if version is None else str(version)
+        return self.store.events(workspace, name, entity=entity, page_token=page_token, limit=limit)
 
     def _join(self, endpoint: Endpoint) -> Served:
         """An endpoint with its route, unless the snapshot still has an earlier endpoint of that name."""
-        route = self.snapshot.current().endpoints.get(routes_key(endpoint.workspace, endpoint.name))
-        return Served(endpoint, route if route is not None and route.id == endpoint.id else None)
+        routes = self.snapshot.current()
+        route = routes.endpoints.get(routes_key(endpoint.workspace, endpoint.name))
+        if route is None or route.id != endpoint.id:
+            return Served(endpoint, None)
+        return Served(endpoint, route, tuple(routes.entities_of(route)))

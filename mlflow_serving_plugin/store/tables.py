@@ -9,12 +9,16 @@ _BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers only INTEGER keys by itself."""
 
 
+MODEL = "model"
+"""The kind of an endpoint whose entities are the active versions of one registered model."""
+
+
 class Base(DeclarativeBase):
     """Base of the plugin's tables."""
 
 
 class EndpointRow(Base):
-    """A registered model on which serving is, or once was, enabled."""
+    """An endpoint that is, or once was, enabled. ``name``: the registered model's, for the kind ``model``."""
 
     __tablename__ = "serving_endpoints"
     __table_args__ = (UniqueConstraint("workspace", "name", name="uq_serving_endpoints_workspace_name"),)
@@ -25,6 +29,10 @@ class EndpointRow(Base):
     enabled: Mapped[bool]
     config: Mapped[str] = mapped_column(Text)
     model_created_ms: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(32), default=MODEL)
+    """How the endpoint gets its entities. ``model``: one for each active version of its registered model."""
+    spec: Mapped[str | None] = mapped_column(Text)
+    """What the kind has to say about entities and traffic, as JSON; NULL for ``model``, which follows the registry."""
 
 
 class EventRow(Base):
@@ -35,7 +43,8 @@ class EventRow(Base):
     id: Mapped[int] = mapped_column(_BIG_KEY, primary_key=True, autoincrement=True)
     endpoint_id: Mapped[str] = mapped_column(String(32), index=True)
     timestamp_ms: Mapped[int] = mapped_column(BigInteger, index=True)
-    version: Mapped[int | None] = mapped_column(BigInteger)
+    entity: Mapped[str | None] = mapped_column(String(256))
+    """The name of the entity that it happened to; NULL: the endpoint as a whole."""
     type: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(Text)
 

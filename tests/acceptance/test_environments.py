@@ -307,7 +307,7 @@ def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is
         assert server.states("slow") == {"1": "PENDING"}
         half = [path for path in environments.iterdir() if path.is_dir()]
         assert len(half) == 1
-        assert "Building its environment" in message_of(server, "slow")
+        assert "Building the environment" in message_of(server, "slow")
         os.killpg(server.pid, signal.SIGKILL)
         eventually(server.ended, within_s=30)
         assert all(process.is_running() for process in waiting)

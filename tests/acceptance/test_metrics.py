@@ -61,8 +61,8 @@ def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Mod
             eventually(lambda: everywhere(server, in_flight(9)), within_s=10, tail=lambda: str(scrape(server)))
             endpoint_id = server.routes()["endpoints"]["default/slow"]["id"]
             pids = web_workers(server)
-            held = {pid: int(counted_by(server, pid, "in_flight", endpoint_id, 1)) for pid in pids}
-            victim = max(pids, key=lambda pid: (held[pid], counted_by(server, pid, "requests", endpoint_id, 1, 200)))
+            held = {pid: int(counted_by(server, pid, "in_flight", endpoint_id, "1")) for pid in pids}
+            victim = max(pids, key=lambda pid: (held[pid], counted_by(server, pid, "requests", endpoint_id, "1", 200)))
             assert held[victim], held
             os.kill(victim, signal.SIGKILL)
             left = in_flight(9 - held[victim])

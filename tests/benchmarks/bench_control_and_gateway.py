@@ -41,7 +41,7 @@ from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade
-from mlflow_serving_plugin.store.store import Store
+from mlflow_serving_plugin.store.endpoints import Store
 
 REGISTERED, SERVED = 500, 100
 TICKS = 500

@@ -27,7 +27,7 @@ from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.registry.artifacts import FetchError
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade
-from mlflow_serving_plugin.store.store import Store
+from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.worker.counts import Counts, key_of
 
 WS = "default"
@@ -111,7 +111,11 @@ class World:
 
     def state(self, number, name="iris"):
         route = self.route(name) if self.paths.routes.exists() else None
-        return route.versions[number].state if route and number in route.versions else None
+        return self.entity(number, name).state if route and str(number) in route.entities else None
+
+    def entity(self, number, name="iris"):
+        routes = self.routes()
+        return routes.entities[f"{routes.endpoint(WS, name).id}/{number}"]
 
     def until(self, condition, within_s=10.0):
         return eventually(condition, within_s, tail=self.tail)
@@ -120,8 +124,8 @@ class World:
         self.until(lambda: all(self.state(n, name) is EntityState.READY for n in numbers))
 
     def events(self, name="iris"):
-        page, _ = self.store.events(WS, name, version=None, page_token=None, limit=1000)
-        return [(event.version, event.type, event.message) for event in reversed(page)]
+        page, _ = self.store.events(WS, name, entity=None, page_token=None, limit=1000)
+        return [(event.entity and int(event.entity), event.type, event.message) for event in reversed(page)]
 
     def kinds(self, name="iris"):
         return [kind for _, kind, _ in self.events(name)]
@@ -161,15 +165,15 @@ def serving(world):
 
 
 def key(world, number):
-    return EntityKey(world.endpoint.id, number)
+    return EntityKey(world.endpoint.id, str(number))
 
 
 def test_an_enabled_model_is_fetched_launched_and_published(serving):
     assert serving.fetched == [("iris", 1)]
-    (worker,) = serving.route().versions[1].workers
+    (worker,) = serving.entity(1).workers
     assert worker.worker_id == serving.backend.live()[0].worker_id
     assert serving.route().state is EndpointState.READY
-    assert serving.route().versions[1].model_dir.startswith(str(serving.paths.models))
+    assert serving.entity(1).model_dir.startswith(str(serving.paths.models))
 
 
 def test_the_way_to_ready_is_told_in_order_and_once(serving):
@@ -204,7 +208,7 @@ def test_an_archived_version_is_stopped_with_its_files_and_told_of(serving):
     serving.until(lambda: serving.backend.numbers() == [2])
     serving.until(lambda: [name.partition("-")[0] for name in serving.model_files()] == ["2"])
     serving.until(lambda: "VERSION_REMOVED" in serving.kinds())
-    assert list(serving.route().versions) == [2]
+    assert serving.route().entities == ("2",)
 
 
 def test_a_version_that_is_active_again_is_served_again(serving):
@@ -217,13 +221,13 @@ def test_a_version_that_is_active_again_is_served_again(serving):
 
 def test_a_stage_or_an_alias_that_moves_restarts_nothing(serving):
     serving.versions(a_version(1, "Production"), champion=1)
-    serving.until(lambda: serving.route().aliases == {"champion": 1})
-    assert serving.route().stages() == {"Production": 1}
+    serving.until(lambda: serving.route().aliases == {"champion": "1"})
+    assert serving.route().stages == {"Production": "1"}
     assert len(serving.backend.launched) == 1
 
 
 def test_disabling_leaves_no_worker_and_no_file(serving):
-    log = serving.paths.version_log(serving.endpoint.id, 1)
+    log = serving.paths.entity_log(serving.endpoint.id, "1")
     log.parent.mkdir(parents=True)
     log.write_text("what the worker printed")
     serving.store.disable(WS, "iris", by=None)
@@ -263,7 +267,7 @@ def test_an_enabled_model_without_active_version_is_ready_and_has_no_workers(wor
     world.enable()
     world.start()
     world.until(lambda: world.paths.routes.exists() and world.route())
-    assert (world.route().state, world.route().versions) == (EndpointState.READY, {})
+    assert (world.route().state, world.route().entities) == (EndpointState.READY, ())
     assert world.backend.launched == []
 
 
@@ -271,21 +275,21 @@ def test_a_version_that_does_not_start_fails_with_the_reason_and_is_tried_again_
     serving.backend.fail(key(serving, 2), "ModuleNotFoundError: No module named 'lightgbm'")
     serving.versions(a_version(1), a_version(2))
     serving.until(lambda: serving.state(2) is EntityState.FAILED)
-    assert serving.route().versions[2].message == "ModuleNotFoundError: No module named 'lightgbm'"
+    assert serving.entity(2).message == "ModuleNotFoundError: No module named 'lightgbm'"
     assert serving.state(1) is EntityState.READY
     serving.until(lambda: serving.backend.launched.count(key(serving, 2)) >= 3)
     told = [kind for number, kind, _ in serving.events() if number == 2]
     assert told.count("VERSION_FAILED") == 1
     serving.backend.recover(key(serving, 2))
     serving.until_ready(1, 2)
-    assert serving.route().versions[2].message == ""
+    assert serving.entity(2).message == ""
 
 
 def test_a_version_whose_files_cannot_be_fetched_fails_with_the_reason(serving):
     serving.fetch_errors[2] = FetchError("The model's files could not be fetched: no such bucket")
     serving.versions(a_version(1), a_version(2))
     serving.until(lambda: serving.state(2) is EntityState.FAILED)
-    assert "no such bucket" in serving.route().versions[2].message
+    assert "no such bucket" in serving.entity(2).message
     del serving.fetch_errors[2]
     serving.until_ready(1, 2)
     assert not list(serving.paths.models.glob("*/.*"))
@@ -329,7 +333,7 @@ def test_backoff_grows_between_the_attempts(paths):
 
 
 def test_deaths_failed_starts_and_ticks_are_counted(serving):
-    of_iris = (serving.endpoint.id, 1)
+    of_iris = (serving.endpoint.id, "1")
     assert serving.counted(RESTARTS, *of_iris) is None
     serving.backend.die(serving.backend.live()[0].worker_id)
     serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [1])
@@ -339,7 +343,7 @@ def test_deaths_failed_starts_and_ticks_are_counted(serving):
     serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [2])
     serving.backend.fail(key(serving, 2), "no")
     serving.versions(a_version(2), a_version(1))
-    serving.until(lambda: (serving.counted(START_FAILURES, serving.endpoint.id, 2) or [0])[0] >= 2)
+    serving.until(lambda: (serving.counted(START_FAILURES, serving.endpoint.id, "2") or [0])[0] >= 2)
     assert serving.counted(START_FAILURES, *of_iris) is None
     *buckets, total = serving.counted(TICKS)
     assert 0 < total / sum(buckets) < 1
@@ -347,8 +351,8 @@ def test_deaths_failed_starts_and_ticks_are_counted(serving):
 
 def test_what_ended_processes_counted_is_kept_of_versions_that_are_served(world):
     endpoint = world.enable()
-    kept = {(REQUESTS, endpoint.id, 1, 200): 3, (REQUESTS, "", None, 404): 4}
-    dropped = {(REQUESTS, endpoint.id, 2, 200): 5, (REQUESTS, "another", 1, 200): 6}
+    kept = {(REQUESTS, endpoint.id, "1", 200): 3, (REQUESTS, "", None, 404): 4}
+    dropped = {(REQUESTS, endpoint.id, "2", 200): 5, (REQUESTS, "another", "1", 200): 6}
     counts = Counts(str(world.paths.metrics / "web-1-a.counts"))
     for series, number in (kept | dropped).items():
         counts.values[counts.allot(key_of(*series), 1)] = number
@@ -367,7 +371,7 @@ def test_what_ended_processes_counted_is_kept_of_versions_that_are_served(world)
 def test_a_dead_worker_is_replaced_at_once_and_the_others_are_left_alone(serving):
     serving.versions(a_version(1), a_version(2))
     serving.until_ready(1, 2)
-    one, two = sorted(serving.backend.live(), key=lambda worker: worker.key.number)
+    one, two = sorted(serving.backend.live(), key=lambda worker: worker.key.name)
     serving.backend.die(one.worker_id, "MemoryError: out of it")
     serving.until(lambda: serving.backend.numbers() == [1, 2])
     assert two in serving.backend.live()
@@ -404,7 +408,7 @@ def test_a_crash_loop_waits_longer_each_time(paths):
         world.until(lambda: world.state(1) is EntityState.PENDING)
         # One more round of the whole loop, made visible by a change that it has to publish.
         world.versions(a_version(1, "Staging"))
-        world.until(lambda: world.route().stages() == {"Staging": 1})
+        world.until(lambda: world.route().stages == {"Staging": "1"})
         assert len(world.backend.launched) == 2
     finally:
         world.close()
@@ -542,12 +546,12 @@ def test_a_damaged_snapshot_is_built_anew(world, content):
 def test_the_next_controller_tells_nothing_twice(serving):
     serving.until(lambda: "ENDPOINT_READY" in serving.kinds())
     serving.stop()
-    told, since_ms = serving.kinds(), serving.route().versions[1].since_ms
+    told, since_ms = serving.kinds(), serving.entity(1).since_ms
     serving.start()
     serving.versions(a_version(1), a_version(2))
     serving.until(lambda: (2, "VERSION_READY") in [event[:2] for event in serving.events()])
     assert [kind for number, kind, _ in serving.events() if number != 2] == told
-    assert serving.route().versions[1].since_ms == since_ms
+    assert serving.entity(1).since_ms == since_ms
     assert len(serving.backend.launched) == 2
 
 
@@ -576,7 +580,7 @@ def test_starts_never_outnumber_the_slots(paths):
         world.until(lambda: len(world.fetched) == 5 and len(world.backend.launched) == 2)
         world.versions(*[a_version(n) for n in range(1, 6)], champion=1)
         world.until(lambda: world.route().aliases)
-        assert sorted(launched.number for launched in world.backend.launched) == [4, 5]
+        assert sorted(int(launched.name) for launched in world.backend.launched) == [4, 5]
         assert len(world.backend.launched) == 2
         world.backend.released.set()
         world.until_ready(1, 2, 3, 4, 5)
@@ -665,7 +669,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
     number = iter(range(10**6))
 
     def add(count):
-        journal.add([("e", Event(next(number), WS, "iris", 1, "VERSION_READY", "")) for _ in range(count)])
+        journal.add([("e", Event(next(number), WS, "iris", "1", "VERSION_READY", "")) for _ in range(count)])
 
     add(module._BACKLOG)
     journal.flush(0.0, 0)
@@ -690,7 +694,7 @@ def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
 def test_enabling_again_tries_at_once_what_has_failed(paths):
     world = World(paths, dataclasses.replace(SETTINGS, backoff_base_s=3600.0, backoff_cap_s=3600.0))
     try:
-        failing = EntityKey(world.enable().id, 1)
+        failing = EntityKey(world.enable().id, "1")
         world.backend.fail(failing, "no licence")
         world.start()
         world.until(lambda: world.state(1) is EntityState.FAILED)
@@ -698,7 +702,7 @@ def test_enabling_again_tries_at_once_what_has_failed(paths):
         # A plain look at the model is none.
         send_nudge(world.paths.nudges, Nudge("default", "iris"))
         world.versions(a_version(1, "Staging"))
-        world.until(lambda: world.route().stages() == {"Staging": 1})
+        world.until(lambda: world.route().stages == {"Staging": "1"})
         assert len(world.backend.launched) == 1
         send_nudge(world.paths.nudges, Nudge("default", "iris", retry=True))
         world.until_ready(1)

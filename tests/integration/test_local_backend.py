@@ -55,12 +55,12 @@ class World:
         self.backend = LocalBackend(SETTINGS, self.paths)
 
     def spec(self, model_dir, *, version=1, example=None, **settings):
-        key = EntityKey("e", version)
+        key = EntityKey("e", str(version))
         return WorkerSpec(
             key=key,
             fingerprint="f",
             model_dir=model_dir,
-            log=self.paths.version_log(key.endpoint_id, key.number),
+            log=self.paths.entity_log(key.endpoint_id, key.name),
             settings=replace(STOCK, **settings),
             example=example,
         )

@@ -19,7 +19,7 @@ from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUEST_SECONDS, R
 from mlflow_serving_plugin.metrics.files import _owner_has_ended, merge_ended, read_totals
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
 
-ONE, TWO = (REQUESTS, "e1", 1, 200), (REQUESTS, "e2", 1, 200)
+ONE, TWO = (REQUESTS, "e1", "1", 200), (REQUESTS, "e2", "1", 200)
 
 
 def everything(_: object) -> bool:
@@ -69,8 +69,8 @@ def three(tmp_path: Path):
 def test_all_processes_are_summed(tmp_path: Path, three: list[Process]) -> None:
     totals = read_totals(tmp_path)
     assert totals[ONE] == [111]
-    assert totals[IN_FLIGHT, "e1", 1] == [3]
-    *buckets, total = totals[REQUEST_SECONDS, "e1", 1]
+    assert totals[IN_FLIGHT, "e1", "1"] == [3]
+    *buckets, total = totals[REQUEST_SECONDS, "e1", "1"]
     assert sum(buckets) == buckets[2] == 111
     assert total == pytest.approx(111 * 0.004)
 
@@ -80,7 +80,7 @@ def test_a_killed_process_keeps_its_counts_and_nothing_in_flight(tmp_path: Path,
     for _ in range(2):
         totals = read_totals(tmp_path)
         assert totals[ONE] == [111]
-        assert totals[IN_FLIGHT, "e1", 1] == [2]
+        assert totals[IN_FLIGHT, "e1", "1"] == [2]
         merge_ended(tmp_path, everything)
     assert len(list(tmp_path.glob("*.counts"))) == 2
     three[2].kill()
@@ -135,10 +135,10 @@ def test_damaged_merged_metrics_begin_anew(tmp_path: Path, content: bytes) -> No
 def test_of_a_model_worker_only_its_batches_are_believed(tmp_path: Path) -> None:
     """Its process runs somebody else's code, which can write anything into the file."""
     counts = Counts(str(tmp_path / "worker-w1.counts"))
-    Histogram(counts, key_of(BATCH_ROWS, "e1", 1), BATCH_ROWS_BOUNDS).observe(3)
+    Histogram(counts, key_of(BATCH_ROWS, "e1", "1"), BATCH_ROWS_BOUNDS).observe(3)
     counts.values[counts.allot(key_of(*ONE), 1)] = 1000
-    counts.values[counts.allot(key_of(BATCH_ROWS, "e1", 2), 1)] = 1
-    bad = counts.allot(key_of(BATCH_ROWS, "e1", 3), len(BATCH_ROWS_BOUNDS) + 2)
+    counts.values[counts.allot(key_of(BATCH_ROWS, "e1", "2"), 1)] = 1
+    bad = counts.allot(key_of(BATCH_ROWS, "e1", "3"), len(BATCH_ROWS_BOUNDS) + 2)
     counts.values[bad] = float("nan")
     for key in ('["requests"', "17", '["nosuch","e1"]', '[["requests"],1,2,3]', '["batch_rows",{},1]'):
         counts.allot(key, 1)
@@ -146,7 +146,7 @@ def test_of_a_model_worker_only_its_batches_are_believed(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "worker-w2.counts")
     (tmp_path / "worker-w3.counts").symlink_to("/dev/zero")
     (tmp_path / "worker-w4.counts").mkdir()
-    assert read_totals(tmp_path) == {(BATCH_ROWS, "e1", 1): [0, 0, 1, *[0] * (len(BATCH_ROWS_BOUNDS) - 2), 3]}
+    assert read_totals(tmp_path) == {(BATCH_ROWS, "e1", "1"): [0, 0, 1, *[0] * (len(BATCH_ROWS_BOUNDS) - 2), 3]}
     assert read_totals(tmp_path, workers=False) == {}
 
 
@@ -173,8 +173,8 @@ def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
 def test_counts_are_written_by_themselves(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path)
     for expected in (1, 2):
-        metrics.count(RESTARTS, "e1", 1)
-        eventually(lambda expected=expected: read_totals(tmp_path).get((RESTARTS, "e1", 1)) == [expected], within_s=5)
+        metrics.count(RESTARTS, "e1", "1")
+        eventually(lambda expected=expected: read_totals(tmp_path).get((RESTARTS, "e1", "1")) == [expected], within_s=5)
 
 
 def test_where_nothing_can_be_written_counting_goes_on_is_told_once_and_recovers(
@@ -236,7 +236,7 @@ def test_on_a_full_disk_nothing_is_lost_and_nobody_is_killed(small_disk: Path) -
         merge_ended(small_disk, everything)
     assert read_totals(small_disk)[TWO] == [4]
     filler.unlink()
-    eventually(lambda: read_totals(small_disk).get((REQUESTS, "more-99", 1, 200)) == [1], within_s=5)
+    eventually(lambda: read_totals(small_disk).get((REQUESTS, "more-99", "1", 200)) == [1], within_s=5)
     merge_ended(small_disk, everything)
     totals = read_totals(small_disk)
     assert (totals[ONE], totals[TWO]) == ([2], [4])

@@ -47,12 +47,12 @@ class World:
         self.paths = StatePaths.create(self.root / "state")
         self.paths.lease.touch()
         self.backend = LocalBackend(SETTINGS, self.paths)
-        self.log = self.paths.version_log("e", 1)
+        self.log = self.paths.entity_log("e", "1")
 
     def launch(self, model, *, example=True, **settings):
         self.model = model
         found = scoring_example(model) if example else None
-        spec = WorkerSpec(EntityKey("e", 1), "f", model, self.log, replace(SANDBOXED, **settings), found)
+        spec = WorkerSpec(EntityKey("e", "1"), "f", model, self.log, replace(SANDBOXED, **settings), found)
         try:
             self.backend.launch(spec)
         except BaseException:

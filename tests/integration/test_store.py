@@ -15,7 +15,7 @@ from mlflow_serving_plugin.domain.endpoint import EndpointConfig
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.errors import ConfigurationError, InvalidParameterError, NotFoundError, UnavailableError
 from mlflow_serving_plugin.store.database import VERSION_TABLE, database_uri_for, open_database, upgrade
-from mlflow_serving_plugin.store.store import Store
+from mlflow_serving_plugin.store.endpoints import Store
 
 WS = "default"
 PLAIN = EndpointConfig()
@@ -48,12 +48,12 @@ def enable(store, name="iris", *, created_ms=1, config=None, by=None):
 
 
 def told(store, name="iris", **options):
-    page, _ = store.events(WS, name, **{"version": None, "page_token": None, "limit": 1000, **options})
+    page, _ = store.events(WS, name, **{"entity": None, "page_token": None, "limit": 1000, **options})
     return [found.type for found in reversed(page)]
 
 
-def an_event(number=1, *, version=1, message=""):
-    return Event(number, WS, "iris", version, "VERSION_READY", message or f"event {number}")
+def an_event(number=1, *, entity="1", message=""):
+    return Event(number, WS, "iris", entity, "VERSION_READY", message or f"event {number}")
 
 
 def test_nothing_is_enabled_at_first(store):
@@ -112,7 +112,7 @@ def test_disabling_what_is_not_enabled_does_nothing(store):
 
 def test_events_name_who_did_it(store):
     enable(store, by="ada")
-    page, _ = store.events(WS, "iris", version=None, page_token=None, limit=1)
+    page, _ = store.events(WS, "iris", entity=None, page_token=None, limit=1)
     assert page[0].message == "Serving was enabled by ada."
     assert abs(page[0].timestamp_ms / 1000 - time.time()) < 60
 
@@ -197,7 +197,7 @@ def test_events_come_newest_first_a_page_at_a_time(store):
     store.add_events([(endpoint.id, replace(an_event(7), message=str(n))) for n in range(5)])
     pages, token = [], None
     while True:
-        page, token = store.events(WS, "iris", version=1, page_token=token, limit=2)
+        page, token = store.events(WS, "iris", entity="1", page_token=token, limit=2)
         pages.append([found.message for found in page])
         if token is None:
             break
@@ -207,37 +207,37 @@ def test_events_come_newest_first_a_page_at_a_time(store):
 def test_a_last_page_that_is_full_has_no_next(store):
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(n)) for n in range(2)])
-    _, token = store.events(WS, "iris", version=1, page_token=None, limit=2)
+    _, token = store.events(WS, "iris", entity="1", page_token=None, limit=2)
     assert token is None
 
 
 def test_events_that_arrive_between_two_pages_shift_neither(store):
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(n)) for n in range(4)])
-    first, token = store.events(WS, "iris", version=1, page_token=None, limit=2)
+    first, token = store.events(WS, "iris", entity="1", page_token=None, limit=2)
     store.add_events([(endpoint.id, an_event(9))])
-    second, _ = store.events(WS, "iris", version=1, page_token=token, limit=2)
+    second, _ = store.events(WS, "iris", entity="1", page_token=token, limit=2)
     assert [found.timestamp_ms for found in first + second] == [3, 2, 1, 0]
 
 
 def test_events_of_one_version_are_those_of_no_other(store):
     endpoint = enable(store)
-    store.add_events([(endpoint.id, an_event(1, version=1)), (endpoint.id, an_event(2, version=2))])
-    page, _ = store.events(WS, "iris", version=2, page_token=None, limit=10)
-    assert [found.version for found in page] == [2]
+    store.add_events([(endpoint.id, an_event(1, entity="1")), (endpoint.id, an_event(2, entity="2"))])
+    page, _ = store.events(WS, "iris", entity="2", page_token=None, limit=10)
+    assert [found.entity for found in page] == ["2"]
 
 
 @pytest.mark.parametrize("token", ["x", "-1", "1.5", "", "9" * 40, "1 OR 1=1", "²"])
 def test_a_token_that_was_never_given_is_refused(store, token):
     with pytest.raises(InvalidParameterError, match="page_token"):
-        store.events(WS, "iris", version=None, page_token=token, limit=1)
+        store.events(WS, "iris", entity=None, page_token=token, limit=1)
 
 
 def test_a_message_with_characters_that_a_database_refuses_is_kept_all_the_same(store):
     # One event that can never be written would hold up all that come after it.
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(message="read \x00 and \udcff, then é"))])
-    page, _ = store.events(WS, "iris", version=1, page_token=None, limit=1)
+    page, _ = store.events(WS, "iris", entity="1", page_token=None, limit=1)
     assert page[0].message.startswith("read ")
     assert page[0].message.endswith("then é")
 
@@ -246,7 +246,7 @@ def test_old_events_are_pruned_and_counted(store):
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(n)) for n in (10, 20, 30)])
     assert store.prune_events(20) == 1
-    page, _ = store.events(WS, "iris", version=1, page_token=None, limit=10)
+    page, _ = store.events(WS, "iris", entity="1", page_token=None, limit=10)
     assert [found.timestamp_ms for found in page] == [30, 20]
     assert store.prune_events(20) == 0
 
@@ -349,7 +349,7 @@ def test_the_schema_has_a_version_table_of_its_own(engine):
     tables = set(inspect(engine).get_table_names())
     assert {VERSION_TABLE, "serving_endpoints", "serving_events", "serving_tokens"} == tables
     with engine.connect() as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0002"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0003"
 
 
 def test_the_migrations_make_what_the_tables_say(engine):

@@ -41,7 +41,7 @@ def a_model(name: str = "iris", *versions: ModelVersion, created_ms: int = 1, **
 
 def a_view(*pairs: tuple[Endpoint, RegisteredModel]) -> View:
     """What store and registry say."""
-    return View({e.id: e for e, _ in pairs}, {e.id: m for e, m in pairs})
+    return View({e.id: e for e, _ in pairs}, {(m.workspace, m.name): m for _, m in pairs})
 
 
 def desired_of(*numbers: int, name: str = "iris", **config: object) -> dict[EntityKey, DesiredEntity]:
@@ -166,7 +166,7 @@ class FakeBackend:
 
     def numbers(self) -> list[int]:
         """The version numbers of live workers."""
-        return sorted(worker.key.number for worker in self.live())
+        return sorted(int(worker.key.name) for worker in self.live())
 
     def adopt(self) -> None:
         pass

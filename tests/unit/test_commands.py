@@ -40,7 +40,7 @@ SECRETS = [
 
 def a_spec(request_timeout_s: float = 60.0) -> WorkerSpec:
     settings = WorkerSettings(runtime="mlflow", env_manager="local", request_timeout_s=request_timeout_s)
-    return WorkerSpec(EntityKey("e", 1), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
+    return WorkerSpec(EntityKey("e", "1"), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
 
 
 def after(command: list[str], option: str) -> str:

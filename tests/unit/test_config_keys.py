@@ -69,7 +69,7 @@ def test_each_key_of_a_worker_changes_its_fingerprint(name, runtime):
 
 @pytest.mark.parametrize("name", keys_of(WORKER))
 def test_each_key_of_a_worker_reaches_the_worker(name):
-    settings = worker_settings(an_endpoint(**{"sandbox": "on", name: other_value(name)}), TIMEOUT_S)
+    settings = worker_settings(an_endpoint(**{"sandbox": "on", name: other_value(name)}).config, TIMEOUT_S)
     assert getattr(settings, name) == other_value(name)
     if name != "environment":  # A command line is public: variables go another way.
         assert json.loads(json.dumps(worker_arguments(settings)))[name] == other_value(name)

@@ -10,11 +10,12 @@ from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoin
 
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
+from mlflow_serving_plugin.controller.scaling import scale
 from mlflow_serving_plugin.domain.config import WorkerSettings
 
 
 def numbers(*versions, **config):
-    return [key.number for key in desire(a_view((an_endpoint(**config), a_model("iris", *versions))), TIMEOUT_S)]
+    return [int(key.name) for key in desire(a_view((an_endpoint(**config), a_model("iris", *versions))), TIMEOUT_S)]
 
 
 def test_every_active_version_is_desired_newest_first():
@@ -45,12 +46,12 @@ def test_two_endpoints_keep_to_themselves():
         (an_endpoint("a", replicas=2), a_model("a", a_version(1))),
         (an_endpoint("b", replicas=3), a_model("b", a_version(1))),
     )
-    assert {str(key): wanted.replicas for key, wanted in desire(view, TIMEOUT_S).items()} == {"e-a/1": 2, "e-b/1": 3}
+    assert {str(key): replicas for key, replicas in scale(desire(view, TIMEOUT_S)).items()} == {"e-a/1": 2, "e-b/1": 3}
 
 
 def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
-    assert worker_settings(an_endpoint(), 60.0).request_timeout_s == 60.0
-    assert worker_settings(an_endpoint(request_timeout_s=1.5), 60.0).request_timeout_s == 1.5
+    assert worker_settings(an_endpoint().config, 60.0).request_timeout_s == 60.0
+    assert worker_settings(an_endpoint(request_timeout_s=1.5).config, 60.0).request_timeout_s == 1.5
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
     ],
 )
 def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(config, by_default, sandboxed):
-    settings = worker_settings(an_endpoint(**config), TIMEOUT_S, sandbox_by_default=by_default)
+    settings = worker_settings(an_endpoint(**config).config, TIMEOUT_S, sandbox_by_default=by_default)
     assert settings.sandbox == sandboxed
     assert settings.network == config.get("network", "on")
     view = a_view((an_endpoint("a", **config), a_model("a", a_version(1))))
@@ -73,13 +74,13 @@ def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(confi
 
 
 def test_a_fingerprint_names_the_source_too():
-    settings = worker_settings(an_endpoint(), TIMEOUT_S)
+    settings = worker_settings(an_endpoint().config, TIMEOUT_S)
     assert fingerprint("s3://a", settings) != fingerprint("s3://b", settings)
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_variables():
-    one = worker_settings(an_endpoint(environment={"A": "1", "B": "2"}), TIMEOUT_S)
-    other = worker_settings(an_endpoint(environment={"B": "2", "A": "1"}), TIMEOUT_S)
+    one = worker_settings(an_endpoint(environment={"A": "1", "B": "2"}).config, TIMEOUT_S)
+    other = worker_settings(an_endpoint(environment={"B": "2", "A": "1"}).config, TIMEOUT_S)
     assert fingerprint("s3://a", one) == fingerprint("s3://a", other)
 
 
@@ -87,7 +88,7 @@ def test_a_fingerprint_is_the_same_in_the_next_process():
     # Written into worker records: one that differed would have every adopted worker replaced.
     code = (
         "from mlflow_serving_plugin.backends.base import fingerprint;"
-        "from mlflow_serving_plugin.domain.config import WorkerSettings;"
+        "from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings;"
         "print(fingerprint('s3://a', WorkerSettings(environment={'A': '1', 'B': '2'})))"
     )
     there = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
@@ -97,7 +98,9 @@ def test_a_fingerprint_is_the_same_in_the_next_process():
 
 def test_how_long_a_request_may_take_is_no_reason_to_replace_a_native_worker():
     def with_timeout(runtime: str, seconds: float) -> str:
-        return fingerprint("s3://a", worker_settings(an_endpoint(runtime=runtime, request_timeout_s=seconds), 60.0))
+        return fingerprint(
+            "s3://a", worker_settings(an_endpoint(runtime=runtime, request_timeout_s=seconds).config, 60.0)
+        )
 
     assert with_timeout("native", 1.0) == with_timeout("native", 2.0)
     assert with_timeout("mlflow", 1.0) != with_timeout("mlflow", 2.0)

@@ -10,11 +10,13 @@ from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import desire
-from mlflow_serving_plugin.controller.plan import Build, Fetch, Launch, Observed, Stop, plan
+from mlflow_serving_plugin.controller.plan import Build, Fetch, Launch, Stop, plan
+from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
 
-K1, K2, K3 = (EntityKey("e-iris", n) for n in (1, 2, 3))
-NEEDS = {key: a_need(f"/models/{key.number}") for key in (K1, K2, K3)}
+K1, K2, K3 = (EntityKey("e-iris", n) for n in "123")
+NEEDS = {key: a_need(f"/models/{key.name}") for key in (K1, K2, K3)}
 ONE = desired_of(1)[K1]
 TWO = desired_of(1, replicas=2)[K1]
 OLD = "an earlier fingerprint"
@@ -24,7 +26,7 @@ def actions(desired, *, now=100.0, launch_slots=10, fetch_slots=10, build_slots=
     """What is due, as a multiset: the order is nobody's business but the tests' that ask for it."""
     observed.setdefault("needs", NEEDS)
     slots = {"launch_slots": launch_slots, "fetch_slots": fetch_slots, "build_slots": build_slots}
-    return Counter(plan(desired, Observed(**observed), now=now, **slots))
+    return Counter(plan(desired, scale(desired), Observed(**observed), now=now, **slots))
 
 
 def wanted(*numbers, **config):
@@ -219,7 +221,7 @@ def test_builds_under_way_take_up_slots():
 
 
 def test_more_under_way_than_there_are_slots_starts_nothing_and_breaks_nothing():
-    launching = {EntityKey("e-gone", 1): 5}
+    launching = {EntityKey("e-gone", "1"): 5}
     assert actions(wanted(1), launch_slots=2, launching=launching) == Counter()
 
 
@@ -229,7 +231,8 @@ def test_no_slots_still_stops_what_is_not_wanted():
 
 
 def test_the_newest_version_gets_the_only_slot():
-    found = plan(wanted(1, 2, 3), Observed(needs=NEEDS), now=0.0, launch_slots=1, fetch_slots=1, build_slots=1)
+    desired, slots = wanted(1, 2, 3), {"launch_slots": 1, "fetch_slots": 1, "build_slots": 1}
+    found = plan(desired, scale(desired), Observed(needs=NEEDS), now=0.0, **slots)
     assert found == [Launch(K3)]
 
 
@@ -237,6 +240,7 @@ def test_stopping_comes_before_starting():
     stranger = desired_of(2)[K2]
     found = plan(
         wanted(1),
+        {K1: 1},
         Observed(needs=NEEDS, workers=(a_worker(stranger),)),
         now=0.0,
         launch_slots=1,

@@ -8,19 +8,11 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.routes import an_entity, endpoint_of, routes_of
 
-from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.reference import Reference, parse_reference
-from mlflow_serving_plugin.domain.routes import (
-    FORMAT,
-    EndpointRoute,
-    EntityRoute,
-    Routes,
-    WorkerRoute,
-    dump_routes,
-    load_routes,
-)
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.routes import FORMAT, OtherFormatError, Routes, WorkerRoute, dump_routes, load_routes
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
 READY, PENDING, FAILED = EntityState.READY, EntityState.PENDING, EntityState.FAILED
@@ -81,24 +73,16 @@ def test_an_alias_follows_the_last_at_sign(name, alias):
 
 def a_route(number, state=READY, stage="None"):
     worker = WorkerRoute(f"w{number}", "http", f"/run/{number}.sock", 4711 + number, 1, state is READY)
-    return EntityRoute(number, state, "", stage, 1000, f"/models/{number}", "a note", (worker,))
+    details = {"model_dir": f"/models/{number}", "note": "a note", "workers": (worker,)}
+    return an_entity(number, state, stage=stage, since_ms=1000, **details)
 
 
-def an_endpoint(*versions, **aliases):
-    return EndpointRoute(
-        id="e",
-        workspace="default",
-        name="iris",
-        state=EndpointState.READY,
-        message="",
-        config=GatewayConfig(request_timeout_s=60.0),
-        versions={version.number: version for version in versions},
-        aliases=aliases,
-    )
+def an_endpoint(*entities, **aliases):
+    return endpoint_of(*entities, aliases=aliases)
 
 
 def resolved(endpoint, *segments):
-    return endpoint.resolve(parse_reference(list(segments))).number
+    return int(endpoint.resolve(parse_reference(list(segments))))
 
 
 def test_a_number_names_its_version_in_any_state():
@@ -144,7 +128,7 @@ def test_an_endpoint_with_no_version_says_so():
 
 
 def test_the_stage_none_is_no_stage_to_name():
-    assert an_endpoint(a_route(1), a_route(2, stage="Staging")).stages() == {"Staging": 2}
+    assert an_endpoint(a_route(1), a_route(2, stage="Staging")).named_stages() == {"Staging": "2"}
 
 
 def test_a_model_that_is_not_enabled_is_named():
@@ -157,24 +141,21 @@ def test_a_model_that_is_not_enabled_is_named():
 
 
 def test_a_snapshot_comes_back_as_it_was_written():
-    endpoint = an_endpoint(a_route(1, stage="Production"), a_route(12, FAILED), champion=1)
-    routes = Routes(written_ms=5, endpoints={"default/iris": endpoint})
+    routes = routes_of(a_route(1, stage="Production"), a_route(12, FAILED), aliases={"champion": 1}, written_ms=5)
     again = load_routes(dump_routes(routes))
     assert again == routes
-    assert again.endpoints["default/iris"].versions[12].state is FAILED
+    assert again.entities["e1/12"].state is FAILED
 
 
 @given(name=st.text(st.characters(codec="utf-8"), min_size=1), message=st.text(st.characters(codec="utf-8")))
 def test_any_name_and_message_come_back(name, message):
-    version = EntityRoute(1, FAILED, message, name, 1)
-    endpoint = EndpointRoute("e", "default", name, EndpointState.FAILED, message, GatewayConfig(), {1: version})
-    routes = Routes(endpoints={f"default/{name}": endpoint})
+    routes = routes_of(an_entity(1, FAILED, message, model=name, stage=name), name=name, message=message)
     assert load_routes(dump_routes(routes)) == routes
 
 
 @pytest.mark.parametrize("keep", [0, 1, 50, -1])
 def test_a_damaged_snapshot_is_an_error_and_not_half_of_the_routes(keep):
-    whole = dump_routes(Routes(endpoints={"default/iris": an_endpoint(a_route(1))}))
+    whole = dump_routes(routes_of(a_route(1)))
     with pytest.raises(ValueError, match=r".+"):
         load_routes(whole[:keep])
 
@@ -185,3 +166,21 @@ def test_a_damaged_snapshot_is_an_error_and_not_half_of_the_routes(keep):
 def test_a_snapshot_of_another_format_is_an_error(change):
     with pytest.raises(ValueError, match=r".+"):
         load_routes(json.dumps({**json.loads(dump_routes(Routes())), **change}).encode())
+
+
+def test_a_snapshot_of_the_format_before_is_told_from_a_damaged_one():
+    endpoint = {"id": "e", "workspace": "default", "name": "iris", "state": "READY", "message": ""}
+    endpoint |= {"request_timeout_s": 60.0, "default_dialect": "modern", "versions": {"1": {}}, "aliases": {}}
+    first = {"format": 1, "written_ms": 5, "endpoints": {"default/iris": endpoint}}
+    with pytest.raises(OtherFormatError, match="format 1, expected 2"):
+        load_routes(json.dumps(first).encode())
+
+
+def test_the_entities_of_an_endpoint_come_in_the_order_of_their_versions():
+    routes = routes_of(a_route(10), a_route(9), a_route(2, EntityState.DRAINING))
+    assert [entity.name for entity in routes.entities_of(routes.endpoint("default", "iris"))] == ["2", "9", "10"]
+
+
+def test_an_entity_that_drains_is_not_served_any_more():
+    with pytest.raises(NotFoundError, match="Served now: versions 1"):
+        an_endpoint(a_route(1), a_route(2, EntityState.DRAINING)).resolve(parse_reference(["iris", "2"]))

@@ -37,7 +37,7 @@ def view(store, registry):
 def test_at_first_every_enabled_model_is_read(store, registry):
     view = refresh(store, registry, View(), ALL)
     assert {endpoint.name for endpoint in view.endpoints.values()} == {"iris", "rose"}
-    assert view.models["e-iris"].versions == (a_version(1),)
+    assert view.models["default", "iris"].versions == (a_version(1),)
 
 
 def test_a_model_that_is_not_enabled_is_not_read(store, registry):
@@ -51,8 +51,8 @@ def test_only_the_models_named_are_read_again(store, registry, view):
     registry.put(a_model("rose", a_version(1), a_version(2), created_ms=2))
     later = refresh(store, registry, view, names("iris"))
     assert registry.reads == ["iris"]
-    assert len(later.models["e-iris"].versions) == 2
-    assert later.models["e-rose"] == view.models["e-rose"]
+    assert len(later.models["default", "iris"].versions) == 2
+    assert later.models["default", "rose"] == view.models["default", "rose"]
 
 
 def test_the_same_name_in_another_workspace_is_another_model(store, registry, view):
@@ -65,7 +65,7 @@ def test_an_endpoint_that_is_new_is_read_though_nobody_named_it(store, registry,
     registry.put(a_model("tulip", a_version(7), created_ms=3))
     later = refresh(store, registry, view, names())
     assert registry.reads == ["tulip"]
-    assert later.models["e-tulip"].versions == (a_version(7),)
+    assert later.models["default", "tulip"].versions == (a_version(7),)
 
 
 def test_a_changed_configuration_counts_though_nobody_named_the_model(store, registry, view):
@@ -78,7 +78,8 @@ def test_a_changed_configuration_counts_though_nobody_named_the_model(store, reg
 def test_a_disabled_endpoint_is_gone_from_the_view(store, registry, view):
     del store.endpoints["e-iris"]
     later = refresh(store, registry, view, names())
-    assert list(later.endpoints) == list(later.models) == ["e-rose"]
+    assert list(later.endpoints) == ["e-rose"]
+    assert list(later.models) == [("default", "rose")]
 
 
 def test_a_renamed_model_is_followed_by_the_time_it_was_created(store, registry, view):
@@ -86,7 +87,7 @@ def test_a_renamed_model_is_followed_by_the_time_it_was_created(store, registry,
     registry.put(a_model("lily", a_version(1), created_ms=1))
     later = refresh(store, registry, view, names("iris"))
     assert later.endpoints["e-iris"].name == "lily"
-    assert later.models["e-iris"].name == "lily"
+    assert later.models["default", "lily"].name == "lily"
     assert store.endpoints["e-iris"].name == "lily"
 
 
@@ -101,7 +102,7 @@ def test_a_renamed_model_is_followed_though_its_old_name_was_taken_since(store, 
     registry.put(a_model("iris", a_version(5), created_ms=99))
     registry.put(a_model("lily", a_version(1), created_ms=1))
     later = refresh(store, registry, view, names("iris"))
-    assert later.models["e-iris"].name == "lily"
+    assert later.models["default", "lily"].name == "lily"
 
 
 def test_a_deleted_model_s_endpoint_is_removed(store, registry, view):
@@ -144,4 +145,4 @@ def test_what_was_seen_before_is_left_as_it_was(store, registry, view):
     registry.put(a_model("iris", created_ms=1))
     refresh(store, registry, view, ALL)
     assert view == kept
-    assert view.models["e-iris"].versions == (a_version(1),)
+    assert view.models["default", "iris"].versions == (a_version(1),)

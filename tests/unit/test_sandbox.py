@@ -20,7 +20,7 @@ MODEL = Path("/state/models/e/1/m")
 
 
 def wrapped(environ=None, *, readable=(), writable=(), **settings):
-    spec = WorkerSpec(EntityKey("e", 1), "f", MODEL, Path("/log"), replace(SETTINGS, **settings), None)
+    spec = WorkerSpec(EntityKey("e", "1"), "f", MODEL, Path("/log"), replace(SETTINGS, **settings), None)
     return sandbox.sandboxed(["python", "x"], spec, environ or {}, readable=readable, writable=writable)
 
 
@@ -117,4 +117,4 @@ def test_an_interpreter_that_cannot_be_asked_is_a_reason():
 def test_a_network_that_is_off_without_the_sandbox_is_refused_rather_than_on():
     settings = replace(SETTINGS, sandbox="off", network="off")
     with pytest.raises(WorkerFailedError, match="only in the sandbox"):
-        check_environment(WorkerSpec(EntityKey("e", 1), "f", MODEL, Path("/log"), settings, None))
+        check_environment(WorkerSpec(EntityKey("e", "1"), "f", MODEL, Path("/log"), settings, None))

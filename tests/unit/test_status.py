@@ -10,13 +10,15 @@ from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import View, desire
-from mlflow_serving_plugin.controller.plan import Observed
-from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.controller.status import describe
+from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
-K1, K2 = EntityKey("e-iris", 1), EntityKey("e-iris", 2)
+K1, K2 = EntityKey("e-iris", "1"), EntityKey("e-iris", "2")
 ONLY_ONE = a_view((an_endpoint(), a_model("iris", a_version(1, "Production"))))
 BOTH = a_view((an_endpoint(), a_model("iris", a_version(1), a_version(2))))
 NOBODY = Routes()
@@ -24,7 +26,8 @@ NOBODY = Routes()
 
 def routes_of(view, *, before=NOBODY, now_ms=5000, **observed):
     desired = desire(view, TIMEOUT_S)
-    return describe(view, desired, Observed(**observed), before, now_ms=now_ms, default_timeout_s=TIMEOUT_S)
+    seen = Observed(**observed)
+    return describe(view, desired, scale(desired), seen, before, now_ms=now_ms, default_timeout_s=TIMEOUT_S)
 
 
 def endpoint_of(view, **options):
@@ -32,8 +35,12 @@ def endpoint_of(view, **options):
     return endpoint
 
 
+def entity_of(view, **options):
+    return routes_of(view, **options).entities["e-iris/1"]
+
+
 def worker_of(view, number=1, *args, **changes):
-    return a_worker(desire(view, TIMEOUT_S)[EntityKey("e-iris", number)], *args, **changes)
+    return a_worker(desire(view, TIMEOUT_S)[EntityKey("e-iris", str(number))], *args, **changes)
 
 
 def failure(message="no", *, count=1, served=False):
@@ -41,22 +48,22 @@ def failure(message="no", *, count=1, served=False):
 
 
 def events(before, after):
-    return [(e.version, e.type, e.message) for _, e in transitions(before, after, now_ms=7000)]
+    return [(e.entity, e.type, e.message) for _, e in transitions(before, after, now_ms=7000)]
 
 
 READY_WORKER = worker_of(ONLY_ONE)
 STATES = {
-    "waits for its turn": ({}, EntityState.PENDING, "Waiting for its turn to start."),
-    "is being fetched": ({"fetching": {K1}}, EntityState.PENDING, "Fetching the model's files."),
+    "waits for its turn": ({}, EntityState.PENDING, "Queued for a start."),
+    "is being fetched": ({"fetching": {K1}}, EntityState.PENDING, "Fetching the model files."),
     "waits for its environment": (
         {"needs": {K1: a_need(key="a")}},
         EntityState.BUILDING,
-        "Waiting for its turn to have its environment built.",
+        "Queued for an environment build.",
     ),
     "has its environment built": (
         {"needs": {K1: a_need(key="a")}, "building": {"a": "Resolved 58 packages"}},
         EntityState.BUILDING,
-        "Building its environment (Python 3.11, by uv; it says so): Resolved 58 packages",
+        "Building the environment (Python 3.11, by uv; it says so): Resolved 58 packages",
     ),
     "has an environment that could not be built": (
         {"needs": {K1: a_need(key="a")}, "failures": {K1: failure("zzz==1 does not exist.")}},
@@ -100,12 +107,12 @@ STATES = {
     "has only a dead worker": (
         {"workers": (worker_of(ONLY_ONE, phase=WorkerPhase.DEAD),)},
         EntityState.PENDING,
-        "Waiting for its turn to start.",
+        "Queued for a start.",
     ),
     "has only a worker on its way out": (
         {"workers": (READY_WORKER,), "stopping": {"w"}},
         EntityState.PENDING,
-        "Waiting for its turn to start.",
+        "Queued for a start.",
     ),
 }
 
@@ -113,13 +120,13 @@ STATES = {
 @pytest.mark.parametrize("case", STATES)
 def test_the_state_of_a_version_that(case):
     observed, state, message = STATES[case]
-    version = endpoint_of(ONLY_ONE, **observed).versions[1]
+    version = entity_of(ONLY_ONE, **observed)
     assert (version.state, version.message) == (state, message)
 
 
 def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():
     worker = worker_of(ONLY_ONE, note="Batching on: verified on 12 rows.")
-    version = endpoint_of(ONLY_ONE, workers=(worker,), needs={K1: a_need("/models/1")}).versions[1]
+    version = entity_of(ONLY_ONE, workers=(worker,), needs={K1: a_need("/models/1")})
     (route,) = version.workers
     assert (route.worker_id, route.protocol, route.address, route.pid) == ("w", "http", "/run/w.sock", 4711)
     assert route.ready
@@ -127,19 +134,19 @@ def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():
 
 
 def test_a_worker_that_is_starting_is_named_and_not_ready():
-    version = endpoint_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),)).versions[1]
+    version = entity_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),))
     assert [worker.ready for worker in version.workers] == [False]
     assert version.ready_workers == ()
 
 
 def test_dead_workers_and_those_on_their_way_out_get_no_requests():
     workers = (worker_of(ONLY_ONE, 1, "dead", WorkerPhase.DEAD), worker_of(ONLY_ONE, 1, "going"))
-    version = endpoint_of(ONLY_ONE, workers=workers, stopping={"going"}).versions[1]
+    version = entity_of(ONLY_ONE, workers=workers, stopping={"going"})
     assert version.workers == ()
 
 
 def test_an_outdated_worker_answers_until_its_successor_is_ready():
-    version = endpoint_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, fingerprint="old"),), launching={K1: 1}).versions[1]
+    version = entity_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, fingerprint="old"),), launching={K1: 1})
     assert version.state is EntityState.READY
     assert len(version.ready_workers) == 1
 
@@ -147,20 +154,20 @@ def test_an_outdated_worker_answers_until_its_successor_is_ready():
 def test_a_state_that_lasts_keeps_its_beginning():
     first = routes_of(ONLY_ONE, now_ms=1000)
     later = routes_of(ONLY_ONE, before=first, now_ms=2000, fetching={K1})
-    assert later.endpoints["default/iris"].versions[1].since_ms == 1000
+    assert later.entities["e-iris/1"].since_ms == 1000
 
 
 def test_a_new_state_begins_now():
     first = routes_of(ONLY_ONE, now_ms=1000)
     later = routes_of(ONLY_ONE, before=first, now_ms=2000, launching={K1: 1})
-    assert later.endpoints["default/iris"].versions[1].since_ms == 2000
+    assert later.entities["e-iris/1"].since_ms == 2000
 
 
 def test_a_rename_leaves_the_beginning_of_each_state_alone():
     first = routes_of(ONLY_ONE, now_ms=1000)
     renamed = a_view((an_endpoint("rose", id="e-iris"), a_model("rose", a_version(1, "Production"))))
     later = routes_of(renamed, before=first, now_ms=2000)
-    assert later.endpoints["default/rose"].versions[1].since_ms == 1000
+    assert later.entities["e-iris/1"].since_ms == 1000
     assert events(first, later) == []
 
 
@@ -192,7 +199,7 @@ def test_a_failed_endpoint_gives_the_newest_version_s_reason():
 
 def test_an_endpoint_without_active_version_says_what_happens_next():
     view = a_view((an_endpoint(), a_model("iris")))
-    assert endpoint_of(view).message == "No active version. The next one registered will be served."
+    assert endpoint_of(view).message == "No active version. The next version registered will be served."
 
 
 def test_an_endpoint_whose_model_was_not_read_yet_is_pending():
@@ -202,7 +209,7 @@ def test_an_endpoint_whose_model_was_not_read_yet_is_pending():
 
 def test_aliases_of_versions_that_are_not_served_are_left_out():
     model = a_model("iris", a_version(1), a_version(2, "Archived"), champion=1, old=2, gone=9)
-    assert endpoint_of(a_view((an_endpoint(), model))).aliases == {"champion": 1}
+    assert endpoint_of(a_view((an_endpoint(), model))).aliases == {"champion": "1"}
 
 
 def test_the_endpoint_s_own_timeout_and_dialect_are_published():
@@ -230,12 +237,12 @@ def test_the_life_of_a_version_is_told_once_a_step():
         told += [(number, kind) for number, kind, _ in events(before, after)]
         before = after
     assert told == [
-        (1, "VERSION_PENDING"),
+        ("1", "VERSION_PENDING"),
         (None, "ENDPOINT_PENDING"),
-        (1, "VERSION_BUILDING"),
-        (1, "VERSION_LAUNCHING"),
-        (1, "VERSION_ENVIRONMENT"),
-        (1, "VERSION_READY"),
+        ("1", "VERSION_BUILDING"),
+        ("1", "VERSION_LAUNCHING"),
+        ("1", "VERSION_ENVIRONMENT"),
+        ("1", "VERSION_READY"),
         (None, "ENDPOINT_READY"),
     ]
 
@@ -251,15 +258,15 @@ def test_a_failure_is_told_with_its_reason_and_again_when_the_reason_changes():
     first = routes_of(ONLY_ONE, before=waiting, failures={K1: failure("one reason")})
     same = routes_of(ONLY_ONE, before=first, failures={K1: failure("one reason", count=2)})
     other = routes_of(ONLY_ONE, before=same, failures={K1: failure("another reason", count=3)})
-    assert (1, "VERSION_FAILED", "one reason") in events(waiting, first)
+    assert ("1", "VERSION_FAILED", "one reason") in events(waiting, first)
     assert events(first, same) == []
-    assert events(same, other) == [(1, "VERSION_FAILED", "another reason")]
+    assert events(same, other) == [("1", "VERSION_FAILED", "another reason")]
 
 
 def test_a_version_that_is_no_longer_active_is_told_of():
     before = routes_of(BOTH, workers=(worker_of(BOTH, 1), worker_of(BOTH, 2)))
     after = routes_of(ONLY_ONE, before=before, workers=(worker_of(ONLY_ONE, 1),))
-    assert [(number, kind) for number, kind, _ in events(before, after)] == [(2, "VERSION_REMOVED")]
+    assert [(number, kind) for number, kind, _ in events(before, after)] == [("2", "VERSION_REMOVED")]
 
 
 def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
@@ -270,9 +277,9 @@ def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
     on = with_note(silent, "Batching on: verified on 12 rows.")
     still = with_note(on, "Batching on: verified on 12 rows.")
     off = with_note(still, "Batching off: answers differ.")
-    assert events(silent, on) == [(1, "VERSION_BATCHING", "Batching on: verified on 12 rows.")]
+    assert events(silent, on) == [("1", "VERSION_BATCHING", "Batching on: verified on 12 rows.")]
     assert events(on, still) == []
-    assert events(still, off) == [(1, "VERSION_BATCHING", "Batching off: answers differ.")]
+    assert events(still, off) == [("1", "VERSION_BATCHING", "Batching off: answers differ.")]
 
 
 def test_a_message_that_changes_within_a_state_is_no_event():
@@ -290,4 +297,4 @@ def test_what_a_worker_says_of_itself_can_always_be_published():
     worker = worker_of(ONLY_ONE, note="odd \ud800 \x00 note")
     after = routes_of(ONLY_ONE, workers=(worker,))
     assert load_routes(dump_routes(after)) == after
-    assert "\x00" not in after.endpoints["default/iris"].versions[1].note
+    assert "\x00" not in after.entities["e-iris/1"].note

@@ -5,24 +5,26 @@ from __future__ import annotations
 from support.controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.controller.backoff import Failure
-from mlflow_serving_plugin.controller.plan import Observed
-from mlflow_serving_plugin.controller.status import describe, transitions
+from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.controller.status import describe
+from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import EntityState
 
-KEY = EntityKey("e-iris", 1)
+KEY = EntityKey("e-iris", "1")
 FAILED = {KEY: Failure(2, 10.0, "MemoryError: too little", served=False)}
 
 
 def described(observed: Observed, before: Routes, **config: object) -> Routes:
     view = a_view((an_endpoint(**config), a_model("iris", a_version(1))))
-    return describe(view, desired_of(1, **config), observed, before, now_ms=5, default_timeout_s=60.0)
+    desired = desired_of(1, **config)
+    return describe(view, desired, scale(desired), observed, before, now_ms=5, default_timeout_s=60.0)
 
 
 def version(routes: Routes):
-    (endpoint,) = routes.endpoints.values()
-    return endpoint.versions[1]
+    return routes.entities[str(KEY)]
 
 
 def test_a_new_configuration_that_does_not_start_is_told_while_the_old_one_serves() -> None:

@@ -42,8 +42,8 @@ class HistoryViews:
         replica = fields.get("replica_id")
         # The workers of a version share its log.
         if replica and replica not in {worker.worker_id for worker in version.workers}:
-            raise NotFoundError(f"Version {version.number} has no such replica.")
-        path = self._context.deps.paths.version_log(served.endpoint.id, version.number)
+            raise NotFoundError(f"Version {version.name} has no such replica.")
+        path = self._context.deps.paths.entity_log(served.endpoint.id, version.name)
         logs, next_offset = read_log(path, fields.get("offset"))
         return {"logs": logs, "next_offset": next_offset}
 

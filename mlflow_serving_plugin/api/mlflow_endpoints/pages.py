@@ -60,13 +60,13 @@ class PageViews:
         )
         return {"overviews": [shapes.overview(served, has_example, answered) for served in found]}
 
-    def _requests(self) -> Counter[tuple[str, int]]:
+    def _requests(self) -> Counter[tuple[str, str]]:
         """How many scoring requests this host has answered, of any status, by endpoint id and version."""
         deps = self._context.deps
         deps.metrics.flush()
-        answered: Counter[tuple[str, int]] = Counter()
+        answered: Counter[tuple[str, str]] = Counter()
         for (name, *labels), values in read_totals(deps.paths.metrics, workers=False).items():
-            if name == REQUESTS and isinstance(labels[1], int):
+            if name == REQUESTS and isinstance(labels[1], str):
                 answered[str(labels[0]), labels[1]] += int(values[0])
         return answered
 

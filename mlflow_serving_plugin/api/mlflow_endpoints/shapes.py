@@ -6,17 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
-from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.operations.endpoints import Served
-
-_SERVICE_STATES = {
-    EntityState.PENDING: "SERVICE_STATE_PENDING",
-    EntityState.BUILDING: "SERVICE_STATE_PENDING",
-    EntityState.LAUNCHING: "SERVICE_STATE_PENDING",
-    EntityState.READY: "SERVICE_STATE_READY",
-    EntityState.FAILED: "SERVICE_STATE_FAILED",
-    EntityState.DRAINING: "SERVICE_STATE_UNKNOWN",
-}
 
 
 def endpoint_status(served: Served) -> dict[str, Any]:
@@ -29,11 +19,10 @@ def endpoint_status(served: Served) -> dict[str, Any]:
 
 
 def endpoint_version(version: EntityRoute) -> dict[str, Any]:
-    """One version in ``endpoints``, which knows no BUILDING."""
-    state = EntityState.PENDING if version.state is EntityState.BUILDING else version.state
+    """One version in ``endpoints``."""
     return {
-        "endpoint_version_name": str(version.number),
-        "state": f"VERSION_STATE_{state.value}",
+        "endpoint_version_name": version.name,
+        "state": version.state.facts.version_state,
         "state_message": version.message,
     }
 
@@ -41,8 +30,8 @@ def endpoint_version(version: EntityRoute) -> dict[str, Any]:
 def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
     """One version in ``endpoints-v2``."""
     return {
-        "endpoint_version_name": str(version.number),
-        "service_status": {"state": _SERVICE_STATES[version.state], "message": version.message},
+        "endpoint_version_name": version.name,
+        "service_status": {"state": version.state.facts.service_state, "message": version.message},
     }
 
 
@@ -50,8 +39,8 @@ def aliases(served: Served) -> list[dict[str, str]]:
     """Stages, then registry aliases, each with the version that answers for it."""
     if served.route is None:
         return []
-    names = sorted(served.route.stages().items()) + sorted(served.route.aliases.items())
-    return [{"alias": alias, "endpoint_version_name": str(number)} for alias, number in names]
+    names = list(served.route.named_stages().items()) + sorted(served.route.aliases.items())
+    return [{"alias": alias, "endpoint_version_name": name} for alias, name in names]
 
 
 def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
@@ -66,7 +55,7 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
 
 
 def overview(
-    served: Served, has_example: Callable[[str], bool], requests: Mapping[tuple[str, int], int]
+    served: Served, has_example: Callable[[str], bool], requests: Mapping[tuple[str, str], int]
 ) -> dict[str, Any]:
     """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
 
@@ -76,25 +65,25 @@ def overview(
     return endpoint_status(served) | {
         "versions": [
             _overview_of_version(version, served, has_example)
-            | {"requests": requests.get((served.endpoint.id, version.number), 0)}
+            | {"requests": requests.get((served.endpoint.id, version.name), 0)}
             for version in served.versions
         ],
-        "stages": route.stages() if route else {},
-        "aliases": dict(route.aliases) if route else {},
+        "stages": {stage: int(name) for stage, name in route.named_stages().items()} if route else {},
+        "aliases": {alias: int(name) for alias, name in route.aliases.items()} if route else {},
     }
 
 
 def _overview_of_version(version: EntityRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
     aliases = served.route.aliases if served.route else {}
     return {
-        "version": version.number,
+        "version": version.model.version,
         "state": version.state.value,
         "message": version.message,
         "note": version.note,
         "environment": version.environment,
         "since": version.since_ms,
         "stage": version.stage,
-        "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
+        "aliases": sorted(alias for alias, name in aliases.items() if name == version.name),
         "replicas": len(version.workers),
         "ready_replicas": len(version.ready_workers),
         "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),

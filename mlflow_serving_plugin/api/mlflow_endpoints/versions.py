@@ -61,7 +61,7 @@ class VersionViews:
         example = scoring_example(Path(version.model_dir)) if version.model_dir else None
         if example is None:
             reason = "has no input example" if version.model_dir else "has not been fetched yet"
-            raise NotFoundError(f"Version {version.number} of registered model '{served.endpoint.name}' {reason}.")
+            raise NotFoundError(f"Version {version.name} of registered model '{served.endpoint.name}' {reason}.")
         return {"input_example": example.body.decode(errors="replace"), "content_type": example.content_type}
 
     def _version(self) -> tuple[Served, EntityRoute]:

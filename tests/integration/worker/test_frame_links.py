@@ -12,11 +12,10 @@ import time
 
 import pytest
 from support import eventually
+from support.routes import an_entity, routes_of
 from worker_processes import JSON, WorkerProcess, ask, worker_config
 
-from mlflow_serving_plugin.domain.config import GatewayConfig
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import DeadlineError
 from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.links.base import LinkContext
@@ -34,11 +33,7 @@ class Snapshot:
 
     def __init__(self, address):
         self.route = WorkerRoute("w1", "frames", str(address), 1, 0, True)
-        version = EntityRoute(1, EntityState.READY, "", "None", 0, workers=(self.route,))
-        endpoint = EndpointRoute(
-            "e", "default", "m", EndpointState.READY, "", GatewayConfig(request_timeout_s=60), {1: version}
-        )
-        self.routes = Routes(endpoints={"default/m": endpoint})
+        self.routes = routes_of(an_entity(workers=(self.route,)))
 
     def current(self):
         return self.routes

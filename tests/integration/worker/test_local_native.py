@@ -51,7 +51,7 @@ class World:
         self.paths.lease.touch()
         before = {status.worker_id for status in self.backend.observe()}
         spec = WorkerSpec(
-            key=EntityKey("e", number),
+            key=EntityKey("e", str(number)),
             fingerprint="f",
             model_dir=model,
             log=self.log_path(number),
@@ -77,7 +77,7 @@ class World:
         return workers, set(self.paths.workers.iterdir()), set(self.paths.sockets.glob("*.sock*"))
 
     def log_path(self, number):
-        return self.paths.version_log("e", number)
+        return self.paths.entity_log("e", str(number))
 
     def end(self):
         for status in self.backend.observe():
@@ -111,7 +111,7 @@ def test_the_batches_of_each_version_are_counted_and_kept_when_its_worker_is_kil
     connection.close()
 
     def counted():
-        return read_totals(world.paths.metrics).get((BATCH_ROWS, "e", 41))
+        return read_totals(world.paths.metrics).get((BATCH_ROWS, "e", "41"))
 
     # Its own example, by which it was found to be ready, is one more.
     eventually(lambda: counted() and sum(counted()[:-1]) == 4, tail=lambda: str(counted()))

@@ -41,7 +41,7 @@ class World:
         model = model or self.code
         settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, environment=environment or {})
         log = self.paths.logs / "e" / f"{name}.log"
-        spec = WorkerSpec(EntityKey("e", 1), "f", model, log, settings, None)
+        spec = WorkerSpec(EntityKey("e", "1"), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
         common = worker_config(self.paths.root, model, worker_id=name, log=str(log))
         pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON} | limits, address)
@@ -243,7 +243,7 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
 def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):
     settings = WorkerSettings(env_manager="local", request_timeout_s=60.0)
     log = world.paths.logs / "e" / "gone.log"
-    spec = WorkerSpec(EntityKey("e", 1), "f", tmp_path / "no such", log, settings, None)
+    spec = WorkerSpec(EntityKey("e", "1"), "f", tmp_path / "no such", log, settings, None)
     common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))
     world.zygotes.fork(spec, {key: common[key] for key in COMMON}, world.paths.sockets / "gone.sock")
     eventually(lambda: "worker gone ended, exit code 1" in world.log("gone"), 10, lambda: world.log("gone"))

@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from flask import Flask
+from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.api.app import create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
-from mlflow_serving_plugin.domain.config import EndpointConfig, GatewayConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, Endpoint
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
+from mlflow_serving_plugin.domain.routes import Routes, WorkerRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnauthenticatedError
 from mlflow_serving_plugin.host.messages import Inbox, send_nudge
@@ -67,11 +69,11 @@ class MemoryStore:
             self.callers.append(by)
             return self._rows[workspace, name]
 
-    def events(self, workspace, name, *, version, page_token, limit):
+    def events(self, workspace, name, *, entity, page_token, limit):
         if page_token is not None and not page_token.isdigit():
             raise InvalidParameterError("page_token is not one that get-event-history gave.")
         start = int(page_token or 0)
-        found = [e for e in self.log if e.name == name and version in (None, e.version)]
+        found = [e for e in self.log if e.name == name and entity in (None, e.entity)]
         page = found[start : start + limit]
         return page, str(start + limit) if len(found) > start + limit else None
 
@@ -149,15 +151,7 @@ def worker(worker_id="w1", pid=1, *, ready=True):
 
 
 def version(number, state=EntityState.READY, message="", *, stage="None", model_dir=None, workers=()):
-    return EntityRoute(
-        number=number,
-        state=state,
-        message=message,
-        stage=stage,
-        since_ms=0,
-        model_dir=model_dir,
-        workers=tuple(workers),
-    )
+    return an_entity(number, state, message, stage=stage, model_dir=model_dir, workers=tuple(workers))
 
 
 class ApiWorld:
@@ -193,22 +187,15 @@ class ApiWorld:
 
     def publish(self, *versions, name="iris", state=EndpointState.READY, message="", aliases=None, endpoint_id=None):
         """Be the controller: put an endpoint into the snapshot."""
-        route = EndpointRoute(
-            id=endpoint_id or f"id-{name}",
-            workspace=DEFAULT_WORKSPACE,
-            name=name,
-            state=state,
-            message=message,
-            config=GatewayConfig(request_timeout_s=60.0),
-            versions={v.number: v for v in versions},
-            aliases=aliases or {},
-        )
-        endpoints = {**self.routes.endpoints, routes_key(DEFAULT_WORKSPACE, name): route}
-        self.routes = Routes(endpoints=endpoints)
+        id_ = endpoint_id or f"id-{name}"
+        found = [replace(v, key=EntityKey(id_, v.name), model=replace(v.model, name=name)) for v in versions]
+        one = routes_of(*found, endpoint_id=id_, name=name, state=state, message=message, aliases=aliases)
+        endpoints = {**self.routes.endpoints, **one.endpoints}
+        self.routes = Routes(endpoints=endpoints, entities={**self.routes.entities, **one.entities})
         publish(self.paths.routes, self.routes)
 
     def write_log(self, name, number, data: bytes):
-        path = self.paths.version_log(f"id-{name}", number)
+        path = self.paths.entity_log(f"id-{name}", str(number))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path

@@ -109,7 +109,9 @@ def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, mon
 def test_events_come_in_pages_and_by_version(world, call):
     world.enable()
     for number, moment in ((2, 30), (1, 20), (None, 10)):
-        world.store.log.append(Event(moment, DEFAULT_WORKSPACE, "iris", number, "VERSION_READY", f"at {moment}"))
+        world.store.log.append(
+            Event(moment, DEFAULT_WORKSPACE, "iris", number and str(number), "VERSION_READY", f"at {moment}")
+        )
     status, body = call("GET", "get-event-history", registered_model_name="iris", max_results=2)
     assert status == 200
     assert body["events"][0] == {

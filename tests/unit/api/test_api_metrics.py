@@ -64,7 +64,7 @@ def test_this_web_worker_and_others_are_summed(world, scrape, others):
 def test_gauges_and_what_the_controller_counts_are_there(world, scrape, others):
     world.publish(version(1, workers=[worker(), worker("w2"), worker("w3", ready=False)]))
     others.gauge(IN_FLIGHT, lambda: {("id-iris", 1): 2})
-    others.count(RESTARTS, "id-iris", 1)
+    others.count(RESTARTS, "id-iris", "1")
     others.observe(BUILDS, 12.5, "failed")
     others.observe(TICKS, 0.004)
     others.flush()

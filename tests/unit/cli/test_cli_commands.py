@@ -125,7 +125,7 @@ def test_events_are_limited_and_by_version(world, run):
     world.enable()
     for number in range(5):
         world.store.log.append(
-            Event(number, DEFAULT_WORKSPACE, "iris", number % 2 or None, "VERSION_READY", f"m{number}")
+            Event(number, DEFAULT_WORKSPACE, "iris", "1" if number % 2 else None, "VERSION_READY", f"m{number}")
         )
     out = run("events", "iris", "--limit", "2").stdout
     assert "m0" in out and "m1" in out and "m2" not in out

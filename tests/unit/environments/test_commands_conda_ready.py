@@ -173,7 +173,7 @@ def test_only_a_marker_makes_an_environment_ready(tmp_path):
 def test_a_runtime_that_cannot_serve_in_an_environment_says_what_to_do(runtime, python, mlflow, sentence):
     environment = replace(own_environment(), python_version=python, mlflow_version=mlflow)
     settings = WorkerSettings(runtime=runtime, env_manager="uv", request_timeout_s=60.0)
-    spec = WorkerSpec(EntityKey("e", 1), "f", Path("/m"), Path("/l"), settings, None, environment)
+    spec = WorkerSpec(EntityKey("e", "1"), "f", Path("/m"), Path("/l"), settings, None, environment)
     if sentence is None:
         check_environment(spec)
         return

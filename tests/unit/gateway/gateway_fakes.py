@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from mlflow_serving_plugin.domain.config import GatewayConfig
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from support.routes import an_entity, routes_of
+
+from mlflow_serving_plugin.domain.routes import EntityRoute, Routes, WorkerRoute
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.worker import wire
 
@@ -140,23 +140,13 @@ def version(
     message: str = "",
     model_dir: str | None = None,
 ) -> EntityRoute:
-    return EntityRoute(number, state, message, "None", 0, model_dir=model_dir, workers=workers)
+    return an_entity(number, state, message, model_dir=model_dir, workers=workers)
 
 
 def routes(
     *versions: EntityRoute, timeout_s: float = 5.0, dialect: str = "modern", aliases: dict[str, int] | None = None
 ) -> Routes:
-    endpoint = EndpointRoute(
-        "e1",
-        DEFAULT_WORKSPACE,
-        "iris",
-        EndpointState.READY,
-        "",
-        GatewayConfig(request_timeout_s=timeout_s, default_dialect=dialect),
-        {found.number: found for found in versions},
-        aliases or {},
-    )
-    return Routes(written_ms=1, endpoints={routes_key(DEFAULT_WORKSPACE, "iris"): endpoint})
+    return routes_of(*versions, timeout_s=timeout_s, dialect=dialect, aliases=aliases)
 
 
 def snapshot(path: Path, published: Routes) -> SnapshotReader:

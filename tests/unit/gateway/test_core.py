@@ -219,7 +219,7 @@ def test_a_starting_version_holds_its_requests_until_it_is_ready(bench, ready, s
     assert f"queue;dur={made.paused_s * 1000:.3f}" in reply.headers["server-timing"]
 
 
-@pytest.mark.parametrize("state", ["PENDING", "BUILDING", "LAUNCHING", "DRAINING", "READY"])
+@pytest.mark.parametrize("state", ["PENDING", "BUILDING", "LAUNCHING", "READY"])
 def test_a_version_that_does_not_get_ready_in_time_is_unavailable(bench, state):
     made = bench(version(1, state=EntityState(state), message="fetching files"))
     reply = made.send()
@@ -249,9 +249,12 @@ def test_legacy_clients_that_poll_on_404_are_told_that_a_version_has_failed(benc
     assert modern.json == legacy.json
 
 
-def test_a_draining_worker_gets_nothing_new(bench, short):
-    made = bench(version(1, worker_route(short / "w1"), state=EntityState.DRAINING), settings={"hold_timeout_s": 0})
-    assert (made.send().status, made.calls) == (503, [])
+@pytest.mark.parametrize("path", ["/model/iris/1/invocations", "/model/iris/latest/invocations"])
+def test_a_version_that_drains_gets_nothing_new_and_its_successor_does(bench, short, path):
+    leaving = version(1, worker_route(short / "w1"), state=EntityState.DRAINING)
+    made = bench(leaving, version(2, worker_route(short / "w2", "w2")))
+    assert made.send(path).status == (404 if "/1/" in path else 200)
+    assert {call.worker.worker_id for call in made.calls} <= {"w2"}
 
 
 def test_a_failed_version_answers_at_once_with_its_reason(bench):

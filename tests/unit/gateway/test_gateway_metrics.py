@@ -84,14 +84,14 @@ def test_requests_are_counted_by_version_and_status(counted):
     assert counted.answer("/model/iris/latest/invocations") == 200
     assert counted.answer(reply=(400, "application/json", b'{"error_code": "BAD_REQUEST", "message": "no"}')) == 400
     assert counted.answer(reply=None) == 502
-    assert counted.of(REQUESTS) == {("e1", 1, 200): [2], ("e1", 1, 400): [1], ("e1", 1, 502): [1]}
+    assert counted.of(REQUESTS) == {("e1", "1", 200): [2], ("e1", "1", 400): [1], ("e1", "1", 502): [1]}
 
 
 def test_duration_and_time_in_the_queue_are_told_apart(counted):
     counted.answer()
-    *buckets, total = counted.totals[REQUEST_SECONDS, "e1", 1]
+    *buckets, total = counted.totals[REQUEST_SECONDS, "e1", "1"]
     assert (sum(buckets), total) == (1, 1.0)
-    *buckets, total = counted.totals[QUEUE_SECONDS, "e1", 1]
+    *buckets, total = counted.totals[QUEUE_SECONDS, "e1", "1"]
     assert (sum(buckets), total) == (1, pytest.approx(0.5))
 
 
@@ -112,19 +112,19 @@ def test_ping_and_schema_are_not_counted(counted):
 def test_a_request_is_in_flight_until_it_is_answered_or_its_client_leaves(counted):
     steps, _ = counted.begin()
     others, _ = counted.begin()
-    assert counted.of(IN_FLIGHT) == {("e1", 1): [2]}
+    assert counted.of(IN_FLIGHT) == {("e1", "1"): [2]}
     assert counted.answer() == 429
     steps.close()
-    assert counted.of(IN_FLIGHT) == {("e1", 1): [1]}
+    assert counted.of(IN_FLIGHT) == {("e1", "1"): [1]}
     others.close()
     assert counted.of(IN_FLIGHT) == {}
-    assert counted.of(REQUESTS) == {("e1", 1, 429): [1], ("e1", 1, 499): [2]}
+    assert counted.of(REQUESTS) == {("e1", "1", 429): [1], ("e1", "1", 499): [2]}
 
 
 def test_a_request_that_is_held_for_a_worker_is_waiting(short):
     counted = Counted(short, routes(version(1, state=EntityState.LAUNCHING)))
     steps, _ = counted.begin()
     assert isinstance(steps.send(IRIS), Pause)
-    assert counted.of(WAITING) == counted.of(IN_FLIGHT) == {("e1", 1): [1]}
+    assert counted.of(WAITING) == counted.of(IN_FLIGHT) == {("e1", "1"): [1]}
     steps.close()
     assert counted.of(WAITING) == {}

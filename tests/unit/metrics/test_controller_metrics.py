@@ -6,29 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.routes import an_entity, routes_of
 
-from mlflow_serving_plugin.domain.config import GatewayConfig
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics, is_served
 from mlflow_serving_plugin.metrics.counting import BATCH_ROWS, BUILDS, REQUESTS, TICKS, Metrics
 from mlflow_serving_plugin.metrics.files import read_totals
 
 
 def routes(*numbers: int) -> Routes:
-    versions = {n: EntityRoute(n, EntityState.READY, "", "None", 0) for n in numbers}
-    endpoint = EndpointRoute("e1", "default", "iris", EndpointState.READY, "", GatewayConfig(), versions)
-    return Routes(written_ms=1, endpoints={"default/iris": endpoint})
+    return routes_of(*(an_entity(number) for number in numbers))
 
 
 @pytest.mark.parametrize(
     ("series", "kept"),
     [
-        ((REQUESTS, "e1", 1, 200), True),
-        ((BATCH_ROWS, "e1", 1), True),
-        ((REQUESTS, "e1", 2, 200), False),
-        ((REQUESTS, "e2", 1, 200), False),
-        ((BATCH_ROWS, "e2", 1), False),
+        ((REQUESTS, "e1", "1", 200), True),
+        ((BATCH_ROWS, "e1", "1"), True),
+        ((REQUESTS, "e1", "2", 200), False),
+        ((REQUESTS, "e2", "1", 200), False),
+        ((BATCH_ROWS, "e2", "1"), False),
         ((REQUESTS, "", None, 404), True),
         ((BUILDS, "ok"), True),
         ((TICKS,), True),
@@ -39,7 +36,7 @@ def test_series_of_served_versions_and_of_no_version_are_kept(series: tuple, kep
 
 
 def test_an_endpoint_whose_versions_are_not_known_keeps_all_of_its_series() -> None:
-    assert is_served(routes(), (REQUESTS, "e1", 7, 200))
+    assert is_served(routes(), (REQUESTS, "e1", "7", 200))
 
 
 def test_builds_are_timed_and_told_apart_by_how_they_ended(tmp_path: Path) -> None:

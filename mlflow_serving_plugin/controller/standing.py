@@ -1,0 +1,116 @@
+"""Where an entity stands: what is observed of it, put together once for ``plan`` and ``status``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
+from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.environments.need import Need
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there. ``launching``: launches under way, how many by entity.
+
+    ``needs``: what each fetched entity needs; ``building``: the progress of builds under way, by environment;
+    ``stopping``: workers that are being ended.
+    """
+
+    workers: tuple[WorkerStatus, ...] = ()
+    fetching: frozenset[EntityKey] = frozenset()
+    launching: Mapping[EntityKey, int] = field(default_factory=dict)
+    needs: Mapping[EntityKey, Need] = field(default_factory=dict)
+    building: Mapping[str, str] = field(default_factory=dict)
+    stopping: frozenset[str] = frozenset()
+    failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
+
+    def by_key(self) -> dict[EntityKey, list[WorkerStatus]]:
+        """The workers of each entity, but those that are being ended."""
+        found: dict[EntityKey, list[WorkerStatus]] = {}
+        for worker in self.workers:
+            if worker.worker_id not in self.stopping:
+                found.setdefault(worker.key, []).append(worker)
+        return found
+
+
+class Lack(Enum):
+    """What has to be there before a worker can be launched."""
+
+    NOTHING = "nothing"
+    FILES = "files"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One entity's standing. ``workers``: all but those that are being ended, dead ones too."""
+
+    state: EntityState
+    message: str
+    lack: Lack
+    workers: Sequence[WorkerStatus]
+    fresh: Sequence[WorkerStatus]
+    """Ready workers of the wanted fingerprint, the oldest first."""
+    outdated: Sequence[WorkerStatus]
+    """Ready workers of another fingerprint."""
+    died: Sequence[WorkerStatus]
+    """Workers that died after they were ready. The launch of a worker that died earlier clears it away."""
+    launching: int
+    failure: Failure | None
+
+
+def standing(wanted: DesiredEntity, replicas: int, workers: Sequence[WorkerStatus], observed: Observed) -> Standing:
+    """Where a desired entity stands. ``workers``: those of the entity, as ``Observed.by_key`` gives them."""
+    ready = [worker for worker in workers if worker.phase is WorkerPhase.READY]
+    fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
+    need = observed.needs.get(wanted.key)
+    lack = Lack.FILES if need is None else Lack.NOTHING if need.environment else Lack.ENVIRONMENT
+    state, message = _state(wanted.key, replicas, bool(ready), len(fresh), observed)
+    return Standing(
+        state=state,
+        message=message,
+        lack=lack,
+        workers=workers,
+        fresh=fresh,
+        outdated=[worker for worker in ready if worker.fingerprint != wanted.fingerprint],
+        died=[w for w in workers if w.phase is WorkerPhase.DEAD and w.ready_since_ms is not None],
+        launching=observed.launching.get(wanted.key, 0),
+        failure=observed.failures.get(wanted.key),
+    )
+
+
+def _state(key: EntityKey, replicas: int, ready: bool, fresh: int, observed: Observed) -> tuple[EntityState, str]:
+    failure = observed.failures.get(key)
+    if ready:
+        if failure is None or fresh >= replicas:
+            return EntityState.READY, ""
+        have = f"{fresh} of {replicas} workers" if fresh else "workers of the previous configuration"
+        return EntityState.READY, f"Serving with {have}; a new worker did not start: {failure.message}"
+    if failure is not None and failure.final:
+        return EntityState.FAILED, failure.message
+    restarting = f"Restarting: {failure.message}" if failure is not None else ""
+    if observed.launching.get(key):
+        return EntityState.LAUNCHING, restarting or "Loading the model."
+    return _before_launch(key, observed, restarting)
+
+
+def _before_launch(key: EntityKey, observed: Observed, restarting: str) -> tuple[EntityState, str]:
+    need = observed.needs.get(key)
+    if need is not None and need.environment is None:
+        return EntityState.BUILDING, _building(need, observed)
+    if key in observed.fetching:
+        return EntityState.PENDING, "Fetching the model files."
+    return EntityState.PENDING, restarting or "Queued for a start."
+
+
+def _building(need: Need, observed: Observed) -> str:
+    progress = observed.building.get(need.recipe.key)
+    if progress is None:
+        return "Queued for an environment build."
+    return f"Building the environment ({need.recipe}; {need.recipe.why})" + (f": {progress}" if progress else ".")

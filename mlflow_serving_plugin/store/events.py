@@ -1,0 +1,97 @@
+"""Events: what happened to endpoints, entities and tokens, and the audit of what people changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.orm import Session
+
+from mlflow_serving_plugin.domain.events import Event, storable
+from mlflow_serving_plugin.errors import InvalidParameterError
+from mlflow_serving_plugin.store.database import for_writing, session_on
+from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
+
+OF_THE_SERVER = "server"
+"""Stands for the endpoint in events of none."""
+
+_AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", "TOKEN_CREATED", "TOKEN_REVOKED")
+"""Events of what people do; all others are of what follows from that."""
+
+
+class EventLog:
+    """Reads and writes events. Thread-safe: each call is a session of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        """Shared with the other stores of this process: one pool of connections."""
+        self._writing = for_writing(engine)
+
+    def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
+        """Add ``(endpoint id, event)`` pairs."""
+        with session_on(self._writing) as session:
+            session.add_all(
+                EventRow(
+                    endpoint_id=endpoint_id,
+                    timestamp_ms=event.timestamp_ms,
+                    entity=event.entity,
+                    type=event.type,
+                    message=storable(event.message),
+                )
+                for endpoint_id, event in events
+            )
+
+    def events(
+        self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
+    ) -> tuple[list[Event], str | None]:
+        """A page of an endpoint's events, newest first, and the token of the next page if there is one.
+
+        ``entity``: only the events of this entity. InvalidParameterError for a page token that no reply gave.
+        """
+        query = select(EventRow).join(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
+        query = query.where(EndpointRow.workspace == workspace, EndpointRow.name == name)
+        if entity is not None:
+            query = query.where(EventRow.entity == entity)
+        if page_token is not None:
+            query = query.where(EventRow.id < _page_start(page_token))
+        query = query.order_by(EventRow.id.desc()).limit(limit + 1)
+        with session_on(self.engine) as session:
+            rows = list(session.scalars(query))
+        page = [Event(r.timestamp_ms, workspace, name, r.entity, r.type, r.message) for r in rows[:limit]]
+        return page, str(rows[limit - 1].id) if len(rows) > limit else None
+
+    def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
+        """A page of what people changed, newest first, and the next page's token. ``name`` is empty for tokens."""
+        query = select(EventRow, EndpointRow).outerjoin(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
+        query = query.where(EventRow.type.in_(_AUDITED))
+        if page_token is not None:
+            query = query.where(EventRow.id < _page_start(page_token))
+        with session_on(self.engine) as session:
+            rows = session.execute(query.order_by(EventRow.id.desc()).limit(limit + 1)).all()
+        page = [_audited(event, endpoint) for event, endpoint in rows[:limit]]
+        return page, str(rows[limit - 1][0].id) if len(rows) > limit else None
+
+    def prune_events(self, before_ms: int) -> int:
+        """Remove events older than ``before_ms``; return how many."""
+        with session_on(self._writing) as session:
+            count = session.scalar(select(func.count()).select_from(EventRow).where(EventRow.timestamp_ms < before_ms))
+            session.execute(delete(EventRow).where(EventRow.timestamp_ms < before_ms))
+            return int(count or 0)
+
+
+def record(session: Session, endpoint_id: str, kind: str, message: str) -> None:
+    """Add an event of now, of an endpoint as a whole or ``OF_THE_SERVER``, to a transaction."""
+    now = int(time.time() * 1000)
+    session.add(EventRow(endpoint_id=endpoint_id, timestamp_ms=now, entity=None, type=kind, message=storable(message)))
+
+
+def _audited(event: EventRow, endpoint: EndpointRow | None) -> Event:
+    workspace, name = (endpoint.workspace, endpoint.name) if endpoint is not None else ("", "")
+    return Event(event.timestamp_ms, workspace, name, event.entity, event.type, event.message)
+
+
+def _page_start(token: str) -> int:
+    if not (token.isascii() and token.isdigit() and len(token) < 19):
+        raise InvalidParameterError("page_token is not one that get-event-history gave.")
+    return int(token)
