@@ -9,7 +9,7 @@ from mlflow_serving_plugin.errors import NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One way to name a served version: ``kind`` is ``version``, ``stage``, ``alias`` or ``latest``."""
+    """A name of a served version. ``kind``: ``version``, ``stage``, ``alias`` or ``latest``."""
 
     name: str
     kind: str

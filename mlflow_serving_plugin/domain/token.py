@@ -1,16 +1,16 @@
-"""Tokens: what a program sends in a user's place, and what is kept of it."""
+"""Tokens, which programs send in a user's place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NEVER = -1
-"""An ``expiry_ms`` that does not come."""
+"""The ``expiry_ms`` of a token without a lifetime."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """All that a scoped token may do: read, and so score, one registered model."""
+    """The limit of a scoped token: READ, and so scoring, on one registered model."""
 
     workspace: str
     name: str
@@ -34,5 +34,5 @@ class Token:
     last_used_ms: int | None = None
 
     def expired(self, now_ms: int) -> bool:
-        """Whether its time is over."""
+        """Whether the token has expired."""
         return self.expiry_ms != NEVER and self.expiry_ms <= now_ms

@@ -1,4 +1,4 @@
-"""Which workspace a request is about."""
+"""The workspace of a request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def workspace_of(headers: Mapping[str, str], *, enabled: bool) -> str:
-    """The workspace that ``X-MLFLOW-WORKSPACE`` names, else the default one; header names in lower case.
+    """The workspace that ``X-MLFLOW-WORKSPACE`` names, else the default workspace; header names in lower case.
 
     ``enabled``: whether the server runs with ``--enable-workspaces``. InvalidParameterError, as from MLflow itself,
-    for a name that cannot be one, and for any name on a server that has none.
+    for an invalid name, and for any name on a server without workspaces.
     """
     name = headers.get(WORKSPACE_HEADER, "").strip()
     if not name:
@@ -24,5 +24,5 @@ def workspace_of(headers: Mapping[str, str], *, enabled: bool) -> str:
     if not enabled:
         raise InvalidParameterError("Workspaces are not enabled on this server: send no X-MLFLOW-WORKSPACE header.")
     if not _NAME.fullmatch(name):
-        raise InvalidParameterError("The header X-MLFLOW-WORKSPACE does not hold the name of a workspace.")
+        raise InvalidParameterError("The header X-MLFLOW-WORKSPACE is not a valid name of a workspace.")
     return name

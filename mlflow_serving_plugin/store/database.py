@@ -1,4 +1,4 @@
-"""The connection to the database, and its schema brought up to date."""
+"""The connection to the database, and the migration of its schema."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _POSTGRES_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""Seconds, the last one milliseconds. A database host that is gone without a word is noticed in less than a minute."""
+"""Seconds; the last value is milliseconds. An unreachable database host is noticed in less than a minute."""
 
 
 def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
-    """The database for our tables: the tracking server's, or SQLite in the state directory if it has none."""
+    """The database for our tables: the tracking server's; SQLite in the state directory beside a file store."""
     scheme = backend_store_uri.split(":", 1)[0].split("+", 1)[0]
     if scheme in {"sqlite", "postgresql", "mysql", "mssql"}:
         return backend_store_uri
@@ -41,7 +41,7 @@ def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
 
 
 def open_database(uri: str) -> Engine:
-    """An engine with a small pool: every web worker has one. ConfigurationError for a URI that is none."""
+    """An engine with a small pool, because each web worker has an engine. ConfigurationError for an invalid URI."""
     try:
         url = make_url(uri)
         if url.get_backend_name() == "sqlite":
@@ -64,19 +64,19 @@ def open_database(uri: str) -> Engine:
 
 
 def for_writing(engine: Engine) -> Engine:
-    """The same engine, for transactions that read what they then change: on SQLite they exclude each other."""
+    """The same engine, for transactions that read and then write: on SQLite these transactions exclude each other."""
     return engine.execution_options(serving_writes=True)
 
 
 @contextlib.contextmanager
 def session_on(engine: Engine) -> Iterator[Session]:
-    """A session in one transaction; TemporarilyUnavailableError when the database cannot be used now."""
+    """A session in one transaction; TemporarilyUnavailableError when the database is unreachable or locked."""
     try:
-        # What was read is used after the end of the transaction too.
+        # Rows that were read are used after the end of the transaction too.
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
     except (OperationalError, InterfaceError, NoConnectionError) as error:
-        # Its own words may name hosts and users.
+        # The message of the database may name hosts and users.
         raise TemporarilyUnavailableError(
             "The serving database cannot be reached. Models are served as before; try again.",
             retry_after_s=_RETRY_AFTER_S,
@@ -85,7 +85,7 @@ def session_on(engine: Engine) -> Iterator[Session]:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
-    # Python's driver begins a transaction at the first change, too late to protect what was read, and never for DDL.
+    # Python's driver begins a transaction at the first change, which is too late to protect reads, and never for DDL.
     connection.isolation_level = None
 
 
@@ -95,7 +95,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def upgrade(engine: Engine, lock: Path) -> None:
-    """Bring the tables up to date. Web workers of one host take turns; hosts may race, so a loser looks again."""
+    """Migrate the tables. Web workers of one host do so one at a time; when two hosts race, the loser tries again."""
     with FileLock(lock, timeout=120):
         try:
             _upgrade(engine)
