@@ -15,18 +15,14 @@ from mlflow_serving_plugin.cli.client import ServingClient
 _PIPE_COLUMNS = 1000
 _NEVER = -1
 _NEVER_FOLDED = frozenset({"Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
-_STYLES = {"READY": "green", "FAILED": "bold red", "PENDING": "yellow", "LAUNCHING": "yellow", "DRAINING": "dim"}
+_STYLES = {"ready": "green", "failed": "bold red", "busy": "yellow", "idle": "dim"}
+"""By the tone of a state."""
 
 
 def make_console() -> Console:
     """Standard output. In a pipe the console is wide enough for any table, so that no line is wrapped."""
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
-
-
-def short_state(wire: str) -> str:
-    """``VERSION_STATE_READY`` → ``READY``."""
-    return wire.rpartition("_STATE_")[2]
 
 
 def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
@@ -36,9 +32,7 @@ def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
         return
     table = _table("Model", "State", "Message")
     for endpoint in endpoints:
-        table.add_row(
-            Text(endpoint["registered_model_name"]), _state(endpoint["state"]), Text(endpoint["state_message"])
-        )
+        table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(endpoint["state_message"]))
     console.print(table)
 
 
@@ -47,7 +41,7 @@ def print_versions(
 ) -> None:
     """One endpoint: its state, then its versions with their stages, aliases and URLs."""
     name = status["registered_model_name"]
-    line = Text.assemble(name, "  ", _state(status["state"]))
+    line = Text.assemble(name, "  ", _state(status))
     console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
     if not versions:
         return
@@ -55,7 +49,7 @@ def print_versions(
     for version in versions:
         number = version["endpoint_version_name"]
         also = ", ".join(found["alias"] for found in names if found["endpoint_version_name"] == number)
-        table.add_row(number, _state(version["state"]), Text(also), Text(version["state_message"]))
+        table.add_row(number, _state(version), Text(also), Text(version["state_message"]))
     console.print(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
@@ -95,9 +89,8 @@ def _moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _state(wire: str) -> Text:
-    state = short_state(wire)
-    return Text(state, style=_STYLES.get(state, ""))
+def _state(found: dict[str, Any]) -> Text:
+    return Text(found["label"], style=_STYLES.get(found["tone"], ""))
 
 
 def _table(*columns: str) -> Table:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
 from mlflow_serving_plugin.cli.progress import Progress, Step
-from mlflow_serving_plugin.cli.tables import short_state
 
 _LOOK_EVERY_S = 0.5
 
@@ -21,16 +20,17 @@ def wait_until_settled(
     check: Callable[[], None] = lambda: None,
     pause: Callable[[], None] = lambda: time.sleep(_LOOK_EVERY_S),
 ) -> None:
-    """Return when all versions are READY; CliError when all have settled and one of them is FAILED.
+    """Return when the state of each version is settled; CliError when a version has failed.
 
-    ``check`` is called before each look and may raise to end the wait.
+    The server says which states are settled, so that no state makes the wait endless. ``check`` is called before each
+    look and may raise to end the wait.
     """
     failures: dict[str, str] = {}
     while True:
         check()
         status = client.status(name)
         steps = [_step(name, version, failures) for version in client.versions(name)]
-        endpoint = Step(name, status["state_message"] or short_state(status["state"]), _outcome(status["state"]))
+        endpoint = Step(name, status["state_message"] or status["label"], _outcome(status))
         progress.show([endpoint, *steps])
         served = {step.label for step in steps}
         if all(step.outcome is not None for step in steps or [endpoint]):
@@ -46,16 +46,16 @@ def wait_until_settled(
 def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
     """A failed version counts as settled while the server retries, until the version is ready."""
     label, message = f"{name}/{version['endpoint_version_name']}", version["state_message"]
-    outcome = _outcome(version["state"])
+    outcome = _outcome(version)
     if outcome is False:
         failures[label] = message
     elif outcome:
         failures.pop(label, None)
     elif label in failures:
-        return Step(label, f"FAILED, will be retried. {failures[label]}", outcome=False)
-    text = short_state(version["state"])
+        return Step(label, f"Failed, will be retried. {failures[label]}", outcome=False)
+    text = version["label"]
     return Step(label, f"{text}. {message}" if message else text, outcome)
 
 
-def _outcome(wire: str) -> bool | None:
-    return {"READY": True, "FAILED": False}.get(short_state(wire))
+def _outcome(found: dict[str, Any]) -> bool | None:
+    return found["tone"] != "failed" if found["settled"] else None

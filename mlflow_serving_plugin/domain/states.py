@@ -88,3 +88,8 @@ class EndpointState(str, Enum):
     PENDING = "PENDING"
     READY = "READY"
     FAILED = "FAILED"
+
+    @property
+    def facts(self) -> StateFacts:
+        """What follows from the state: the same as for an entity in it."""
+        return EntityState(self.value).facts

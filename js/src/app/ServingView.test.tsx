@@ -42,7 +42,8 @@ test("whoever may only read is told why nothing can be enabled, and nothing is s
 
 const EMPTY = {
   registered_model_name: "iris",
-  state: "ENDPOINT_STATE_READY",
+  label: "Ready",
+  tone: "ready",
   state_message: "",
   versions: [],
   stages: {},

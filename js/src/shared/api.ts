@@ -5,29 +5,33 @@ import { change, get } from "./http";
 const BASE = "/ajax-api/2.0/mlflow/endpoints";
 const TOKENS = "/ajax-api/2.0/token";
 
-export type VersionState = "PENDING" | "BUILDING" | "LAUNCHING" | "READY" | "DRAINING" | "FAILED";
+export type Tone = "ready" | "busy" | "failed" | "idle";
 
-export interface Version {
+/** A state as people see it. The server decides, so that a new state needs no change here. */
+export interface State {
+  label: string;
+  tone: Tone;
+}
+
+export interface Version extends State {
   version: number;
-  state: VersionState;
   message: string;
   note: string;
-  /** The Python environment it runs in, and why; empty until that is there. */
+  /** The Python environment of the version's workers, and why that one; empty until it is built. */
   environment: string;
-  /** When it came into its state, in milliseconds since 1970. */
+  /** When the version entered its state, in milliseconds since 1970. */
   since: number;
   stage: string;
   aliases: string[];
   replicas: number;
   ready_replicas: number;
   has_example: boolean;
-  /** How many this host has answered. */
+  /** Number of requests that this host has answered. */
   requests: number;
 }
 
-export interface Overview {
+export interface Overview extends State {
   registered_model_name: string;
-  state: "ENDPOINT_STATE_PENDING" | "ENDPOINT_STATE_READY" | "ENDPOINT_STATE_FAILED";
   state_message: string;
   versions: Version[];
   /** Which version answers for a stage. */
@@ -37,9 +41,9 @@ export interface Overview {
 
 export interface Access {
   user: string | null;
-  /** Whether the server asks callers who they are. */
+  /** Whether the server authenticates callers. */
   auth: boolean;
-  /** Whether it gives them tokens. */
+  /** Whether the caller can create tokens. */
   tokens: boolean;
   permission: "NONE" | "READ" | "MANAGE";
 }
@@ -82,7 +86,7 @@ export interface TokenInfo {
   comment: string;
   created_by_username: string;
   last_used_time: number | null;
-  /** The one model that it is good for; null: all that its user may do. */
+  /** The one model that the token is limited to; null: no limit. */
   scope: { registered_model_name: string } | null;
 }
 

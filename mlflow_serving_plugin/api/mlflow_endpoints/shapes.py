@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.operations.endpoints import Served
+
+
+def _for_people(state: EntityState | EndpointState) -> dict[str, Any]:
+    """How pages and commands show a state, and whether they wait on: clients need no list of the states."""
+    return {"label": state.facts.label, "tone": state.facts.tone, "settled": state.facts.settled}
 
 
 def endpoint_status(served: Served) -> dict[str, Any]:
@@ -15,7 +21,7 @@ def endpoint_status(served: Served) -> dict[str, Any]:
         "registered_model_name": served.endpoint.name,
         "state": f"ENDPOINT_STATE_{served.state.value}",
         "state_message": served.message,
-    }
+    } | _for_people(served.state)
 
 
 def endpoint_version(version: EntityRoute) -> dict[str, Any]:
@@ -24,7 +30,7 @@ def endpoint_version(version: EntityRoute) -> dict[str, Any]:
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
         "state_message": version.message,
-    }
+    } | _for_people(version.state)
 
 
 def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
@@ -87,4 +93,4 @@ def _overview_of_version(version: EntityRoute, served: Served, has_example: Call
         "replicas": len(version.workers),
         "ready_replicas": len(version.ready_workers),
         "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),
-    }
+    } | _for_people(version.state)

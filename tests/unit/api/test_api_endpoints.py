@@ -21,6 +21,7 @@ def test_every_base_path_enables_tells_and_disables(world, call, base):
                 "registered_model_name": "iris",
                 "state": "ENDPOINT_STATE_PENDING",
                 "state_message": "Waiting for the controller",
+                **{"label": "Pending", "tone": "busy", "settled": False},
             }
         },
     )

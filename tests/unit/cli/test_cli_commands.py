@@ -59,8 +59,8 @@ def test_status_without_a_name_lists_all_endpoints(world, run):
     world.enable("wine")
     world.publish(name="wine", message="all well")
     lines = run("status").stdout.splitlines()
-    assert lines[1].split(None, 2) == ["iris", "PENDING", "Waiting for the controller"]
-    assert lines[2].split(None, 2)[:2] == ["wine", "READY"]
+    assert lines[1].split(None, 2) == ["iris", "Pending", "Waiting for the controller"]
+    assert lines[2].split(None, 2)[:2] == ["wine", "Ready"]
     assert len(json.loads(run("status", "--json").stdout)["endpoints"]) == 2
 
 
@@ -161,7 +161,7 @@ def controller(monkeypatch):
 
 def test_wait_shows_progress_until_every_version_is_ready(world, run, controller):
     controller(
-        lambda: world.publish(version(1, EntityState.LAUNCHING, "Loading the model."), state=EndpointState.PENDING),
+        lambda: world.publish(version(1, EntityState.LAUNCHING, "Found the environment."), state=EndpointState.PENDING),
         lambda: world.publish(version(1), version(2, EntityState.LAUNCHING)),
         lambda: world.publish(version(1), version(2)),
     )
@@ -170,13 +170,19 @@ def test_wait_shows_progress_until_every_version_is_ready(world, run, controller
     shown = [line.partition("] ")[2] for line in result.stdout.splitlines() if line.startswith("[")]
     assert shown == [
         "iris: Waiting for the controller",
-        "iris: PENDING",
-        "iris/1: LAUNCHING. Loading the model.",
-        "iris: READY",
-        "iris/2: LAUNCHING",
-        "iris/1: READY",
-        "iris/2: READY",
+        "iris: Pending",
+        "iris/1: Loading model. Found the environment.",
+        "iris: Ready",
+        "iris/2: Loading model",
+        "iris/1: Ready",
+        "iris/2: Ready",
     ]
+
+
+@pytest.mark.parametrize("state", [state for state in EntityState if state.facts.settled])
+def test_wait_ends_in_every_settled_state(world, run, controller, state):
+    controller(lambda: world.publish(version(1, state)))
+    assert run("enable", "iris", "--wait").exit_code == int(state.facts.tone == "failed")
 
 
 def test_wait_fails_when_a_version_does_even_while_the_server_tries_it_again(world, run, controller):

@@ -4,7 +4,7 @@ import { useChange } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Dialog } from "../../shared/ui/Dialog";
 import { Notice } from "../../shared/ui/Loaded";
-import { EndpointStatus } from "../../shared/ui/Status";
+import { Status } from "../../shared/ui/Status";
 import { refusal } from "./NotEnabled";
 
 /** How the endpoint is as a whole, and the way to stop it. */
@@ -16,7 +16,7 @@ export function EndpointHeader({ overview, access }: { overview: Overview; acces
   return (
     <div className="endpoint">
       <span className="muted">Status:</span>
-      <EndpointStatus state={overview.state} />
+      <Status of={overview} />
       {overview.state_message && <span className="muted">{overview.state_message}</span>}
       <Button refused={refusal(access)} disabled={stop.isPending} onClick={() => setAsking(true)}>
         {stop.isPending ? "Stopping…" : "Stop"}

@@ -9,7 +9,8 @@ afterEach(cleanup);
 
 const VERSION = {
   version: 1,
-  state: "READY",
+  label: "Ready",
+  tone: "ready",
   message: "",
   note: "",
   environment: "",
@@ -23,7 +24,8 @@ const VERSION = {
 };
 const ENDPOINT = {
   registered_model_name: "iris",
-  state: "ENDPOINT_STATE_READY",
+  label: "Ready",
+  tone: "ready",
   state_message: "",
   versions: [VERSION],
   stages: {},

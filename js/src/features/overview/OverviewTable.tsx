@@ -1,9 +1,9 @@
 import type { Overview } from "../../shared/api";
 import { useOverviews } from "../../shared/queries";
 import { Loaded } from "../../shared/ui/Loaded";
-import { EndpointStatus } from "../../shared/ui/Status";
+import { Status } from "../../shared/ui/Status";
 
-/** Every endpoint that one may read. `address` makes the address of a model's own page. */
+/** Every endpoint that the user may read. `address` makes the address of a model's own page. */
 export function OverviewTable({ address }: { address: (name: string) => string }) {
   const overviews = useOverviews();
   return (
@@ -45,10 +45,10 @@ function Rows({ overviews, address }: { overviews: Overview[]; address: (name: s
                 <a href={address(overview.registered_model_name)}>{overview.registered_model_name}</a>
               </td>
               <td className="nowrap">
-                <EndpointStatus state={overview.state} />
+                <Status of={overview} />
               </td>
               <td>
-                {overview.versions.filter((one) => one.state === "READY").length} of {overview.versions.length}
+                {overview.versions.filter((one) => one.tone === "ready").length} of {overview.versions.length}
               </td>
               <td>
                 {sum(overview.versions.map((one) => one.ready_replicas))} of{" "}

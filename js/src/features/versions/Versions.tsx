@@ -3,7 +3,7 @@ import type { Access, Overview, Version } from "../../shared/api";
 import { absolute } from "../../shared/http";
 import { Copy } from "../../shared/ui/Copy";
 import { Notice } from "../../shared/ui/Loaded";
-import { VersionStatus } from "../../shared/ui/Status";
+import { Status } from "../../shared/ui/Status";
 import { Tabs } from "../../shared/ui/Tabs";
 import { EventsTable } from "../events/EventsTable";
 import { addressesOf } from "./addresses";
@@ -44,9 +44,9 @@ export function Versions({ overview, access, first }: Props) {
                 <Tags version={one} />
               </span>
               <span className="line">
-                <VersionStatus state={one.state} since={one.since} />
+                <Status of={one} since={one.since} />
               </span>
-              {one.state === "FAILED" && <span className="problem clipped">{one.message}</span>}
+              {one.tone === "failed" && <span className="problem clipped">{one.message}</span>}
             </button>
           </li>
         ))}
@@ -79,17 +79,17 @@ const TABS = [
 type Key = (typeof TABS)[number]["key"];
 
 function Chosen({ overview, version, access }: { overview: Overview; version: Version; access: Access | undefined }) {
-  const [tab, setTab] = useState<Key>(version.state === "FAILED" ? "logs" : "call");
+  const [tab, setTab] = useState<Key>(version.tone === "failed" ? "logs" : "call");
   const name = overview.registered_model_name;
   const addresses = addressesOf(overview, version.version, absolute);
   return (
     <section aria-label={`Version ${version.version}`} className="chosen">
       <div className="section-title">
         <h3>Version {version.version}</h3>
-        <VersionStatus state={version.state} since={version.since} />
-        {version.state !== "FAILED" && <span className="muted">{version.message}</span>}
+        <Status of={version} since={version.since} />
+        {version.tone !== "failed" && <span className="muted">{version.message}</span>}
       </div>
-      {version.state === "FAILED" && <Notice tone="error">{version.message}</Notice>}
+      {version.tone === "failed" && <Notice tone="error">{version.message}</Notice>}
       {version.environment && <p className="muted small">Environment: {version.environment}.</p>}
       {version.note && <p className="muted small">{version.note}</p>}
       <dl className="addresses">

@@ -26,6 +26,6 @@ export function addressesOf(overview: Overview, version: number, absolute: (path
 
 // The newest that is ready, so that a new version takes over once it answers.
 function latest(overview: Overview): number {
-  const ready = overview.versions.filter((one) => one.state === "READY");
+  const ready = overview.versions.filter((one) => one.tone === "ready");
   return Math.max(...(ready.length ? ready : overview.versions).map((one) => one.version));
 }
