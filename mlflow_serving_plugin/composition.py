@@ -96,17 +96,17 @@ def compose() -> Any:
 
 def services(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> list[Callable[[], Service]]:
     """What runs beside the requests, in the order of starting; a new service is a line here."""
-    from mlflow_serving_plugin.backends.local import LocalBackend
+    from mlflow_serving_plugin.backends.selector import select_backend
     from mlflow_serving_plugin.background import AtStop
     from mlflow_serving_plugin.controller.leader import Candidate
 
-    backend = partial(LocalBackend, settings, paths)
+    backend = partial(select_backend, settings, paths)
     controller = partial(_controller, settings, paths, store, metrics)
     return [lambda: AtStop(metrics.flush), lambda: Candidate(paths, controller, backend)]
 
 
 def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
-    from mlflow_serving_plugin.backends.local import LocalBackend
+    from mlflow_serving_plugin.backends.selector import select_backend
     from mlflow_serving_plugin.controller.controller import Controller
     from mlflow_serving_plugin.controller.deps import ControllerDeps
     from mlflow_serving_plugin.environments.environments import Environments
@@ -119,7 +119,7 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             paths=paths,
             store=store,
             registry=_registry(),
-            backend=LocalBackend(settings, paths),
+            backend=select_backend(settings, paths),
             environments=Environments(settings, paths.environments),
             download=mlflow_server.download_model_version,
             example=scoring_example,

@@ -19,8 +19,8 @@ from mlflow_serving_plugin.errors import ConfigurationError
 PREFIX = "MLFLOW_SERVING_"
 
 
-def _setting(default: Any, help_text: str, *, at_least: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help_text, "at_least": at_least})
+def _setting(default: Any, help_text: str, *, at_least: float | None = None, one_of: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help_text, "at_least": at_least, "one_of": one_of})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,7 @@ class Settings:
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1
     )
     max_concurrent_fetches: int = _setting(2, "Maximum number of model downloads at the same time.", at_least=1)
+    backend: str = _setting("local", "Where workers run. local: as processes of this host.", one_of=("local",))
     environments_dir: str = _setting(
         "", "Directory of the Python environments built for models. Default: a folder of the state directory."
     )
@@ -118,11 +119,13 @@ class Settings:
             name = PREFIX + item.name.upper()
             raw = environ.get(name)
             if raw is not None and raw != "":
-                values[item.name] = _parse(name, raw, item.default, item.metadata["at_least"])
+                values[item.name] = _parse(name, raw, item.default, item.metadata["at_least"], item.metadata["one_of"])
         return cls(**values)
 
 
-def _parse(name: str, raw: str, default: Any, at_least: float | None) -> Any:
+def _parse(name: str, raw: str, default: Any, at_least: float | None, one_of: tuple[str, ...]) -> Any:
+    if one_of and raw not in one_of:
+        raise ConfigurationError(f"{name} is {raw!r}, but must be one of {', '.join(one_of)}.")
     if isinstance(default, bool):
         if raw.lower() in {"1", "true", "yes", "on"}:
             return True

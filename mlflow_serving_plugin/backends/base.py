@@ -15,6 +15,7 @@ from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
+from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.worker import wire
 
@@ -36,7 +37,9 @@ class WorkerPhase(str, Enum):
 class WorkerSpec:
     """All that a backend needs to start a worker. ``log`` is shared by the workers of a version.
 
-    ``example`` None: the model was logged without one, and readiness is an answered ping.
+    ``example`` None: the model was logged without one, and readiness is an answered ping. ``model_dir`` and
+    ``environment`` are on this host; ``source`` (the version's artifact URI) and ``recipe`` are what a backend on
+    another host fetches and builds the same from.
     """
 
     key: EntityKey
@@ -46,27 +49,36 @@ class WorkerSpec:
     settings: WorkerSettings
     example: Example | None
     environment: Environment = field(default_factory=own_environment)
+    source: str = ""
+    recipe: Recipe | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """One worker as the backend sees it. ``message`` says why it is dead."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker that was started, and where it answers. Times in milliseconds since 1970."""
 
     worker_id: str
     key: EntityKey
     fingerprint: str
-    phase: WorkerPhase
-    message: str
-    pid: int
     protocol: str
     address: str
     started_ms: int
+    pid: int | None = None
+    """None for a worker on another host."""
     ready_since_ms: int | None = None
     scored_example: bool = True
     """Whether it has answered the model's own input example; one without an example only answered a ping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus(Worker):
+    """One worker as the backend sees it now. ``message`` says why it is dead."""
+
+    phase: WorkerPhase
+    message: str = ""
     note: str = ""
-    """What the worker has to say of itself, for a person: whether it batches, and why."""
-    proved: bool = False
+    """What the worker says of itself, for a person: whether it batches, and why."""
+    has_served: bool = False
     """Whether it has answered enough requests to show that the model can be served."""
 
 
@@ -103,11 +115,8 @@ class Backend(Protocol):
         ``at_once``: it hangs, give it no grace.
         """
 
-    def keep(self, pythons: Collection[str]) -> None:
-        """Let go of what is kept ready for other interpreters than these. Blocks."""
-
-    def rest(self) -> None:
-        """Let go of what is kept ready for the next launch: nothing is to be served. Blocks."""
+    def retain(self, environments: Collection[Environment]) -> None:
+        """Release what is kept ready for launches in other environments than these. Blocks."""
 
     def cancel(self) -> None:
         """Make running ``launch`` calls give up soon; their workers live on and can be adopted."""

@@ -1,14 +1,13 @@
-"""What a worker is started with: command line and environment. Pure."""
+"""Starts commands of workers: with which variables, and under a guard."""
 
 from __future__ import annotations
 
-import math
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-from mlflow_serving_plugin.backends.base import WorkerSpec
 
 WORKER_PACKAGE = Path(__file__).parent.parent / "worker"
 """Started as ``<python> <this directory> …``."""
@@ -22,27 +21,10 @@ _PASSED_ON = frozenset(
         *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     }
 )
-"""Model code is somebody else's: of the server's environment it gets these, and ``LC_*``, and nothing else."""
+"""The variables of the server that a model's code gets, and ``LC_*``: the code is not ours to trust."""
 
 _OF_THE_SERVERS_PYTHON = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX"})
-"""Would tell another interpreter's libraries that they are somewhere else."""
-
-
-def stock_command(spec: WorkerSpec, overdue_grace_s: float) -> list[str]:
-    """``mlflow models serve`` exactly as shipped; ``UVICORN_UDS`` in its environment names the socket.
-
-    Its own request timeout lies behind the gateway's, so that the gateway can tell a prediction that ends
-    late from one that does not end.
-    """
-    timeout = math.ceil(spec.settings.request_timeout_s + overdue_grace_s) + 1
-    return [
-        *(spec.environment.python, "-m", "mlflow", "models", "serve"),
-        *("--model-uri", str(spec.model_dir)),
-        # It is there already, whoever built it.
-        *("--env-manager", "local"),
-        *("--timeout", str(timeout)),
-        *("--workers", "1"),
-    ]
+"""Passed on to the server's own interpreter only: they would mislead the libraries of another."""
 
 
 def worker_environment(
@@ -64,3 +46,21 @@ def worker_environment(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **extra,
     }
+
+
+def start_guarded(
+    command: list[str], config: Mapping[str, object], *, cwd: Path, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a guard as the head of a session of its own, and the command below it: see ``worker/guard.py``.
+
+    The environment is that of both.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config), *command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -6,27 +6,28 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
-from mlflow_serving_plugin.backends import native, stock
 from mlflow_serving_plugin.backends.base import (
+    Worker,
     WorkerFailedError,
     WorkerPhase,
     WorkerSpec,
     WorkerStatus,
     worker_arguments,
 )
-from mlflow_serving_plugin.backends.fitness import check_environment
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
-from mlflow_serving_plugin.backends.probe import probe_of
+from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
+from mlflow_serving_plugin.backends.runtime import Runtime
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
+from mlflow_serving_plugin.backends.stock import Stock
+from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -46,7 +47,8 @@ class LocalBackend:
         self._settings = settings
         self._paths = paths
         self._workers: dict[str, LocalWorker] = {}
-        self._zygotes = native.Zygotes(settings, paths)
+        self._zygotes = Zygotes(settings, paths)
+        self._runtimes: dict[str, Runtime] = {"native": Native(settings, self._zygotes), "mlflow": Stock(settings)}
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._spawning = 0
@@ -74,7 +76,7 @@ class LocalBackend:
             worker = self._spawn(spec)
         worker_id = worker.record.worker_id
         try:
-            probe = probe_of(worker.record.protocol, worker.record.address)
+            probe = self._runtimes[spec.settings.runtime].probe(worker.record.address)
             probe.wait_until_answering(deadline, lambda: self._give_up(worker))
             if spec.example is not None:
                 probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
@@ -118,13 +120,9 @@ class LocalBackend:
         with self._lock:
             self._workers.pop(worker_id, None)
 
-    def keep(self, pythons: Collection[str]) -> None:
-        """End the zygotes of environments that nothing runs in any more."""
-        self._zygotes.keep(pythons)
-
-    def rest(self) -> None:
-        """End the zygotes."""
-        self._zygotes.rest()
+    def retain(self, environments: Collection[Environment]) -> None:
+        """End the zygotes of all other environments."""
+        self._zygotes.retain({environment.python for environment in environments})
 
     def cancel(self) -> None:
         """End running ``launch`` calls without ending their workers.
@@ -155,24 +153,21 @@ class LocalBackend:
         worker_id = uuid.uuid4().hex[:12]
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
-        common = self._common(spec, worker_id)
-        check_environment(spec)
+        runtime = self._runtimes[spec.settings.runtime]
         if spec.settings.sandbox == "on":
             check_sandbox()
-        process: subprocess.Popen[bytes] | None = None
-        if spec.settings.runtime == "mlflow":
-            process = stock.start(spec, common, address, self._settings.overdue_grace_s)
-        elif spec.settings.sandbox == "on":
-            process = native.start_sandboxed(spec, common, address, self._settings.max_body_bytes)
-        pid = process.pid if process else self._zygotes.fork(spec, common, address)
+        elif spec.settings.network == "off":
+            raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto.")
+        if reason := runtime.refuses(spec):
+            raise WorkerFailedError(reason)
+        pid, process = runtime.start(spec, self._common(spec, worker_id), address)
         record = WorkerRecord(
             worker_id=worker_id,
-            endpoint_id=spec.key.endpoint_id,
-            version=spec.key.name,
+            key=spec.key,
             fingerprint=spec.fingerprint,
             pid=pid,
             stamp=start_stamp(pid) or "",
-            protocol=native.PROTOCOL if spec.settings.runtime == "native" else stock.PROTOCOL,
+            protocol=runtime.protocol,
             address=str(address),
             log=str(spec.log),
             started_ms=started_ms,
@@ -219,19 +214,11 @@ class LocalBackend:
         elif phase is WorkerPhase.READY and not Path(record.address).exists():
             phase, message = WorkerPhase.DEAD, "The worker's socket was removed, so that nobody can reach it."
         return WorkerStatus(
-            worker_id=record.worker_id,
-            key=record.key,
-            fingerprint=record.fingerprint,
+            **{item.name: getattr(record, item.name) for item in fields(Worker)},
             phase=phase,
             message=message,
-            pid=record.pid,
-            protocol=record.protocol,
-            address=record.address,
-            started_ms=record.started_ms,
-            ready_since_ms=record.ready_since_ms,
-            scored_example=record.scored_example,
             note=worker.note() if phase is WorkerPhase.READY else "",
-            proved=worker.proved(),
+            has_served=worker.has_served(),
         )
 
     def _wait_gone(self, worker: LocalWorker) -> None:

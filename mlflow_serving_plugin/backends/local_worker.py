@@ -39,9 +39,9 @@ class LocalWorker:
     record: WorkerRecord
     process: subprocess.Popen[bytes] | None
     """None when it is not this process's child."""
-    _said_stamp: int = 0
+    _status_mtime_ns: int = 0
     _note: str = ""
-    _proved: bool = False
+    _has_served: bool = False
 
     def running(self) -> bool:
         """Whether its process is there. Also reaps a child that has ended."""
@@ -52,21 +52,21 @@ class LocalWorker:
         self._listen()
         return self._note
 
-    def proved(self) -> bool:
+    def has_served(self) -> bool:
         """Whether it says, or said before it died, that it has answered a number of requests."""
         self._listen()
-        return self._proved
+        return self._has_served
 
     def _listen(self) -> None:
         """Read what the worker wrote beside its socket, again when that has changed."""
         path = Path(f"{self.record.address}.status")
         try:
             stamp = path.stat().st_mtime_ns
-            if stamp != self._said_stamp:
+            if stamp != self._status_mtime_ns:
                 said = json.loads(_read_start(path))
                 self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
-                self._proved = said.get("proved") is True
-                self._said_stamp = stamp
+                self._has_served = said.get("proved") is True
+                self._status_mtime_ns = stamp
         except (OSError, ValueError, KeyError, TypeError):
             pass
 

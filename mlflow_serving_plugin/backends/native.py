@@ -18,10 +18,10 @@ from typing import Any
 import yaml
 
 from mlflow_serving_plugin import __version__
-from mlflow_serving_plugin.backends import commands
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
-from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
-from mlflow_serving_plugin.backends.guarded import start_guarded
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded, worker_environment
+from mlflow_serving_plugin.backends.compatibility import refusal
+from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -30,12 +30,54 @@ from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, key_of
 from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES
 
-PROTOCOL = "frames"
+_OLDEST_PYTHON, _OLDEST_MLFLOW = "3.8", "1.20"
 _CONNECT_S = 30.0
 _START_S = 120.0
 _END_S = 5.0
 _JSON_OF_BODY = 4
 """How many times as long as a client's body, say of CSV, the JSON may be that the gateway makes of it."""
+
+
+class Native:
+    """Starts native workers: forked from a zygote or, because no zygote can fork into a sandbox, under a guard."""
+
+    protocol = "frames"
+
+    def __init__(self, settings: Settings, zygotes: Zygotes) -> None:
+        self._settings = settings
+        self._zygotes = zygotes
+
+    def refuses(self, spec: WorkerSpec) -> str | None:
+        """A Python or MLflow that the worker's code does not run on."""
+        return refusal(spec, oldest_mlflow=_OLDEST_MLFLOW, oldest_python=_OLDEST_PYTHON)
+
+    def start(
+        self, spec: WorkerSpec, common: dict[str, object], address: Path
+    ) -> tuple[int, subprocess.Popen[bytes] | None]:
+        """Fork the worker, or start it in the sandbox."""
+        if spec.settings.sandbox != "on":
+            return self._zygotes.fork(spec, common, address), None
+        status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
+        serve = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
+        command = sandboxed(serve, spec, os.environ, readable=[config_file], writable=[status])
+        # The guard's part; and the variables are in the environment, where only this user can read them.
+        away: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
+        config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **away}
+        status.touch(0o600)
+        write_atomically(config_file, json.dumps(config).encode())
+        process = start_guarded(
+            command,
+            {**common, "socket": str(address), "sandboxed": True},
+            cwd=spec.model_dir.parent,
+            env=worker_environment(
+                os.environ, spec.settings.environment, {"HOME": HOME, "TMPDIR": HOME}, spec.environment.python
+            ),
+        )
+        return process.pid, process
+
+    def probe(self, address: str) -> Probe:
+        """By frames."""
+        return FrameProbe(address)
 
 
 class Zygotes:
@@ -73,17 +115,13 @@ class Zygotes:
         """Start no zygote any more; one that is starting is ended, for nobody else could find it yet."""
         self._cancelled.set()
 
-    def keep(self, pythons: Collection[str]) -> None:
+    def retain(self, pythons: Collection[str]) -> None:
         """End the zygotes of all other interpreters, and leave nothing of them."""
-        kept = {self._address(python) for python in pythons}
+        retained = {self._address(python) for python in pythons}
         with self._lock:
             addresses = {*self._paths.sockets.glob("zygote-*"), *self._started}
-        for address in addresses - kept:
+        for address in addresses - retained:
             self._remove(address)
-
-    def rest(self) -> None:
-        """End all zygotes."""
-        self.keep(())
 
     def _remove(self, address: Path) -> None:
         with self._gate(address):
@@ -129,7 +167,7 @@ class Zygotes:
             # Not isolated (-I): MLflow may be in the user's site-packages.
             [python, str(WORKER_PACKAGE), "zygote", json.dumps(config)],
             cwd=self._paths.root,
-            env=commands.worker_environment(os.environ, {}, {}, python),
+            env=worker_environment(os.environ, {}, {}, python),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -154,28 +192,6 @@ class Zygotes:
     def _address(self, python: str) -> Path:
         key = hashlib.sha256(f"{python} {__version__}".encode()).hexdigest()[:12]
         return self._paths.sockets / f"zygote-{key}"
-
-
-def start_sandboxed(
-    spec: WorkerSpec, common: dict[str, object], address: Path, max_body_bytes: int
-) -> subprocess.Popen[bytes]:
-    """Start a worker under a guard and in the sandbox: there no zygote could fork it."""
-    status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
-    serve = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
-    command = sandboxed(serve, spec, os.environ, readable=[config_file], writable=[status])
-    # The guard's part; and the variables are in the environment, where only this user can read them.
-    away: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
-    config = {**_worker_config(spec, common, address, max_body_bytes), **away}
-    status.touch(0o600)
-    write_atomically(config_file, json.dumps(config).encode())
-    return start_guarded(
-        command,
-        {**common, "socket": str(address), "sandboxed": True},
-        cwd=spec.model_dir.parent,
-        env=commands.worker_environment(
-            os.environ, spec.settings.environment, {"HOME": HOME, "TMPDIR": HOME}, spec.environment.python
-        ),
-    )
 
 
 def _worker_config(

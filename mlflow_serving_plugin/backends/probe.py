@@ -8,7 +8,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from mlflow_serving_plugin.backends import native
 from mlflow_serving_plugin.backends.base import WorkerFailedError
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
@@ -103,11 +102,6 @@ class FrameProbe(Probe):
         finally:
             connection.close()
         return response.status, response.body
-
-
-def probe_of(protocol: str, address: str) -> Probe:
-    """The probe for a worker's protocol."""
-    return FrameProbe(address) if protocol == native.PROTOCOL else HttpProbe(address)
 
 
 def _message(body: bytes) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from mlflow_serving_plugin.backends.base import Worker
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.processes import start_stamp
@@ -14,28 +16,13 @@ from mlflow_serving_plugin.host.processes import start_stamp
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRecord:
-    """A worker's process and socket. ``stamp`` and ``pid`` together name the process; see ``start_stamp``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord(Worker):
+    """A worker of this host. ``stamp`` and ``pid`` together name the process; see ``start_stamp``."""
 
-    worker_id: str
-    endpoint_id: str
-    version: str
-    """The entity's name. A number in records of versions before 0.2."""
-    fingerprint: str
     pid: int
     stamp: str
-    protocol: str
-    address: str
     log: str
-    started_ms: int
-    ready_since_ms: int | None = None
-    scored_example: bool = True
-
-    @property
-    def key(self) -> EntityKey:
-        """The entity that the worker holds."""
-        return EntityKey(self.endpoint_id, str(self.version))
 
     def running(self) -> bool:
         """Whether that very process is still there."""
@@ -49,19 +36,27 @@ def record_path(directory: Path, worker_id: str) -> Path:
 
 def write_record(directory: Path, record: WorkerRecord) -> None:
     """Write or replace a worker's record."""
-    write_atomically(record_path(directory, record.worker_id), json.dumps(asdict(record)).encode())
+    facts = asdict(record)
+    del facts["key"]
+    facts |= {"endpoint_id": record.key.endpoint_id, "version": record.key.name}
+    write_atomically(record_path(directory, record.worker_id), json.dumps(facts).encode())
 
 
 def read_records(directory: Path) -> list[WorkerRecord]:
-    """All records; a damaged one is set aside and told of in the log."""
+    """All records, also those of other versions of this package; a damaged one is set aside and told of in the log."""
     records = []
     for path in sorted(directory.glob("*.json")):
         try:
-            records.append(WorkerRecord(**json.loads(path.read_bytes())))
-        except (OSError, ValueError, TypeError):
+            records.append(_read(json.loads(path.read_bytes())))
+        except (OSError, ValueError, TypeError, KeyError):
             _logger.warning("The worker record %s is damaged; setting it aside.", path.name)
             path.replace(path.with_suffix(".damaged"))
     return records
+
+
+def _read(facts: dict[str, Any]) -> WorkerRecord:
+    known = {item.name: facts[item.name] for item in fields(WorkerRecord) if item.name in facts}
+    return WorkerRecord(**known, key=EntityKey(facts["endpoint_id"], str(facts["version"])))
 
 
 def remove_record(directory: Path, worker_id: str) -> None:

@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from pathlib import Path
 
-from mlflow_serving_plugin.backends import commands
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.guarded import start_guarded
+from mlflow_serving_plugin.backends.commands import start_guarded, worker_environment
+from mlflow_serving_plugin.backends.compatibility import refusal
+from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
+from mlflow_serving_plugin.settings import Settings
 
-PROTOCOL = "http"
+_OLDEST_MLFLOW = "2.21"
+"""The first whose own server is uvicorn, which listens on a unix socket when its environment says so."""
 
 
-def start(
-    spec: WorkerSpec, common: dict[str, object], address: Path, overdue_grace_s: float
-) -> subprocess.Popen[bytes]:
-    """Start the guard, and the server below it, in a session of their own. ``common``: see ``worker/guard.py``."""
-    command = commands.stock_command(spec, overdue_grace_s)
-    extra = {"UVICORN_UDS": str(address)}
-    if spec.settings.sandbox == "on":
-        command = sandboxed(command, spec, os.environ)
-        extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
-    return start_guarded(
-        command,
-        {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"},
-        cwd=spec.model_dir.parent,
-        env=commands.worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python),
-    )
+class Stock:
+    """Starts stock servers."""
+
+    protocol = "http"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def refuses(self, spec: WorkerSpec) -> str | None:
+        """An MLflow whose server listens on TCP ports only."""
+        return refusal(spec, oldest_mlflow=_OLDEST_MLFLOW, advice=" Set it to native.")
+
+    def start(
+        self, spec: WorkerSpec, common: dict[str, object], address: Path
+    ) -> tuple[int, subprocess.Popen[bytes] | None]:
+        """Start the guard, and the server below it, in a session of their own."""
+        command = stock_command(spec, self._settings.overdue_grace_s)
+        extra = {"UVICORN_UDS": str(address)}
+        is_sandboxed = spec.settings.sandbox == "on"
+        if is_sandboxed:
+            command = sandboxed(command, spec, os.environ)
+            extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
+        process = start_guarded(
+            command,
+            {**common, "socket": str(address), "sandboxed": is_sandboxed},
+            cwd=spec.model_dir.parent,
+            env=worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python),
+        )
+        return process.pid, process
+
+    def probe(self, address: str) -> Probe:
+        """By HTTP on the unix socket."""
+        return HttpProbe(address)
+
+
+def stock_command(spec: WorkerSpec, overdue_grace_s: float) -> list[str]:
+    """``mlflow models serve`` exactly as shipped; ``UVICORN_UDS`` in its environment names the socket.
+
+    Its own request timeout lies behind the gateway's, so that the gateway can tell a prediction that ends
+    late from one that does not end.
+    """
+    timeout = math.ceil(spec.settings.request_timeout_s + overdue_grace_s) + 1
+    return [
+        *(spec.environment.python, "-m", "mlflow", "models", "serve"),
+        *("--model-uri", str(spec.model_dir)),
+        # The environment is there already, whoever built it.
+        *("--env-manager", "local"),
+        *("--timeout", str(timeout)),
+        *("--workers", "1"),
+    ]

@@ -77,7 +77,7 @@ class Executor:
             self._metrics.worker_lost(worker.key)
         if failure is not None and wanted is not None and wanted.fingerprint == worker.fingerprint:
             served_s = time.time() - (worker.ready_since_ms or worker.started_ms) / 1000
-            self._memory.failed(wanted, failure, now=now, served_s=served_s, proved=worker.proved)
+            self._memory.failed(wanted, failure, now=now, served_s=served_s, proved=worker.has_served)
         self._memory.stopping.add(worker.worker_id)
         work = partial(self._deps.backend.stop, worker.worker_id, at_once=at_once)
         self._tasks.start(Job("stop", worker_id=worker.worker_id), work)
@@ -93,11 +93,11 @@ class Executor:
         models = {model_directory(paths, wanted) for wanted in desired.values()}
         needs = list(observed.needs.values())
         in_use = {need.recipe.key for need in needs}
-        pythons = {need.environment.python for need in needs if need.environment is not None}
+        environments = {need.environment for need in needs if need.environment is not None}
 
         def clear_up() -> None:
             sweep(paths, models, keys)
-            self._deps.backend.keep(pythons)
+            self._deps.backend.retain(environments)
             for removed in self._deps.environments.trim(in_use):
                 _logger.info("Removed an environment that nothing uses: %s.", removed)
 
@@ -107,7 +107,7 @@ class Executor:
         """Have the backend let go of what it keeps ready, once, when there is nothing to serve any more."""
         idle = not (desired or observed.workers or observed.launching)
         if idle and not self._resting and not self._tasks.running(_REST):
-            self._tasks.start(_REST, self._deps.backend.rest)
+            self._tasks.start(_REST, partial(self._deps.backend.retain, ()))
         self._resting = idle
 
     def settle(self, outcome: Outcome, desired: Desired, now: float) -> None:
@@ -176,6 +176,8 @@ class Executor:
                 settings=wanted.settings,
                 example=self._deps.example(files),
                 environment=environment,
+                source=wanted.entity.source,
+                recipe=need.recipe,
             )
         )
 

@@ -80,7 +80,7 @@ class Candidate:
                     thread.start()
                 for thread in threads:
                     thread.join(_LEAVE_S)
-                backend.rest()
+                backend.retain(())
                 # Of a server that is not running, nothing is ready.
                 self._paths.routes.unlink(missing_ok=True)
         except Timeout:

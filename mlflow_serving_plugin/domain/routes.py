@@ -28,7 +28,8 @@ class WorkerRoute:
     worker_id: str
     protocol: str
     address: str
-    pid: int
+    pid: int | None
+    """None for a worker on another host."""
     started_ms: int
     ready: bool
 

@@ -65,3 +65,15 @@ def kill_session(session: int, stamp: str | None = None) -> None:
     for pid in session_members(session):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def memory_bytes(pid: int | None) -> int | None:
+    """Resident memory of a process and its children, in bytes; None when it has ended, or is on another host."""
+    if pid is None:
+        return None
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(int(member.memory_info().rss) for member in family)
+    except psutil.Error:
+        return None

@@ -107,7 +107,7 @@ class Host:
         self._thread.join()
         for status in self.backend.observe():
             self.backend.stop(status.worker_id, at_once=True)
-        self.backend.rest()
+        self.backend.retain(())
 
 
 def measure(versions: int, further: int) -> Density:

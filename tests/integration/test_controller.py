@@ -236,7 +236,7 @@ def test_disabling_leaves_no_worker_and_no_file(serving):
     serving.until(lambda: list(serving.paths.models.iterdir()) == [])
     serving.until(lambda: list(serving.paths.logs.iterdir()) == [])
     serving.until(lambda: serving.routes().endpoints == {})
-    serving.until(lambda: serving.backend.rested)
+    serving.until(lambda: set() in serving.backend.retained)
 
 
 def test_disabling_and_enabling_in_one_breath_ends_ready(serving):
@@ -390,7 +390,7 @@ def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
 def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):
     for deaths in range(1, 8):
         serving.until(lambda: serving.backend.numbers() == [1])
-        serving.backend.die(serving.backend.live()[0].worker_id, f"killed {deaths}", proved=True)
+        serving.backend.die(serving.backend.live()[0].worker_id, f"killed {deaths}", has_served=True)
     serving.until(lambda: serving.backend.numbers() == [1])
     assert "VERSION_FAILED" not in serving.kinds()
 
@@ -630,7 +630,7 @@ def test_the_last_candidate_to_stop_ends_the_workers(world, candidates):
     assert world.backend.stopped == []
     two.stop()
     assert world.backend.observe() == []
-    assert world.backend.rested
+    assert set() in world.backend.retained
 
 
 def test_a_controller_that_breaks_is_followed_by_another(world, caplog):

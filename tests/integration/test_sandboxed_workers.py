@@ -77,7 +77,7 @@ class World:
     def close(self):
         for worker in self.backend.observe():
             self.backend.stop(worker.worker_id, at_once=True)
-        self.backend.rest()
+        self.backend.retain(())
         shutil.rmtree(self.root, ignore_errors=True)
 
 

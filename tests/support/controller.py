@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,8 +135,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self.launched: list[EntityKey] = []
         self.stopped: list[str] = []
-        self.rested = 0
-        self.kept: set[str] = set()
+        self.retained: list[set[Environment]] = []
         self.released = threading.Event()
         self.released.set()
         self.before_launch: Callable[[WorkerSpec], None] = lambda spec: None
@@ -153,11 +152,11 @@ class FakeBackend:
         """Let its launches succeed again."""
         self._failing.pop(key, None)
 
-    def die(self, worker_id: str, message: str = "MemoryError: out of it", *, proved: bool = False) -> None:
-        """Have a worker be found dead; ``proved``: after many answers."""
+    def die(self, worker_id: str, message: str = "MemoryError: out of it", *, has_served: bool = False) -> None:
+        """Have a worker be found dead; ``has_served``: after many answers."""
         with self._lock:
             self._workers[worker_id] = replace(
-                self._workers[worker_id], phase=WorkerPhase.DEAD, message=message, proved=proved
+                self._workers[worker_id], phase=WorkerPhase.DEAD, message=message, has_served=has_served
             )
 
     def live(self) -> list[WorkerStatus]:
@@ -202,11 +201,8 @@ class FakeBackend:
             self._workers.pop(worker_id, None)
         self.stopped.append(worker_id)
 
-    def keep(self, pythons: Iterable[str]) -> None:
-        self.kept = set(pythons)
-
-    def rest(self) -> None:
-        self.rested += 1
+    def retain(self, environments: Collection[Environment]) -> None:
+        self.retained.append(set(environments))
 
     def cancel(self) -> None:
         self.released.set()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, stock_command, worker_environment
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, worker_environment
+from mlflow_serving_plugin.backends.stock import stock_command
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.ready import own_environment

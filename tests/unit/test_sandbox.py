@@ -11,9 +11,11 @@ import pytest
 from mlflow_serving_plugin.backends import sandbox
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
-from mlflow_serving_plugin.backends.fitness import check_environment
+from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.settings import Settings
 
 SETTINGS = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="on")
 MODEL = Path("/state/models/e/1/m")
@@ -114,7 +116,8 @@ def test_an_interpreter_that_cannot_be_asked_is_a_reason():
         sandbox._of_python("/no/such/python")
 
 
-def test_a_network_that_is_off_without_the_sandbox_is_refused_rather_than_on():
+def test_a_network_that_is_off_without_the_sandbox_is_refused_rather_than_on(tmp_path):
     settings = replace(SETTINGS, sandbox="off", network="off")
+    backend = LocalBackend(Settings(), StatePaths.create(tmp_path))
     with pytest.raises(WorkerFailedError, match="only in the sandbox"):
-        check_environment(WorkerSpec(EntityKey("e", "1"), "f", MODEL, Path("/log"), settings, None))
+        backend.launch(WorkerSpec(EntityKey("e", "1"), "f", MODEL, Path("/log"), settings, None))

@@ -6,7 +6,9 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
+from mlflow_serving_plugin.backends.selector import select_backend
 from mlflow_serving_plugin.errors import ConfigurationError
+from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import PREFIX, Settings, default_state_dir
 
 NUMBERS = [item for item in fields(Settings) if type(item.default) in {int, float}]
@@ -131,3 +133,14 @@ def test_servers_of_one_database_share_a_state_directory_and_no_others_do():
 
 def test_the_state_directory_does_not_spell_out_the_database_s_password():
     assert "s3cret" not in str(default_state_dir("postgresql://u:s3cret@db/mlflow"))
+
+
+def test_a_backend_that_does_not_exist_is_refused_with_the_choices():
+    with pytest.raises(ConfigurationError, match=r"MLFLOW_SERVING_BACKEND is 'moon', but must be one of local\."):
+        Settings.from_environ({"MLFLOW_SERVING_BACKEND": "moon"})
+
+
+def test_each_choice_of_the_backend_is_one_that_can_be_made(tmp_path):
+    (chosen,) = [item.metadata["one_of"] for item in fields(Settings) if item.name == "backend"]
+    for name in chosen:
+        assert select_backend(Settings(backend=name), StatePaths.create(tmp_path)).observe() == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import psutil
 from flask import Blueprint, request
 
 from mlflow_serving_plugin.api import requests
@@ -14,6 +13,7 @@ from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import read_fields
 from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.host.processes import memory_bytes
 from mlflow_serving_plugin.operations.endpoints import Served
 from mlflow_serving_plugin.registry.examples import scoring_example
 
@@ -68,13 +68,3 @@ class VersionViews:
         fields = read_fields(request, requests.VERSION)
         served = self._context.served(fields)
         return served, served.version(fields["endpoint_version_name"])
-
-
-def memory_bytes(pid: int) -> int | None:
-    """Resident memory of a process and its children, in bytes; None when the process has ended."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(int(member.memory_info().rss) for member in family)
-    except psutil.Error:
-        return None

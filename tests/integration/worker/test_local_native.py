@@ -82,7 +82,7 @@ class World:
     def end(self):
         for status in self.backend.observe():
             self.backend.stop(status.worker_id, at_once=True)
-        self.backend.rest()
+        self.backend.retain(())
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ def controlled(short, code):
     running.join(20)
     for status in backend.observe():
         backend.stop(status.worker_id, at_once=True)
-    backend.rest()
+    backend.retain(())
 
 
 def ready(backend):

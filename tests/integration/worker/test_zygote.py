@@ -15,7 +15,7 @@ import pytest
 from support import eventually
 from worker_processes import JSON, ask, code_model, value, worker_config
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec, worker_arguments
 from mlflow_serving_plugin.backends.native import Zygotes
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
@@ -44,7 +44,8 @@ class World:
         spec = WorkerSpec(EntityKey("e", "1"), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
         common = worker_config(self.paths.root, model, worker_id=name, log=str(log))
-        pid = self.zygotes.fork(spec, {key: common[key] for key in COMMON} | limits, address)
+        told = {key: common[key] for key in COMMON} | worker_arguments(settings) | limits
+        pid = self.zygotes.fork(spec, told, address)
         self.pids.append(pid)
         return pid, eventually(lambda: connected(address), 30, lambda: self.log(name))
 
@@ -77,11 +78,10 @@ class World:
         for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.zygotes.rest()
+        self.zygotes.retain(())
 
 
 COMMON = ("worker_id", "log", "log_max_bytes", "log_backups", "lease", "orphan_grace_s", "stop_grace_s")
-COMMON = (*COMMON, "memory_limit_mb")
 
 
 def connected(address):
@@ -245,7 +245,8 @@ def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_
     log = world.paths.logs / "e" / "gone.log"
     spec = WorkerSpec(EntityKey("e", "1"), "f", tmp_path / "no such", log, settings, None)
     common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))
-    world.zygotes.fork(spec, {key: common[key] for key in COMMON}, world.paths.sockets / "gone.sock")
+    told = {key: common[key] for key in COMMON} | worker_arguments(settings)
+    world.zygotes.fork(spec, told, world.paths.sockets / "gone.sock")
     eventually(lambda: "worker gone ended, exit code 1" in world.log("gone"), 10, lambda: world.log("gone"))
     assert "FileNotFoundError" in world.log("gone")
 
@@ -264,20 +265,20 @@ def test_killed_its_workers_go_on_and_the_next_launch_gets_another(world):
 def test_rest_ends_it_and_leaves_its_workers(world):
     pid, connection = world.fork("resting")
     before = world.pid
-    world.zygotes.rest()
+    world.zygotes.retain(())
     assert start_stamp(before) is None
     assert not list(world.paths.sockets.glob("zygote-*"))
     assert not list(world.paths.logs.glob("zygote*"))
     assert predict(connection, "pid") == pid
-    world.zygotes.rest()
+    world.zygotes.retain(())
 
 
 def test_the_zygotes_of_environments_that_nothing_needs_any_more_end(world):
     pid, connection = world.fork("kept")
     before = world.pid
-    world.zygotes.keep({sys.executable, "/other/bin/python"})
+    world.zygotes.retain({sys.executable, "/other/bin/python"})
     assert world.pid == before
-    world.zygotes.keep({"/other/bin/python"})
+    world.zygotes.retain({"/other/bin/python"})
     assert start_stamp(before) is None
     assert predict(connection, "pid") == pid
 
@@ -286,7 +287,7 @@ def test_rest_ends_one_whose_socket_was_removed(world):
     world.fork("unreachable")
     before = world.pid
     world.address.unlink()
-    world.zygotes.rest()
+    world.zygotes.retain(())
     assert start_stamp(before) is None
 
 

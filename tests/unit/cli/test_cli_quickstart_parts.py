@@ -15,6 +15,7 @@ from mlflow_serving_plugin.cli.client import CliError
 from mlflow_serving_plugin.cli.progress import Progress
 from mlflow_serving_plugin.cli.quickstart_demo import Demo
 from mlflow_serving_plugin.cli.scratch import children_environment, choose_port, scratch, without_proxy
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.processes import start_stamp
 
 FAMILY = """
@@ -87,7 +88,17 @@ def test_workers_that_a_killed_server_left_are_ended(tmp_path):
     with scratch(tmp_path) as made:
         worker = Child([sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path / "log")
         pid = worker._process.pid
-        record = WorkerRecord("w", "e", 1, "f", pid, start_stamp(pid), "http", "s", "l", 0)
+        record = WorkerRecord(
+            worker_id="w",
+            key=EntityKey("e", "1"),
+            fingerprint="f",
+            pid=pid,
+            stamp=start_stamp(pid),
+            protocol="http",
+            address="s",
+            log="l",
+            started_ms=0,
+        )
         write_record(made.state.workers, record)
     try:
         until(lambda: worker.exit_code() == -signal.SIGKILL, "the worker's end")

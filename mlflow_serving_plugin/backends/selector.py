@@ -1,0 +1,18 @@
+"""Which backend runs the workers: the one that the server's settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlflow_serving_plugin.backends.base import Backend
+from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.settings import Settings
+
+_BACKENDS: dict[str, Callable[[Settings, StatePaths], Backend]] = {"local": LocalBackend}
+"""By the choices of the setting ``backend``."""
+
+
+def select_backend(settings: Settings, paths: StatePaths) -> Backend:
+    """The backend that ``settings.backend`` names."""
+    return _BACKENDS[settings.backend](settings, paths)
