@@ -5,6 +5,7 @@ Imports stand inside the functions: the ``mlflow server`` command imports this m
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from functools import partial
@@ -149,10 +150,13 @@ def _dispatch(inner: Any, deps: ApiDeps, gateway: Any, background: Any) -> Any:
         # After a second Ctrl-C, such as `mlflow server` passes on beside the terminal's own, uvicorn skips lifespan.
         background.stop_at_exit()
         return AsgiDispatch(inner, mounts(driver, WSGIMiddleware(api, workers=4)), background, driver.close)
+    blocking_driver = WsgiGateway(gateway)
     background.ensure_started()
     background.stop_at_exit()
     background.stop_early(lambda: gateway.busy)
-    return WsgiDispatch(inner, mounts(WsgiGateway(gateway), api), background)
+    # WSGI servers do not tell their app that they stop. Registered last, so that connections close first.
+    atexit.register(blocking_driver.close)
+    return WsgiDispatch(inner, mounts(blocking_driver, api), background)
 
 
 def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:

@@ -34,7 +34,7 @@ from mlflow_serving_plugin.gateway.messages import (
 from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, no_protocol
 from mlflow_serving_plugin.links.calls import WorkerCall
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
-from mlflow_serving_plugin.links.http_async import AsyncHttpLink
+from mlflow_serving_plugin.links.http import AsyncHttpLink
 
 _logger = logging.getLogger(__name__)
 

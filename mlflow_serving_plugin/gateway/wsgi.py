@@ -28,7 +28,7 @@ from mlflow_serving_plugin.gateway.messages import (
 from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, no_protocol
 from mlflow_serving_plugin.links.calls import WorkerCall
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
-from mlflow_serving_plugin.links.http_blocking import BlockingHttpLink
+from mlflow_serving_plugin.links.http import BlockingHttpLink
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

@@ -1,8 +1,8 @@
 """Links: how a worker is called. One class per protocol and kind of web worker, picked by ``WorkerRoute.protocol``.
 
-Fed with the core's ``WorkerCall`` steps; feeds workers. A link keeps connections to workers and drops those of
-workers that have left the routes snapshot. When a call times out it tells the caller at once, but lets the
-worker finish: only one that is still busy after ``overdue_grace_s`` is reported for a restart.
+Fed with the core's ``WorkerCall`` steps; feeds workers. A link keeps connections to workers and drops connections to
+workers that have left the routes snapshot. When a call times out, its caller is told at once and the worker may
+finish: a worker that is still busy after ``overdue_grace_s`` is reported to the controller for a restart.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 
 IDLE_S = 4.0
-"""How long an idle connection is kept: less than the 5 s after which uvicorn, the stock server's, closes it."""
+"""How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
 
 
 class AsyncLink(Protocol):
     """Calls workers from an event loop."""
 
     async def call(self, call: WorkerCall) -> WorkerReply:
-        """The worker's answer; LostError when there is none, DeadlineError when it takes too long."""
+        """The worker's answer; LostError when the worker is lost, DeadlineError after the timeout."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -35,7 +35,7 @@ class BlockingLink(Protocol):
     """Calls workers from threads. Thread-safe."""
 
     def call(self, call: WorkerCall) -> WorkerReply:
-        """The worker's answer; LostError when there is none, DeadlineError when it takes too long."""
+        """The worker's answer; LostError when the worker is lost, DeadlineError after the timeout."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -43,7 +43,7 @@ class BlockingLink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinkContext:
-    """What every link needs to know of the server."""
+    """What every link needs of the server."""
 
     snapshot: SnapshotReader
     nudge: Callable[[Nudge], None]

@@ -1,4 +1,4 @@
-"""One call of a worker, its reply, and the error of a call that got none."""
+"""A call of a worker, the worker's reply, and the error of a call without a reply."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WorkerCall(NamedTuple):
 
     @property
     def overdue(self) -> Nudge:
-        """To be sent when the worker still has not answered ``overdue_grace_s`` after the timeout."""
+        """The message to the controller when the worker has not answered ``overdue_grace_s`` after the timeout."""
         return Nudge(self.workspace, self.name, self.worker.worker_id)
 
 
@@ -46,7 +46,7 @@ class WorkerReply(NamedTuple):
 
 
 class LostError(WorkerLostError):
-    """No answer from a worker. ``sent``: it may have begun to score the request."""
+    """No answer from a worker. ``sent``: the worker may have begun to score the request."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)

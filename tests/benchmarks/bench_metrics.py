@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gateway"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
+from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices

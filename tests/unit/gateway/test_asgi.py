@@ -9,7 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
+from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth

@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
+from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth

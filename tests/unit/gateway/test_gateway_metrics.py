@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
+from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gateway_fakes import worker_route
+from support.gateway_fakes import worker_route
 
 from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
 from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, Loads, declared_length

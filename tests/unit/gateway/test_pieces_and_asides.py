@@ -7,7 +7,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from gateway_fakes import IRIS, routes, snapshot, until, version, worker_route
+from support.gateway_fakes import IRIS, routes, snapshot, until, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.errors import TooManyRequestsError

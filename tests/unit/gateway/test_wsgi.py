@@ -7,7 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
+from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def short(request):
+def short():
     """A directory with a path short enough for unix sockets."""
     path = Path(tempfile.mkdtemp(prefix="gw"))
     yield path

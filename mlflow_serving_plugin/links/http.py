@@ -1,8 +1,14 @@
-"""The ``http`` protocol from an event loop: HTTP/1.1 on a worker's unix socket, with aiohttp."""
+"""The ``http`` protocol: HTTP/1.1 on a worker's unix socket, with aiohttp.
+
+From threads the same link is called on an event loop that runs in a thread of its own: a worker of this protocol takes
+tens of milliseconds a request, the way to that thread and back a tenth of one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -33,13 +39,13 @@ class AsyncHttpLink:
     """One aiohttp session per worker. Belongs to one event loop."""
 
     def __init__(self, context: LinkContext) -> None:
-        self._surroundings = context
+        self._context = context
         self._live = LiveAddresses(context.snapshot)
         self._pools: dict[str, _Pool] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def call(self, call: WorkerCall) -> WorkerReply:
-        """The worker's answer. Cancelled, it cancels the request to the worker too."""
+        """The worker's answer. When the call is cancelled, the request to the worker is too."""
         request = asyncio.ensure_future(self._post(call))
         try:
             done, _ = await asyncio.wait({request}, timeout=call.timeout_s)
@@ -74,7 +80,7 @@ class AsyncHttpLink:
         try:
             return await _exchange(pool.session, call, attempt)
         except (aiohttp.ClientError, OSError) as error:
-            # A kept connection that the worker closed just now: nothing is wrong with either.
+            # A kept connection that the worker closed just now: neither the request nor the worker is at fault.
             if not attempt.reused or attempt.received:
                 raise _lost(call, error) from error
         finally:
@@ -83,26 +89,70 @@ class AsyncHttpLink:
             async with _open_session(address) as fresh:
                 return await _exchange(fresh, call, _Attempt())
         except (aiohttp.ClientError, OSError) as error:
-            # The first attempt may have been what ended the worker, so this one counts as sent in any case.
+            # The first attempt may have ended the worker, so the second attempt counts as sent in any case.
             raise _lost(call, error, sent=True) from error
 
     async def _drop_gone(self) -> None:
         if not self._live.changed():
             return
-        # One with calls in hand goes at a later snapshot: closing its session would break them.
+        # A pool with calls under way is dropped at a later snapshot: closing its session would break the calls.
         gone = [address for address, pool in self._pools.items() if not pool.busy and address not in self._live]
         for session in [self._pools.pop(address).session for address in gone]:
             await session.close()
 
     async def _watch_overdue(self, request: asyncio.Task[WorkerReply], call: WorkerCall) -> None:
         try:
-            await asyncio.wait({request}, timeout=self._surroundings.overdue_grace_s)
+            await asyncio.wait({request}, timeout=self._context.overdue_grace_s)
             if not request.done():
-                self._surroundings.nudge(call.overdue)
+                self._context.nudge(call.overdue)
         finally:
             request.cancel()
-            # Waited for, so that its outcome is looked at and its connection is given back.
+            # Awaited, so that its outcome is retrieved and its connection returns to the pool.
             await asyncio.gather(request, return_exceptions=True)
+
+
+class BlockingHttpLink:
+    """The link for threads. Thread-safe; a forked process starts its own event loop."""
+
+    def __init__(self, context: LinkContext) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._loop: _LoopThread | None = None
+
+    def call(self, call: WorkerCall) -> WorkerReply:
+        """The worker's answer."""
+        with self._lock:
+            if self._loop is None or self._loop.pid != os.getpid():
+                self._loop = _LoopThread(AsyncHttpLink(self._context))
+            loop = self._loop
+        return loop.call(call)
+
+    def close(self) -> None:
+        """Stop watching overdue calls, close all connections, end the thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None and loop.pid == os.getpid():
+            loop.close()
+
+
+class _LoopThread:
+    """An event loop in a thread, and the link that lives there."""
+
+    def __init__(self, link: AsyncHttpLink) -> None:
+        self.pid = os.getpid()
+        self._link = link
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="http-link", daemon=True)
+        self._thread.start()
+
+    def call(self, call: WorkerCall) -> WorkerReply:
+        return asyncio.run_coroutine_threadsafe(self._link.call(call), self._loop).result()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._link.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 async def _exchange(session: aiohttp.ClientSession, call: WorkerCall, attempt: _Attempt) -> WorkerReply:

@@ -7,9 +7,9 @@ import contextlib
 import socket
 import threading
 
-import gateway_fakes
 import pytest
-from gateway_fakes import PREDICTED, FrameWorker, Worker, routes, snapshot, until, version, worker_route
+from support import gateway_fakes
+from support.gateway_fakes import PREDICTED, FrameWorker, Worker, routes, snapshot, until, version, worker_route
 
 from mlflow_serving_plugin.errors import DeadlineError
 from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
@@ -18,8 +18,7 @@ from mlflow_serving_plugin.links.base import LinkContext
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
-from mlflow_serving_plugin.links.http_async import AsyncHttpLink
-from mlflow_serving_plugin.links.http_blocking import BlockingHttpLink
+from mlflow_serving_plugin.links.http import AsyncHttpLink, BlockingHttpLink
 
 OVERDUE = Nudge("default", "iris", "w1")
 
