@@ -32,6 +32,8 @@ class WorkerRoute:
     """None for a worker on another host."""
     started_ms: int
     ready: bool
+    secret: str = field(default="", repr=False)
+    """What a worker on TCP asks its callers for; empty on a unix socket, which file permissions guard."""
 
 
 @dataclass(frozen=True, slots=True)

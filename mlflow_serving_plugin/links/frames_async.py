@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, took_too_long
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.worker import wire
@@ -17,7 +18,7 @@ _MAX_ID = 0xFFFF_FFFF
 class _Pending:
     """One request at a worker. ``future`` is done before the worker answers when it timed out or its client left."""
 
-    __slots__ = ("call", "due", "future", "sent_at", "told")
+    __slots__ = ("call", "due", "future", "sent_at", "timed_out")
 
     def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], now: float) -> None:
         self.call = call
@@ -25,15 +26,16 @@ class _Pending:
         self.sent_at = now
         self.due = now + call.timeout_s
         """By the loop's clock: when it times out, and then when it is overdue."""
-        self.told = False
-        """Whether its time has been up already."""
+        self.timed_out = False
+        """Whether the caller has been told that the request timed out."""
 
 
 class _Connection(asyncio.Protocol):
     """Frames to and from one worker."""
 
-    def __init__(self, link: AsyncFrameLink) -> None:
+    def __init__(self, link: AsyncFrameLink, secret: bytes) -> None:
         self._link = link
+        self._secret = secret
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
         self._pending: dict[int, _Pending] = {}
@@ -46,7 +48,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether requests may be sent. The worker's hello may still be to come: one that is busy says it late."""
+        """Whether requests may be sent. The worker's hello may still be to come: a busy worker says it late."""
         return self._transport is not None and not self._transport.is_closing() and not self._leaving
 
     @property
@@ -55,7 +57,7 @@ class _Connection(asyncio.Protocol):
         return bool(self._pending)
 
     def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> int:
-        """Send a request, whose answer, or why there is none, goes to the future; return its id."""
+        """Send a request; its answer or its error goes to the future. Returns the frame id."""
         frame_id = self._next_id
         while frame_id in self._pending:
             frame_id = frame_id % _MAX_ID + 1
@@ -69,18 +71,18 @@ class _Connection(asyncio.Protocol):
         return frame_id
 
     def cancel(self, frame_id: int) -> None:
-        """Tell the worker that nobody waits for an answer any more. What it does with it is still watched."""
+        """Tell the worker that a request was cancelled. The request is still watched for being overdue."""
         if frame_id in self._pending:
             self._write(wire.encode(wire.CANCEL, frame_id))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(wire.encode_hello())
+        self._transport.write(wire.encode_hello(self._secret))
         self._link.remember(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take answers in."""
+        """Bytes from the worker."""
         self._heard_at = self._loop.time()
         try:
             for frame in self._decoder.feed(data):
@@ -92,7 +94,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No answer comes any more."""
+        """The connection has ended: every pending request is lost."""
         self._fail(str(exc or "it closed the connection"))
         self._link.forget(self)
 
@@ -103,7 +105,7 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, frame: wire.Frame) -> None:
         if not self._greeted:
-            wire.check_hello(frame)
+            wire.check_hello(frame, self._secret)
             self._greeted = True
         elif frame.kind == wire.RESPONSE:
             self._answer(frame)
@@ -124,18 +126,18 @@ class _Connection(asyncio.Protocol):
         self._pending.pop(frame.id, None)
 
     def _tick(self) -> None:
-        """Look for requests whose time is up: one timer for all of them, because each one's own costs more."""
+        """Look for requests that timed out: one timer for all requests costs less than one each."""
         now = self._loop.time()
         for frame_id, pending in [item for item in self._pending.items() if item[1].due <= now]:
-            if not pending.told:
-                pending.told = True
-                # The worker gets a little longer, and says so if it had not begun.
+            if not pending.timed_out:
+                pending.timed_out = True
+                # The worker gets ``overdue_grace_s`` more, and says "dropped" if it had not begun.
                 pending.due = now + self._link.overdue_grace_s
                 if not pending.future.done():
                     pending.future.set_exception(took_too_long(pending.call))
                     self._write(wire.encode(wire.CANCEL, frame_id))
             elif now - (quiet_since := max(pending.sent_at, self._heard_at)) < pending.call.timeout_s:
-                # It answers others: it is busy, not stuck. One stuck prediction among many it ends by itself.
+                # The worker answers other requests: busy, not stuck. The worker itself ends a single stuck prediction.
                 pending.due = quiet_since + pending.call.timeout_s
             else:
                 del self._pending[frame_id]
@@ -161,16 +163,16 @@ class AsyncFrameLink:
     """One connection per worker. Belongs to one event loop."""
 
     def __init__(self, context: LinkContext) -> None:
-        self._surroundings = context
+        self._context = context
         self._live = LiveAddresses(context.snapshot)
         self._connections: dict[str, _Connection] = {}
         self._all: set[_Connection] = set()
-        """Also those that a worker has said goodbye on."""
+        """Open connections, including those on which the worker has said goodbye."""
         self._opening: dict[str, asyncio.Task[_Connection]] = {}
         self.overdue_grace_s = context.overdue_grace_s
 
     async def call(self, call: WorkerCall) -> WorkerReply:
-        """The worker's answer. Cancelled, it tells the worker that nobody waits any more."""
+        """The worker's answer. When the call is cancelled, the worker is told so."""
         address = call.worker.address
         connection = self._connections.get(address)
         if connection is None or not connection.usable:
@@ -205,15 +207,15 @@ class AsyncFrameLink:
 
     def report(self, call: WorkerCall) -> None:
         """A worker still runs a prediction that timed out a while ago."""
-        self._surroundings.nudge(call.overdue)
+        self._context.nudge(call.overdue)
 
     async def _connect(self, call: WorkerCall) -> _Connection:
-        """A new connection; requests that come meanwhile share it."""
+        """A new connection, shared by the requests that come while it opens."""
         address = call.worker.address
         self._drop_gone()
         opening = self._opening.get(address)
         if opening is None:
-            opening = self._opening[address] = asyncio.ensure_future(self._open(address))
+            opening = self._opening[address] = asyncio.ensure_future(self._open(call.worker))
             opening.add_done_callback(lambda done: self._opened(address, done))
         try:
             return await asyncio.shield(opening)
@@ -224,23 +226,23 @@ class AsyncFrameLink:
     def _opened(self, address: str, opening: asyncio.Task[_Connection]) -> None:
         self._opening.pop(address, None)
         if not opening.cancelled():
-            opening.exception()  # those who wait for it have it; there may be none left
+            opening.exception()  # those who wait for the connection get the error; nobody may be left
 
-    async def _open(self, address: str) -> _Connection:
+    async def _open(self, worker: WorkerRoute) -> _Connection:
         loop = asyncio.get_running_loop()
 
         def protocol() -> _Connection:
-            return _Connection(self)
+            return _Connection(self, worker.secret.encode())
 
-        if address.startswith("tcp://"):
-            host, _, port = address[len("tcp://") :].rpartition(":")
-            opened = loop.create_connection(protocol, host.strip("[]"), int(port))
+        tcp = wire.tcp_address(worker.address)
+        if tcp is not None:
+            opened = loop.create_connection(protocol, *tcp)
         else:
-            opened = loop.create_unix_connection(protocol, address)
+            opened = loop.create_unix_connection(protocol, worker.address)
         _, connection = await asyncio.wait_for(opened, _CONNECT_S)
-        # What the peer said at once may have ended it already.
+        # The peer's first bytes may have ended the connection already.
         if connection.usable:
-            self._connections[address] = connection
+            self._connections[worker.address] = connection
         return connection
 
     def _drop_gone(self) -> None:

@@ -16,7 +16,7 @@ class BlockingFrameLink:
     """Connections to workers, shared by the threads of a web worker."""
 
     def __init__(self, context: LinkContext) -> None:
-        self._surroundings = context
+        self._context = context
         self._live = LiveAddresses(context.snapshot)
         self._idle: dict[str, list[FrameConnection]] = {}
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class BlockingFrameLink:
             raise took_too_long(call) from None
         except (OSError, WireError) as error:
             connection.close()
-            # It says hello before it scores anything.
+            # A worker says hello before it scores anything.
             sent = connection.sent and connection.greeted
             raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=sent) from error
         self._give_back(call.worker.address, connection)
@@ -58,7 +58,7 @@ class BlockingFrameLink:
                     return connection
                 connection.close()
         try:
-            return FrameConnection(call.worker.address, _CONNECT_S)
+            return FrameConnection(call.worker.address, _CONNECT_S, call.worker.secret)
         except (OSError, WireError) as error:
             raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=False) from error
 
@@ -78,9 +78,9 @@ class BlockingFrameLink:
                 connection.close()
 
     def _watch_overdue(self, connection: FrameConnection, call: WorkerCall) -> None:
-        """Let the prediction finish for a little longer; report the worker if it does not.
+        """Let the prediction go on for ``overdue_grace_s``, then report the worker.
 
-        A request that did not even leave in time says nothing of the worker but that it was busy with others.
+        A request that could not even be sent in time only shows that the worker was busy with other requests.
         """
         if not connection.sent:
             connection.close()
@@ -89,8 +89,8 @@ class BlockingFrameLink:
 
         def watch() -> None:
             try:
-                if not connection.readable(self._surroundings.overdue_grace_s):
-                    self._surroundings.nudge(call.overdue)
+                if not connection.readable(self._context.overdue_grace_s):
+                    self._context.nudge(call.overdue)
             finally:
                 connection.close()
 

@@ -11,18 +11,18 @@ from mlflow_serving_plugin.worker import wire
 
 
 class DroppedError(Exception):
-    """The worker did not score the request: its time was up before its turn."""
+    """The worker did not score the request: the request timed out in the worker's queue."""
 
 
 class FrameConnection:
-    """Connects and says hello. OSError (TimeoutError when it takes too long) and wire.WireError from all of it.
+    """Connects and says hello. Every method raises OSError (TimeoutError after ``timeout_s``) and wire.WireError.
 
-    The worker's own hello comes before its first answer; one that is busy takes its time to say it. ``greeted``: it
-    has. ``sent``: all of a request is on its way.
+    A busy worker may say its own hello late, but before its first answer. ``greeted``: the worker has said hello.
+    ``sent``: all of a request is on its way. ``secret``: what a worker on TCP asks for.
     """
 
-    def __init__(self, address: str, timeout_s: float, secret: bytes = b"") -> None:
-        self._secret = secret
+    def __init__(self, address: str, timeout_s: float, secret: str = "") -> None:
+        self._secret = secret.encode()
         self._decoder = wire.Decoder()
         self._frames: list[wire.Frame] = []
         self._next_id = 1
@@ -30,7 +30,7 @@ class FrameConnection:
         self.sent = False
         self._socket = _connect(address, timeout_s)
         try:
-            self._socket.sendall(wire.encode_hello(secret))
+            self._socket.sendall(wire.encode_hello(self._secret))
         except BaseException:
             self._socket.close()
             raise
@@ -44,7 +44,7 @@ class FrameConnection:
             pass
 
     def call(self, content_type: str, body: bytes, timeout_s: float) -> wire.Response:
-        """Send a request and wait for its response. After an error but DroppedError it is of no more use."""
+        """Send a request and wait for its response. After any error but DroppedError, close the connection."""
         frame_id = self._next_id
         self._next_id = frame_id % 0xFFFF_FFFF + 1
         deadline = time.monotonic() + timeout_s
@@ -61,7 +61,7 @@ class FrameConnection:
                 raise DroppedError("the worker did not get to the request in time")
 
     def cancel(self) -> None:
-        """Tell the worker that nobody waits for the last request any more, unless that would block."""
+        """Tell the worker that the last request was cancelled, unless that would block."""
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):
             self._socket.send(wire.encode(wire.CANCEL, self._next_id - 1))
@@ -71,7 +71,7 @@ class FrameConnection:
         return not self._frames and not self.readable(0)
 
     def readable(self, within_s: float) -> bool:
-        """Whether something comes, or the connection ends, within so many seconds."""
+        """Whether data comes, or the connection ends, within so many seconds."""
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         return bool(poller.poll(within_s * 1000))
@@ -100,9 +100,9 @@ class FrameConnection:
 
 def _connect(address: str, timeout_s: float) -> socket.socket:
     """``tcp://host:port``, or the path of a unix socket."""
-    if address.startswith("tcp://"):
-        host, _, port = address[len("tcp://") :].rpartition(":")
-        return socket.create_connection((host.strip("[]"), int(port)), timeout_s)
+    tcp = wire.tcp_address(address)
+    if tcp is not None:
+        return socket.create_connection(tcp, timeout_s)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:

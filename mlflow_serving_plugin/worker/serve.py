@@ -174,10 +174,9 @@ def _listen(address: str) -> socket.socket:
     """``tcp://host:port``, the path of a unix socket, or ``fd://n``: one that listens already."""
     if address.startswith("fd://"):
         return socket.socket(fileno=os.dup(int(address[len("fd://") :])))
-    if address.startswith("tcp://"):
-        host, _, port = address[len("tcp://") :].rpartition(":")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host.strip("[]"), int(port)), family=family)
+    tcp = wire.tcp_address(address)
+    if tcp is not None:
+        return socket.create_server(tcp, family=socket.AF_INET6 if ":" in tcp[0] else socket.AF_INET)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     os.chmod(address, 0o600)

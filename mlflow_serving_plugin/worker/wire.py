@@ -21,7 +21,7 @@ Standard library, Python 3.8 or later: this module runs in the gateway and in th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, NamedTuple, Optional, Tuple
 
 VERSION = 1
 HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
@@ -67,6 +67,14 @@ class Response(NamedTuple):
     times_us: Tuple[int, int, int, int]
     content_type: str
     body: bytes
+
+
+def tcp_address(address: str) -> Optional[Tuple[str, int]]:
+    """Host and port of ``tcp://host:port``, where an IPv6 host stands in brackets; None for any other address."""
+    if not address.startswith("tcp://"):
+        return None
+    host, _, port = address[len("tcp://") :].rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def encode(kind: int, frame_id: int = 0, payload: bytes = b"") -> bytes:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from support.routes import an_entity, routes_of
-
 from mlflow_serving_plugin.domain.routes import EntityRoute, Routes, WorkerRoute
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.worker import wire
+from support.routes import an_entity, routes_of
 
 Answer = tuple[int, str, bytes] | None
 PREDICTED = (200, "application/json", b'{"predictions": [0, 1]}')

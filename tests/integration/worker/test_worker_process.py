@@ -271,7 +271,7 @@ def test_over_tcp_only_those_who_know_the_secret_learn_anything(start):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     worker = start(address=f"tcp://127.0.0.1:{port}", secret="s3cret")
-    connection = worker.connect(secret=b"s3cret")
+    connection = worker.connect(secret="s3cret")
     assert value(connection.call(JSON, ask("echo", "x"), 10)) == "x"
     connection.close()
     for said in (b"", wire.encode_hello(), wire.encode_hello(b"s3cre"), wire.encode_hello(b"s3cret!")):

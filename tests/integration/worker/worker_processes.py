@@ -155,7 +155,7 @@ class WorkerProcess:
         except FileNotFoundError:
             return ""
 
-    def connect(self, within_s: float = 60.0, secret: bytes = b"") -> FrameConnection:
+    def connect(self, within_s: float = 60.0, secret: str = "") -> FrameConnection:
         """A connection, once the worker answers. Holds its lease until then."""
         deadline = time.monotonic() + within_s
         while True:
