@@ -79,5 +79,7 @@ class TokenOperations:
             raise PermissionDeniedError("A token for one model may not see or change tokens.")
         account = self.access.account(caller)
         if account is None:
-            raise InvalidParameterError("This server has no users that tokens could belong to. See README, Access.")
+            raise InvalidParameterError(
+                "This server has no users that tokens could belong to. Tokens need basic-auth or oidc-auth."
+            )
         return account

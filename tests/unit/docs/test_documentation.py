@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from mlflow_serving_plugin.cli.main import main
 from mlflow_serving_plugin.cli.options import parse_config
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.http_errors import STATUS
 from mlflow_serving_plugin.settings import PREFIX, Settings
 
@@ -85,6 +86,19 @@ def test_every_error_code_has_its_line_in_the_http_reference() -> None:
     assert set(re.findall(r"^\| (\d{3}) \| `(\w+)` \|", page, re.MULTILINE)) == {
         (str(status), code) for code, status in STATUS.items()
     }
+
+
+def test_every_state_is_explained_where_the_life_of_a_version_is_told() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    assert {state.value for state in EntityState if f"`{state.value}`" not in page} == set()
+
+
+def test_every_path_named_for_those_who_carry_on_exists() -> None:
+    text, package = TEXTS[ROOT / "CONTRIBUTING.md"], ROOT / "mlflow_serving_plugin"
+    new = {"backends/ray.py", "gateway/shadow.py", "gateway/quotas.py", "gateway/grpc.py", "build/site"}
+    named = set(re.findall(r"`((?:\.?\w+/)+(?:[\w.]+)?|\w+\.py)`", text)) - new
+    assert len(named) > 30
+    assert {name for name in named if not (package / name).exists() and not (ROOT / name).exists()} == set()
 
 
 def test_every_link_leads_to_a_file() -> None:
