@@ -11,7 +11,7 @@ from typing import Any
 from mlflow_serving_plugin.backends.base import Worker
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.files import write_atomically
-from mlflow_serving_plugin.host.processes import start_stamp
+from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 
 _logger = logging.getLogger(__name__)
 
@@ -62,3 +62,10 @@ def _read(facts: dict[str, Any]) -> WorkerRecord:
 def remove_record(directory: Path, worker_id: str) -> None:
     """Remove a worker's record, if it is there."""
     record_path(directory, worker_id).unlink(missing_ok=True)
+
+
+def kill_recorded_workers(directory: Path) -> None:
+    """Kill every recorded worker that still runs, for a state directory whose server will not start again."""
+    for record in read_records(directory):
+        if record.running():
+            kill_session(record.pid, record.stamp)

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.records import read_records
+from mlflow_serving_plugin.backends.records import kill_recorded_workers
 from mlflow_serving_plugin.cli.client import CliError
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.host.processes import kill_session
 from mlflow_serving_plugin.settings import Settings
 
 HOST = "127.0.0.1"
@@ -29,12 +28,6 @@ class Scratch:
     state: StatePaths
     kept: bool
 
-    def end_workers(self) -> None:
-        """Kill the workers that a killed server has left running."""
-        for record in read_records(self.state.workers):
-            if record.running():
-                kill_session(record.pid, record.stamp)
-
 
 @contextlib.contextmanager
 def scratch(directory: Path | None) -> Iterator[Scratch]:
@@ -43,7 +36,8 @@ def scratch(directory: Path | None) -> Iterator[Scratch]:
     try:
         yield made
     finally:
-        made.end_workers()
+        # Nobody else ends the workers of a server that was killed.
+        kill_recorded_workers(made.state.workers)
         if not made.kept:
             shutil.rmtree(made.root, ignore_errors=True)
             shutil.rmtree(made.state.sockets, ignore_errors=True)

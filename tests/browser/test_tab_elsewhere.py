@@ -40,7 +40,7 @@ def test_a_log_is_searched_followed_and_downloaded(tab: Tab, tmp_path: Path) -> 
     download.value.save_as(tmp_path / "log")
     assert "Traceback" in (tmp_path / "log").read_text()
     page.get_by_label("Search").fill("there is no such line")
-    expect(log).to_have_text("No line has that in it.")
+    expect(log).to_have_text("No line matches the search.")
 
 
 def test_copying_works_over_plain_http_from_another_machine(chromium: Browser, models: Models) -> None:

@@ -116,7 +116,7 @@ def test_who_may_not_read_a_model_is_told_so_and_shown_nothing(tab_of: Callable[
 def _make_a_token(tab: Tab) -> str:
     page = tab.page
     page.get_by_role("tab", name="Tokens").click()
-    page.get_by_label("What it is for").fill("a notebook")
+    page.get_by_label("Comment").fill("a notebook")
     page.get_by_role("button", name="Create token").click()
     page.get_by_role("button", name="Copy the new token").click()
     token = str(page.evaluate("navigator.clipboard.readText()"))

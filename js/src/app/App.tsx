@@ -10,7 +10,7 @@ const TABS = [
   { key: "serving", label: "Serving" },
 ] as const;
 
-/** What stands in MLflow's page: the two tabs of a model, or a page of our own. */
+/** Our content in MLflow's page: the two tabs of a model, or a page of its own. */
 export function App({ page }: { page: Page }) {
   const route = useSyncExternalStore(page.subscribe, page.route);
   if (route.kind === "model") {

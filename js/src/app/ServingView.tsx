@@ -12,7 +12,7 @@ import { Tabs } from "../shared/ui/Tabs";
 
 type Key = "versions" | "events" | "settings" | "tokens";
 
-/** All about the serving of one registered model. */
+/** Everything about the serving of one registered model. */
 export function ServingView({ name, version }: { name: string; version: number | undefined }) {
   const overview = useOverview(name);
   const access = useAccess(name).data;
@@ -42,7 +42,7 @@ function Enabled({ overview, access, version }: Props) {
     { key: "versions", label: "Model Versions" },
     { key: "events", label: "Model Events" },
     { key: "settings", label: "Settings" },
-    // A server that has no users has no use for tokens.
+    // A server without users has no tokens.
     ...(access?.tokens ? [{ key: "tokens" as const, label: "Tokens" }] : []),
   ];
   return (

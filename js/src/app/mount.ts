@@ -7,20 +7,20 @@ import { type Route, endpointAddress, parseRoute, withTab } from "./route";
 
 const TAG = "mlflow-serving";
 const LINK_MARK = "data-mlflow-serving-link";
-const PATIENCE_MS = 4000;
+const PLACE_TIMEOUT_MS = 4000;
 const ICON = "M3 3h10v4H3zM3 9h10v4H3zM5 5h1M5 11h1";
 
-/** Our element, wherever it stands, and the address that it is about. */
+/** Our element and the route that it shows. */
 export interface Page {
   root: ShadowRoot;
-  /** Calls back now and whenever the address changes. Returns the way to stop. */
+  /** Calls back whenever the address changes. Returns the function that unsubscribes. */
   subscribe: (changed: () => void) => () => void;
-  /** The address, the same object until it changes. */
+  /** The route: the same object until the address changes. */
   route: () => Route;
   openTab: (open: boolean) => void;
 }
 
-/** Put our element where it belongs, and keep it there while MLflow renders and navigates. */
+/** Insert our element at its place, and keep it there while MLflow renders and navigates. */
 export function takePlace(): Page {
   const host = document.createElement(TAG);
   const root = host.attachShadow({ mode: "open" });
@@ -33,12 +33,12 @@ export function takePlace(): Page {
       hash = location.hash;
       route = parseRoute(hash);
       since = Date.now();
-      // Should the place not come with the page's next changes, somebody must look again.
-      setTimeout(look, PATIENCE_MS + 100);
+      // The page's next changes may not bring the place: look again later.
+      setTimeout(look, PLACE_TIMEOUT_MS + 100);
       listeners.forEach((changed) => changed());
     }
-    const placed = place(host, route, Date.now() - since > PATIENCE_MS);
-    showLink(route, placed, Date.now() - since > PATIENCE_MS);
+    const placed = place(host, route, Date.now() - since > PLACE_TIMEOUT_MS);
+    showLink(route, placed, Date.now() - since > PLACE_TIMEOUT_MS);
   };
   addHidingRule();
   new MutationObserver(look).observe(document.documentElement, { childList: true, subtree: true });
@@ -60,7 +60,7 @@ export function takePlace(): Page {
   };
 }
 
-/** Whether our element stands where the route wants it. */
+/** Inserts our element where the route wants it; whether that place exists. */
 function place(host: HTMLElement, route: Route, late: boolean): boolean {
   if (route.kind === "other") {
     host.remove();
@@ -101,7 +101,7 @@ function headerOfPage(): Element | null {
   return null;
 }
 
-/** MLflow's side bar gets one more entry; where there is no side bar and no place for the tab, a link floats. */
+/** Adds an entry to MLflow's side bar; without a side bar and a place for the tab, a floating link. */
 function showLink(route: Route, placed: boolean, late: boolean): void {
   const list = document.querySelector("aside nav ul, nav ul");
   const like = list?.querySelector<HTMLAnchorElement>(`li:not([${LINK_MARK}]) a`);
@@ -148,7 +148,7 @@ function floatLink(route: Route): void {
   document.body.append(link);
 }
 
-// Only what differs is written: each write is a change that is looked at again.
+// Writes differences only: each write triggers the observer again.
 function setIfOther(element: Element, name: string, value: string | null): void {
   if (element.getAttribute(name) === value) return;
   if (value === null) element.removeAttribute(name);

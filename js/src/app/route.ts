@@ -1,4 +1,4 @@
-/** What MLflow's page is about, from its address. Pure. */
+/** Which of MLflow's pages is open, by its address. Pure. */
 
 export type Route =
   | { kind: "model"; name: string; version: number | undefined; open: boolean }
@@ -22,7 +22,7 @@ export function parseRoute(hash: string): Route {
   return /^\/serving\/?$/.test(path) ? { kind: "overview" } : { kind: "other" };
 }
 
-/** The address with the Serving tab open or not, all else unchanged. */
+/** The address with the Serving tab open or closed, otherwise unchanged. */
 export function withTab(hash: string, open: boolean): string {
   const { path, query } = split(hash);
   if (open) query.set("tab", TAB);
@@ -34,7 +34,7 @@ export function withTab(hash: string, open: boolean): string {
 /** The address of a model's Serving tab. */
 export const modelAddress = (name: string): string => `#/models/${encodeURIComponent(name)}?tab=${TAB}`;
 
-/** The address of the same, full-page. */
+/** The address of a model's own serving page. */
 export const endpointAddress = (name: string): string => `#/serving/${encodeURIComponent(name)}`;
 
 function split(hash: string): { path: string; query: URLSearchParams } {

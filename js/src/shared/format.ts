@@ -1,6 +1,6 @@
-/** Numbers, times and names as people read them. Pure. */
+/** Numbers, times and names for people. Pure. */
 
-/** A time with date, in the reader's own writing. `timestamp`: milliseconds since 1970. */
+/** A date with time in the reader's locale. `timestamp`: milliseconds since 1970. */
 export const dateTime = (timestamp: number): string => new Date(timestamp).toLocaleString();
 
 /** A length of time: "8 s", "3 min 5 s", "2 h 10 min", "3 d 4 h". A clock that runs ahead counts as none. */
@@ -13,7 +13,7 @@ export function duration(milliseconds: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** Milliseconds with as many digits as mean something. */
+/** Milliseconds with significant digits only. */
 export const milliseconds = (value: number): string =>
   `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString()} ms`;
 

@@ -20,12 +20,12 @@ export function setPrefixFrom(scriptAddress: string): void {
   prefix = pathname.slice(0, Math.max(0, pathname.lastIndexOf("/static-files/")));
 }
 
-/** An address on this server as a client elsewhere must write it. */
+/** The absolute address of a path on this server, for clients elsewhere. */
 export function absolute(path: string): string {
   return `${window.location.origin}${prefix}${path}`;
 }
 
-/** MLflow puts the workspace, where the server has them, into the query of its pages' addresses. */
+/** On a server with workspaces, MLflow puts the workspace into the query of its pages' addresses. */
 function workspaceHeader(): Record<string, string> {
   const name = new URLSearchParams(window.location.hash.split("?")[1] ?? "").get("workspace");
   return name ? { "X-MLFLOW-WORKSPACE": name } : {};
@@ -33,7 +33,7 @@ function workspaceHeader(): Record<string, string> {
 
 type Fields = Record<string, unknown>;
 
-/** GET with the fields in the query; those that are undefined are left out. */
+/** GET with the fields in the query; undefined fields are left out. */
 export function get<Reply>(path: string, fields: Fields = {}, signal?: AbortSignal): Promise<Reply> {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
@@ -59,7 +59,7 @@ async function send<Reply>(path: string, options: RequestInit): Promise<Reply> {
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, "UNREACHABLE", "The server does not answer.");
+    throw new ApiError(0, "UNREACHABLE", "The server did not answer.");
   }
   const reply: unknown = await response.json().catch(() => null);
   if (response.ok && reply !== null) return reply as Reply;
@@ -74,7 +74,7 @@ function failure(status: number, reply: unknown): ApiError {
   return new ApiError(status, "", `The server answered with status ${status}.`);
 }
 
-/** A scoring request as it went: everything that the test client shows of it. */
+/** The outcome of a scoring request, as the test client shows it. */
 export interface Scored {
   status: number;
   body: string;

@@ -1,4 +1,4 @@
-/** One hook per resource. What is on the screen stays current: looked at every two seconds while the page is visible. */
+/** One hook per resource. A visible page polls its resources every two seconds. */
 
 import { QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import * as api from "./api";
@@ -6,16 +6,16 @@ import * as api from "./api";
 const POLL_MS = 2000;
 const SLOWEST_MS = 30_000;
 
-/** Pause before the next try after `failures` in a row, in milliseconds. */
+/** Delay before the next retry after `failures` in a row, in milliseconds. */
 export const pauseAfter = (failures: number): number => Math.min(SLOWEST_MS, POLL_MS * 2 ** failures);
 
-/** Polls, and keeps trying ever more slowly when the server fails; both rest while the page is hidden. */
+/** Polls, with longer and longer delays while the server fails; a hidden page does not poll. */
 const LIVE = { refetchInterval: POLL_MS, retry: true, retryDelay: pauseAfter } as const;
 
 export function makeClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {
-      // A server on this very machine answers without a network, too.
+      // A server on the user's own machine answers without a network too.
       queries: { networkMode: "always", refetchOnWindowFocus: true, retryDelay: pauseAfter },
       mutations: { networkMode: "always" },
     },
@@ -65,7 +65,7 @@ export const useConfig = (name: string) =>
 
 export const useTokens = () => useQuery({ queryKey: ["tokens"], queryFn: api.listTokens, ...LIVE, refetchInterval: SLOWEST_MS });
 
-/** Something that changes the server: what it made stale is asked for again. */
+/** A change on the server, after which the `stale` queries are fetched again. */
 export function useChange<Input, Reply>(work: (input: Input) => Promise<Reply>, stale: readonly unknown[][]) {
   const client = useQueryClient();
   return useMutation({

@@ -7,7 +7,7 @@ import { Notice } from "../../shared/ui/Loaded";
 import { Status } from "../../shared/ui/Status";
 import { refusal } from "./NotEnabled";
 
-/** How the endpoint is as a whole, and the way to stop it. */
+/** The state of the endpoint as a whole, and the button that stops it. */
 export function EndpointHeader({ overview, access }: { overview: Overview; access: Access | undefined }) {
   const [asking, setAsking] = useState(false);
   const name = overview.registered_model_name;

@@ -4,9 +4,9 @@ import { useChange } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Notice } from "../../shared/ui/Loaded";
 
-/** Why the caller may not change a model's serving; null when they may. */
+/** Why the user may not change a model's serving; null when the user may. */
 export function refusal(access: Access | undefined): string | null {
-  if (access === undefined) return "Looking up your permissions…";
+  if (access === undefined) return "Checking your permissions…";
   if (access.permission === "MANAGE") return null;
   return "You need MANAGE permission on this registered model.";
 }

@@ -7,13 +7,13 @@ import { Loaded } from "../../shared/ui/Loaded";
 
 interface Props {
   name: string;
-  /** Only this version's, and no column for it. */
+  /** Show this version's events only, without a column for the version. */
   version?: number;
   /** Versions to choose from. */
   versions?: number[];
 }
 
-/** What happened, newest first. */
+/** Events, newest first. */
 export function EventsTable({ name, version, versions = [] }: Props) {
   const [only, setOnly] = useState("");
   const [type, setType] = useState("");
@@ -43,7 +43,7 @@ const typesOf = (events: ServingEvent[], chosen: string): string[] =>
   [...new Set([...events.map((event) => event.event_type), ...(chosen ? [chosen] : [])])].sort();
 
 function Rows({ events, withVersion }: { events: ServingEvent[]; withVersion: boolean }) {
-  if (events.length === 0) return <p className="muted">Nothing has happened yet.</p>;
+  if (events.length === 0) return <p className="muted">No events yet.</p>;
   return (
     <div className="scroll">
       <table>

@@ -7,7 +7,7 @@ import { refusal } from "../endpoint/NotEnabled";
 import { type Form, changes, toForm } from "./fields";
 import { Variables } from "./Variables";
 
-/** How the endpoint is served, to look at and to change. */
+/** The endpoint's configuration as a form. */
 export function Settings({ name, access }: { name: string; access: Access | undefined }) {
   const config = useConfig(name);
   return (
@@ -30,7 +30,7 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
   const shown = Object.entries(rules).filter(([, rule]) => rule.type !== "object");
   return (
     <form className="settings" onSubmit={submit}>
-      {refused && <Notice tone="info">{refused} You can look at the settings.</Notice>}
+      {refused && <Notice tone="info">{refused} The settings are read-only.</Notice>}
       {shown.map(([field, rule]) => (
         <Field
           key={field}
@@ -55,7 +55,7 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
         <Button disabled={nothing} onClick={() => setForm(toForm(reply.config))}>
           Discard changes
         </Button>
-        <span className="muted">Workers are replaced one by one where a change needs it.</span>
+        <span className="muted">Workers are replaced one by one if the change requires it.</span>
       </div>
     </form>
   );

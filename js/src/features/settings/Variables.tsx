@@ -9,7 +9,7 @@ interface Props {
   change: (variables: Variable[]) => void;
 }
 
-/** Environment variables of the workers. A value that the server has is never shown, only replaced. */
+/** Environment variables of the workers. Stored values are never shown, only replaced. */
 export function Variables({ rule, variables, disabled, change }: Props) {
   if (!rule) return null;
   const replace = (index: number, one: Partial<Variable>) =>

@@ -1,8 +1,8 @@
-/** What the form holds, and what of it has changed. Pure. */
+/** The state of the configuration form, and its changes. Pure. */
 
 import type { Config, FieldRule } from "../../shared/api";
 
-/** One environment variable in the form; a value of null stands for the one that the server keeps. */
+/** One environment variable in the form; null stands for the value that the server stores. */
 export interface Variable {
   name: string;
   value: string | null;
@@ -24,7 +24,7 @@ export function toForm(config: Config): Form {
   };
 }
 
-/** The fields that differ from `config`, as the API takes them; an emptied one is null, which means its default. */
+/** The fields that differ from `config`, for the API; an emptied field is null, which resets it to its default. */
 export function changes(form: Form, config: Config, rules: Record<string, FieldRule>): Config {
   const before = toForm(config);
   const changed: Config = {};

@@ -35,7 +35,7 @@ test("a new token is shown once, with what it was made for sent along", async ()
   await screen.findByText("You have no tokens.");
   reply("POST", `${BASE}/create`, { token_value: "secret-value", token_info: OLD });
   reply("GET", `${BASE}/list`, { token_infos: [OLD] });
-  fireEvent.change(screen.getByLabelText("What it is for"), { target: { value: " nightly report " } });
+  fireEvent.change(screen.getByLabelText("Comment"), { target: { value: " nightly report " } });
   fireEvent.click(screen.getByRole("button", { name: "Create token" }));
   await screen.findByText("secret-value");
   expect(asked).toContain(`POST ${BASE}/create {"comment":"nightly report","lifetime_seconds":2592000,"scope":{"registered_model_name":"iris"}}`);
@@ -49,7 +49,7 @@ test("a token for everything, without an end, asks for no limit", async () => {
   show([]);
   reply("POST", `${BASE}/create`, { token_value: "secret-value", token_info: OLD });
   fireEvent.change(screen.getByLabelText("Valid for"), { target: { value: "0" } });
-  fireEvent.change(screen.getByLabelText("Good for"), { target: { value: "all" } });
+  fireEvent.change(screen.getByLabelText("Scope"), { target: { value: "all" } });
   fireEvent.click(screen.getByRole("button", { name: "Create token" }));
   await screen.findByText("secret-value");
   expect(asked).toContain(`POST ${BASE}/create {"comment":""}`);
@@ -58,7 +58,7 @@ test("a token for everything, without an end, asks for no limit", async () => {
 test("an admin sees whose tokens there are", async () => {
   show([OLD, { ...OLD, token_id: "t2", created_by_username: "grace", scope: null, comment: "other" }]);
   const row = (await screen.findByText("grace")).closest("tr") as HTMLElement;
-  within(row).getByText("All that its user may do");
+  within(row).getByText("Everything that its user may do");
 });
 
 test("revoking asks first", async () => {

@@ -16,17 +16,17 @@ const LIFETIMES: [string, number][] = [
 ];
 
 interface Props {
-  /** The registered model at hand. */
+  /** The registered model of the page. */
   name: string;
   user: string | null;
 }
 
-/** The caller's tokens, and everybody's for an admin: made, listed, revoked. */
+/** Creates, lists and revokes the user's tokens; for an admin, everybody's. */
 export function Tokens({ name, user }: Props) {
   const tokens = useTokens();
   return (
     <>
-      <p>A token lets a program score models as you: it sends “Authorization: Bearer” and the token.</p>
+      <p>A token lets a program score models as you: the program sends the header “Authorization: Bearer” with the token.</p>
       <NewToken name={name} />
       <Loaded of={tokens}>{(reply) => <Rows tokens={reply.token_infos ?? []} user={user} />}</Loaded>
     </>
@@ -46,14 +46,14 @@ function NewToken({ name }: { name: string }) {
     <>
       <form className="filters" onSubmit={submit}>
         <label>
-          What it is for
+          Comment
           <input value={comment} maxLength={200} onChange={(event) => setComment(event.target.value)} />
         </label>
         <label>
-          Good for
+          Scope
           <select value={limited ? "one" : "all"} onChange={(event) => setLimited(event.target.value === "one")}>
             <option value="one">Scoring {name}</option>
-            <option value="all">All that you may do</option>
+            <option value="all">Everything that you may do</option>
           </select>
         </label>
         <label>
@@ -97,9 +97,9 @@ function Rows({ tokens, user }: { tokens: TokenInfo[]; user: string | null }) {
       <table>
         <thead>
           <tr>
-            <th scope="col">What it is for</th>
+            <th scope="col">Comment</th>
             {others && <th scope="col">User</th>}
-            <th scope="col">Good for</th>
+            <th scope="col">Scope</th>
             <th scope="col">Created</th>
             <th scope="col">Expires</th>
             <th scope="col">Last used</th>
@@ -113,7 +113,7 @@ function Rows({ tokens, user }: { tokens: TokenInfo[]; user: string | null }) {
             <tr key={token.token_id}>
               <td className="name">{token.comment || "–"}</td>
               {others && <td>{token.created_by_username}</td>}
-              <td>{token.scope ? `Scoring ${token.scope.registered_model_name}` : "All that its user may do"}</td>
+              <td>{token.scope ? `Scoring ${token.scope.registered_model_name}` : "Everything that its user may do"}</td>
               <Day of={token.creation_time} />
               <Day of={token.expiry_time < 0 ? null : token.expiry_time} />
               <Day of={token.last_used_time} />
@@ -134,14 +134,14 @@ function Rows({ tokens, user }: { tokens: TokenInfo[]; user: string | null }) {
           onConfirm={() => revoke.mutate(revoking.token_id, { onSettled: () => setRevoking(null) })}
           onCancel={() => setRevoking(null)}
         >
-          Programs that use it will be refused.
+          Programs that use this token will be refused.
         </Dialog>
       )}
     </div>
   );
 }
 
-/** A day, and the time of it for whoever points at it. */
+/** A day, with the time as its tooltip. */
 function Day({ of }: { of: number | null }) {
   return of === null ? (
     <td>Never</td>

@@ -16,7 +16,7 @@ const TABS = [
 
 type Key = (typeof TABS)[number]["key"];
 
-/** Stands where no example was logged: a request of the right form, with nothing in it. */
+/** Shown where no input example was logged: a request of the right form with one empty row. */
 const NO_EXAMPLE = '{"dataframe_records": [{}]}';
 
 interface Props {
@@ -26,7 +26,7 @@ interface Props {
   access: Access | undefined;
 }
 
-/** Calls a version from here, and tells how to call it from elsewhere. */
+/** Calls a version from the page, and shows how to call it from programs. */
 export function CallModel({ overview, version, addresses, access }: Props) {
   const [tab, setTab] = useState<Key>("browser");
   const [chosen, setChosen] = useState("");
@@ -66,9 +66,9 @@ const POWER_BI_STEPS =
   "In Transform Data, make a blank query, paste this into its Advanced Editor, choose Anonymous when asked how to connect, and invoke the function on your table.";
 
 function hints({ body }: Call, version: Version, access: Access | undefined): string {
-  const where = access?.tokens ? "Create a token on the Tokens tab" : "Take a token that this server knows";
+  const where = access?.tokens ? "Create a token on the Tokens tab" : "Take a token that this server accepts";
   const token = access?.auth ? `${where} and put it into ${TOKEN_VARIABLE}.` : "";
-  const rows = body === NO_EXAMPLE && !version.has_example ? "No input example was logged: put your own rows in." : "";
+  const rows = body === NO_EXAMPLE && !version.has_example ? "No input example was logged: replace the empty row." : "";
   return [token, rows].filter(Boolean).join(" ");
 }
 

@@ -9,7 +9,7 @@ interface Props {
   version: number;
 }
 
-/** What the version's workers print. */
+/** The output of the version's workers. */
 export function Logs({ name, version }: Props) {
   const [follow, setFollow] = useState(true);
   const { text, problem } = useLog(name, version, follow);
@@ -17,7 +17,7 @@ export function Logs({ name, version }: Props) {
     <>
       {problem && <Notice tone="error">{problem}</Notice>}
       {text === null && !problem && <p className="muted">Loading…</p>}
-      {text === "" && <p className="muted">Nothing was printed yet.</p>}
+      {text === "" && <p className="muted">No output yet.</p>}
       {text && (
         <LogText text={text} file={`${name}-${version}.log`} label="Log" end={follow}>
           <label className="check">
@@ -30,7 +30,7 @@ export function Logs({ name, version }: Props) {
   );
 }
 
-/** How the version's environment was built. */
+/** The build log of the version's environment. */
 export function BuildLog({ name, version }: Props) {
   const log = useBuildLogs(name, version);
   return (
@@ -39,7 +39,7 @@ export function BuildLog({ name, version }: Props) {
         logs ? (
           <LogText text={logs} file={`${name}-${version}.build.log`} label="Build log" end={false} />
         ) : (
-          <p className="muted">No environment was built for this version: it runs in one that was there.</p>
+          <p className="muted">No environment was built for this version: it runs in an existing environment.</p>
         )
       }
     </Loaded>
@@ -50,7 +50,7 @@ interface TextProps {
   text: string;
   file: string;
   label: string;
-  /** Keep the end in sight. */
+  /** Scroll to the end as the text grows. */
   end: boolean;
   children?: React.ReactNode;
 }
@@ -74,7 +74,7 @@ function LogText({ text, file, label, end, children }: TextProps) {
       </div>
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls */}
       <pre ref={box} className="log" tabIndex={0} role="region" aria-label={label}>
-        {shown || "No line has that in it."}
+        {shown || "No line matches the search."}
       </pre>
     </>
   );

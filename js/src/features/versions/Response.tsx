@@ -10,7 +10,7 @@ const VIEWS = [
   { key: "json", label: "JSON" },
 ] as const;
 
-/** One answer: how it went, where the time went, and what the model said. */
+/** One answer: its status, its timings and the predictions. */
 export function Response({ reply }: { reply: Scored }) {
   const [view, setView] = useState<"table" | "json">("table");
   const ok = reply.status === 200;

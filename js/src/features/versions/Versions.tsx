@@ -13,11 +13,11 @@ import { BuildLog, Logs } from "./Logs";
 interface Props {
   overview: Overview;
   access: Access | undefined;
-  /** The version to begin with. */
+  /** The version that is chosen at first. */
   first: number | undefined;
 }
 
-/** The served versions, and everything about the chosen one. */
+/** The list of served versions, and the details of the chosen version. */
 export function Versions({ overview, access, first }: Props) {
   const [chosen, setChosen] = useState(first);
   const version = overview.versions.find((one) => one.version === chosen) ?? overview.versions[0];

@@ -3,7 +3,7 @@
 import type { Overview } from "../../shared/api";
 
 export interface Address {
-  /** By what it names the version: "Version 3", "Stage Production", "Alias @champion". */
+  /** How the address refers to the version: "Version 3", "Stage Production", "Alias @champion". */
   label: string;
   url: string;
 }
@@ -24,7 +24,7 @@ export function addressesOf(overview: Overview, version: number, absolute: (path
   ];
 }
 
-// The newest that is ready, so that a new version takes over once it answers.
+// The newest ready version, so that a new version takes over once it answers.
 function latest(overview: Overview): number {
   const ready = overview.versions.filter((one) => one.tone === "ready");
   return Math.max(...(ready.length ? ready : overview.versions).map((one) => one.version));

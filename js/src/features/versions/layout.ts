@@ -1,4 +1,4 @@
-/** Lays JSON out for reading, every value as it was written: 1.0 stays 1.0, and no digit of a long number is lost. Pure. */
+/** Formats JSON for reading without changing a value: 1.0 stays 1.0, and long numbers keep all digits. Pure. */
 
 const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const CLOSING: Record<string, string> = { "[": "]", "{": "}" };

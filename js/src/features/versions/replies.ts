@@ -1,4 +1,4 @@
-/** What a model answered, as a table where it is one. Pure. */
+/** Predictions as a table, where they have that shape. Pure. */
 
 import { numbersAsWritten } from "./layout";
 
@@ -7,7 +7,7 @@ export interface Table {
   rows: string[][];
 }
 
-/** The predictions in a reply as rows and columns; null when they are nothing of the kind. */
+/** The predictions in a reply as rows and columns; null when they do not form a table. */
 export function asTable(text: string): Table | null {
   const reply = parse(text);
   const predictions = isObject(reply) && "predictions" in reply ? reply.predictions : reply;

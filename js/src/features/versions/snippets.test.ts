@@ -9,7 +9,7 @@ test("the curl line survives quotes in the body", () => {
   );
 });
 
-test("a server that wants to know who calls gets a token from the environment, never one in the text", () => {
+test("with authentication, snippets read the token from the environment and never contain one", () => {
   const texts = [curl, python].map((make) => make({ ...call, auth: true }));
   texts.forEach((text) => expect(text).toContain("MLFLOW_TRACKING_TOKEN"));
   expect(powerBi({ ...call, auth: true })).toContain('Authorization = "Bearer " & Token');

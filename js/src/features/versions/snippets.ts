@@ -1,14 +1,14 @@
-/** Programs that call a model, ready to be run. Pure. */
+/** Programs that call a model, ready to run. Pure. */
 
 export interface Call {
   url: string;
   /** The body of a request, JSON. */
   body: string;
-  /** Whether the server wants to know who calls. */
+  /** Whether the server requires authentication. */
   auth: boolean;
 }
 
-/** MLflow's own clients read their token from there, too. */
+/** MLflow's own clients read their token from this variable too. */
 export const TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN";
 
 /** A line for a POSIX shell. */

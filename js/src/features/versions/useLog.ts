@@ -45,7 +45,7 @@ export function useLog(name: string, version: number, follow: boolean): Log {
   return log;
 }
 
-/** A smaller offset than asked for means that the file was begun anew. */
+/** An offset smaller than the requested one means that the file was rotated. */
 function joined(before: string | null, added: string, next: number, asked: number | undefined): string {
   const anew = asked === undefined || next < asked;
   return ((anew ? "" : (before ?? "")) + added).slice(-LONGEST_CHARACTERS);

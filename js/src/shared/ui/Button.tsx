@@ -2,11 +2,11 @@ import type { ButtonHTMLAttributes } from "react";
 
 interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
   kind?: "primary" | "plain" | "danger" | "link";
-  /** Why it cannot be used; it stays in the tab order, so that everybody learns it. */
+  /** Why the button is disabled. It stays in the tab order, so that screen readers announce the reason. */
   refused?: string | null | undefined;
 }
 
-/** A button that can say why it does nothing. */
+/** A button that can tell why it is disabled. */
 export function Button({ kind = "plain", refused, className = "", onClick, ...rest }: Props) {
   return (
     <button

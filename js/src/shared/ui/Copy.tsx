@@ -3,7 +3,7 @@ import { Button } from "./Button";
 
 const SHOWN_MS = 2000;
 
-/** Copies a text. `what` completes "Copy …" for those who cannot see beside what it stands. */
+/** Copies a text. `what` completes the label "Copy …" for screen readers. */
 export function Copy({ text, what }: { text: string; what: string }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
@@ -19,7 +19,7 @@ export function Copy({ text, what }: { text: string; what: string }) {
   );
 }
 
-/** Puts a text on the clipboard; false when the browser does not let us. */
+/** Puts a text on the clipboard; false when the browser refuses. */
 async function toClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
@@ -29,7 +29,7 @@ async function toClipboard(text: string): Promise<boolean> {
   }
 }
 
-// Browsers have no clipboard for pages that come over plain HTTP from another machine.
+// Browsers offer no clipboard API to pages over plain HTTP from another machine.
 function copyTheOldWay(text: string): boolean {
   const area = document.createElement("textarea");
   area.value = text;

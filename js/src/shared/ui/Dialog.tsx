@@ -10,7 +10,7 @@ interface Props {
   onCancel: () => void;
 }
 
-/** A question that must be answered before anything else. */
+/** A modal question. */
 export function Dialog({ title, children, confirm, busy = false, onConfirm, onCancel }: Props) {
   const id = useId();
   const element = useRef<HTMLDialogElement>(null);

@@ -10,7 +10,7 @@ export function Notice({ tone, children }: { tone: "error" | "info"; children: R
   );
 }
 
-/** What was asked for, once it is there; before that, and when it is not to be had, words. */
+/** The data of a query once it is loaded; before that, or when loading fails, a message. */
 export function Loaded<Data>({
   of: query,
   children,

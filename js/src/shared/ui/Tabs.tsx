@@ -13,7 +13,7 @@ interface Props<Key extends string> {
   children?: ReactNode;
 }
 
-/** A row of tabs and the body of the chosen one; arrow keys go from one to the next. */
+/** A row of tabs and the body of the chosen tab; arrow keys move between tabs. */
 export function Tabs<Key extends string>({ label, tabs, chosen, choose, children }: Props<Key>) {
   const id = useId();
   const row = useRef<HTMLDivElement>(null);
