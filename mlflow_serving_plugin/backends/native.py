@@ -15,8 +15,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded, worker_environment
@@ -24,6 +22,7 @@ from mlflow_serving_plugin.backends.compatibility import refusal
 from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
+from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -213,9 +212,8 @@ def _worker_config(
 
 def _loader_module(model_dir: Path) -> str:
     """What loads the model, from its MLmodel file; empty when that cannot be read: the worker will say so."""
-    with contextlib.suppress(OSError, yaml.YAMLError, AttributeError):
-        flavours = yaml.safe_load((model_dir / "MLmodel").read_text()).get("flavors") or {}
-        return str((flavours.get("python_function") or {}).get("loader_module", ""))
+    with contextlib.suppress(OSError, ValueError):
+        return str(read_mlmodel(model_dir).python_function.get("loader_module", ""))
     return ""
 
 

@@ -26,7 +26,7 @@ from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, load_routes
-from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.host.messages import Inbox, Nudge
 from mlflow_serving_plugin.host.snapshot import Publisher
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
@@ -68,7 +68,7 @@ class Controller:
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set; ``wake`` makes it notice at once."""
         try:
-            self._deps.environments.clear()
+            self._deps.environments.remove_interrupted()
             self._deps.backend.adopt()
             nudges: list[Nudge] = []
             while not stop.is_set():

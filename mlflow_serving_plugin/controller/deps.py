@@ -11,9 +11,8 @@ from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.controller.journal import EventStore
 from mlflow_serving_plugin.controller.refresh import EndpointSource, ModelSource
 from mlflow_serving_plugin.domain.example import Example
-from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
-from mlflow_serving_plugin.environments.recipe import Recipe
+from mlflow_serving_plugin.environments.recipe import Need, Recipe
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.metrics.controller import MERGE_EVERY_S
 from mlflow_serving_plugin.metrics.counting import Metrics
@@ -45,10 +44,10 @@ class EnvironmentSource(Protocol):
     def cancel(self) -> None:
         """End builds under way."""
 
-    def clear(self) -> None:
+    def remove_interrupted(self) -> None:
         """Remove what interrupted builds left."""
 
-    def trim(self, in_use: Collection[str]) -> Collection[Environment]:
+    def evict(self, in_use: Collection[str]) -> Collection[Environment]:
         """Remove environments above the size limit, none of those in use."""
 
 

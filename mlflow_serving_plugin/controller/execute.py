@@ -17,7 +17,7 @@ from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Stop
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 from mlflow_serving_plugin.registry.artifacts import fetch_model
@@ -98,7 +98,7 @@ class Executor:
         def clear_up() -> None:
             sweep(paths, models, keys)
             self._deps.backend.retain(environments)
-            for removed in self._deps.environments.trim(in_use):
+            for removed in self._deps.environments.evict(in_use):
                 _logger.info("Removed an environment that nothing uses: %s.", removed)
 
         self._tasks.start(_SWEEP, clear_up)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mlflow_serving_plugin.controller.deps import EnvironmentSource
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.artifacts import fetched_model

@@ -12,8 +12,8 @@ from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment
+from mlflow_serving_plugin.environments.recipe import Need
 
 
 class Memory:

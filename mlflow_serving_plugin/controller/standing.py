@@ -11,7 +11,7 @@ from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.recipe import Need
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from mlflow_serving_plugin.domain.routes import (
     routes_key,
 )
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
-from mlflow_serving_plugin.environments.need import Need
+from mlflow_serving_plugin.environments.recipe import Need
 
 
 def describe(

@@ -14,14 +14,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mlflow_serving_plugin.environments import commands, ready
-from mlflow_serving_plugin.environments.builders import Builder, find_uv
-from mlflow_serving_plugin.environments.choose import choose
+from mlflow_serving_plugin.environments import ready
+from mlflow_serving_plugin.environments.builders import Builder, build_environment, find_uv, uv_list
 from mlflow_serving_plugin.environments.explain import explain
 from mlflow_serving_plugin.environments.installed import first_unsatisfied, installed_version, server_python
-from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment, find_ready, own_environment
-from mlflow_serving_plugin.environments.recipe import Recipe, write_recipe
+from mlflow_serving_plugin.environments.recipe import Need, Recipe, choose, write_recipe
 from mlflow_serving_plugin.environments.run import (
     BuildFailedError,
     BuildLog,
@@ -108,7 +106,7 @@ class Environments:
         """End builds under way; none begins any more."""
         self._cancelled.set()
 
-    def clear(self) -> None:
+    def remove_interrupted(self) -> None:
         """Remove what builds that were interrupted left, and end installers that still run."""
         for directory in ready.unmarked(self._root):
             lock = FileLock(self._root / f"{directory.name.rpartition('-')[0]}.lock")
@@ -117,7 +115,7 @@ class Environments:
                 end_interrupted(directory)
                 shutil.rmtree(directory, ignore_errors=True)
 
-    def trim(self, in_use: Collection[str]) -> list[Environment]:
+    def evict(self, in_use: Collection[str]) -> list[Environment]:
         """Remove the least recently used environments above the size limit, none with a key in ``in_use``."""
         surplus = ready.surplus(self._root, in_use, self._settings.environments_max_bytes, time.time())
         for environment in surplus:
@@ -150,12 +148,12 @@ class Environments:
 
     def _make(self, recipe: Recipe, directory: Path, log: BuildLog, deadline: float) -> Environment:
         began = time.monotonic()
-        env = commands.build_environment(os.environ, self._settings)
+        env = build_environment(os.environ, self._settings)
         runner = Runner(log, env, directory, deadline, self._cancelled)
         python = Builder(recipe, directory, runner, log, self._settings).build()
         said: dict[str, str] = {}
         runner.output([str(python), "-I", "-c", _VERSION], directory, lambda text: said.update(python=text.strip()))
-        runner.output(commands.uv_list(find_uv(), python), directory, lambda text: said.update(packages=text))
+        runner.output(uv_list(find_uv(), python), directory, lambda text: said.update(packages=text))
         packages = {str(p["name"]).lower(): str(p["version"]) for p in json.loads(said["packages"])}
         return Environment(
             key=recipe.key,

@@ -1,24 +1,35 @@
-"""All that goes into one environment, and its key: same recipe, same environment. Pure but for hashing files."""
+"""Which way a model gets its environment, what goes into that environment, and its key. Pure but for hashing files.
+
+Same recipe, same environment.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sysconfig
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
 
-from mlflow_serving_plugin.environments.choose import Choice
-from mlflow_serving_plugin.environments.requirement_lines import identity, named, parsed
-from mlflow_serving_plugin.environments.spec import EnvironmentSpec, conda_name
+from mlflow_serving_plugin.environments.ready import Environment
+from mlflow_serving_plugin.environments.spec import EnvironmentSpec, conda_name, identity, named, parsed
 
 _FORMAT = 1
 """Raised when an environment is built in another way from the same requirements."""
 
 _SETUPTOOLS = "setuptools<81"
 """Libraries of MLflow 1's time import ``pkg_resources``; setuptools 81 ended it, and uv's environments have neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``manager``: ``local``, ``uv``, ``virtualenv`` or ``conda``; ``why``: for a person."""
+
+    manager: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,37 @@ class Recipe:
 
     def __str__(self) -> str:
         return f"Python {self.python}, by {self.manager}"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A model's recipe; ``environment`` None: it has to be built first."""
+
+    recipe: Recipe
+    environment: Environment | None
+
+
+def choose(
+    spec: EnvironmentSpec,
+    env_manager: str,
+    *,
+    server_python: str,
+    unsatisfied: Callable[[Iterable[str]], str | None],
+) -> Choice:
+    """``auto``: the server's own interpreter where that is what the model asks for, else conda where only conda has
+    what it asks for, else uv. ``unsatisfied`` says why the server's interpreter is not what some lines ask for.
+    """
+    if env_manager != "auto":
+        return Choice(env_manager, "as configured")
+    if spec.conda_packages:
+        return Choice("conda", f"conda.yaml names {', '.join(spec.conda_packages[:3])}")
+    if spec.python is not None and spec.python != server_python:
+        return Choice("uv", f"it wants Python {spec.python}, the server has {server_python}")
+    # A constraint limits what is installed and asks for nothing; whoever writes one wants a resolver.
+    if spec.constraints:
+        return Choice("uv", "it comes with constraints")
+    reason = unsatisfied(spec.requirements)
+    return Choice("uv", reason) if reason else Choice("local", "the server's own interpreter has all that it asks for")
 
 
 def write_recipe(

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mlflow_serving_plugin.environments.commands import without_credentials
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 
 _LARGEST_LOG = 8 * 1024 * 1024
 _LOOK_EVERY_S = 0.2
 _PROGRESS = re.compile(r"^\s*(Resolved|Downloading|Building|Prepared|Installed|Solving|Linking|Collecting)\b.*")
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"`]+@")
 
 PROCESS_FILE = "process.json"
 """In the directory of an environment in the making: who makes it."""
@@ -152,3 +153,8 @@ def end_interrupted(directory: Path) -> None:
         return
     if stamp:
         kill_session(pid, str(stamp))
+
+
+def without_credentials(text: str) -> str:
+    """The text with the user and password of each URL in it replaced."""
+    return _CREDENTIALS.sub("***@", text)

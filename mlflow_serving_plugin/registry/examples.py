@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 
 
 def scoring_example(model_dir: Path) -> Example | None:
@@ -17,18 +17,18 @@ def scoring_example(model_dir: Path) -> Example | None:
     MLflow ≥ 2.15 writes the request body beside the example; for older models the request body is composed here.
     """
     try:
-        info = yaml.safe_load((model_dir / "MLmodel").read_text()).get("saved_input_example_info")
+        info = read_mlmodel(model_dir).example_info
         if not info:
             return None
         if path := info.get("serving_input_path"):
             return Example(_inside(model_dir, path).read_bytes(), "application/json")
         content = json.loads(_inside(model_dir, info["artifact_path"]).read_text())
         return Example(json.dumps(_request(info, content)).encode(), "application/json")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
 
 
-def _request(info: dict[str, Any], content: Any) -> dict[str, Any]:
+def _request(info: Mapping[str, Any], content: Any) -> dict[str, Any]:
     params = {}
     if info.get("params") and isinstance(content, dict) and "inputs" in content:
         params = {"params": content.get("params")}

@@ -97,10 +97,10 @@ def test_environments_above_the_size_limit_are_removed_but_none_in_use_or_used_j
     built = build(root, model)
     assert built.size_bytes > 1_000_000
     environments = Environments(Settings(environments_max_bytes=0), root)
-    assert environments.trim([]) == []
+    assert environments.evict([]) == []
     os.utime(root / f"{built.key}.json", (1, 1))
-    assert environments.trim([built.key]) == []
-    assert environments.trim([]) == [built]
+    assert environments.evict([built.key]) == []
+    assert environments.evict([]) == [built]
     assert not Path(built.directory).exists()
     assert environments.need(model, "uv").environment is None
 

@@ -13,9 +13,8 @@ from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event
-from mlflow_serving_plugin.environments.need import Need
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
-from mlflow_serving_plugin.environments.recipe import Recipe
+from mlflow_serving_plugin.environments.recipe import Need, Recipe
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.environments.pythons import python_for
+from mlflow_serving_plugin.environments.builders import python_for
 
 _MODELS = Path(__file__).parent.parent / "data" / "models"
 

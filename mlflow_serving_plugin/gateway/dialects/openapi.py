@@ -14,6 +14,7 @@ from typing import Any
 
 from mlflow_serving_plugin.errors import UnavailableError
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
+from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 _logger = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ _ERROR = {
 
 def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
     """The document as JSON; UnavailableError when the MLmodel file cannot be read."""
-    from mlflow.models import Model
+    from mlflow.models import ModelSignature
 
     try:
-        signature = Model.load(str(model_dir)).signature
+        written = read_mlmodel(model_dir).signature
+        signature = ModelSignature.from_dict(written) if written else None
     except Exception as error:  # whatever is wrong with a file that somebody else wrote
         _logger.exception("The MLmodel file in %s could not be read.", model_dir)
         raise UnavailableError("The model's MLmodel file cannot be read.") from error

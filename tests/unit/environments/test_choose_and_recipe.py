@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.environments.choose import choose
 from mlflow_serving_plugin.environments.installed import first_unsatisfied
-from mlflow_serving_plugin.environments.recipe import write_recipe
+from mlflow_serving_plugin.environments.recipe import choose, write_recipe
 from mlflow_serving_plugin.environments.spec import EnvironmentSpec
 
 SPEC = EnvironmentSpec(python="3.11", requirements=("mlflow==3.17.2", "scikit-learn==1.5"))

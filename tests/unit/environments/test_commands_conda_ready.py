@@ -15,11 +15,11 @@ from mlflow_serving_plugin.backends.native import Native
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments import commands, ready
+from mlflow_serving_plugin.environments import builders, ready
+from mlflow_serving_plugin.environments.builders import python_for
 from mlflow_serving_plugin.environments.conda import channels_of, conda_command
-from mlflow_serving_plugin.environments.pythons import python_for
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
-from mlflow_serving_plugin.environments.run import BuildFailedError
+from mlflow_serving_plugin.environments.run import BuildFailedError, without_credentials
 from mlflow_serving_plugin.settings import Settings
 
 SECRETS = [
@@ -33,14 +33,14 @@ SECRETS = [
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_package_that_is_built_sees_no_secret_of_the_server(name):
-    assert name not in commands.build_environment({name: "x", "HOME": "/h"}, Settings())
+    assert name not in builders.build_environment({name: "x", "HOME": "/h"}, Settings())
 
 
 def test_settings_become_the_installers_own_variables():
     settings = Settings(
         index_url="https://u:p@i/simple", extra_index_urls="https://x/simple", constraints_file="/c.txt", offline=True
     )
-    env = commands.build_environment({"UV_DEFAULT_INDEX": "https://other", "PATH": "/bin"}, settings)
+    env = builders.build_environment({"UV_DEFAULT_INDEX": "https://other", "PATH": "/bin"}, settings)
     assert env["UV_DEFAULT_INDEX"] == env["PIP_INDEX_URL"] == "https://u:p@i/simple"
     assert env["UV_INDEX"] == "https://x/simple"
     assert env["UV_CONSTRAINT"] == "/c.txt"
@@ -50,17 +50,17 @@ def test_settings_become_the_installers_own_variables():
 
 def test_a_server_that_is_set_up_for_pip_is_set_up_for_uv():
     pip = {"PIP_INDEX_URL": "https://i/simple", "PIP_EXTRA_INDEX_URL": "https://x", "PIP_CERT": "/ca.pem"}
-    env = commands.build_environment(pip, Settings())
+    env = builders.build_environment(pip, Settings())
     assert (env["UV_DEFAULT_INDEX"], env["UV_INDEX"], env["SSL_CERT_FILE"]) == (
         "https://i/simple",
         "https://x",
         "/ca.pem",
     )
-    assert commands.build_environment({**pip, "UV_DEFAULT_INDEX": "u"}, Settings())["UV_DEFAULT_INDEX"] == "u"
+    assert builders.build_environment({**pip, "UV_DEFAULT_INDEX": "u"}, Settings())["UV_DEFAULT_INDEX"] == "u"
 
 
 def test_index_urls_are_on_no_command_line():
-    words = commands.uv_install("uv", Path("/e/bin/python"), Path("/r.txt"), Path("/c.txt"), only_binary=True)
+    words = builders.uv_install("uv", Path("/e/bin/python"), Path("/r.txt"), Path("/c.txt"), only_binary=True)
     assert not any("://" in word or "index" in word for word in words)
     assert words[-2:] == ["--only-binary", ":all:"]
 
@@ -74,7 +74,7 @@ def test_index_urls_are_on_no_command_line():
     ],
 )
 def test_credentials_of_urls_reach_no_log(said, kept):
-    assert commands.without_credentials(said) == kept
+    assert without_credentials(said) == kept
 
 
 def test_conda_s_default_channels_are_spelled_out_for_rattler_and_left_to_conda():

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.environments.requirement_lines import RequirementsError, identity, named
-from mlflow_serving_plugin.environments.spec import EnvironmentSpec, read_spec
+from mlflow_serving_plugin.environments.spec import EnvironmentSpec, RequirementsError, identity, named, read_spec
 
 PYTHON_ENV = """
 python: 3.10.13
