@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import json
 import os
 import random
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 from support import eventually
 from support.models import IRIS_COLUMNS, IRIS_OFFSETS, Models, move_stage, register
 from support.server import TrackingServer
+from support.shared import run_directory
 
 from .client import Request, Response
 from .load import Make
@@ -32,9 +29,7 @@ BODY = json.dumps({"dataframe_split": {"columns": IRIS_COLUMNS, "data": [ROW]}})
 @functools.cache
 def models() -> Models:
     """The models, saved once."""
-    root = Path(tempfile.mkdtemp(prefix="mls-models-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return Models(root)
+    return Models(run_directory() / "models")
 
 
 @contextlib.contextmanager

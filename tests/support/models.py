@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+from support.shared import once
+
 IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
 """What each version of iris adds to the class, so that an answer tells who gave it."""
@@ -22,19 +24,19 @@ _CODE = Path(__file__).parent.parent / "served_models"
 
 
 class Models:
-    """Saves each model when it is first asked for; ``path(name)``."""
+    """Saves each model when a lane of the run first asks for it; ``path(name)``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def path(self, name: str) -> Path:
         """The directory of a saved model."""
-        directory = self._root / name
-        if not directory.exists():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                getattr(self, f"_save_{name.partition('-')[0]}")(directory)
-        return directory
+        return once(name, self._save, self._root)
+
+    def _save(self, directory: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            getattr(self, f"_save_{directory.name.partition('-')[0]}")(directory)
 
     @cached_property
     def iris(self) -> pd.DataFrame:

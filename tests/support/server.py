@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -21,6 +22,7 @@ import requests
 from mlflow import MlflowClient
 
 from support import eventually, processes_about
+from support.shared import databases
 
 START_S = 120.0
 STOP_S = 40.0
@@ -65,10 +67,8 @@ class TrackingServer:
         self.state = self.root / "state"
         self.artifacts = self.root / "artifacts"
         self.log = self.root / "server.log"
-        self.port = free_port()
-        self.host = f"http://127.0.0.1:{self.port}"
-        self.url = f"{self.host}{static_prefix}"
-        self._workers = workers
+        self._take_port()
+        self.web_workers = workers
         self._backend = backend
         self._extra_args = extra_args
         self._app = app
@@ -105,12 +105,22 @@ class TrackingServer:
         return MlflowClient(tracking_uri=self.url, registry_uri=self.url)
 
     def start(self) -> None:
-        """Start, and wait until MLflow answers."""
+        """Start, and wait until MLflow answers; on another port when somebody has taken the port meanwhile."""
+        if self._process is None and self._backend == "sqlite":
+            shutil.copy(databases() / "mlflow.db", self.root)
+        self._launch()
+        eventually(self._answers, within_s=START_S, tail=self.tail)
+
+    def _launch(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, env=self._environment(), start_new_session=True, cwd=self.root
             )
-        eventually(self._answers, within_s=START_S, tail=self.tail)
+
+    def _take_port(self) -> None:
+        self.port = free_port()
+        self.host = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.host}{self.prefix}"
 
     def stop(self) -> None:
         """Ask it to stop, as a service manager does: SIGTERM to all of it, then wait for the end."""
@@ -197,7 +207,10 @@ class TrackingServer:
         return self._process.poll() is not None
 
     def _answers(self) -> bool:
-        assert self._process.poll() is None, f"The server ended with {self._process.poll()}.\n{self.tail()}"
+        if self._process.poll() is not None:
+            assert "in use" in self.tail(), f"The server ended with {self._process.poll()}.\n{self.tail()}"
+            self._take_port()
+            self._launch()
         with contextlib.suppress(requests.RequestException):
             return requests.get(f"{self.url}/health", timeout=5).status_code == 200
         return False
@@ -206,7 +219,7 @@ class TrackingServer:
         backend = {"sqlite": f"sqlite:///{self.root}/mlflow.db", "file": str(self.root / "mlruns")}
         return [
             *(self._python, "-m", "mlflow", "server", "--app-name", self._app),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.web_workers)),
             *(() if self._backend == "none" else ("--backend-store-uri", backend.get(self._backend, self._backend))),
             *("--artifacts-destination", str(self.artifacts)),
             *(("--static-prefix", self.prefix) if self.prefix else ()),
@@ -287,10 +300,12 @@ class StockServer:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that the system gives to connections."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unix_post(address: str, body: bytes, content_type: str, timeout_s: float = HTTP_S) -> tuple[int, bytes]:
