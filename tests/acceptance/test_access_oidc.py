@@ -7,24 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from support import eventually
-from support.auth import basic, bearer, client_of
-from support.cells import IRIS, KINDS, SERVED, SPARE, put_up, wrong_cells
+from support.auth import GRANTS, NO_TOKEN, Caller, basic, bearer, client_of
+from support.cells import KINDS, SERVED, SPARE, put_up, wrong_cells
 from support.models import Models
 from support.oidc import ADMIN, OLDEST_PYTHON, OidcServer, Provider, oidc_environment
 
-NO_TOKEN = "mlsp_" + "A" * 43
-GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}
 WORKERS = 2
 
 pytestmark = pytest.mark.skipif(sys.version_info < OLDEST_PYTHON, reason="mlflow-oidc-auth needs Python 3.11")
 
 
-class Cast:
+class OidcCast(Caller):
     """A server, and somebody of every kind with a session, an access token as a password, and a token of ours."""
 
     def __init__(self, server: OidcServer) -> None:
-        self.server = server
+        super().__init__(server, WORKERS)
         self.sessions = {kind: server.sign_in(address(kind)) for kind in ("none", *GRANTS)}
         self.sessions |= {"anonymous": {}, "wrong": {"Cookie": "session=bm90IGEgc2Vzc2lvbg.x.y"}}
         self.sessions["admin"] = server.sign_in(ADMIN, "mlflow-admin")
@@ -37,24 +34,13 @@ class Cast:
         self.tokens = {kind: bearer(server.token(self.sessions[kind])) for kind in (*people, "admin")}
         self.tokens |= {"anonymous": {}, "wrong": bearer(NO_TOKEN)}
 
-    def score(self, headers: dict[str, str]) -> int:
-        """The status of scoring, on a connection of its own."""
-        url = f"{self.server.url}/model/{SERVED}/1/invocations"
-        return requests.post(url, json=IRIS, headers=headers, timeout=60).status_code
-
-    def everywhere(self, headers: dict[str, str], status: int) -> None:
-        """Soon every web worker scores with this status: many more connections than there are workers agree."""
-        eventually(
-            lambda: all(self.score(headers) == status for _ in range(6 * WORKERS)), within_s=20, tail=self.server.tail
-        )
-
 
 def address(kind: str) -> str:
     return f"{kind}@example.com"
 
 
 @pytest.fixture(scope="module")
-def cast(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
+def oidc(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcCast]:
     log = tmp_path_factory.mktemp("provider") / "log"
     with (
         oidc_environment() as python,
@@ -63,79 +49,79 @@ def cast(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     ):
         with client_of(server, ADMIN, server.admin_password) as client:
             put_up(server, client, models)
-        yield Cast(server)
+        yield OidcCast(server)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_route_by_session(cast: Cast, kind: str) -> None:
-    assert wrong_cells(cast.server, kind, cast.sessions[kind]) == []
+def test_every_route_by_session(oidc: OidcCast, kind: str) -> None:
+    assert wrong_cells(oidc.server, kind, oidc.sessions[kind]) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_route_by_password(cast: Cast, kind: str) -> None:
-    assert wrong_cells(cast.server, kind, cast.passwords[kind]) == []
+def test_every_route_by_password(oidc: OidcCast, kind: str) -> None:
+    assert wrong_cells(oidc.server, kind, oidc.passwords[kind]) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_route_by_token(cast: Cast, kind: str) -> None:
-    assert wrong_cells(cast.server, kind, cast.tokens[kind]) == []
+def test_every_route_by_token(oidc: OidcCast, kind: str) -> None:
+    assert wrong_cells(oidc.server, kind, oidc.tokens[kind]) == []
 
 
-def test_the_identity_provider_s_own_tokens_are_as_good_as_on_mlflow_s_own_routes(cast: Cast) -> None:
-    headers = bearer(cast.server.provider.id_token(address("read")))
-    assert cast.server.mlflow("GET", "/api/2.0/mlflow/users/current", headers)["username"] == address("read")
-    assert wrong_cells(cast.server, "read", headers) == []
+def test_the_identity_provider_s_own_tokens_are_as_good_as_on_mlflow_s_own_routes(oidc: OidcCast) -> None:
+    headers = bearer(oidc.server.provider.id_token(address("read")))
+    assert oidc.server.mlflow("GET", "/api/2.0/mlflow/users/current", headers)["username"] == address("read")
+    assert wrong_cells(oidc.server, "read", headers) == []
 
 
-def test_a_granted_and_a_withdrawn_permission_count_within_seconds(cast: Cast) -> None:
-    server, name = cast.server, address("late")
+def test_a_granted_and_a_withdrawn_permission_count_within_seconds(oidc: OidcCast) -> None:
+    server, name = oidc.server, address("late")
     headers = server.sign_in(name)
-    assert cast.score(headers) == 403
+    assert oidc.score(headers) == 403
     server.grant(name, SERVED, "READ")
-    cast.everywhere(headers, 200)
+    oidc.everywhere(headers, 200)
     server.mlflow("DELETE", f"/api/2.0/mlflow/permissions/users/{name}/registered-models/{SERVED}")
-    cast.everywhere(headers, 403)
+    oidc.everywhere(headers, 403)
 
 
-def test_a_session_ends_with_signing_out(cast: Cast) -> None:
-    headers = cast.server.sign_in(address("leaving"))
-    cast.server.grant(address("leaving"), SERVED, "READ")
-    cast.everywhere(headers, 200)
-    requests.get(f"{cast.server.url}/logout", headers=headers, timeout=60, allow_redirects=False)
-    cast.everywhere(headers, 401)
+def test_a_session_ends_with_signing_out(oidc: OidcCast) -> None:
+    headers = oidc.server.sign_in(address("leaving"))
+    oidc.server.grant(address("leaving"), SERVED, "READ")
+    oidc.everywhere(headers, 200)
+    requests.get(f"{oidc.server.url}/logout", headers=headers, timeout=60, allow_redirects=False)
+    oidc.everywhere(headers, 401)
 
 
-def test_somebody_who_is_switched_off_is_refused_and_so_are_their_tokens(cast: Cast) -> None:
-    server, name = cast.server, address("off")
+def test_somebody_who_is_switched_off_is_refused_and_so_are_their_tokens(oidc: OidcCast) -> None:
+    server, name = oidc.server, address("off")
     headers = server.sign_in(name)
     server.grant(name, SERVED, "READ")
     token = bearer(server.token(headers))
     for who in (headers, token):
-        cast.everywhere(who, 200)
+        oidc.everywhere(who, 200)
     server.mlflow("PATCH", f"/api/2.0/mlflow/users/{name}/active", active=False)
     for who in (headers, token):
-        cast.everywhere(who, 401)
+        oidc.everywhere(who, 401)
 
 
-def test_the_tokens_of_a_deleted_user_are_dead_and_stay_dead(cast: Cast) -> None:
-    server, name = cast.server, address("gone")
+def test_the_tokens_of_a_deleted_user_are_dead_and_stay_dead(oidc: OidcCast) -> None:
+    server, name = oidc.server, address("gone")
     token = bearer(server.token(server.sign_in(name)))
     server.grant(name, SERVED, "READ")
     server.mlflow("DELETE", "/api/2.0/mlflow/users", username=name)
     # Before the token was ever used, somebody gets the name, and on SQLite the number too.
     server.sign_in(name)
     server.grant(name, SERVED, "READ")
-    assert cast.score(token) == 401
+    assert oidc.score(token) == 401
 
 
-def test_oidc_auth_s_own_pages_and_permissions_work_as_before(cast: Cast) -> None:
-    server = cast.server
+def test_oidc_auth_s_own_pages_and_permissions_work_as_before(oidc: OidcCast) -> None:
+    server = oidc.server
     with_page = {"Accept": "text/html"}
     stranger = requests.get(server.url, headers=with_page, timeout=60, allow_redirects=False)
     assert stranger.status_code in {302, 307}, stranger.text
-    page = requests.get(server.url, headers=cast.sessions["read"] | with_page, timeout=60)
+    page = requests.get(server.url, headers=oidc.sessions["read"] | with_page, timeout=60)
     assert page.status_code == 200 and "/mlflow-serving.js" in page.text
     models = f"{server.url}/api/2.0/mlflow/registered-models/get"
     for kind, status in {"read": 200, "none": 403, "wrong": 401}.items():
-        answer = requests.get(models, params={"name": SERVED}, headers=cast.passwords[kind], timeout=60)
+        answer = requests.get(models, params={"name": SERVED}, headers=oidc.passwords[kind], timeout=60)
         assert answer.status_code == status, (kind, answer.text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.auth import BasicAuthServer, bearer, client_of
+from support.auth import NO_TOKEN, BasicAuthServer, bearer, client_of
 from support.cells import IRIS, KINDS, SERVED, put_up, wrong_cells
 from support.models import Models, register
 from support.server import TrackingServer
@@ -17,7 +17,6 @@ from mlflow_serving_plugin.api.server import AUDIT_PATH, METRICS_PATH
 HOUSE_KEYS = Path(__file__).parent.parent / "other_app"
 HEADER = "X-House-Key"
 BASIC = "mlflow.server.auth:create_app"
-NO_TOKEN = "mlsp_" + "A" * 43
 
 
 class HouseKeysServer(TrackingServer):

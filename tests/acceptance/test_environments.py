@@ -21,6 +21,8 @@ from support.models import IRIS_COLUMNS, Models, register
 from support.pinned import another_python, pinned, requirements
 from support.server import HTTP_S, READY_S, TrackingServer, free_port
 
+pytestmark = pytest.mark.eras
+
 BUILT_S = 400.0
 PINS = {"one": "mlflow-1", "two": "mlflow-2"}
 ONE_ROW = {"dataframe_records": [dict.fromkeys(IRIS_COLUMNS, 1.0)]}
@@ -197,7 +199,7 @@ def test_a_version_with_the_same_requirements_shares_the_environment(many: Track
         assert many.score(f"{other}/{version}", ONE_ROW).json()["predictions"][0] >= 7
 
 
-def test_a_broken_requirement_fails_in_words_while_the_others_serve_and_a_corrected_version_recovers(
+def test_a_broken_requirement_fails_in_words_and_a_corrected_version_recovers(
     many: TrackingServer, models: Models
 ) -> None:
     broken = {
@@ -296,7 +298,8 @@ def test_a_disk_that_is_full_fails_the_build_in_words_and_leaves_nothing(models:
 
 def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is_ended(models: Models) -> None:
     """kill -9 of everything but the installer; the next server ends it, builds anew and serves."""
-    slow = with_requirements(models.path("iris-1"), f"mlflow\nscikit-learn\n{slow_package(models)}\n")
+    source = slow_package(models)
+    slow = with_requirements(models.path("iris-1"), f"mlflow\nscikit-learn\n{source}\n")
     with TrackingServer("uvicorn") as server:
         register(server.client, "slow", slow)
         server.enable("slow", env_manager="uv")
@@ -311,7 +314,7 @@ def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is
         os.killpg(server.pid, signal.SIGKILL)
         eventually(server.ended, within_s=30)
         assert all(process.is_running() for process in waiting)
-        go_on(models)
+        go_on(source)
         server.start()
         eventually(lambda: not any(process.is_running() for process in waiting), within_s=30, tail=server.tail)
         wait_built(server, "slow", 1)
@@ -333,11 +336,10 @@ def test_a_build_that_takes_too_long_fails_in_words(models: Models) -> None:
 
 
 def slow_package(models: Models) -> Path:
-    """The source of a package whose build waits until ``go_on``, or for ever."""
+    """The source of a package whose build waits until ``go_on`` for it, or for ever."""
     source = models.path("iris-1").parent / f"slow-{os.urandom(4).hex()}"
     source.mkdir()
-    gate = models.path("iris-1").parent / "gate"
-    gate.unlink(missing_ok=True)
+    gate = source / "gate"
     (source / "setup.py").write_text(
         "import os, time\nfrom setuptools import setup\n"
         f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.1)\n"
@@ -346,9 +348,9 @@ def slow_package(models: Models) -> Path:
     return source
 
 
-def go_on(models: Models) -> None:
-    """Let slow packages be built."""
-    (models.path("iris-1").parent / "gate").touch()
+def go_on(source: Path) -> None:
+    """Let a slow package be built."""
+    (source / "gate").touch()
 
 
 def with_requirements(model: Path, requirements: str) -> Path:

@@ -21,7 +21,10 @@ from support import eventually
 from support.models import Models, register
 from support.server import TrackingServer
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and sandbox need Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and sandbox need Linux"),
+    pytest.mark.xdist_group("hostile"),
+]
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-store",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "s3cret-of-the-sessions",

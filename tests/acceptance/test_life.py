@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support import eventually
 from support.life import Life, session_processes
 from support.models import Models
@@ -11,24 +12,25 @@ HOLD_S = 30.0
 """How long a request waits for a version that is starting, by default."""
 
 
-def test_a_model_is_served_from_enabling_to_disabling(served: TrackingServer, models: Models) -> None:
-    life = Life(served, models, "flowers")
+@pytest.mark.fast
+def test_a_model_is_served_from_enabling_to_disabling(plain: TrackingServer, models: Models) -> None:
+    life = Life(plain, models, "flowers")
     life.register(1)
     life.set_stage(1, "Production")
     life.client.set_registered_model_alias("flowers", "champion", "1")
     assert life.answer("/1") == (404, None)
 
-    served.enable("flowers")
+    plain.enable("flowers")
     # No waiting for READY: as soon as the endpoint is known, a request is held until the version answers.
-    eventually(lambda: life.answer("/1") == (200, 1), within_s=2 + HOLD_S, tail=served.tail)
-    assert served.states("flowers") == {"1": "READY"}
+    eventually(lambda: life.answer("/1") == (200, 1), within_s=2 + HOLD_S, tail=plain.tail)
+    assert plain.states("flowers") == {"1": "READY"}
     for reference in ("/1", "/Production", "@champion", "/latest"):
         life.answers_in_every_dialect(reference, 1)
     assert life.answer("/production") == (200, 1)
 
     life.register(2)
     life.register(3)
-    served.wait_ready("flowers", 2, 3)
+    plain.wait_ready("flowers", 2, 3)
     life.becomes("/3", 200, 3)
     life.becomes("/latest", 200, 3)
     assert life.answer("/None") == (200, 3)
@@ -41,7 +43,7 @@ def test_a_model_is_served_from_enabling_to_disabling(served: TrackingServer, mo
 
     life.set_stage(1, "Archived")
     life.becomes("/1", 404, within_s=2)
-    message = served.score("flowers/1", {}).json()["message"]
+    message = plain.score("flowers/1", {}).json()["message"]
     assert "Served now: versions 2, 3" in message
     assert "Production (2)" in message
 
@@ -49,7 +51,7 @@ def test_a_model_is_served_from_enabling_to_disabling(served: TrackingServer, mo
     life.becomes("@champion", 404)
 
     life.client.rename_registered_model("flowers", "flowers, größer v1.0")
-    renamed = Life(served, models, "flowers, größer v1.0")
+    renamed = Life(plain, models, "flowers, größer v1.0")
     renamed.becomes("/2", 200, 2, within_s=5)
     renamed.answers_in_every_dialect("/Production", 2)
     life.becomes("/2", 404)
@@ -61,27 +63,27 @@ def test_a_model_is_served_from_enabling_to_disabling(served: TrackingServer, mo
 
 
 def test_an_endpoint_without_versions_is_ready_and_serves_the_first_one_registered(
-    served: TrackingServer, models: Models
+    plain: TrackingServer, models: Models
 ) -> None:
-    life = Life(served, models, "later")
+    life = Life(plain, models, "later")
     life.client.create_registered_model("later")
-    served.enable("later")
+    plain.enable("later")
     status = eventually(
         lambda: (
-            (found := served.api("GET", "get-status", registered_model_name="later")["endpoint_status"])
+            (found := plain.api("GET", "get-status", registered_model_name="later")["endpoint_status"])
             and found["state"] == "ENDPOINT_STATE_READY"
             and found
         ),
         within_s=5,
-        tail=served.tail,
+        tail=plain.tail,
     )
     assert "No active version" in status["state_message"]
     assert life.answer("/1") == (404, None)
     life.register(1)
-    served.wait_ready("later", 1)
+    plain.wait_ready("later", 1)
     assert life.answer("/1") == (200, 1)
-    sessions = {worker["pid"] for worker in served.workers("later")}
+    sessions = {worker["pid"] for worker in plain.workers("later")}
     assert session_processes(sessions)
     life.client.delete_registered_model("later")
     life.becomes("/1", 404)
-    eventually(lambda: not session_processes(sessions), within_s=15, tail=served.tail)
+    eventually(lambda: not session_processes(sessions), within_s=15, tail=plain.tail)

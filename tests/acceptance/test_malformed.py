@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.models import Models, register
 from support.server import TrackingServer
 
-EXAMPLES = 2000
+EXAMPLES = 1000
 LONGEST_S = 20.0
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -19,14 +20,14 @@ MERGED_S = 60.0
 """The controller merges every 30 s."""
 
 
-def test_n_requests_over_three_web_workers_are_exactly_n(served: TrackingServer, models: Models) -> None:
+def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, models: Models) -> None:
     row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-    before = scrape(served)
+    before = scrape(plain)
     with ThreadPoolExecutor(8) as pool:
         statuses = [
-            *pool.map(lambda _: served.score("iris/1", row).status_code, range(300)),
-            *pool.map(lambda _: served.score("iris/1", b"{").status_code, range(20)),
-            *pool.map(lambda n: served.score(f"nosuch-{n}/1", row).status_code, range(30)),
+            *pool.map(lambda _: plain.score("iris/1", row).status_code, range(300)),
+            *pool.map(lambda _: plain.score("iris/1", b"{").status_code, range(20)),
+            *pool.map(lambda n: plain.score(f"nosuch-{n}/1", row).status_code, range(30)),
         ]
     assert sorted(set(statuses)) == [200, 400, 404]
     expected = {
@@ -38,14 +39,14 @@ def test_n_requests_over_three_web_workers_are_exactly_n(served: TrackingServer,
         ("requests_in_flight", "iris", "1"): 0,
     }
     after = {sample: before.get(sample, 0) + number for sample, number in expected.items()}
-    eventually(lambda: everywhere(served, after), within_s=20, tail=lambda: f"{after}\n{scrape(served)}")
-    assert len(web_workers(served)) == 3
-    found = scrape(served)
+    eventually(lambda: everywhere(plain, after), within_s=20, tail=lambda: f"{after}\n{scrape(plain)}")
+    assert len(web_workers(plain)) == 3
+    found = scrape(plain)
     assert not [sample for sample in found if any("nosuch" in str(part) for part in sample)]
     assert found["batch_rows_sum", "iris", "1"] >= 300
     assert found["workers", "iris", "1", "ready"] == 1
     assert found["controller_tick_duration_seconds_count",] > 0
-    assert served.api("GET", "list-overviews", base="/ajax-api/2.0/mlflow/endpoints")["overviews"]
+    assert plain.api("GET", "list-overviews", base="/ajax-api/2.0/mlflow/endpoints")["overviews"]
 
 
 def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Models) -> None:
@@ -97,46 +98,53 @@ def test_a_restarted_server_counts_on_and_says_how_often_workers_were_restarted(
         eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
 
 
-def test_mlflow_s_own_prometheus_metrics_and_ours_leave_each_other_alone(models: Models) -> None:
+@pytest.fixture(scope="module")
+def exposing(models: Models) -> Iterator[TrackingServer]:
+    """With MLflow's own metrics beside ours; ``iris`` is served."""
     pytest.importorskip("prometheus_flask_exporter")
-    extra = ("--expose-prometheus", "mlflow-metrics")
-    with TrackingServer("uvicorn", workers=2, extra_args=extra) as server:
+    with TrackingServer("uvicorn", workers=2, extra_args=("--expose-prometheus", "mlflow-metrics")) as server:
         register(server.client, "iris", models.path("iris-1"))
         server.enable("iris")
         server.wait_ready("iris", 1)
-        row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-        for _ in range(10):
-            assert server.score("iris/1", row).status_code == 200
-        counted = {("requests_total", "iris", "1", "200"): 10}
-        eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
-        of_mlflow = requests.get(f"{server.url}/metrics", timeout=30)
-        assert of_mlflow.status_code == 200
-        assert "mlflow_http_request_total" in of_mlflow.text
-        assert "mlflow_serving_" not in of_mlflow.text
-        ours = {path.name.split("-")[0] for path in (server.state / "metrics").glob("*.counts")}
-        assert ours == {"web", "worker"}
-        assert not list((server.root / "mlflow-metrics").glob("*.counts"))
+        yield server
 
 
-def test_metrics_that_cannot_be_written_do_not_stop_serving(models: Models) -> None:
-    with TrackingServer("uvicorn", workers=2) as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris")
-        server.wait_ready("iris", 1)
-        directory = server.state / "metrics"
-        directory.rename(server.state / "away")
-        directory.write_text("a file where the directory was")
-        row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-        deadline = time.monotonic() + 2
-        answered = 0
-        while time.monotonic() < deadline:
-            assert server.score("iris/1", row).status_code == 200
-            answered += 1
-        scrape(server)
-        eventually(lambda: "Metrics cannot be written" in server.log.read_text(), tail=server.tail)
-        directory.unlink()
-        counted = {("requests_total", "iris", "1", "200"): answered}
-        eventually(lambda: everywhere(server, counted), tail=lambda: f"{counted} {scrape(server)}")
+def test_mlflow_s_own_prometheus_metrics_and_ours_leave_each_other_alone(
+    exposing: TrackingServer, models: Models
+) -> None:
+    server = exposing
+    row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
+    for _ in range(10):
+        assert server.score("iris/1", row).status_code == 200
+    counted = {("requests_total", "iris", "1", "200"): 10}
+    eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
+    of_mlflow = requests.get(f"{server.url}/metrics", timeout=30)
+    assert of_mlflow.status_code == 200
+    assert "mlflow_http_request_total" in of_mlflow.text
+    assert "mlflow_serving_" not in of_mlflow.text
+    ours = {path.name.split("-")[0] for path in (server.state / "metrics").glob("*.counts")}
+    assert ours == {"web", "worker"}
+    assert not list((server.root / "mlflow-metrics").glob("*.counts"))
+
+
+def test_metrics_that_cannot_be_written_do_not_stop_serving(exposing: TrackingServer, models: Models) -> None:
+    server = exposing
+    scored = "requests_total", "iris", "1", "200"
+    before = scrape(server).get(scored, 0)
+    directory = server.state / "metrics"
+    directory.rename(server.state / "away")
+    directory.write_text("a file where the directory was")
+    row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
+    deadline = time.monotonic() + 2
+    answered = 0
+    while time.monotonic() < deadline:
+        assert server.score("iris/1", row).status_code == 200
+        answered += 1
+    scrape(server)
+    eventually(lambda: "Metrics cannot be written" in server.log.read_text(), tail=server.tail)
+    directory.unlink()
+    counted = {scored: before + answered}
+    eventually(lambda: everywhere(server, counted), tail=lambda: f"{counted} {scrape(server)}")
 
 
 def in_flight(number: int) -> dict[tuple[str, ...], float]:

@@ -13,13 +13,13 @@ from support.server import TrackingServer
 
 
 @pytest.fixture
-def tracking(served: TrackingServer):
+def tracking(plain: TrackingServer):
     """MLflow's fluent API, set to the server for the length of a test."""
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(served.url)
+    mlflow.set_tracking_uri(plain.url)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield served
+        yield plain
     mlflow.set_tracking_uri(before)
 
 
@@ -51,8 +51,8 @@ def test_log_register_search_and_download_round_trip(tracking: TrackingServer, m
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/version"])
-def test_pages_answer_as_before(served: TrackingServer, path: str) -> None:
-    response = requests.get(served.url + path)
+def test_pages_answer_as_before(plain: TrackingServer, path: str) -> None:
+    response = requests.get(plain.url + path)
     assert response.status_code == 200
     if path == "/version":
         assert response.text == mlflow.__version__
@@ -61,11 +61,11 @@ def test_pages_answer_as_before(served: TrackingServer, path: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["api", "ajax-api"])
-def test_the_rest_api_answers_as_before(served: TrackingServer, api: str) -> None:
-    found = requests.get(f"{served.url}/{api}/2.0/mlflow/registered-models/search")
+def test_the_rest_api_answers_as_before(plain: TrackingServer, api: str) -> None:
+    found = requests.get(f"{plain.url}/{api}/2.0/mlflow/registered-models/search")
     assert found.status_code == 200
     assert "iris" in [model["name"] for model in found.json()["registered_models"]]
-    found = requests.post(f"{served.url}/{api}/2.0/mlflow/experiments/search", json={"max_results": 5})
+    found = requests.post(f"{plain.url}/{api}/2.0/mlflow/experiments/search", json={"max_results": 5})
     assert found.status_code == 200
     assert found.json()["experiments"]
-    assert requests.get(f"{served.url}/{api}/2.0/mlflow/no-such-route").status_code == 404
+    assert requests.get(f"{plain.url}/{api}/2.0/mlflow/no-such-route").status_code == 404

@@ -14,13 +14,13 @@ BASES = {"endpoints": "/api/2.0/mlflow/endpoints", "endpoints-v2": "/api/2.0/pre
 
 
 @pytest.mark.parametrize("family", list(BASES))
-def test_enable_poll_score_and_disable(served: TrackingServer, models: Models, family: str) -> None:
+def test_enable_poll_score_and_disable(plain: TrackingServer, models: Models, family: str) -> None:
     v2 = family == "endpoints-v2"
     name = f"published-{family}"
-    register(served.client, name, models.path("iris-1"))
+    register(plain.client, name, models.path("iris-1"))
 
     def call(method: str, action: str, body: dict) -> requests.Response:
-        return requests.request(method, f"{served.url}{BASES[family]}/{action}", data=json.dumps(body), headers=headers)
+        return requests.request(method, f"{plain.url}{BASES[family]}/{action}", data=json.dumps(body), headers=headers)
 
     headers = {"Authorization": "Bearer token", "Content-Type": "application/json"}
     model = {"registered_model_name": name}
@@ -51,13 +51,13 @@ def test_enable_poll_score_and_disable(served: TrackingServer, models: Models, f
         assert state in {"PENDING", "LAUNCHING", "READY"}, version
         return state == "READY"
 
-    eventually(endpoint_ready, within_s=READY_S, tail=served.tail)
-    eventually(version_ready, within_s=READY_S, tail=served.tail)
+    eventually(endpoint_ready, within_s=READY_S, tail=plain.tail)
+    eventually(version_ready, within_s=READY_S, tail=plain.tail)
     listed = call("GET", "list", {}).json()["endpoint_statuses" if v2 else "endpoints"]
     (entry,) = [endpoint for endpoint in listed if endpoint["registered_model_name"] == name]
 
     response = requests.post(
-        f"{served.url}/model/{name}/1/invocations", headers=headers, json=models.iris.to_dict(orient="split")
+        f"{plain.url}/model/{name}/1/invocations", headers=headers, json=models.iris.to_dict(orient="split")
     )
     assert response.status_code == 200, response.text
     assert response.json() == models.iris_predictions(1, models.iris)
@@ -65,7 +65,7 @@ def test_enable_poll_score_and_disable(served: TrackingServer, models: Models, f
     # The published client posts a whole entry of the list.
     assert call("POST", "disable", entry).json() == {}
     assert call("GET", "get-status", model).status_code == absent.status_code
-    eventually(lambda: served.score(f"{name}/1", FLOWERS).status_code == 404, within_s=2, tail=served.tail)
+    eventually(lambda: plain.score(f"{name}/1", FLOWERS).status_code == 404, within_s=2, tail=plain.tail)
 
 
 FLOWERS = {"inputs": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]}

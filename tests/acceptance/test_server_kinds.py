@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
 import requests
 from support import eventually
 from support.life import short_life
 from support.models import Models, register
-from support.postgres import Postgres, postgres_binaries
+from support.postgres import Postgres
 from support.server import TrackingServer
 
 
-@pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL on this machine (apt-get install postgresql)")
-def test_gunicorn_with_threads_on_postgresql(models: Models) -> None:
-    with Postgres(postgres_binaries()) as postgres:
-        database = postgres.new_database()
-        with TrackingServer("gunicorn", workers=2, backend=database) as server:
-            short_life(server, models, "iris")
+def test_gunicorn_with_threads_on_postgresql(models: Models, postgres: Postgres) -> None:
+    with TrackingServer("gunicorn", workers=2, backend=postgres.new_database()) as server:
+        short_life(server, models, "iris")
 
 
 def test_waitress(models: Models) -> None:
@@ -27,12 +23,11 @@ def test_waitress(models: Models) -> None:
         short_life(server, models, "iris")
 
 
-def test_a_static_prefix_and_a_file_store(models: Models) -> None:
-    with TrackingServer("gunicorn-sync", workers=2, static_prefix="/mlflow", backend="file") as server:
-        short_life(server, models, "iris")
-        assert requests.get(f"{server.host}/model/iris/1/ping").status_code == 404
-        # MLflow's file store has no database, so our tables are a file in the state directory.
-        assert list(server.state.glob("*.db"))
+def test_a_static_prefix_and_a_file_store(prefixed: TrackingServer, models: Models) -> None:
+    short_life(prefixed, models, "iris")
+    assert requests.get(f"{prefixed.host}/model/iris/1/ping").status_code == 404
+    # MLflow's file store has no database, so our tables are a file in the state directory.
+    assert list(prefixed.state.glob("*.db"))
 
 
 def test_artifacts_only_switches_the_plugin_off_with_one_line(models: Models) -> None:

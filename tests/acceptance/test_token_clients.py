@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pandas as pd
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import DatabricksError, NotFound, Unauthenticated
 from support import eventually
-from support.auth import BasicAuthServer, basic, bearer, client_of
+from support.auth import NO_TOKEN, BasicAuthServer, bearer
+from support.auth import basic as with_password
 from support.clients import FLOWER, score_model
-from support.models import Models, register
+from support.models import Models
 from support.server import TrackingServer, curl
-
-NO_TOKEN = "mlsp_" + "A" * 43
 
 
 @pytest.fixture(scope="module")
-def guarded(models: Models) -> Iterator[BasicAuthServer]:
-    """``iris`` is served; ``reader`` may read it, ``stranger`` may not."""
-    with BasicAuthServer() as server:
-        with client_of(server) as client:
-            register(client, "iris", models.path("iris-1"))
-        server.enable("iris")
-        for name in ("reader", "stranger"):
-            server.add_user(name, f"the password of {name}")
-        server.grant("reader", "iris", "READ")
-        server.wait_ready("iris", 1)
-        yield server
+def guarded(basic: BasicAuthServer) -> BasicAuthServer:
+    """``reader`` may read ``iris``, ``stranger`` may not."""
+    for name in ("reader", "stranger"):
+        basic.add_user(name, f"the password of {name}")
+    basic.grant("reader", "iris", "READ")
+    return basic
 
 
 def password(name: str) -> dict[str, str]:
-    return basic(name, f"the password of {name}")
+    return with_password(name, f"the password of {name}")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +99,6 @@ def refused(server: TrackingServer, token: str) -> bool:
     return server.score("iris/1", FLOWER, **bearer(token)).status_code == 401
 
 
-def test_databricks_sdk_on_a_server_without_users_gets_a_sentence(served: TrackingServer) -> None:
+def test_databricks_sdk_on_a_server_without_users_gets_a_sentence(plain: TrackingServer) -> None:
     with pytest.raises(DatabricksError, match="no users that tokens could belong to"):
-        workspace_client(served, NO_TOKEN).tokens.create()
+        workspace_client(plain, NO_TOKEN).tokens.create()

@@ -1,4 +1,4 @@
-"""One server with workspaces: models of the same name in two of them are two models."""
+"""One server with server: models of the same name in two of them are two models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from support.auth import BasicAuthServer
 from support.cells import IRIS
 from support.models import Models
 from support.server import READY_S, TrackingServer
+
+pytestmark = pytest.mark.xdist_group("workspaces")
 
 RED = {"X-MLFLOW-WORKSPACE": "red"}
 API = "/api/2.0/mlflow"

@@ -23,14 +23,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def tracked(models: Models) -> Iterator[TrackingServer]:
-    """Three registered models, none of which is served: ``iris``, ``broken`` and ``quiet``."""
-    with TrackingServer("uvicorn") as server:
-        register(server.client, "iris", models.path("iris-1"))
-        move_stage(server.client, "iris", 1, "Production")
-        register(server.client, "broken", models.path("broken"))
-        register(server.client, "quiet", models.path("unsigned"))
-        yield server
+def tracked(plain: TrackingServer, models: Models) -> TrackingServer:
+    """Three registered models for the pages, none of which is served at first: ``garden``, ``broken`` and ``quiet``."""
+    for name, model in {"garden": "iris-1", "broken": "broken", "quiet": "unsigned"}.items():
+        if not plain.client.search_registered_models(filter_string=f"name = '{name}'"):
+            register(plain.client, name, models.path(model))
+            move_stage(plain.client, name, 1, "Production")
+    return plain
 
 
 @pytest.fixture

@@ -1,24 +1,24 @@
 // What a page can have a visitor's browser send to a server of another origin. `target` is that server,
-// `paths` are its routes by name, `token` the identifier of a token to be deleted.
+// `paths` are its routes by name, `token` the identifier of a token to be deleted, `served` and `spare` two models.
 // The answer: what the page could read of the answers, by attempt; null where it could not read any.
-async ({ target, paths, token }) => {
-  const model = { registered_model_name: "iris" };
+async ({ target, paths, token, served, spare }) => {
+  const model = { registered_model_name: served };
   const changes = [
     ...paths.endpoints.flatMap((base) => [
       ["POST", `${base}/disable`, model],
-      ["POST", `${base}/enable`, { registered_model_name: "spare" }],
+      ["POST", `${base}/enable`, { registered_model_name: spare }],
       ["PUT", `${base}/update-compute-config`, { ...model, config: { max_batch_rows: 7 } }],
     ]),
     ...paths.tokens.flatMap((base) => [
       ["POST", `${base}/create`, { comment: "forged" }],
       ["POST", `${base}/delete`, { token_id: token }],
     ]),
-    ...paths.models.map((base) => ["POST", `${base}/iris/1/invocations`, { inputs: [[5.1, 3.5, 1.4, 0.2]] }]),
+    ...paths.models.map((base) => ["POST", `${base}/${served}/1/invocations`, { inputs: [[5.1, 3.5, 1.4, 0.2]] }]),
   ];
   const reads = [
-    ...paths.endpoints.flatMap((base) => [`${base}/list`, `${base}/get-status?registered_model_name=iris`]),
+    ...paths.endpoints.flatMap((base) => [`${base}/list`, `${base}/get-status?registered_model_name=${served}`]),
     ...paths.tokens.map((base) => `${base}/list`),
-    ...paths.models.flatMap((base) => [`${base}/iris/1/ping`, `${base}/iris/1/schema`]),
+    ...paths.models.flatMap((base) => [`${base}/${served}/1/ping`, `${base}/${served}/1/schema`]),
   ];
   const read = {};
   const send = async (label, url, options) => {

@@ -14,16 +14,17 @@ from support.browser import PAGE_MS, Tab
 from support.models import Models, register
 from support.server import TrackingServer
 
-PLACES = ["#/models", "#/models/iris", "#/models/broken/versions/1", "#/experiments", "#/serving"]
+PLACES = ["#/models", "#/models/garden", "#/models/broken/versions/1", "#/experiments", "#/serving"]
 REGISTRY_SWITCH = "_mlflow_user_setting_dismiss_next_model_registry_ui"
 SEED = 363874
+CLICKS = 40
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def test_from_enabling_to_a_prediction_and_to_stopping(tab: Tab, models: Models) -> None:
     page = tab.page
-    tab.open_tab("iris")
+    tab.open_tab("garden")
     expect(page.get_by_text("Serve this model")).to_be_visible()
     tab.picture("not-enabled")
     page.get_by_role("button", name="Enable Serving").click()
@@ -41,7 +42,7 @@ def test_from_enabling_to_a_prediction_and_to_stopping(tab: Tab, models: Models)
 
     page.get_by_role("button", name="Copy the URL of Version 1").click()
     url = page.evaluate("navigator.clipboard.readText()")
-    assert url == f"{tab.server.url}/model/iris/1/invocations"
+    assert url == f"{tab.server.url}/model/garden/1/invocations"
     page.get_by_role("tab", name="Curl").click()
     page.get_by_role("button", name="Copy the curl line").click()
     line = page.evaluate("navigator.clipboard.readText()")
@@ -54,12 +55,12 @@ def test_from_enabling_to_a_prediction_and_to_stopping(tab: Tab, models: Models)
     assert "predictions" in said.stdout
 
     # While the page is open, a new version appears by itself.
-    register(tab.server.client, "iris", models.path("iris-2"))
+    register(tab.server.client, "garden", models.path("iris-2"))
     versions = page.get_by_role("list", name="Served versions")
     second = versions.get_by_role("button", name="Version 2")
     expect(second).to_contain_text("Ready", timeout=PAGE_MS)
     second.click()
-    expect(page.get_by_role("region", name="Version 2")).to_contain_text("/model/iris/2/invocations")
+    expect(page.get_by_role("region", name="Version 2")).to_contain_text("/model/garden/2/invocations")
 
     page.get_by_role("tab", name="Model Events").click()
     expect(page.get_by_role("table")).to_contain_text("Serving was enabled.")
@@ -74,7 +75,7 @@ def test_from_enabling_to_a_prediction_and_to_stopping(tab: Tab, models: Models)
     expect(dialog).to_contain_text("Serving of all model versions will be stopped")
     dialog.get_by_role("button", name="Stop serving").click()
     expect(page.get_by_role("button", name="Enable Serving")).to_be_visible()
-    assert tab.server.score("iris/1", {}).status_code == 404
+    assert tab.server.score("garden/1", {}).status_code == 404
 
 
 def test_a_version_that_cannot_be_served_says_why_and_shows_its_log(tab: Tab) -> None:
@@ -91,7 +92,7 @@ def test_a_version_that_cannot_be_served_says_why_and_shows_its_log(tab: Tab) ->
 
 def test_it_is_on_the_version_page_and_in_the_side_bar_too(tab: Tab) -> None:
     page = tab.page
-    tab.open("#/models/iris/versions/1")
+    tab.open("#/models/garden/versions/1")
     page.get_by_role("tab", name="Serving").click()
     expect(page.get_by_role("heading", name="Serve this model")).to_be_visible()
     page.locator("[data-mlflow-serving-link] a").first.click()
@@ -126,7 +127,7 @@ def test_it_is_there_in_both_of_mlflow_s_registry_pages(tab: Tab, dismissed: str
     tab.open("#/models")
     tab.page.evaluate(f"localStorage.setItem('{REGISTRY_SWITCH}', '{dismissed}')")
     tab.page.reload()
-    tab.open_tab("iris")
+    tab.open_tab("garden")
     expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
     expect(tab.page.get_by_role("tab", name="Serving")).to_have_count(1)
 
@@ -138,9 +139,9 @@ def test_where_the_place_for_the_tab_is_not_found_the_side_bar_leads_to_the_same
             return what === "main h2" ? null : find.call(this, what);
         };"""
     )
-    tab.open("#/models/iris")
+    tab.open("#/models/garden")
     link = tab.page.locator("[data-mlflow-serving-link] a").first
-    expect(link).to_have_attribute("href", "#/serving/iris")
+    expect(link).to_have_attribute("href", "#/serving/garden")
     expect(tab.page.get_by_role("tab", name="Serving")).to_have_count(0)
     link.click()
     expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
@@ -183,14 +184,14 @@ COUNT = """() => new Promise((resolve) => requestAnimationFrame(() => requestAni
 }))))"""
 
 
-def test_two_hundred_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) -> None:
+def test_many_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) -> None:
     """Links, tabs, MLflow's switch of registry pages and the way back, by chance, the same at each run."""
     page = tab.page
     chance = random.Random(SEED)
-    tab.open("#/models/iris")
+    tab.open("#/models/garden")
     page.get_by_role("tab", name="Serving").wait_for()
     seen = set()
-    for step in range(200):
+    for step in range(CLICKS):
         if chance.random() < 0.2:
             clicked = chance.choice(PLACES)
             tab.open(clicked)
@@ -207,25 +208,25 @@ def test_two_hundred_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) 
         assert tab.problems == [], where
         seen.add(page.url.partition("#")[2].partition("?")[0])
     assert len(seen) > 5, f"it got no further than {seen}"
-    tab.open("#/models/iris")
+    tab.open("#/models/garden")
     expect(page.get_by_role("tab", name="Serving")).to_have_count(1)
     page.get_by_role("tab", name="Details").click()
     # MLflow's own: the way up, and the versions.
     expect(page.locator("main a[href='#/models']").first).to_be_visible()
-    expect(page.locator("main a[href='#/models/iris/versions/1']").first).to_be_visible()
+    expect(page.locator("main a[href='#/models/garden/versions/1']").first).to_be_visible()
 
 
-def test_it_works_below_a_static_prefix(chromium: Browser, models: Models) -> None:
-    with TrackingServer("uvicorn", static_prefix="/mlflow") as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris")
-        server.wait_ready("iris", 1)
-        context = chromium.new_context()
-        tab = Tab(context.new_page(), server)
-        tab.open_tab("iris")
-        tab.page.get_by_role("button", name="Load Example").click()
-        tab.page.get_by_role("button", name="Send Request").click()
-        expect(tab.page.get_by_text("200 OK")).to_be_visible()
-        expect(tab.page.get_by_role("region", name="Version 1")).to_contain_text("/mlflow/model/iris/1/invocations")
-        context.close()
-        assert tab.problems == []
+def test_it_works_below_a_static_prefix(chromium: Browser, prefixed: TrackingServer, models: Models) -> None:
+    register(prefixed.client, "potted", models.path("iris-1"))
+    prefixed.enable("potted")
+    prefixed.wait_ready("potted", 1)
+    context = chromium.new_context()
+    tab = Tab(context.new_page(), prefixed)
+    tab.open_tab("potted")
+    tab.page.get_by_role("button", name="Load Example").click()
+    tab.page.get_by_role("button", name="Send Request").click()
+    expect(tab.page.get_by_text("200 OK")).to_be_visible()
+    expect(tab.page.get_by_role("region", name="Version 1")).to_contain_text("/mlflow/model/potted/1/invocations")
+    context.close()
+    assert tab.problems == []
+    prefixed.api("POST", "disable", registered_model_name="potted")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from support.browser import NAMED, PAGE_MS, Tab
-from support.models import Models, register
 from support.server import TrackingServer
 
 HIDE = """const find = Document.prototype.querySelector;
@@ -43,38 +42,34 @@ def test_a_log_is_searched_followed_and_downloaded(tab: Tab, tmp_path: Path) -> 
     expect(log).to_have_text("No line matches the search.")
 
 
-def test_copying_works_over_plain_http_from_another_machine(chromium: Browser, models: Models) -> None:
+def test_copying_works_over_plain_http_from_another_machine(chromium: Browser, plain: TrackingServer) -> None:
     """Browsers give pages a clipboard over HTTPS, and on their own machine only."""
-    with TrackingServer("uvicorn", extra_args=("--allowed-hosts", f"{NAMED},{NAMED}:*,127.0.0.1:*")) as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris")
-        server.wait_ready("iris", 1)
-        server.url = f"http://{NAMED}:{server.port}"
-        context = chromium.new_context()
-        tab = Tab(context.new_page(), server)
-        page = tab.page
-        tab.open_tab("iris")
-        page.get_by_role("button", name="Copy the URL of Version 1").click()
-        assert page.evaluate("navigator.clipboard") is None
-        expect(page.get_by_role("button", name="Copy the URL of Version 1")).to_have_text("Copied")
-        body = page.get_by_label("Request (JSON)")
-        body.fill("")
-        body.press("ControlOrMeta+v")
-        assert body.input_value() == f"{server.url}/model/iris/1/invocations"
-        context.close()
-        assert tab.problems == []
+    url = f"http://{NAMED}:{plain.port}"
+    context = chromium.new_context()
+    tab = Tab(context.new_page(), plain, url)
+    page = tab.page
+    tab.open_tab("iris")
+    page.get_by_role("button", name="Copy the URL of Version 1").click()
+    assert page.evaluate("navigator.clipboard") is None
+    expect(page.get_by_role("button", name="Copy the URL of Version 1")).to_have_text("Copied")
+    body = page.get_by_label("Request (JSON)")
+    body.fill("")
+    body.press("ControlOrMeta+v")
+    assert body.input_value() == f"{url}/model/iris/1/invocations"
+    context.close()
+    assert tab.problems == []
 
 
 def test_a_link_floats_where_neither_the_tab_nor_the_side_bar_has_a_place(tab: Tab) -> None:
     tab.page.add_init_script(HIDE % [TITLE, SIDE_BAR])
-    tab.open("#/models/iris")
+    tab.open("#/models/garden")
     link = tab.page.locator("a[data-mlflow-serving-link]")
     expect(link).to_have_text("Serving")
     link.click()
     expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
 
 
-@pytest.mark.parametrize("address", ["#/serving", "#/serving/iris"])
+@pytest.mark.parametrize("address", ["#/serving", "#/serving/garden"])
 def test_the_whole_window_is_taken_where_the_page_has_no_body_that_is_known(tab: Tab, address: str) -> None:
     tab.page.add_init_script(HIDE % [TITLE, SIDE_BAR, BODY])
     tab.open(address)

@@ -19,22 +19,27 @@ WAY_IN = "MLFLOW_TRACKING_TOKEN"
 
 
 @pytest.fixture(scope="module")
-def guarded(models: Models) -> Iterator[BasicAuthServer]:
-    """``iris`` with one version, and three users: ``reader``, ``manager`` and ``stranger``."""
-    with BasicAuthServer() as server:
-        with client_of(server) as client:
-            register(client, "iris", models.path("iris-1"))
-            move_stage(client, "iris", 1, "Production")
-        for name, permission in {"reader": "READ", "manager": "MANAGE", "stranger": None}.items():
-            server.add_user(name, PASSWORD)
-            if permission:
-                server.grant(name, "iris", permission)
-        yield server
+def guarded(basic: BasicAuthServer, models: Models) -> BasicAuthServer:
+    """``orchard`` with one version, and three users: ``viewer``, ``manager`` and ``outsider``."""
+    with client_of(basic) as client:
+        register(client, "orchard", models.path("iris-1"))
+        move_stage(client, "orchard", 1, "Production")
+    for name, permission in {"viewer": "READ", "manager": "MANAGE", "outsider": None}.items():
+        basic.add_user(name, PASSWORD)
+        if permission:
+            basic.grant(name, "orchard", permission)
+    return basic
+
+
+def audit(server: BasicAuthServer) -> list[tuple[str, str]]:
+    """What happened to ``orchard``: types of events and messages, the latest first."""
+    events = server.mlflow("GET", "/serving/audit")["events"]
+    return [(e["event_type"], e["message"]) for e in events if e["registered_model_name"] == "orchard"]
 
 
 @pytest.fixture
 def tab_of(chromium: Browser, guarded: BasicAuthServer) -> Iterator[Callable[[str], Tab]]:
-    """``tab_of("reader")``: a browser of their own, which has the password already."""
+    """``tab_of("viewer")``: a browser of their own, which has the password already."""
     opened = []
 
     def open_as(name: str) -> Tab:
@@ -54,23 +59,20 @@ def tab_of(chromium: Browser, guarded: BasicAuthServer) -> Iterator[Callable[[st
 def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     tab_of: Callable[[str], Tab], guarded: BasicAuthServer, models: Models
 ) -> None:
-    reader, manager = tab_of("reader"), tab_of("manager")
+    reader, manager = tab_of("viewer"), tab_of("manager")
 
-    reader.open_tab("iris")
+    reader.open_tab("orchard")
     button = reader.page.get_by_role("button", name="Enable Serving")
     expect(button).to_have_attribute("aria-disabled", "true")
     expect(reader.page.get_by_text("You need MANAGE permission on this registered model.")).to_be_visible()
     button.click(force=True)
     reader.picture("reader-not-enabled")
 
-    manager.open_tab("iris")
+    manager.open_tab("orchard")
     manager.page.get_by_role("button", name="Enable Serving").click()
     for tab in (manager, reader):  # the reader's page learns of it by itself
         expect(tab.page.locator(".endpoint .status")).to_have_text("Ready", timeout=PAGE_MS)
-    events = guarded.mlflow("GET", "/serving/audit")["events"]
-    assert [(event["event_type"], event["message"]) for event in events] == [
-        ("ENDPOINT_ENABLED", "Serving was enabled by manager.")
-    ]
+    assert audit(guarded) == [("ENDPOINT_ENABLED", "Serving was enabled by manager.")]
 
     page = reader.page
     expect(page.get_by_role("button", name="Stop", exact=True)).to_have_attribute("aria-disabled", "true")
@@ -87,7 +89,8 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     token = _make_a_token(reader)
     _run_what_the_tab_tells_to_run(reader, token, models)
     _revoke(reader)
-    assert guarded.mlflow("GET", "/api/2.0/token/list")["token_infos"] == []
+    held = guarded.mlflow("GET", "/api/2.0/token/list")["token_infos"]
+    assert [token for token in held if token["created_by_username"] == "viewer"] == []
 
     manager.page.get_by_role("tab", name="Settings").click()
     manager.page.get_by_label("Replicas").fill("2")
@@ -97,13 +100,12 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     manager.page.get_by_role("dialog").get_by_role("button", name="Stop serving").click()
     expect(manager.page.get_by_role("button", name="Enable Serving")).to_be_visible()
     expect(button).to_be_visible(timeout=PAGE_MS)
-    messages = [event["message"] for event in guarded.mlflow("GET", "/serving/audit")["events"]]
-    assert "Serving was disabled by manager." in messages
+    assert ("ENDPOINT_DISABLED", "Serving was disabled by manager.") in audit(guarded)
 
 
 def test_who_may_not_read_a_model_is_told_so_and_shown_nothing(tab_of: Callable[[str], Tab]) -> None:
-    tab = tab_of("stranger")
-    tab.open("#/serving/iris")
+    tab = tab_of("outsider")
+    tab.open("#/serving/orchard")
     expect(tab.page.get_by_role("alert")).to_contain_text("not found", timeout=PAGE_MS)
     tab.open("#/serving")
     expect(tab.page.get_by_role("heading", name="No model is served")).to_be_visible()
@@ -121,7 +123,7 @@ def _make_a_token(tab: Tab) -> str:
     page.get_by_role("button", name="Copy the new token").click()
     token = str(page.evaluate("navigator.clipboard.readText()"))
     row = page.get_by_role("row", name="a notebook")
-    expect(row).to_contain_text("Scoring iris")
+    expect(row).to_contain_text("Scoring orchard")
     assert token.startswith("mlsp_")
     tab.picture("tokens")
     return token

@@ -60,9 +60,7 @@ def smoke(report: Report, size: Size) -> None:
 
 def _kill_workers(server: TrackingServer, load: Load) -> None:
     for _ in range(_KILLS):
-        # Once a request has lost two workers it is taken to be guilty: what the last kill held up has to be through.
-        enough = load.figures.requests + _BETWEEN
-        eventually(lambda n=enough: load.figures.requests > n and load.in_flight < _FEW, within_s=60, tail=server.tail)
+        _let_through(server, load, _BETWEEN)
         pids = set(worker_pids(server))
         kill_some_worker(server)
         eventually(lambda old=pids: set(worker_pids(server)) != old, within_s=30, tail=server.tail)
@@ -94,8 +92,8 @@ def _guilty(report: Report, server: TrackingServer) -> None:
         return None if response.status == 502 else f"{response.status} {response.body[:200]!r}"
 
     with Load(server.port, lambda _: innocent, rate=_RATE / 2) as load:
-        _some_more(server, load)
         for kind in ("segfault", "cut"):
+            _let_through(server, load, _SOME)
             guilty = Request("/model/fatal/1/invocations", fatal(kind))
             with Load(server.port, lambda _, r=guilty: r, is_502, total=1) as one:
                 one.join()
@@ -116,6 +114,12 @@ def _kill_leader(report: Report, server: TrackingServer) -> None:
         report.say(f"a new leader after {time.monotonic() - killed_at:.1f} s")
         _some_more(server, load)
     report.none_failed("leader killed", load.figures)
+
+
+def _let_through(server: TrackingServer, load: Load, number: int) -> None:
+    # Once a request has lost two workers it is taken to be guilty: what the last kill held up has to be through.
+    enough = load.figures.requests + number
+    eventually(lambda: load.figures.requests > enough and load.in_flight < _FEW, within_s=60, tail=server.tail)
 
 
 def _some_more(server: TrackingServer, load: Load) -> None:

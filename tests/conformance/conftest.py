@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import stock_answers
@@ -49,8 +48,3 @@ def serving(models: Models) -> Iterator[TrackingServer]:
         for model, runtime in endpoints:
             server.wait_ready(f"{model}-{runtime}", 1)
         yield server
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These have their turn after all that is quicker to fail."""
-    items.sort(key=lambda item: Path(item.fspath).parent.name == "conformance")

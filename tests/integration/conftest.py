@@ -7,19 +7,8 @@ from pathlib import Path
 
 import pytest
 from support.guard import SLEEP, Guarded
-from support.postgres import Postgres, postgres_binaries
 
 from mlflow_serving_plugin.host.paths import StatePaths
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """A running PostgreSQL."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL on this machine (apt-get install postgresql)")
-    with Postgres(binaries) as running:
-        yield running
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from mlflow_serving_plugin.environments.run import BuildFailedError
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import Settings
 
+pytestmark = pytest.mark.eras
+
 
 def a_model(directory: Path, requirements: str = "mlflow\n", **files: str) -> Path:
     """What of a model matters here."""

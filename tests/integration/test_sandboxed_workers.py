@@ -34,7 +34,10 @@ from mlflow_serving_plugin.settings import Settings
 
 SETTINGS = Settings(start_timeout_s=120.0, stop_grace_s=20.0, orphan_grace_s=300.0)
 SANDBOXED = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="on", network="off")
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)"),
+    pytest.mark.server,
+]
 MODELS = {"native": "iris-1", "mlflow": "hostile"}
 """What the shared worker of each runtime serves. A stock server takes ten seconds to start: there is one."""
 

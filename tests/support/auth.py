@@ -5,15 +5,29 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import requests
 from mlflow import MlflowClient
 
+from support import eventually
+from support.cells import IRIS, SERVED, SPARE
 from support.server import HTTP_S, TrackingServer
+from support.shared import databases
 
 ADMIN, ADMIN_PASSWORD = "admin", "the admin's own password"
+NO_TOKEN = "mlsp_" + "A" * 43
+"""Has the shape of a token, and nobody has made it."""
+
+_NAMES = ("127.0.0.1", "server.test", "tracking.test")
+ALLOWED_HOSTS = ("--allowed-hosts", ",".join(f"{name},{name}:*" for name in _NAMES))
+"""The names by which tests call a server; by another, ``evil.test`` say, a server does not answer."""
+
+GRANTS = {"read": "READ", "edit": "EDIT", "manage": "MANAGE"}
+"""What the people of a cast may do with both models of the table, by the kind of caller."""
+
 BASIC_ENVIRON = {
     "MLFLOW_AUTH_CONFIG_PATH": "{root}/auth.ini",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key for tests",
@@ -30,8 +44,29 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+class Caller:
+    """Scores on a server with authentication; ``workers`` of the server: how many web workers have to agree."""
+
+    def __init__(self, server: TrackingServer, workers: int) -> None:
+        self.server = server
+        self._workers = workers
+
+    def score(self, headers: Mapping[str, str], model: str = SERVED) -> int:
+        """The status of scoring, on a connection of its own."""
+        url = f"{self.server.url}/model/{model}/1/invocations"
+        return requests.post(url, json=IRIS, headers=headers, timeout=HTTP_S).status_code
+
+    def everywhere(self, headers: Mapping[str, str], status: int, within_s: float = 20) -> None:
+        """Soon every web worker scores with this status: many more connections than there are workers agree."""
+        eventually(
+            lambda: all(self.score(headers) == status for _ in range(6 * self._workers)),
+            within_s=within_s,
+            tail=self.server.tail,
+        )
+
+
 class BasicAuthServer(TrackingServer):
-    """MLflow's ``basic-auth`` with serving around it, on a database that is made when it starts."""
+    """MLflow's ``basic-auth`` with serving around it, whose admin is made when it starts."""
 
     def __init__(
         self, kind: str = "uvicorn", *, app: str = "serving", environ: Mapping[str, str] | None = None, **options
@@ -45,6 +80,7 @@ class BasicAuthServer(TrackingServer):
             credentials=basic(ADMIN, ADMIN_PASSWORD),
             **options,
         )
+        shutil.copy(databases() / "auth.db", self.root)
         (self.root / "auth.ini").write_text(
             "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
             f"database_uri = sqlite:///{self.root}/auth.db\n"
@@ -79,6 +115,25 @@ class BasicAuthServer(TrackingServer):
     def token(self, headers: Mapping[str, str], **fields: object) -> str:
         """A token of whoever these headers are of."""
         return self.mlflow("POST", "/api/2.0/token/create", headers, **fields)["token_value"]
+
+
+class Cast(Caller):
+    """A server with ``basic-auth``, and somebody of every kind with a password and a token."""
+
+    def __init__(self, server: BasicAuthServer) -> None:
+        super().__init__(server, server.web_workers)
+        self.passwords: dict[str, dict[str, str]] = {
+            "anonymous": {},
+            "wrong": basic("read", "not the password"),
+            "admin": server.credentials,
+        }
+        for kind in ("none", *GRANTS):
+            self.passwords[kind] = server.add_user(kind)
+        for kind, permission in GRANTS.items():
+            for model in (SERVED, SPARE):
+                server.grant(kind, model, permission)
+        self.tokens = {kind: bearer(server.token(self.passwords[kind])) for kind in ("none", *GRANTS, "admin")}
+        self.tokens |= {"anonymous": {}, "wrong": bearer(NO_TOKEN)}
 
 
 @contextlib.contextmanager

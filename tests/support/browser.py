@@ -27,9 +27,10 @@ PICTURES = Path(__file__).parent.parent / "output"
 class Tab:
     """One page of MLflow's in a browser, and whatever went wrong in it."""
 
-    def __init__(self, page: Page, server: TrackingServer) -> None:
+    def __init__(self, page: Page, server: TrackingServer, url: str = "") -> None:
         self.page = page
         self.server = server
+        self._url = url or server.url
         self.problems: list[str] = []
         page.set_default_timeout(PAGE_MS)
         page.on("console", self._heard)
@@ -37,7 +38,7 @@ class Tab:
 
     def open(self, address: str) -> None:
         """Go to an address of MLflow's pages, say ``#/models/iris``."""
-        self.page.goto(f"{self.server.url}/{address}")
+        self.page.goto(f"{self._url}/{address}")
 
     def open_tab(self, name: str) -> None:
         """Open a model's page, and its Serving tab by a click."""

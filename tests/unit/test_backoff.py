@@ -66,7 +66,7 @@ def test_a_worker_that_answered_many_requests_is_replaced_at_once_however_often_
         assert (failure.retry_at, failure.final) == (second, False)
 
 
-def test_its_successor_that_is_killed_while_it_starts_or_before_it_answered_is_replaced_at_once_too():
+def test_a_successor_killed_before_it_answered_is_replaced_at_once_too():
     proved = fail(served_s=0.5, proved=True)
     for served_s in (NEVER, 0.01):
         failure = fail(proved, now=7.0, served_s=served_s)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from api_fakes import TableAccess
-from support.cells import cells
+from support.cells import table
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.access.tokens import digest_of
@@ -113,5 +113,5 @@ def test_the_table_of_the_acceptance_tests_has_every_route_that_there_is(world):
     there = {
         (method, rule.rule) for rule in world.app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
     }
-    ours = {(route.method, route.path) for route in cells()}
+    ours = {(route.method, route.path) for route in table()}
     assert there == {(method, path) for method, path in ours if not path.startswith(("/model", "/ajax-model"))}
