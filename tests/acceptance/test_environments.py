@@ -73,7 +73,7 @@ def events_of(server: TrackingServer, name: str) -> list[str]:
 
 
 def version_route(server: TrackingServer, name: str, version: int = 1) -> dict:
-    return server.routes()["endpoints"][f"default/{name}"]["versions"][str(version)]
+    return server.entities(name)[str(version)]
 
 
 class StockByPort:

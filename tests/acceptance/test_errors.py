@@ -245,7 +245,7 @@ def test_too_many_waiting_is_429_with_a_time_to_retry_after(strict: TrackingServ
 
 def worker_pids(server: TrackingServer, name: str) -> set[int]:
     """The ready workers of version 1, from the routes."""
-    version = server.routes()["endpoints"][f"default/{name}"]["versions"].get("1", {"workers": []})
+    version = server.entities(name).get("1", {"workers": []})
     return {worker["pid"] for worker in version["workers"] if worker["ready"]}
 
 

@@ -45,7 +45,7 @@ def _ready_s(server: TrackingServer, model: Path, number: int) -> float:
     register(server.client, "pinned", model)
     began = time.monotonic()
     while True:
-        version = server.routes()["endpoints"]["default/pinned"]["versions"].get(str(number), {"state": ""})
+        version = server.entities("pinned").get(str(number), {"state": ""})
         if version["state"] == "READY":
             return time.monotonic() - began
         if version["state"] == "FAILED" or time.monotonic() - began > LONGEST_S:

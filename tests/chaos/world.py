@@ -86,8 +86,7 @@ def move_production(server: TrackingServer, version: int) -> None:
 
 def in_production(server: TrackingServer) -> list[int]:
     """The versions of iris that are in Production, from the routes snapshot."""
-    versions = server.routes()["endpoints"]["default/iris"]["versions"]
-    return [int(number) for number, version in versions.items() if version["stage"] == "Production"]
+    return [int(name) for name, entity in server.entities("iris").items() if entity["stage"] == "Production"]
 
 
 def worker_pids(server: TrackingServer, name: str = "iris") -> list[int]:

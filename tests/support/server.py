@@ -169,8 +169,13 @@ class TrackingServer:
 
     def workers(self, name: str) -> list[dict[str, Any]]:
         """The workers of a model, from the routes snapshot."""
-        endpoint = self.routes()["endpoints"].get(f"default/{name}", {"versions": {}})
-        return [worker for version in endpoint["versions"].values() for worker in version["workers"]]
+        return [worker for entity in self.entities(name).values() for worker in entity["workers"]]
+
+    def entities(self, name: str) -> dict[str, dict[str, Any]]:
+        """The entities of a model in the routes snapshot, by name: one for each active version."""
+        routes = self.routes()
+        endpoint = routes["endpoints"].get(f"default/{name}", {"id": ""})
+        return {e["key"]["name"]: e for e in routes["entities"].values() if e["key"]["endpoint_id"] == endpoint["id"]}
 
     def states(self, name: str) -> dict[str, str]:
         """The state of each version, without its ``VERSION_STATE_``."""
