@@ -90,7 +90,11 @@ def test_a_file_cut_short_gives_the_records_before_the_cut(path: Path, cut: int)
     assert found == ({"a": (1.0, 0.0)} if cut <= 32 else {})
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 4096, b"\xff" * 4096, os.urandom(4096), b"\0\0\0\0\1\0\0\0"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 4096, b"\xff" * 4096, os.urandom(4096), b"\0\0\0\0\1\0\0\0"],
+    ids=["none", "zeros", "ones", "random", "a length only"],
+)
 def test_any_other_bytes_are_no_records(data: bytes) -> None:
     assert list(records(data)) == []
 
