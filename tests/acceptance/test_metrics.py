@@ -6,13 +6,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import requests
 from support import eventually
-from support.metrics import counted_by, everywhere, scrape, web_workers
+from support.metrics import Sample, counted_by, everywhere, scrape, web_workers
 from support.models import Models, register
 from support.server import TrackingServer
 
@@ -20,9 +20,27 @@ MERGED_S = 60.0
 """The controller merges every 30 s."""
 
 
+SCORED = {
+    ("requests_total", "iris", "1", "200"): 300,
+    ("requests_total", "iris", "1", "400"): 20,
+    ("requests_total", "", "", "404"): 30,
+    ("request_duration_seconds_count", "iris", "1"): 320,
+    ("request_queue_seconds_count", "iris", "1"): 320,
+    ("requests_in_flight", "iris", "1"): 0,
+}
+"""What the test below adds to each count."""
+
+
+def settled(server: TrackingServer, samples: Iterable[Sample]) -> dict[Sample, float] | None:
+    """What has been counted so far; None while scrapes differ, for the last requests are counted a moment later."""
+    found = scrape(server)
+    before = {sample: found.get(sample, 0) for sample in samples}
+    return before if everywhere(server, before) else None
+
+
 def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, models: Models) -> None:
     row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-    before = scrape(plain)
+    before = eventually(lambda: settled(plain, SCORED), within_s=20, tail=plain.tail)
     with ThreadPoolExecutor(8) as pool:
         statuses = [
             *pool.map(lambda _: plain.score("iris/1", row).status_code, range(300)),
@@ -30,15 +48,7 @@ def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, 
             *pool.map(lambda n: plain.score(f"nosuch-{n}/1", row).status_code, range(30)),
         ]
     assert sorted(set(statuses)) == [200, 400, 404]
-    expected = {
-        ("requests_total", "iris", "1", "200"): 300,
-        ("requests_total", "iris", "1", "400"): 20,
-        ("requests_total", "", "", "404"): 30,
-        ("request_duration_seconds_count", "iris", "1"): 320,
-        ("request_queue_seconds_count", "iris", "1"): 320,
-        ("requests_in_flight", "iris", "1"): 0,
-    }
-    after = {sample: before.get(sample, 0) + number for sample, number in expected.items()}
+    after = {sample: before[sample] + number for sample, number in SCORED.items()}
     eventually(lambda: everywhere(plain, after), within_s=20, tail=lambda: f"{after}\n{scrape(plain)}")
     assert len(web_workers(plain)) == 3
     found = scrape(plain)
