@@ -86,7 +86,7 @@ def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""
     named = asdict(settings)
     if settings.runtime == "native":
-        # A native worker is told with each request how long that may take.
+        # Each request to a native worker carries its own timeout.
         del named["request_timeout_s"]
     text = json.dumps([__version__, wire.VERSION, source, named], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

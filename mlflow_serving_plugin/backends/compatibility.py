@@ -1,4 +1,4 @@
-"""Whether a runtime can serve in an environment at all, said before anything is started. Pure."""
+"""Whether a runtime can serve in an environment, checked before a worker is started. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a worker's log to the one line that says why it died. Pure."""
+"""Finds in a worker's log the one line that says why the worker died. Pure."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ _ERROR = re.compile(
 )
 """The last line of a traceback, or what bubblewrap says when it cannot start."""
 
-# What MLflow's own command line says of any failure of the server below it.
+# What MLflow's command line prints after any failure of its server process.
 _NOISE = ("returned non zero return code", "SystemExit", "KeyboardInterrupt", "CancelledError", "Warning")
 _LIFE = re.compile(r"^--- .* worker (\S+) (started$|ended)")
 _KILLED = re.compile(r"^--- .* worker (\S+) ended, killed by (\w+)$", re.MULTILINE)
 _ENDED_BY_PARENT = re.compile(r"^--- .* worker (\S+) ending: (.*)$", re.MULTILINE)
-"""What the guard or the zygote says before it ends a worker."""
+"""Written by the guard or the zygote before it ends a worker."""
 
 _SERVER_KILLED = re.compile(r"returned non zero return code\. Return code = -(\d+)$")
-"""What MLflow's command line says when its server was killed, with the signal's number."""
+"""Printed by MLflow's command line when its server was killed, with the signal's number."""
 
 _FATAL = "Fatal Python error: "
-"""What CPython's fault handler says before a crash ends the process."""
+"""Printed by CPython's fault handler before a crash ends the process."""
 
 _ENDING = "Ending: "
-"""What a worker of ours says when it ends itself."""
+"""Printed by a native worker that ends itself."""
 
 _NO_MODULE = re.compile(r"No module named '([^']+)'\.?$")
 
 _WHY_KILLED = {
-    "SIGKILL": "as the system does when memory runs out",
+    "SIGKILL": "probably out of memory",
     "SIGSEGV": "the model, or a library that it uses, crashed",
-    "SIGABRT": "the model, or a library that it uses, gave up",
+    "SIGABRT": "the model, or a library that it uses, aborted",
 }
 
 
 def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str | None:
     """The signal that killed the worker, or the last error that it printed; None when there is neither.
 
-    Of one that has ``served``, errors are not looked at: they are those of requests, and may quote them.
+    Errors that a worker printed after it has ``served`` are ignored: these are errors of requests, and may quote them.
 
-    Only what stands between the worker's own start and end counts; a version's workers share a log.
+    Only lines between the worker's own start and end count, because the workers of a version share a log.
     """
-    if (told := _told_by_parent(log_tail, worker_id)) is not None:
-        return told
+    if (reason := _reason_of_parent(log_tail, worker_id)) is not None:
+        return reason
     lines = _lines_of(log_tail, worker_id)
     for line in lines:
         if killed := _SERVER_KILLED.search(line):
@@ -61,7 +61,7 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
     return None
 
 
-def _told_by_parent(log_tail: str, worker_id: str) -> str | None:
+def _reason_of_parent(log_tail: str, worker_id: str) -> str | None:
     for ended_id, why in reversed(_ENDED_BY_PARENT.findall(log_tail)):
         if ended_id == worker_id:
             return f"The worker was ended: {_shorten(why)}."
@@ -71,14 +71,14 @@ def _told_by_parent(log_tail: str, worker_id: str) -> str | None:
     return None
 
 
-def last_words(log_tail: str, worker_id: str) -> str:
-    """The last lines that the worker printed, for a person; empty when there are none."""
+def last_output(log_tail: str, worker_id: str) -> str:
+    """The last lines that the worker printed; empty when there are none."""
     lines = [line for line in _lines_of(log_tail, worker_id) if line and not _LIFE.match(line)]
-    return f"Its last words: {_shorten(' / '.join(lines[-_LAST_LINES:]))}" if lines else ""
+    return f"Last output: {_shorten(' / '.join(lines[-_LAST_LINES:]))}" if lines else ""
 
 
 def _advice(error: str) -> str:
-    """What to do about a module that is not there, the most common of all reasons."""
+    """The next step for a missing module, the most common of all reasons."""
     missing = _NO_MODULE.search(error)
     if missing is None:
         return ""

@@ -128,7 +128,7 @@ class LocalBackend:
         """End running ``launch`` calls without ending their workers.
 
         When it returns, every process that was started is in the records, and none will be started any more:
-        whoever ends the workers of a host next finds them all.
+        the next process that ends the workers of the host finds all of them.
         """
         self._cancelled.set()
         self._zygotes.cancel()
@@ -183,7 +183,7 @@ class LocalBackend:
         return worker
 
     def _common(self, spec: WorkerSpec, worker_id: str) -> dict[str, object]:
-        """What every kind of worker is told."""
+        """The configuration that workers of every runtime get."""
         return {
             "worker_id": worker_id,
             "record": str(record_path(self._paths.workers, worker_id)),

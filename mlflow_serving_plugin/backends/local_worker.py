@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.diagnose import death_reason, last_words
+from mlflow_serving_plugin.backends.diagnose import death_reason, last_output
 from mlflow_serving_plugin.backends.records import WorkerRecord
 
 _TAIL_BYTES = 64 * 1024
@@ -20,7 +20,7 @@ _CONNECT_S = 1.0
 
 
 def listens(address: str) -> bool:
-    """Whether somebody accepts connections on a unix socket. One that is busy does too."""
+    """Whether a process accepts connections on a unix socket. A busy process counts as accepting."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_CONNECT_S)
         try:
@@ -38,52 +38,52 @@ class LocalWorker:
 
     record: WorkerRecord
     process: subprocess.Popen[bytes] | None
-    """None when it is not this process's child."""
+    """None when the worker is not a child of this process."""
     _status_mtime_ns: int = 0
     _note: str = ""
     _has_served: bool = False
 
     def running(self) -> bool:
-        """Whether its process is there. Also reaps a child that has ended."""
+        """Whether the worker's process runs. Also reaps a child that has ended."""
         return self.process.poll() is None if self.process is not None else self.record.running()
 
     def note(self) -> str:
-        """What the worker says of itself, for a person."""
+        """The worker's note for people: whether the worker batches, and why."""
         self._listen()
         return self._note
 
     def has_served(self) -> bool:
-        """Whether it says, or said before it died, that it has answered a number of requests."""
+        """Whether the worker has answered a number of requests; also known of a dead worker."""
         self._listen()
         return self._has_served
 
     def _listen(self) -> None:
-        """Read what the worker wrote beside its socket, again when that has changed."""
+        """Read the worker's status file, beside its socket, when the file has changed."""
         path = Path(f"{self.record.address}.status")
         try:
             stamp = path.stat().st_mtime_ns
             if stamp != self._status_mtime_ns:
-                said = json.loads(_read_start(path))
-                self._note = f"Batching {'on' if said['batching'] else 'off'}: {str(said['why'])[:200]}."
-                self._has_served = said.get("proved") is True
+                status = json.loads(_read_start(path))
+                self._note = f"Batching {'on' if status['batching'] else 'off'}: {str(status['why'])[:200]}."
+                self._has_served = status.get("proved") is True
                 self._status_mtime_ns = stamp
         except (OSError, ValueError, KeyError, TypeError):
             pass
 
     def why_dead(self) -> str:
-        """The reason of its end, for a person."""
+        """The reason of the worker's end, for people."""
         tail, worker_id = self._tail(), self.record.worker_id
         served = self.record.ready_since_ms is not None
         reason = death_reason(tail, worker_id, served=served)
-        # Of one that served, they may quote requests.
-        words = "" if served else last_words(tail, worker_id)
+        # The output of a worker that has served may quote requests.
+        output = "" if served else last_output(tail, worker_id)
         if reason is None:
-            reason = "The worker ended without saying why."
-            words = words or "See the version's log."
-        return f"{reason} {words}".strip() if reason.startswith("The worker ") else reason
+            reason = "The worker exited without an error message."
+            output = output or "See the version's log."
+        return f"{reason} {output}".strip() if reason.startswith("The worker ") else reason
 
     def wait_until_told(self) -> None:
-        """Wait a moment for the end of a fork to be in the log, where the zygote writes it."""
+        """Wait a moment until the zygote has written the end of a fork to the log."""
         deadline = time.monotonic() + _TOLD_S
         end = f" worker {self.record.worker_id} ended, "
         while self.process is None and end not in self._tail() and time.monotonic() < deadline:
@@ -100,7 +100,7 @@ class LocalWorker:
 
 
 def _read_start(path: Path) -> bytes:
-    """A worker's file, which may be of any size, or made to keep whoever opens it waiting."""
+    """The start of a file written by a worker, which may be of any size, or a pipe without a writer."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(fd, _LONGEST_NOTE)

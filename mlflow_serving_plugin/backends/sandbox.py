@@ -1,7 +1,7 @@
-"""Bubblewrap around a worker's command: a file system of what the worker needs, most of it read-only, and no more.
+"""Bubblewrap around a worker's command: the worker sees only the files that it needs, most of them read-only.
 
-Nothing of the server's can be written but one file for the worker's status. Its socket it gets from the guard, so it
-has no directory in which it could put something else in the socket's place.
+The one file of the server that a worker can write is the worker's status file. The guard passes the socket on, so the
+worker can write to no directory in which it could replace the socket.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ETC = (
     *("mime.types", "nsswitch.conf", "passwd", "protocols", "resolv.conf", "services", "timezone"),
     *("ssl/certs", "ssl/*.cnf", "ssl/cert.pem", "pki/ca-trust", "pki/tls/certs", "pki/tls/*.cnf", "pki/tls/cert.pem"),
 )
-"""Not all of ``ssl`` and ``pki``: beside certificates there are private keys."""
+"""Not all of ``ssl`` and ``pki``: these directories also hold private keys."""
 
 _VENV = ("bin", "etc", "include", "lib", "lib64", "pyvenv.cfg", "share")
-"""Of a virtual environment: people keep other things beside these, a database for instance."""
+"""The parts of a virtual environment. Other files beside these, such as a database, stay hidden."""
 
 _POINTING = ("CUDA_HOME", "CURL_CA_BUNDLE", "JAVA_HOME", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
-"""Variables of the server that say where something is that models need."""
+"""Variables of the server that name files and directories which models need."""
 
 _WHERE = """
 import json, site, sys
@@ -43,10 +43,10 @@ print(json.dumps([sys.prefix, sys.base_prefix, site.getusersitepackages() if sit
 
 @functools.cache
 def check_sandbox() -> None:
-    """Try it, once it has worked never again. WorkerFailedError says what to do when it does not work."""
+    """Try the sandbox, until it has worked once. WorkerFailedError, with the next step, when it does not work."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
-        raise WorkerFailedError(f"The sandbox needs bubblewrap, which is not on this server. {_INSTALL}")
+        raise WorkerFailedError(f"The sandbox needs bubblewrap, which is not installed on this server. {_INSTALL}")
     try:
         done = subprocess.run(
             [bwrap, *_walls(network=False, memory_limit_mb=64), *_files(()), "/bin/sh", "-c", "exit 0"],
@@ -55,12 +55,12 @@ def check_sandbox() -> None:
             timeout=_TRY_S,
             check=False,
         )
-        said, failed = done.stderr.decode("utf-8", "replace").strip(), done.returncode != 0
+        output, failed = done.stderr.decode("utf-8", "replace").strip(), done.returncode != 0
     except (OSError, subprocess.TimeoutExpired) as error:
-        said, failed = str(error), True
+        output, failed = str(error), True
     if failed:
-        said = said.splitlines()[-1][:200] if said else "nothing"
-        raise WorkerFailedError(f"The sandbox does not work on this server; bubblewrap says: {said}. {_ALLOW}")
+        output = output.splitlines()[-1][:200] if output else "no output"
+        raise WorkerFailedError(f"The sandbox does not work on this server. bubblewrap: {output}. {_ALLOW}")
 
 
 def sandboxed(
@@ -85,13 +85,13 @@ def sandboxed(
 
 
 def _walls(*, network: bool, memory_limit_mb: int | None) -> list[str]:
-    # What is written to these directories is memory.
+    # Files in these directories are kept in memory.
     size = ["--size", str(memory_limit_mb * 1024 * 1024)] if memory_limit_mb else []
     return [
         *("--unshare-all", *_no_nesting()),
         *(["--share-net"] if network else []),
         *("--die-with-parent", "--cap-drop", "ALL", "--dev", "/dev"),
-        # Read-only, because a server that runs as root could change the kernel's settings there, without capabilities.
+        # Read-only: as root, a worker could change kernel settings there even without capabilities.
         *("--proc", "/proc", "--remount-ro", "/proc"),
         *(*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", HOME),  # noqa: S108 - the sandbox's own
     ]
@@ -99,12 +99,12 @@ def _walls(*, network: bool, memory_limit_mb: int | None) -> list[str]:
 
 @functools.cache
 def _no_nesting() -> list[str]:
-    """Root of a namespace in the sandbox could mount what is not here. Bubblewrap can forbid that since 0.8."""
+    """Options against nested namespaces, in which a worker could mount other files; since bubblewrap 0.8."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return []
-    told = subprocess.run([bwrap, "--help"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=False)
-    return ["--unshare-user", "--disable-userns"] if b"--disable-userns" in told.stdout + told.stderr else []
+    done = subprocess.run([bwrap, "--help"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=False)
+    return ["--unshare-user", "--disable-userns"] if b"--disable-userns" in done.stdout + done.stderr else []
 
 
 def _files(shown: Iterable[Path]) -> list[str]:
@@ -122,14 +122,14 @@ def _files(shown: Iterable[Path]) -> list[str]:
 
 @functools.cache
 def _of_python(python: str) -> list[Path]:
-    """The files and directories of an interpreter that are not the system's."""
+    """The files and directories of an interpreter outside the system's directories."""
     try:
         asked = subprocess.run(
             [python, "-c", _WHERE], capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=True, cwd="/"
         )
         prefix, base, *user_site = [Path(word) for word in json.loads(asked.stdout) if word]
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise WorkerFailedError(f"The model's interpreter cannot be asked where its files are: {error}.") from error
+        raise WorkerFailedError(f"The model's interpreter did not report its directories: {error}.") from error
     is_venv = (prefix / "pyvenv.cfg").exists()
     found = [base, base.resolve(), *([prefix / name for name in _VENV] if is_venv else [prefix]), *user_site]
     # The interpreter may be a link to a link to the interpreter.

@@ -1,4 +1,4 @@
-"""One controller a host: every web worker stands by, and whoever holds the lock leads."""
+"""One controller per host: each web worker stands by, and the web worker that holds the lock leads."""
 
 from __future__ import annotations
 

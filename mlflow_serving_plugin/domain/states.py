@@ -26,7 +26,7 @@ class StateFacts:
     scores: bool = True
     """Whether ready workers take new requests."""
     settled: bool = False
-    """Whether somebody who waits for the entity to serve has waited long enough."""
+    """Whether ``enable --wait`` stops waiting for the entity."""
     explained: str = ""
     """The event, if any, that tells of a new message within the state."""
 

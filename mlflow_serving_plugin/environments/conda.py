@@ -57,7 +57,7 @@ def conda_command(
 
 
 def _reachable(channels: Sequence[str], *, offline: bool) -> list[str]:
-    """rattler cannot be told to stay offline: it gets only the channels that are on this machine then."""
+    """rattler has no offline option, so offline it gets only the channels on this machine."""
     found = [channel for channel in channels if not offline or channel.startswith("file:")]
     if not found:
         raise BuildFailedError(

@@ -1,4 +1,4 @@
-"""From an installer's last words to one sentence that names the requirement and what is wrong with it. Pure."""
+"""Turns an installer's last output into one sentence that names the requirement and the problem. Pure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _resolution(words: str, python: str) -> str:
 
 
 def _cut(words: str) -> str:
-    """Without what follows from it: that the requirements cannot be met is why it says anything."""
+    """The words without the resolver's conclusion, which only repeats that the requirements cannot be met."""
     conclusion = words.find(", we can conclude")
     return words if conclusion < 0 else words[:conclusion] + "."
 
@@ -78,10 +78,10 @@ def _cut(words: str) -> str:
 def _failed_build(requirement: str, tail: Sequence[str], python: str) -> str:
     errors = [m.group(1).strip() for line in tail if (m := _PY_ERROR.match(line) or _COMPILER.match(line))]
     errors = [error for error in errors if "Failed to build" not in error and "subprocess" not in error.lower()]
-    said = f" Its build says: {errors[-1]}" if errors else ""
+    printed = f" Last output of its build: {errors[-1]}" if errors else ""
     network = " The index could not be reached." if not errors and any(_NETWORK.search(line) for line in tail) else ""
     name = requirement.replace("@", "==")
-    return f"{name} has no build for Python {python} that can be had, and could not be built.{said}{network}"
+    return f"{name} has no wheel for Python {python}, and could not be built from source.{printed}{network}"
 
 
 def _last_error(tail: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _last_error(tail: Sequence[str]) -> str:
         if found := _CAUSE.match(line):
             return f"The environment could not be built: {found.group('text')}"
     last = next((line.strip() for line in reversed(tail) if line.strip()), "")
-    return f"The environment could not be built: {last or 'the installer said nothing'}"
+    return f"The environment could not be built: {last or 'the installer printed nothing'}"
 
 
 def _shorten(text: str) -> str:

@@ -26,7 +26,7 @@ _PIECE_BYTES = 256 * 1024
 
 
 class ClientGoneError(Exception):
-    """The client has disconnected: nobody wants an answer."""
+    """The client has disconnected."""
 
 
 class Client:
@@ -168,12 +168,12 @@ async def send_body(send: Send, body: bytes, longest_pause_s: float) -> None:
 
 
 async def send_piece(send: Send, piece: bytes, longest_pause_s: float, *, more: bool = True) -> bool:
-    """Send a part of a body. A client that takes nothing for so long is cut off; False then."""
+    """Send a part of a body. A client that takes nothing for so long is disconnected; False then."""
     message = {"type": "http.response.body", "body": piece, "more_body": more}
     try:
         await asyncio.wait_for(send(message), longest_pause_s)
     except asyncio.TimeoutError:
-        _logger.info("A client was cut off: it took nothing of its reply for %g s.", longest_pause_s)
+        _logger.info("A client was disconnected: it took nothing of its reply for %g s.", longest_pause_s)
         cut_off(send)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Processes told apart from later ones that happen to get the same number."""
+"""Processes, told apart from later processes with the same pid."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def session_members(session: int) -> list[int]:
 def kill_session(session: int, stamp: str | None = None) -> None:
     """Kill every process of a session at once.
 
-    ``stamp``: of the process that began it. Then nothing is done if somebody else's process has got that one's number
+    ``stamp``: of the process that began the session. Nothing is done when another process has got that process's pid
     since, say because the machine was restarted. None: it is this process's child.
     """
     if stamp is not None and (start_stamp(session) not in {None, stamp} or _of_another_boot(stamp)):

@@ -18,7 +18,7 @@ def publish(path: Path, routes: Routes) -> FileIdentity:
 
 
 class Publisher:
-    """The controller's end: replaces the snapshot, and notices when somebody else has."""
+    """The controller's end: replaces the snapshot, and notices when another process has replaced it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class SnapshotReader:
             if identity == self._seen:
                 return
             data = self._path.read_bytes()
-            # A damaged one is read, and told of, once; whatever comes next is another file.
+            # A damaged snapshot is read and logged once; the next snapshot is another file.
             self._seen = identity
             self._routes = load_routes(data)
         except FileNotFoundError:

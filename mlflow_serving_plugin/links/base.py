@@ -1,7 +1,7 @@
 """Links: how a worker is called. One class per protocol and kind of web worker, picked by ``WorkerRoute.protocol``.
 
 Fed with the core's ``WorkerCall`` steps; feeds workers. A link keeps connections to workers and drops connections to
-workers that have left the routes snapshot. When a call times out, its caller is told at once and the worker may
+workers that have left the routes snapshot. When a call times out, its caller gets the error at once and the worker may
 finish: a worker that is still busy after ``overdue_grace_s`` is reported to the controller for a restart.
 """
 

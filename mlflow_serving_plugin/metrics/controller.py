@@ -78,7 +78,7 @@ class ControllerMetrics:
         try:
             merge_ended(self._directory, lambda series: is_served(routes, series))
         except OSError as error:
-            _logger.warning("The metrics of ended processes could not be merged, trying again: %s", error)
+            _logger.warning("The metrics of ended processes could not be merged and will be retried: %s", error)
         finally:
             self._merging = False
 

@@ -1,6 +1,6 @@
 """What a process of the server counts, for ``/serving/metrics``. Fed by gateway and controller; feeds files.
 
-Endpoints are counted by their ids, which survive a rename; whoever shows the numbers knows the names.
+Endpoints are counted by their ids, which survive a rename; the exposition adds the names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, C
 _logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.2
-"""What a killed process has counted in this time is lost, and what others see is at most this old."""
+"""Seconds between writes: the age of what others see, and what a killed process loses."""
 
 _RETRY_S = 1.0
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -65,7 +65,7 @@ def merge_ended(directory: Path, wanted: Callable[[Series], bool]) -> None:
             for path in [*ended, *filter(_owner_has_ended, directory.glob("*.tmp"))]:
                 path.unlink(missing_ok=True)
     except Timeout:
-        _logger.info("The metrics of ended processes are being merged by somebody else.")
+        _logger.info("The metrics of ended processes are being merged by another process.")
 
 
 @contextlib.contextmanager
@@ -150,7 +150,7 @@ def _owner_has_ended(path: Path) -> bool:
 
 
 def _open(path: Path) -> int:
-    # A model that runs as the server's user can put anything there, say a pipe that nobody writes to.
+    # A model that runs as the server's user can put anything there, say a pipe without a writer.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -159,7 +159,7 @@ def _open(path: Path) -> int:
 
 
 def _unlocked(fd: int) -> bool:
-    """Whether nobody holds the file's lock."""
+    """Whether no process holds the file's lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -115,7 +115,7 @@ def _row(session: Session, workspace: str, name: str) -> EndpointRow | None:
 
 
 def _locked_row(session: Session, workspace: str, name: str) -> EndpointRow | None:
-    """Nobody else changes it until this transaction ends. (SQLite has the whole transaction exclude others.)"""
+    """Lock the row until this transaction ends. (On SQLite the whole transaction excludes others.)"""
     query = select(EndpointRow).where(EndpointRow.workspace == workspace, EndpointRow.name == name)
     return session.scalars(query.with_for_update()).one_or_none()
 

@@ -29,7 +29,7 @@ _HEAD = struct.Struct("=II")
 _LARGEST_KEY_BYTES = 1024
 _LARGEST_BLOCK = 64
 _NOWHERE = ""
-"""The key of the values that nobody reads."""
+"""The key of values that are not read."""
 
 
 class Counts:

@@ -83,7 +83,7 @@ def test_on_a_server_without_bubblewrap_a_version_that_needs_it_fails_and_says_w
         server.enable("open")
         server.wait_state("closed", "FAILED", 1)
         (version,) = server.api("GET", "list-versions", registered_model_name="closed")["endpoint_versions"]
-        assert "The sandbox needs bubblewrap, which is not on this server. Install it" in str(version)
+        assert "The sandbox needs bubblewrap, which is not installed on this server. Install it" in str(version)
         server.wait_ready("open", 1)
 
 

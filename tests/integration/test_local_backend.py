@@ -241,7 +241,7 @@ def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(served):
     os.kill(server, signal.SIGKILL)
     eventually(lambda: start_stamp(worker.pid) is None, 20)
     assert served.only().phase is WorkerPhase.DEAD
-    assert served.only().message == "The worker was killed by SIGKILL, as the system does when memory runs out."
+    assert served.only().message == "The worker was killed by SIGKILL, probably out of memory."
     served.backend.stop(worker.worker_id)
     assert served.is_clear()
 

@@ -63,7 +63,7 @@ def test_two_state_directories_share_no_path(root):
 def test_a_directory_of_another_user_is_refused(root, name):
     StatePaths.create(root / "state")
     os.chown(root / "state" / name, 12345, 12345)
-    with pytest.raises(ConfigurationError, match=r"belongs to somebody else\. Set MLFLOW_SERVING_STATE_DIR\.$"):
+    with pytest.raises(ConfigurationError, match=r"belongs to another user\. Set MLFLOW_SERVING_STATE_DIR\.$"):
         StatePaths.create(root / "state")
 
 
@@ -71,7 +71,7 @@ def test_a_link_in_the_place_of_a_directory_is_refused(root):
     """In a directory that others can write to, it could lead anywhere."""
     (root / "elsewhere").mkdir()
     (root / "state").symlink_to(root / "elsewhere")
-    with pytest.raises(ConfigurationError, match="belongs to somebody else"):
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
         StatePaths.create(root / "state")
     assert list((root / "elsewhere").iterdir()) == []
 
@@ -126,7 +126,7 @@ def test_such_a_place_is_the_same_each_time_and_another_for_each_state_directory
 @needs_root
 def test_such_a_place_that_another_user_made_first_is_refused(too_long, elsewhere):
     os.chown(StatePaths.create(too_long).sockets, 12345, 12345)
-    with pytest.raises(ConfigurationError, match="belongs to somebody else"):
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
         StatePaths.create(too_long)
 
 

@@ -188,7 +188,7 @@ def test_a_model_that_does_not_load_fails_with_what_it_raised(world, models):
 def test_without_bubblewrap_it_fails_with_what_to_do_and_nothing_is_started(world, models, monkeypatch):
     sandbox.check_sandbox.cache_clear()
     monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
-    with pytest.raises(WorkerFailedError, match="The sandbox needs bubblewrap, which is not on this server"):
+    with pytest.raises(WorkerFailedError, match="The sandbox needs bubblewrap, which is not installed on this server"):
         world.launch(models.path("iris-1"))
     assert world.is_clear()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_serving_plugin.backends.diagnose import death_reason, last_words
+from mlflow_serving_plugin.backends.diagnose import death_reason, last_output
 
 NATIVE = """\
 --- 2026-11-23 20:21:45 worker dbf0091696ac started
@@ -158,7 +158,7 @@ def test_a_reason_is_one_line_that_ends_in_time():
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(9, "SIGKILL, as the system"), (11, "SIGSEGV, the model"), (250, "signal 250")]
+    ("number", "name"), [(9, "SIGKILL, probably out of memory"), (11, "SIGSEGV, the model"), (250, "signal 250")]
 )
 def test_a_stock_server_that_was_killed_is_told_from_one_that_failed(number, name):
     said = f"""\
@@ -184,13 +184,13 @@ def test_a_worker_that_ended_itself_says_why():
     assert death_reason(log, "w", served=True) == "A prediction ran on long after its request timeout."
 
 
-def test_the_last_lines_of_one_that_ended_without_an_error_are_its_last_words():
+def test_the_last_lines_of_one_that_ended_without_an_error_are_its_last_output():
     log = (
         "--- 2026-11-23 20:21:45 worker other started\nnot mine\n"
         "--- 2026-11-23 20:21:46 worker mine started\none\n\ntwo\nthree\nfour\n"
         "--- 2026-11-23 20:21:47 worker mine ended, exit code 3\n"
         "--- 2026-11-23 20:21:48 worker other ended, exit code 0\n"
     )
-    assert last_words(log, "mine") == "Its last words: two / three / four"
-    assert last_words(log.replace("four", "4" * 1000), "mine").endswith("4…")
-    assert last_words("--- 2026-11-23 20:21:46 worker mine started\n", "mine") == ""
+    assert last_output(log, "mine") == "Last output: two / three / four"
+    assert last_output(log.replace("four", "4" * 1000), "mine").endswith("4…")
+    assert last_output("--- 2026-11-23 20:21:46 worker mine started\n", "mine") == ""

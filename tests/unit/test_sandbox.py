@@ -95,8 +95,8 @@ def test_without_bubblewrap_it_says_how_to_get_it_and_looks_again_the_next_time(
             with pytest.raises(WorkerFailedError) as caught:
                 sandbox.check_sandbox()
             assert caught.value.message == (
-                "The sandbox needs bubblewrap, which is not on this server. Install it (apt-get install bubblewrap, "
-                "dnf install bubblewrap), or set the endpoint's sandbox to off."
+                "The sandbox needs bubblewrap, which is not installed on this server. Install it (apt-get install "
+                "bubblewrap, dnf install bubblewrap), or set the endpoint's sandbox to off."
             )
 
 
@@ -108,11 +108,11 @@ def test_when_bubblewrap_may_not_it_says_what_bubblewrap_said(monkeypatch, tmp_p
     monkeypatch.setattr(sandbox.shutil, "which", lambda _: str(refusing))
     with pytest.raises(WorkerFailedError) as caught:
         sandbox.check_sandbox()
-    assert "bubblewrap says: bwrap: No permissions to create new namespace. Allow user namesp" in caught.value.message
+    assert "bubblewrap: bwrap: No permissions to create new namespace. Allow user namesp" in caught.value.message
 
 
 def test_an_interpreter_that_cannot_be_asked_is_a_reason():
-    with pytest.raises(WorkerFailedError, match="cannot be asked"):
+    with pytest.raises(WorkerFailedError, match="did not report"):
         sandbox._of_python("/no/such/python")
 
 

@@ -63,7 +63,7 @@ SENTENCES = {
         "mlflow==1.30.1 depends on packaging<22."
     ),
     BUILD: (
-        "scikit-learn==0.24.2 has no build for Python 3.11 that can be had, and could not be built. Its build says: "
+        "scikit-learn==0.24.2 has no wheel for Python 3.11, and could not be built from source. Last output of its build: "
         "ModuleNotFoundError: No module named 'pkg_resources'"
     ),
     NO_PYTHON: (
@@ -79,7 +79,7 @@ SENTENCES = {
     DISK: "The environment could not be built: no space left on the disk.",
     "error: something new": "The environment could not be built: something new",
     "what nobody knows\n\n": "The environment could not be built: what nobody knows",
-    "": "The environment could not be built: the installer said nothing",
+    "": "The environment could not be built: the installer printed nothing",
 }
 
 
