@@ -1,1 +1,1 @@
-"""Who is calling and what they may do. Fed request headers by the gateway and the API."""
+"""Authentication and permissions. Fed with request headers by the gateway and the API."""

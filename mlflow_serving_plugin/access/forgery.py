@@ -27,7 +27,7 @@ class BrowserRules:
 def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) -> None:
     """Raise PermissionDeniedError for a request that may come from a page of another site.
 
-    Header names in lower case. A GET is not looked at for its origin: it changes nothing, and no page of another
+    Header names in lower case. The origin of a GET is not checked: a GET changes nothing, and no page of another
     origin can read the answer.
     """
     if rules.bearer_exempt and headers.get("authorization", "")[:7].lower() == "bearer ":

@@ -1,4 +1,4 @@
-"""The contract between the controller and whatever runs workers."""
+"""The contract between the controller and a backend, which runs workers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Backend(Protocol):
         """Find the workers that an earlier controller started."""
 
     def launch(self, spec: WorkerSpec) -> None:
-        """Start a worker and wait until it is READY; WorkerFailedError, and nothing left of it, if it cannot be."""
+        """Start a worker and wait until it is READY; WorkerFailedError, with no process left, when that fails."""
 
     def observe(self) -> list[WorkerStatus]:
         """Every worker that was launched or adopted and not yet forgotten."""

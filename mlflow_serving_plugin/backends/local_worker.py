@@ -1,4 +1,4 @@
-"""One worker process of this host: whether it runs, what it says of itself, why it ended."""
+"""One worker process of this host: whether the worker runs, its note, and why it ended."""
 
 from __future__ import annotations
 

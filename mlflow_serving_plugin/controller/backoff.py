@@ -1,17 +1,17 @@
-"""How long a version that failed is left alone. Pure."""
+"""The delay before a failed version is retried. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 STEADY_S = 60.0
-"""A worker that served for longer than this before it died is no sign of a crash loop."""
+"""The death of a worker that served for longer than this does not count towards a crash loop."""
 
 CRASH_LOOP = 3
-"""So many deaths in a row, of workers that hardly served, make a version FAILED rather than restarting."""
+"""After so many deaths in a row, of workers that served only briefly, a version is FAILED."""
 
 _FAILED_RESTARTS = 2
-"""So many starts in a row that fail make a version FAILED that has served before."""
+"""After so many failed starts in a row, a version that has served before is FAILED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,12 @@ def after_failure(
 ) -> Failure:
     """The next failure. ``served_s``: how long the worker had served, None if it never got ready.
 
-    ``proved``: it had answered many requests. Such a worker, or one that served for long, is replaced at once, as
-    often as it takes: whatever kills it, serving gets on. So is the first one in a row after it, or of a version
-    that has served at all. Else the wait doubles up to ``cap_s`` and is shortened by ``jitter`` (0 to 1) times a
-    quarter, so that versions that failed together part.
+    ``proved``: the worker had answered many requests.
+
+    - A worker that was proved or served for long is replaced at once, however often such workers die.
+    - The first failure after that, or of a version that has served, is retried at once as well.
+    - Any further failure waits twice as long as the last one, up to ``cap_s``. ``jitter`` (0 to 1) takes up to a
+      quarter off, so that versions that failed together are not retried together.
     """
     starting = served_s is None
     well = served_s is not None and (proved or served_s >= STEADY_S)

@@ -1,4 +1,4 @@
-"""How many workers each entity is to have. Pure."""
+"""The number of workers of each entity. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python environment that a model runs in.
+"""The Python environments that models run in: found, built, evicted.
 
 Fed by a model's files and its endpoint's ``env_manager``; feeds ``backends``.
 """

@@ -1,7 +1,7 @@
 """``python -m …environments.conda_rattler '<json>'``: solve conda packages and install them, with py-rattler.
 
-A program of its own, so that it can be ended, and so that what it prints is a build log. JSON: ``prefix``, ``specs``,
-``channels``.
+A program of its own, so that a build can be killed, and so that the output is the build log. JSON: ``prefix``,
+``specs``, ``channels``.
 """
 
 from __future__ import annotations

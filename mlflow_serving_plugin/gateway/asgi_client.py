@@ -1,4 +1,4 @@
-"""The client's end of a request under ASGI: its body, whether it is still there, and how bodies are sent to it."""
+"""The client of a request under ASGI: reads the request body, notices a disconnect, sends the reply body."""
 
 from __future__ import annotations
 

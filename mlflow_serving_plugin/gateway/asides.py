@@ -1,4 +1,4 @@
-"""Steps that run beside requests and that nobody waits for: how many, for how long, and what becomes of a failure."""
+"""Steps that run beside requests without holding a request up: limits on their number and time; logs failures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The core of the gateway, without input or output of its own: one generator per request, driven by ASGI or WSGI.
 
-Fed with request heads and with what its steps bring; returns replies. Decides who may call, which version is
-meant and what is to be done with it; ``scoring`` holds what happens between a body and its predictions.
+Fed with request heads and with the results of its steps; returns replies. Decides whether the caller may call, and
+which entity answers; ``scoring`` has the way from a body to its predictions.
 """
 
 from __future__ import annotations

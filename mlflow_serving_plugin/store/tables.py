@@ -1,4 +1,4 @@
-"""The tables. Own metadata: MLflow checks that its own holds nothing else."""
+"""The tables. Their metadata is apart from MLflow's, because MLflow checks that its own has no other tables."""
 
 from __future__ import annotations
 

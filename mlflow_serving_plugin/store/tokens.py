@@ -43,7 +43,7 @@ class TokenStore(EventLog):
             return [_token(row) for row in session.scalars(query)]
 
     def remove_token(self, token_id: str, *, owner: str | None, by: str | None) -> bool:
-        """Revoke a token, of ``owner`` or (None) of anybody; False when there is no such one."""
+        """Revoke a token of ``owner``, or (None) of any user; False when there is no such token."""
         with session_on(self._writing) as session:
             row = session.get(TokenRow, token_id, with_for_update=True)
             if row is None or owner not in {None, row.owner}:

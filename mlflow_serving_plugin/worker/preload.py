@@ -1,4 +1,4 @@
-"""What a zygote imports before it forks, so that all of its workers share it and need not import it again."""
+"""The modules that a zygote imports before it forks, so that its workers share them and start fast."""
 
 from __future__ import annotations
 

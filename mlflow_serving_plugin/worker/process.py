@@ -1,4 +1,4 @@
-"""What the kernel is asked for on behalf of a process."""
+"""System calls on behalf of a process: limits, signals, reaping."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def prctl(option: int, value: int) -> None:
 def limit(config: Mapping[str, Any]) -> None:
     """Limit this process and all that it starts, before a model's code runs in it.
 
-    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: as it is. Never
-    a core dump: it would hold what the model was asked.
+    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: as it is. Core
+    dumps are off, because a core dump would hold the data of requests.
     """
     import resource
 

@@ -1,4 +1,4 @@
-"""Which processes belong to a worker, whatever they do to leave it; counting and killing them.
+"""The processes of a worker, also those that left its session: finds, counts and kills them.
 
 A process can leave its session, and outlive its parent, but not its descent: a worker adopts the orphans below it
 (``PR_SET_CHILD_SUBREAPER``). Limits of the kernel cannot do this: RLIMIT_NPROC counts the threads of all of a user's

@@ -1,4 +1,4 @@
-"""What ends a process that nobody needs, or that hangs: a lease, the running predictions, and a thread that looks.
+"""Ends a process without a controller, or that hangs: a lease, the running predictions, and a thread that checks both.
 
 Fed by the controller, which touches the lease, and by the engine, which says what runs. Guard and zygote hold a lease
 of their own.
