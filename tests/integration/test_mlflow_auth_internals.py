@@ -44,7 +44,7 @@ def test_a_flask_app_is_made_asgi_by_this_function():
     takes("mlflow.server.fastapi_app:create_fastapi_app", flask.Flask("ours"))
 
 
-# access/basic_auth.py and composition.py
+# access/basic_auth.py and registry/signal.py
 
 _BASIC_AUTH = """
 import base64, contextlib, inspect
