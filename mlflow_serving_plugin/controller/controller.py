@@ -8,32 +8,32 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
-from mlflow_serving_plugin.controller.execute import Executor, reason_of
+from mlflow_serving_plugin.controller.desired import DesiredEntity, ModelKey, View, desire
+from mlflow_serving_plugin.controller.execute import Executor
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
-from mlflow_serving_plugin.controller.memory import Memory
 from mlflow_serving_plugin.controller.plan import plan
 from mlflow_serving_plugin.controller.refresh import refresh
 from mlflow_serving_plugin.controller.scaling import scale
 from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.status import describe
-from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, load_routes
 from mlflow_serving_plugin.environments.recipe import Need
-from mlflow_serving_plugin.host.messages import Inbox, Nudge
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Retry
 from mlflow_serving_plugin.host.snapshot import Publisher
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
 _logger = logging.getLogger(__name__)
-_REFRESH = Job("refresh")
-_MERGE = Job("merge metrics")
+_REFRESH = "refresh"
 _REFRESH_RETRY_S = 2.0
 _OVERDUE = "A prediction ran on long after its request timeout."
 
@@ -47,18 +47,19 @@ class Controller:
         self._inbox = Inbox(deps.paths.nudges)
         self._tasks = Tasks(self._inbox.wake)
         self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
-        self._memory = Memory(deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing)
+        self._state = ControllerState(
+            deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing
+        )
         self._metrics = ControllerMetrics(
             deps.metrics,
             deps.paths.metrics,
-            lambda work: self._tasks.start(_MERGE, work),
+            partial(self._tasks.start, "merge metrics"),
             merge_every_s=deps.merge_metrics_every_s,
         )
-        self._executor = Executor(deps, self._tasks, self._memory, self._metrics)
+        self._executor = Executor(deps, self._tasks, self._state, self._metrics)
         self._routes = _routes_before(deps.paths.routes)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
-        self._desired: Mapping[EntityKey, DesiredEntity] = {}
         self._dirty: set[tuple[str, str]] | None = None
         """Models to read anew; None: all of them."""
         self._refresh_at = 0.0
@@ -87,10 +88,9 @@ class Controller:
         """One round. ``now`` by a monotonic clock, in seconds."""
         started = self._metrics.now()
         self._renew_lease()
-        for outcome in self._tasks.collect():
-            self._settle(outcome, now)
+        self._tasks.settle(now)
         for nudge in nudges:
-            self._note(nudge, now)
+            self._take(nudge, now)
         self._start_refresh(now)
         if self._view is not None:
             self._reconcile(self._view, now)
@@ -98,11 +98,11 @@ class Controller:
         self._metrics.ticked(started)
 
     def _reconcile(self, view: View, now: float) -> None:
-        observed = self._memory.observed(self._deps.backend.observe())
+        observed = self._state.observe(self._deps.backend.observe(), now)
         blocked = self._executor.clearing_up
-        replicas = scale(self._desired)
+        replicas = scale(self._state.desired)
         actions = plan(
-            self._desired,
+            self._state.desired,
             replicas,
             observed,
             now=now,
@@ -113,12 +113,12 @@ class Controller:
         )
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:
-            self._executor.execute(action, self._desired, statuses, now)
+            self._executor.execute(action, statuses, now)
         if actions:
-            observed = self._memory.observed(observed.workers)
+            observed = self._state.observed(observed.workers)
         # After that: a fetch that has just begun must not have its directory cleared away.
-        self._executor.sweep_if_due(self._desired, observed)
-        self._executor.rest_if_idle(self._desired, observed)
+        self._executor.sweep_if_due(observed)
+        self._executor.rest_if_idle(observed)
         self._publish(view, replicas, observed)
         self._metrics.merge_if_due(self._routes, now)
 
@@ -127,7 +127,7 @@ class Controller:
         timeout = self._settings.request_timeout_s
         routes = describe(
             view,
-            self._desired,
+            self._state.desired,
             replicas,
             observed,
             self._routes,
@@ -145,27 +145,32 @@ class Controller:
         self._journal.add(transitions(self._routes, routes, now_ms))
         self._routes = routes
 
-    def _note(self, nudge: Nudge, now: float) -> None:
-        if nudge.overdue_worker is not None:
-            self._recycle(nudge.overdue_worker, now)
-            return
-        self._refresh_at = now
-        if nudge.retry:
-            self._memory.forgive(
+    def _take(self, nudge: Nudge, now: float) -> None:
+        """Act on a nudge. A ``Wake`` has done its work: the tick came at once."""
+        if isinstance(nudge, Overdue):
+            self._recycle(nudge.worker_id, now)
+        elif isinstance(nudge, Retry):
+            self._state.forgive(
                 key
-                for key, wanted in self._desired.items()
+                for key, wanted in self._state.desired.items()
                 if (wanted.entity.model.workspace, wanted.entity.model.name) == (nudge.workspace, nudge.name)
             )
-        if nudge.name is None or nudge.workspace is None:
+            self._refresh_soon(nudge.workspace, nudge.name, now)
+        elif isinstance(nudge, Changed):
+            self._refresh_soon(nudge.workspace, nudge.name, now)
+
+    def _refresh_soon(self, workspace: str | None, name: str | None, now: float) -> None:
+        self._refresh_at = now
+        if name is None or workspace is None:
             self._dirty = None
         elif self._dirty is not None:
-            self._dirty.add((nudge.workspace, nudge.name))
+            self._dirty.add((workspace, name))
 
     def _recycle(self, worker_id: str, now: float) -> None:
-        """End a worker that still runs a prediction nobody waits for any more."""
+        """End a worker that still runs a prediction whose request timed out long ago."""
         for worker in self._deps.backend.observe():
             if worker.worker_id == worker_id and worker.phase is WorkerPhase.READY:
-                self._executor.stop(worker, self._desired, now, failure=_OVERDUE, at_once=True)
+                self._executor.stop(worker, now, failure=_OVERDUE, at_once=True)
 
     def _start_refresh(self, now: float) -> None:
         if self._tasks.running(_REFRESH) or now < min(self._refresh_at, self._poll_at):
@@ -177,34 +182,34 @@ class Controller:
         names = None if self._dirty is None else frozenset(self._dirty)
         self._dirty = set()
         self._refresh_at = float("inf")
-        before = self._view or View()
-        self._tasks.start(_REFRESH, lambda: self._refresh(before, names))
+        work = partial(self._refresh, self._view or View(), names, self._state.desired, dict(self._state.needs))
+        self._tasks.start(_REFRESH, work, self._refreshed)
 
     def _refresh(
-        self, before: View, names: frozenset[tuple[str, str]] | None
+        self,
+        before: View,
+        names: frozenset[ModelKey] | None,
+        desired_before: Mapping[EntityKey, DesiredEntity],
+        needs: Mapping[EntityKey, Need],
     ) -> tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]:
         view = refresh(self._deps.store, self._deps.registry, before, names)
         desired = desire(view, self._settings.request_timeout_s, sandbox_by_default=self._settings.sandbox_by_default)
-        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments)
+        known = {
+            key: need
+            for key, need in needs.items()
+            if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
+        }
+        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments, known)
 
-    def _settle(self, outcome: Outcome, now: float) -> None:
-        """Take in how a task ended."""
-        if outcome.job == _REFRESH:
-            self._settle_refresh(outcome, now)
-        elif not self._journal.settle(outcome):
-            self._executor.settle(outcome, self._desired, now)
-
-    def _settle_refresh(self, outcome: Outcome, now: float) -> None:
+    def _refreshed(self, outcome: Outcome, now: float) -> None:
         if outcome.error is not None:
-            _logger.warning("The registry could not be read, trying again: %s", reason_of(outcome.error))
+            _logger.warning("The registry could not be read, trying again: %s", outcome.reason)
             self._dirty = None
             self._refresh_at = now + _REFRESH_RETRY_S
             return
-        self._view, desired, present = outcome.value
-        self._executor.sweep_due |= desired.keys() != self._desired.keys()
-        self._desired = desired
-        self._memory.needs = present
-        self._memory.forget_others(desired)
+        self._view, desired, needs = outcome.value
+        self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
+        self._state.refreshed(desired, needs)
 
     def _renew_lease(self) -> None:
         try:

@@ -24,13 +24,21 @@ def model_directory(paths: StatePaths, wanted: DesiredEntity) -> Path:
 
 
 def present_needs(
-    paths: StatePaths, desired: Mapping[EntityKey, DesiredEntity], environments: EnvironmentSource
+    paths: StatePaths,
+    desired: Mapping[EntityKey, DesiredEntity],
+    environments: EnvironmentSource,
+    known: Mapping[EntityKey, Need],
 ) -> dict[EntityKey, Need]:
-    """What each entity needs whose model files are complete. Entities with unreadable files are left out."""
+    """What each entity needs whose model files are complete. Entities with unreadable files are left out.
+
+    ``known``: what entities need that are as they were, so that their files need not be read again.
+    """
     found = {}
     for key, wanted in desired.items():
         files = fetched_model(model_directory(paths, wanted), wanted.entity.source)
-        if files is not None:
+        if files is not None and key in known and known[key].recipe.model_dir == files:
+            found[key] = Need(known[key].recipe, environments.find(known[key].recipe))
+        elif files is not None:
             with contextlib.suppress(ServingError):
                 found[key] = environments.need(files, wanted.settings.env_manager)
     return found

@@ -1,18 +1,19 @@
-"""Events on their way to the database: kept while it cannot be reached, told of once."""
+"""Events on their way to the database: kept while the database cannot be reached, written once."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import Protocol
 
-from mlflow_serving_plugin.controller.tasks import Job, Outcome, Tasks
+from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.events import Event
 
 _logger = logging.getLogger(__name__)
 _BACKLOG = 10_000
 _PRUNE_EVERY_S = 3600.0
-_WRITE, _PRUNE = Job("events"), Job("prune")
+_WRITE, _PRUNE = "events", "prune"
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -34,11 +35,10 @@ class Journal:
         self._tasks = tasks
         self._retention_days = retention_days
         self._waiting: deque[tuple[str, Event]] = deque(maxlen=_BACKLOG)
-        self._batch: list[tuple[str, Event]] = []
         self._next_prune = 0.0
 
     def add(self, events: list[tuple[str, Event]]) -> None:
-        """Take events in. Beyond a backlog of thousands the oldest are lost."""
+        """Log events and queue them for the database. Beyond a backlog of thousands the oldest are lost."""
         for _, event in events:
             _logger.info("%s %s %s: %s", event.name, event.entity or "", event.type, event.message)
         self._waiting.extend(events)
@@ -46,20 +46,21 @@ class Journal:
     def flush(self, now: float, now_ms: int) -> None:
         """Start what is due: writing a batch, removing old events."""
         if self._waiting and not self._tasks.running(_WRITE):
-            self._batch = list(self._waiting)
+            batch = list(self._waiting)
             self._waiting.clear()
-            batch = self._batch
-            self._tasks.start(_WRITE, lambda: self._store.add_events(batch))
+            self._tasks.start(_WRITE, partial(self._store.add_events, batch), partial(self._written, batch))
         if now >= self._next_prune and not self._tasks.running(_PRUNE):
             self._next_prune = now + _PRUNE_EVERY_S
             oldest = now_ms - int(self._retention_days * _DAY_MS)
-            self._tasks.start(_PRUNE, lambda: self._store.prune_events(oldest))
+            self._tasks.start(_PRUNE, partial(self._store.prune_events, oldest), _pruned)
 
-    def settle(self, outcome: Outcome) -> bool:
-        """Take the outcome of one of its own tasks; False for any other's. What could not be written waits again."""
-        if outcome.job == _WRITE and outcome.error is not None:
+    def _written(self, batch: list[tuple[str, Event]], outcome: Outcome, _: float) -> None:
+        """A batch that could not be written waits again, before what came later."""
+        if outcome.error is not None:
             _logger.warning("Events could not be written, trying again: %s", type(outcome.error).__name__)
-            self._waiting = deque([*self._batch, *self._waiting], maxlen=_BACKLOG)
-        if outcome.job == _PRUNE and outcome.error is not None:
-            _logger.warning("Old events could not be removed: %s", type(outcome.error).__name__)
-        return outcome.job in {_WRITE, _PRUNE}
+            self._waiting = deque([*batch, *self._waiting], maxlen=_BACKLOG)
+
+
+def _pruned(outcome: Outcome, _: float) -> None:
+    if outcome.error is not None:
+        _logger.warning("Old events could not be removed: %s", type(outcome.error).__name__)

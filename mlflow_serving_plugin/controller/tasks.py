@@ -1,75 +1,80 @@
-"""Slow work off the loop: a thread a task, its outcome handed back to the loop."""
+"""Slow work off the loop: a thread a task, and a continuation that the loop runs when the task has ended."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.errors import ServingError
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Names a piece of work: ``fetch`` or ``launch`` of a version, ``build`` of an environment, …"""
-
-    kind: str
-    key: EntityKey | None = None
-    fingerprint: str = ""
-    worker_id: str = ""
-    environment: str = ""
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a task ended. ``error`` None: well, with ``value``."""
 
-    job: Job
+    name: str
     value: Any
     error: Exception | None
 
+    @property
+    def reason(self) -> str:
+        """The error in one sentence."""
+        return (
+            self.error.message if isinstance(self.error, ServingError) else f"{type(self.error).__name__}: {self.error}"
+        )
+
+
+Then = Callable[[Outcome, float], None]
+"""Takes an outcome in, on the loop's thread. The number is the tick's ``now``."""
+
+
+def log_failure(outcome: Outcome, _: float) -> None:
+    """The continuation of a task whose result nobody needs."""
+    if outcome.error is not None:
+        _logger.error("The task %r failed: %s", outcome.name, outcome.reason)
+
 
 class Tasks:
-    """Starts tasks and collects their outcomes. Threads are daemons: a web worker that ends waits for none.
+    """Starts tasks and runs their continuations. Threads are daemons: a web worker that ends waits for none.
 
-    ``wake`` is called from the task's thread when an outcome is there to be collected.
+    ``wake`` is called from the task's thread when the task has ended.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._running: dict[Job, int] = {}
+        self._ended: queue.SimpleQueue[tuple[Outcome, Then]] = queue.SimpleQueue()
+        self._running: Counter[str] = Counter()
 
-    def start(self, job: Job, work: Callable[[], Any]) -> None:
-        """Run ``work`` in a thread. Several may have one name."""
-        self._running[job] = self._running.get(job, 0) + 1
-        threading.Thread(target=self._run, args=(job, work), name=f"serving {job.kind}", daemon=True).start()
+    def start(self, name: str, work: Callable[[], Any], then: Then = log_failure) -> None:
+        """Run ``work`` in a thread; the next ``settle`` after its end calls ``then``. Several may have one name."""
+        self._running[name] += 1
+        threading.Thread(target=self._run, args=(name, work, then), name=f"serving {name}", daemon=True).start()
 
-    def running(self, job: Job) -> bool:
-        """Whether such a task is under way."""
-        return job in self._running
+    def running(self, *names: str) -> bool:
+        """Whether a task of one of these names is under way."""
+        return any(self._running[name] for name in names)
 
-    def collect(self) -> list[Outcome]:
-        """The outcomes since the last call."""
-        outcomes: list[Outcome] = []
+    def settle(self, now: float) -> None:
+        """Run the continuations of the tasks that have ended since the last call. ``now`` in seconds, monotonic."""
         while True:
             try:
-                outcome = self._done.get_nowait()
+                outcome, then = self._ended.get_nowait()
             except queue.Empty:
-                return outcomes
-            left = self._running[outcome.job] - 1
-            if left:
-                self._running[outcome.job] = left
-            else:
-                del self._running[outcome.job]
-            outcomes.append(outcome)
+                return
+            self._running[outcome.name] -= 1
+            then(outcome, now)
 
-    def _run(self, job: Job, work: Callable[[], Any]) -> None:
+    def _run(self, name: str, work: Callable[[], Any], then: Then) -> None:
         try:
-            outcome = Outcome(job, work(), None)
+            outcome = Outcome(name, work(), None)
         except Exception as error:
-            outcome = Outcome(job, None, error)
-        self._done.put(outcome)
+            outcome = Outcome(name, None, error)
+        self._ended.put((outcome, then))
         self._wake()

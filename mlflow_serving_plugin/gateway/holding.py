@@ -27,7 +27,7 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads
 from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakePiece
 from mlflow_serving_plugin.host.locks import KeyedLocks
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply, WorkerStream
 from mlflow_serving_plugin.settings import Settings
@@ -107,6 +107,8 @@ class Holding:
             if worker is None:
                 avoid.clear()
                 _raise_unless_holdable(choice, budget)
+                if not budget.held_s:
+                    self._nudge(Wake(*choice.key))
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
@@ -156,7 +158,7 @@ class Holding:
     def _note_loss(
         self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float, budget: TimeBudget
     ) -> None:
-        self._nudge(Nudge(exchange.workspace, choice.endpoint.name))
+        self._nudge(Changed(exchange.workspace, choice.endpoint.name))
         exchange.queue_s += took_s
         _logger.info("Request %s lost its worker: %s", exchange, lost.message)
         if not lost.sent:

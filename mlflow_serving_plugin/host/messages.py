@@ -1,6 +1,6 @@
-"""Nudges: "something may have changed, look now", from any web worker to the controller of the host.
+"""Nudges: what web workers tell the controller of the host, so that its next tick comes now.
 
-Datagrams on a unix socket. A lost one costs only time: the controller looks by itself every few seconds.
+Datagrams on a unix socket. A lost nudge costs only time: the controller looks by itself every few seconds.
 """
 
 from __future__ import annotations
@@ -16,23 +16,46 @@ _LARGEST = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Nudge:
-    """What to look at. No ``name``: every endpoint. ``overdue_worker``: it still runs a timed-out prediction.
-
-    ``retry``: try what has failed at once.
-    """
+class Changed:
+    """A registered model or the configuration of its endpoint may have changed. No ``name``: any of them."""
 
     workspace: str | None = None
     name: str | None = None
-    overdue_worker: str | None = None
-    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """As ``Changed``, and what has failed of the model is to be retried at once."""
+
+    workspace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A worker still runs a prediction whose request timed out."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A request is held until the entity has a ready worker."""
+
+    endpoint_id: str
+    entity: str
+
+
+Nudge = Changed | Retry | Overdue | Wake
+_KINDS = {kind.__name__: kind for kind in (Changed, Retry, Overdue, Wake)}
 
 
 def send_nudge(path: Path, nudge: Nudge) -> None:
     """Tell the controller, if there is one. Never blocks, never fails."""
+    message = {"kind": type(nudge).__name__, **asdict(nudge)}
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        sender.sendto(json.dumps(asdict(nudge)).encode(), str(path))
+        sender.sendto(json.dumps(message).encode(), str(path))
 
 
 class Inbox:
@@ -83,7 +106,9 @@ class Inbox:
 
 
 def _decode(data: bytes) -> Nudge:
+    """What cannot be read, as from a web worker of another version of this package, is a reason to look at all."""
     try:
-        return Nudge(**json.loads(data))
-    except (ValueError, TypeError):
-        return Nudge()
+        message = json.loads(data)
+        return _KINDS[message.pop("kind")](**message)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Changed()

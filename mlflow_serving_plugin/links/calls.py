@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import WorkerLostError
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Overdue
 
 
 class WorkerCall(NamedTuple):
@@ -20,9 +20,9 @@ class WorkerCall(NamedTuple):
     name: str
 
     @property
-    def overdue(self) -> Nudge:
+    def overdue(self) -> Overdue:
         """The message to the controller when the worker has not answered ``overdue_grace_s`` after the timeout."""
-        return Nudge(self.workspace, self.name, self.worker.worker_id)
+        return Overdue(self.worker.worker_id)
 
 
 class WorkerStream(Protocol):

@@ -17,7 +17,7 @@ from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Nudge, Retry
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.config import merge_config
 from mlflow_serving_plugin.operations.contracts import EndpointStore, ModelLookup
@@ -83,20 +83,20 @@ class EndpointOperations:
         endpoint = self.store.enable(workspace, name, model_created_ms=model.created_ms, config=None, by=caller.name)
         if changes:
             self.store.configure(workspace, name, merge_config(endpoint.config, changes), by=caller.name)
-        self.send(Nudge(workspace, name, retry=True))
+        self.send(Retry(workspace, name))
 
     def disable(self, caller: User, workspace: str, name: str) -> None:
         """Disable serving on a model; idempotent."""
         require(self.access, caller, workspace, name, Permission.MANAGE)
         self.store.disable(workspace, name, by=caller.name)
-        self.send(Nudge(workspace, name))
+        self.send(Changed(workspace, name))
 
     def configure(self, caller: User, workspace: str, name: str, changes: dict[str, Any]) -> Endpoint:
         """Merge ``changes`` into the configuration; NotEnabledError, InvalidParameterError naming the key."""
         present = self.describe(caller, workspace, name).endpoint
         require(self.access, caller, workspace, name, Permission.MANAGE)
         endpoint = self.store.configure(workspace, name, merge_config(present.config, changes), by=caller.name)
-        self.send(Nudge(workspace, name))
+        self.send(Changed(workspace, name))
         return endpoint
 
     def describe(self, caller: User, workspace: str, name: str) -> Served:

@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import InvalidParameterError
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Nudge
 
 _CHANGING = (
     "/mlflow/registered-models/",
@@ -52,10 +52,10 @@ def _changes_registry() -> bool:
 def _nudge(workspaces: bool) -> Nudge:
     headers = {name.lower(): value for name, value in request.headers}
     try:
-        return Nudge(workspace_of(headers, enabled=workspaces), _model_name())
+        return Changed(workspace_of(headers, enabled=workspaces), _model_name())
     except InvalidParameterError:
         # MLflow accepted a header that names no workspace: look at all endpoints.
-        return Nudge()
+        return Changed()
 
 
 def _model_name() -> str | None:

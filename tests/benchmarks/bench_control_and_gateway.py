@@ -35,7 +35,7 @@ from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.reader import RegistryReader
@@ -96,7 +96,7 @@ def measure_ticks(root: Path) -> dict[str, float]:
     try:
         eventually(lambda: _all_ready(controller, backend), within_s=120)
         idle = [_tick_ms(controller, []) for _ in range(TICKS)]
-        busy, started = [_tick_ms(controller, [Nudge()])], time.perf_counter()
+        busy, started = [_tick_ms(controller, [Changed()])], time.perf_counter()
         while controller._tasks._running:
             busy.append(_tick_ms(controller, []))
             time.sleep(0.005)

@@ -33,7 +33,7 @@ from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.messages import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
@@ -87,7 +87,7 @@ class Host:
         """Register versions up to this number, and wait until all are READY; seconds."""
         started = time.monotonic()
         self.registry.put(a_model("iris", *(a_version(number) for number in range(1, versions + 1))))
-        send_nudge(self.paths.nudges, Nudge("default", "iris"))
+        send_nudge(self.paths.nudges, Changed("default", "iris"))
         while sum(status.phase is WorkerPhase.READY for status in self.backend.observe()) < versions:
             if time.monotonic() - started > _LONGEST_S:
                 raise SystemExit(f"not all READY within {_LONGEST_S:g} s; the state is in {self.paths.root}")

@@ -20,7 +20,7 @@ from mlflow_serving_plugin.domain.routes import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.messages import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Overdue, Retry, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS, Metrics
 from mlflow_serving_plugin.metrics.files import read_totals
@@ -96,7 +96,7 @@ class World:
         return endpoint
 
     def nudge(self, name=None):
-        send_nudge(self.paths.nudges, Nudge(WS, name))
+        send_nudge(self.paths.nudges, Changed(WS, name))
 
     def versions(self, *versions, name="iris", **aliases):
         """Change what the registry says of a model, and nudge as the server does."""
@@ -339,7 +339,7 @@ def test_deaths_failed_starts_and_ticks_are_counted(serving):
     serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [1])
     serving.until(lambda: serving.backend.numbers() == [1])
     (worker,) = serving.backend.live()
-    send_nudge(serving.paths.nudges, Nudge(overdue_worker=worker.worker_id))
+    send_nudge(serving.paths.nudges, Overdue(worker.worker_id))
     serving.until(lambda: serving.counted(RESTARTS, *of_iris) == [2])
     serving.backend.fail(key(serving, 2), "no")
     serving.versions(a_version(2), a_version(1))
@@ -416,7 +416,7 @@ def test_a_crash_loop_waits_longer_each_time(paths):
 
 def test_a_worker_that_is_overdue_is_restarted(serving):
     (worker,) = serving.backend.live()
-    send_nudge(serving.paths.nudges, Nudge(overdue_worker=worker.worker_id))
+    send_nudge(serving.paths.nudges, Overdue(worker.worker_id))
     serving.until(lambda: worker.worker_id in serving.backend.stopped)
     serving.until(lambda: serving.backend.numbers() == [1])
     restarting = "Restarting: A prediction ran on long after its request timeout."
@@ -424,7 +424,7 @@ def test_a_worker_that_is_overdue_is_restarted(serving):
 
 
 def test_an_overdue_worker_that_is_unknown_harms_nobody(serving):
-    send_nudge(serving.paths.nudges, Nudge(overdue_worker="nobody"))
+    send_nudge(serving.paths.nudges, Overdue("nobody"))
     serving.versions(a_version(1), a_version(2))
     serving.until_ready(1, 2)
     assert serving.backend.stopped == []
@@ -674,10 +674,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
     add(module._BACKLOG)
     journal.flush(0.0, 0)
     add(10)
-    outcomes = []
-    eventually(lambda: outcomes.extend(tasks.collect()) or len(outcomes) == 2, 10)
-    for outcome in outcomes:
-        journal.settle(outcome)
+    eventually(lambda: tasks.settle(0.0) or not tasks.running("events", "prune"), 10)
     kept = [event.timestamp_ms for _, event in journal._waiting]
     assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
 
@@ -700,11 +697,11 @@ def test_enabling_again_tries_at_once_what_has_failed(paths):
         world.until(lambda: world.state(1) is EntityState.FAILED)
         world.backend.recover(failing)
         # A plain look at the model is none.
-        send_nudge(world.paths.nudges, Nudge("default", "iris"))
+        send_nudge(world.paths.nudges, Changed("default", "iris"))
         world.versions(a_version(1, "Staging"))
         world.until(lambda: world.route().stages == {"Staging": "1"})
         assert len(world.backend.launched) == 1
-        send_nudge(world.paths.nudges, Nudge("default", "iris", retry=True))
+        send_nudge(world.paths.nudges, Retry("default", "iris"))
         world.until_ready(1)
     finally:
         world.close()

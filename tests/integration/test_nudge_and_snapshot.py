@@ -14,7 +14,7 @@ import pytest
 from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.domain.routes import Routes, dump_routes
-from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Retry, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 
 PROMPT_S = 0.5
@@ -38,7 +38,16 @@ def took(action) -> float:
 
 
 @pytest.mark.parametrize(
-    "nudge", [Nudge(), Nudge("default", "iris"), Nudge("default", "üñ 'x' \"y\""), Nudge(overdue_worker="w1")]
+    "nudge",
+    [
+        Changed(),
+        Changed("default", "iris"),
+        Changed("default", "üñ 'x' \"y\""),
+        Retry("default", "iris"),
+        Overdue("w1"),
+        Wake("e1", "3"),
+    ],
+    ids=repr,
 )
 def test_a_nudge_arrives_as_it_was_sent(inbox, paths, nudge):
     send_nudge(paths.nudges, nudge)
@@ -48,10 +57,10 @@ def test_a_nudge_arrives_as_it_was_sent(inbox, paths, nudge):
 def test_a_nudge_comes_from_another_process(inbox, paths):
     code = (
         "import pathlib, sys; from mlflow_serving_plugin.host.messages import *;"
-        "send_nudge(pathlib.Path(sys.argv[1]), Nudge('default', 'iris'))"
+        "send_nudge(pathlib.Path(sys.argv[1]), Changed('default', 'iris'))"
     )
     subprocess.run([sys.executable, "-c", code, str(paths.nudges)], check=True)
-    assert inbox.wait(LONG_S) == [Nudge("default", "iris")]
+    assert inbox.wait(LONG_S) == [Changed("default", "iris")]
 
 
 def test_a_nudge_ends_a_long_wait_at_once(inbox, paths):
@@ -59,13 +68,13 @@ def test_a_nudge_ends_a_long_wait_at_once(inbox, paths):
     waiter = threading.Thread(target=lambda: (inbox.wait(LONG_S), heard.append(time.monotonic())))
     waiter.start()
     sent = time.monotonic()
-    send_nudge(paths.nudges, Nudge())
+    send_nudge(paths.nudges, Changed())
     waiter.join(LONG_S)
     assert heard[0] - sent < PROMPT_S
 
 
 def test_all_nudges_that_are_there_come_at_once_and_in_order(inbox, paths):
-    sent = [Nudge("default", str(number)) for number in range(5)]
+    sent = [Changed("default", str(number)) for number in range(5)]
     for nudge in sent:
         send_nudge(paths.nudges, nudge)
     assert inbox.wait(LONG_S) == sent
@@ -78,9 +87,9 @@ def test_without_a_nudge_a_wait_ends_when_its_time_is_up(inbox):
 
 
 def test_a_nudge_that_nobody_hears_is_lost_without_an_error(paths):
-    send_nudge(paths.nudges, Nudge())
+    send_nudge(paths.nudges, Changed())
     Inbox(paths.nudges).close()
-    send_nudge(paths.nudges, Nudge())
+    send_nudge(paths.nudges, Changed())
     assert not paths.nudges.exists()
 
 
@@ -89,24 +98,24 @@ def test_a_nudge_to_a_controller_that_was_killed_is_lost_without_an_error(paths)
     dead.bind(str(paths.nudges))
     dead.close()
     assert paths.nudges.exists()
-    send_nudge(paths.nudges, Nudge())
+    send_nudge(paths.nudges, Changed())
 
 
 def test_nudges_that_a_busy_controller_does_not_take_block_nobody(inbox, paths):
-    assert took(lambda: [send_nudge(paths.nudges, Nudge("default", "iris")) for _ in range(2000)]) < LONG_S / 4
-    assert set(inbox.wait(LONG_S)) == {Nudge("default", "iris")}
+    assert took(lambda: [send_nudge(paths.nudges, Changed("default", "iris")) for _ in range(2000)]) < LONG_S / 4
+    assert set(inbox.wait(LONG_S)) == {Changed("default", "iris")}
 
 
 def test_a_second_inbox_takes_over_and_the_first_leaves_it_its_socket(paths):
     first = Inbox(paths.nudges)
     second = Inbox(paths.nudges)
     try:
-        send_nudge(paths.nudges, Nudge("default", "to the second"))
+        send_nudge(paths.nudges, Changed("default", "to the second"))
         assert first.wait(0) == []
-        assert second.wait(LONG_S) == [Nudge("default", "to the second")]
+        assert second.wait(LONG_S) == [Changed("default", "to the second")]
         first.close()
-        send_nudge(paths.nudges, Nudge("default", "after the first"))
-        assert second.wait(LONG_S) == [Nudge("default", "after the first")]
+        send_nudge(paths.nudges, Changed("default", "after the first"))
+        assert second.wait(LONG_S) == [Changed("default", "after the first")]
     finally:
         second.close()
     assert not paths.nudges.exists()
@@ -116,8 +125,8 @@ def test_an_inbox_takes_the_place_of_what_a_killed_controller_left(paths):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
         dead.bind(str(paths.nudges))
     inbox = Inbox(paths.nudges)
-    send_nudge(paths.nudges, Nudge())
-    assert inbox.wait(LONG_S) == [Nudge()]
+    send_nudge(paths.nudges, Changed())
+    assert inbox.wait(LONG_S) == [Changed()]
     inbox.close()
 
 
@@ -125,13 +134,17 @@ def test_only_this_user_can_nudge(inbox, paths):
     assert stat.S_IMODE(paths.nudges.stat().st_mode) == 0o600
 
 
+OF_EARLIER_VERSIONS = b'{"workspace": "default", "name": "iris", "overdue_worker": null, "retry": true}'
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"\xff\x00", b"not json", b"[]", b"7", b'{"unknown": 1}', b'{"name": ' + b"x" * 8000]
+    "data",
+    [b"", b"\xff\x00", b"not json", b"[]", b"7", b'{"unknown": 1}', b'{"name": ' + b"x" * 8000, OF_EARLIER_VERSIONS],
 )
 def test_garbage_is_heard_as_look_at_everything(inbox, paths, data):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(data, str(paths.nudges))
-    assert inbox.wait(LONG_S) == [Nudge()]
+    assert inbox.wait(LONG_S) == [Changed()]
 
 
 def test_wake_ends_a_wait_in_another_thread(inbox):

@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed
 from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
 
 CREATE = "/api/2.0/mlflow/model-versions/create"
@@ -21,9 +21,9 @@ def told(method, path, *, workspaces=True, answer=200, **request):
 
 
 def test_a_change_of_the_registry_names_the_model_in_the_body_or_the_query():
-    assert told("POST", CREATE, json=IRIS) == [Nudge("default", "iris")]
-    assert told("DELETE", f"{CREATE}?name=iris") == [Nudge("default", "iris")]
-    assert told("POST", CREATE) == [Nudge("default", None)]
+    assert told("POST", CREATE, json=IRIS) == [Changed("default", "iris")]
+    assert told("DELETE", f"{CREATE}?name=iris") == [Changed("default", "iris")]
+    assert told("POST", CREATE) == [Changed("default", None)]
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_what_changes_nothing_in_the_registry_is_not_told(method, path, answer):
 
 def test_the_workspace_is_the_one_that_all_other_requests_mean_by_the_header():
     header = {"X-MLFLOW-WORKSPACE": " team-a "}
-    assert told("POST", CREATE, json=IRIS, headers=header) == [Nudge("team-a", "iris")]
+    assert told("POST", CREATE, json=IRIS, headers=header) == [Changed("team-a", "iris")]
 
 
 def test_a_header_that_names_no_workspace_makes_the_controller_look_at_everything():
-    assert told("POST", CREATE, json=IRIS, headers={"X-MLFLOW-WORKSPACE": "Not One"}) == [Nudge()]
-    assert told("POST", CREATE, json=IRIS, headers={"X-MLFLOW-WORKSPACE": "a"}, workspaces=False) == [Nudge()]
+    assert told("POST", CREATE, json=IRIS, headers={"X-MLFLOW-WORKSPACE": "Not One"}) == [Changed()]
+    assert told("POST", CREATE, json=IRIS, headers={"X-MLFLOW-WORKSPACE": "a"}, workspaces=False) == [Changed()]
 
 
 @pytest.mark.parametrize(("answer", "forgotten"), [(200, ["alice"]), (403, [])])

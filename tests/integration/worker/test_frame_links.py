@@ -17,7 +17,7 @@ from worker_processes import JSON, WorkerProcess, ask, worker_config
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import DeadlineError
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
@@ -25,7 +25,7 @@ from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.worker import wire
 
 GRACE_S = 0.3
-OVERDUE = Nudge("default", "m", "w1")
+OVERDUE = Overdue("w1")
 
 
 class Snapshot:

@@ -26,7 +26,7 @@ from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
 from mlflow_serving_plugin.environments.environments import Environments
-from mlflow_serving_plugin.host.messages import Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.links.frames_connection import FrameConnection
@@ -335,7 +335,7 @@ def test_a_hung_worker_is_replaced_within_two_seconds_of_the_nudge(controlled, h
     else:
         os.kill(hung.pid, signal.SIGSTOP)
     started = time.monotonic()
-    send_nudge(paths.nudges, Nudge("default", "iris", hung.worker_id))
+    send_nudge(paths.nudges, Changed("default", "iris", hung.worker_id))
     fresh = eventually(lambda: [one for one in ready(backend) if one.worker_id != hung.worker_id], 20)
     assert time.monotonic() - started < 2.0
     assert predict(fresh[0], "echo", "x") == "x"

@@ -5,7 +5,7 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
 from mlflow_serving_plugin.domain.states import EndpointState
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Retry
 
 V2 = "/api/2.0/mlflow/endpoints-v2"
 
@@ -51,7 +51,7 @@ def test_enabling_an_unknown_model_is_404(call):
 def test_every_change_nudges_the_controller(world, call, method, route):
     world.enable()
     assert call(method, route, registered_model_name="iris", config={"replicas": 2})[0] == 200
-    assert world.inbox.wait(5) == [Nudge(DEFAULT_WORKSPACE, "iris", retry=route == "enable")]
+    assert world.inbox.wait(5) == [(Retry if route == "enable" else Changed)(DEFAULT_WORKSPACE, "iris")]
 
 
 def test_the_state_is_that_of_the_snapshot(world, call):

@@ -8,7 +8,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
-from mlflow_serving_plugin.host.messages import Nudge
+from mlflow_serving_plugin.host.messages import Changed, Retry
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations, NotEnabledError
 
 ALICE = User("alice")
@@ -36,7 +36,7 @@ def test_enabling_stores_the_caller_and_tells_the_controller_to_retry():
     world.operations.enable(ALICE, "default", "iris", {"replicas": 3})
     assert world.store.find("default", "iris").config == EndpointConfig(replicas=3)
     assert set(world.store.callers) == {"alice"}
-    assert world.sent == [Nudge("default", "iris", retry=True)]
+    assert world.sent == [Retry("default", "iris")]
 
 
 def test_enabling_again_merges_the_changes_over_the_present_configuration():
@@ -77,7 +77,7 @@ def test_disabling_is_idempotent_and_needs_manage():
     for _ in range(2):
         world.operations.disable(ALICE, "default", "iris")
     assert world.store.enabled() == []
-    assert world.sent == [Nudge("default", "iris")] * 2
+    assert world.sent == [Changed("default", "iris")] * 2
     with pytest.raises(PermissionDeniedError):
         World(Permission.READ).operations.disable(ALICE, "default", "iris")
 
@@ -88,7 +88,7 @@ def test_configuring_checks_read_then_serving_then_manage_and_tells_the_controll
         World(Permission.READ).operations.configure(ALICE, "default", "iris", {})
     world.enable()
     assert world.operations.configure(ALICE, "default", "iris", {"replicas": 2}).config.replicas == 2
-    assert world.sent == [Nudge("default", "iris")]
+    assert world.sent == [Changed("default", "iris")]
     world.access.default = Permission.READ
     with pytest.raises(PermissionDeniedError):
         world.operations.configure(ALICE, "default", "iris", {"replicas": 3})

@@ -12,7 +12,7 @@ from support import gateway_fakes
 from support.gateway_fakes import PREDICTED, FrameWorker, Worker, routes, snapshot, until, version, worker_route
 
 from mlflow_serving_plugin.errors import DeadlineError
-from mlflow_serving_plugin.host.messages import Inbox, Nudge, send_nudge
+from mlflow_serving_plugin.host.messages import Inbox, Overdue, send_nudge
 from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.links.base import LinkContext
 from mlflow_serving_plugin.links.calls import LostError, WorkerCall
@@ -20,7 +20,7 @@ from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.links.http import AsyncHttpLink, BlockingHttpLink
 
-OVERDUE = Nudge("default", "iris", "w1")
+OVERDUE = Overdue("w1")
 
 
 class _OnALoop:

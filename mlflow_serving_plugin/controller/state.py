@@ -1,8 +1,9 @@
-"""What the controller remembers between ticks: what fetched versions need, work under way, failures."""
+"""What the controller knows between ticks: what is desired, what fetched entities need, work under way, failures."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,10 +17,10 @@ from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Need
 
 
-class Memory:
+class ControllerState:
     """Belongs to the loop's thread. Lost with the controller, and built anew from what is there.
 
-    ``doing``: what the build of an environment is at, for a person.
+    ``doing``: the progress of an environment's build, for a person.
     """
 
     def __init__(self, backoff_base_s: float, backoff_cap_s: float, doing: Callable[[str], str]) -> None:
@@ -27,6 +28,9 @@ class Memory:
         self._backoff_base_s = backoff_base_s
         self._backoff_cap_s = backoff_cap_s
         self._failures: dict[EntityKey, tuple[str, Failure]] = {}
+        self._ready_at: dict[str, float] = {}
+        """When each worker got ready, by the clock of ``now``: the wall clock may jump while the worker serves."""
+        self.desired: Mapping[EntityKey, DesiredEntity] = {}
         self.needs: dict[EntityKey, Need] = {}
         self.fetching: set[EntityKey] = set()
         self.building: set[str] = set()
@@ -34,13 +38,18 @@ class Memory:
         self.launching: Counter[EntityKey] = Counter()
         self.stopping: set[str] = set()
 
-    def forget_others(self, desired: Mapping[EntityKey, DesiredEntity]) -> None:
-        """Drop what is known of versions that are no longer desired, or not as they were."""
-        for key in [key for key in self.needs if key not in desired]:
-            del self.needs[key]
+    def refreshed(self, desired: Mapping[EntityKey, DesiredEntity], needs: Mapping[EntityKey, Need]) -> None:
+        """Take in what is desired now; forget the failures of entities that are gone or no longer as they were."""
+        self.desired = desired
+        self.needs = {key: need for key, need in needs.items() if key in desired}
         for key, (fingerprint, _) in list(self._failures.items()):
-            if key not in desired or desired[key].fingerprint != fingerprint:
+            if not self.is_current(key, fingerprint):
                 del self._failures[key]
+
+    def is_current(self, key: EntityKey, fingerprint: str) -> bool:
+        """Whether the entity is still desired, and with this fingerprint."""
+        wanted = self.desired.get(key)
+        return wanted is not None and wanted.fingerprint == fingerprint
 
     def failed(
         self, wanted: DesiredEntity, message: str, *, now: float, served_s: float | None, proved: bool = False
@@ -60,18 +69,32 @@ class Memory:
         self._failures[wanted.key] = (wanted.fingerprint, failure)
 
     def forgive(self, keys: Iterable[EntityKey]) -> None:
-        """Forget that these versions have failed: they are due at once."""
+        """Forget that these entities have failed: their next attempt is due at once."""
         for key in list(keys):
             self._failures.pop(key, None)
 
     def built(self, key: str, environment: Environment) -> None:
-        """An environment is there now, for all versions that need it."""
+        """An environment is there now, for all entities that need it."""
         for version, need in self.needs.items():
             if need.recipe.key == key:
                 self.needs[version] = replace(need, environment=environment)
 
+    def served_s(self, worker: WorkerStatus, now: float) -> float:
+        """For how long a worker has been ready."""
+        return now - self._ready_at.get(worker.worker_id, now)
+
+    def observe(self, workers: Iterable[WorkerStatus], now: float) -> Observed:
+        """Take in which workers there are; return all that is observed."""
+        workers = tuple(workers)
+        self._ready_at = {
+            worker.worker_id: self._ready_at.get(worker.worker_id, now - _age_s(worker.ready_since_ms))
+            for worker in workers
+            if worker.ready_since_ms is not None
+        }
+        return self.observed(workers)
+
     def observed(self, workers: Iterable[WorkerStatus]) -> Observed:
-        """All of it, for ``plan`` and ``describe``."""
+        """All that is observed, for ``plan`` and ``describe``."""
         return Observed(
             workers=tuple(workers),
             needs=dict(self.needs),
@@ -81,3 +104,8 @@ class Memory:
             stopping=frozenset(self.stopping),
             failures={key: failure for key, (_, failure) in self._failures.items()},
         )
+
+
+def _age_s(since_ms: int) -> float:
+    """Of a worker seen for the first time, adopted perhaps, only the wall clock tells since when it has been ready."""
+    return max(0.0, time.time() - since_ms / 1000)
