@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
@@ -22,6 +23,8 @@ from mlflow_serving_plugin.domain.routes import (
 )
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.recipe import Need
+
+_DRAINS = "No longer active; requests in flight finish."
 
 
 def describe(
@@ -44,6 +47,7 @@ def describe(
         str(key): _entity(wanted, replicas[key], by_key.get(key, []), observed, before, now_ms, build_log)
         for key, wanted in desired.items()
     }
+    entities |= _draining(desired, observed, before, now_ms)
     of_endpoint: dict[str, list[EntityRoute]] = {}
     for entity in sorted(entities.values(), key=lambda entity: name_order(entity.name)):
         of_endpoint.setdefault(entity.key.endpoint_id, []).append(entity)
@@ -85,6 +89,24 @@ def _entity(
     )
 
 
+def _draining(
+    desired: Mapping[EntityKey, DesiredEntity], observed: Observed, before: Routes, now_ms: int
+) -> dict[str, EntityRoute]:
+    """Entities that are no longer desired, for as long as workers of theirs finish requests."""
+    workers: dict[str, list[WorkerRoute]] = {}
+    for worker in observed.workers:
+        was_ready = worker.ready_since_ms is not None and worker.phase is not WorkerPhase.DEAD
+        if worker.key not in desired and was_ready:
+            workers.setdefault(str(worker.key), []).append(replace(_worker(worker), ready=False))
+    found = {}
+    for key, finishing in workers.items():
+        if (earlier := before.entities.get(key)) is not None:
+            since_ms = earlier.since_ms if earlier.state is EntityState.DRAINING else now_ms
+            drains = replace(earlier, state=EntityState.DRAINING, message=_DRAINS, since_ms=since_ms)
+            found[key] = replace(drains, workers=tuple(finishing))
+    return found
+
+
 def _worker(worker: WorkerStatus) -> WorkerRoute:
     ready = worker.phase is WorkerPhase.READY
     return WorkerRoute(worker.worker_id, worker.protocol, worker.address, worker.pid, worker.started_ms, ready)
@@ -99,6 +121,8 @@ def _environment(need: Need | None) -> str:
 def _endpoint(
     endpoint: Endpoint, view: View, entities: Sequence[EntityRoute], default_timeout_s: float
 ) -> EndpointRoute:
+    draining = tuple(entity.name for entity in entities if entity.state is EntityState.DRAINING)
+    entities = [entity for entity in entities if entity.state is not EntityState.DRAINING]
     model = view.models.get(model_of(endpoint))
     state, message = _endpoint_state(entities, known=model is not None)
     names = tuple(entity.name for entity in entities)
@@ -111,6 +135,7 @@ def _endpoint(
         message=message,
         config=part_of(resolve(endpoint.config, request_timeout_s=default_timeout_s), GatewayConfig),
         entities=names,
+        draining=draining,
         latest=latest_of(entities),
         # The highest number that holds a stage answers for the stage, as in MLflow.
         stages={entity.stage: entity.name for entity in entities},

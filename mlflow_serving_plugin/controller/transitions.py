@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflow_serving_plugin.domain.entity import name_order
+from mlflow_serving_plugin.domain.entity import EntityKey, name_order
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
 from mlflow_serving_plugin.domain.states import EntityState
@@ -14,25 +14,31 @@ Change = tuple[str, str]
 
 
 def transitions(before: Routes, after: Routes, now_ms: int) -> list[tuple[str, Event]]:
-    """What happened between two snapshots: ``(endpoint id, event)`` pairs, an endpoint's entities before itself."""
+    """What happened between two snapshots: ``(endpoint id, event)`` pairs, the entities before the endpoints."""
     found: list[tuple[str, Event]] = []
+    endpoints = {endpoint.id: endpoint for endpoint in [*before.endpoints.values(), *after.endpoints.values()]}
+    for key in _in_order({*before.entities, *after.entities}):
+        then, now = before.entities.get(str(key)), after.entities.get(str(key))
+        endpoint = endpoints.get(key.endpoint_id)
+        for kind, message in _entity_changes(then, now):
+            # An entity drains for longer than its disabled endpoint is in the snapshot.
+            workspace, name = (endpoint.workspace, endpoint.name) if endpoint else ("", "")
+            found.append((key.endpoint_id, Event(now_ms, workspace, name, key.name, kind, message)))
     earlier = {endpoint.id: endpoint for endpoint in before.endpoints.values()}
     for endpoint in after.endpoints.values():
-        then = earlier.get(endpoint.id)
-        names = {entity.name for entity in (before.entities_of(then) if then else []) + after.entities_of(endpoint)}
-        for name in sorted(names, key=name_order):
-            key = f"{endpoint.id}/{name}"
-            for kind, message in _entity_changes(before.entities.get(key), after.entities.get(key)):
-                event = Event(now_ms, endpoint.workspace, endpoint.name, name, kind, message)
-                found.append((endpoint.id, event))
-        for kind, message in _endpoint_changes(then, endpoint):
+        for kind, message in _endpoint_changes(earlier.get(endpoint.id), endpoint):
             found.append((endpoint.id, Event(now_ms, endpoint.workspace, endpoint.name, None, kind, message)))
     return found
 
 
+def _in_order(keys: set[str]) -> list[EntityKey]:
+    parts = [EntityKey(*key.split("/", 1)) for key in keys]
+    return sorted(parts, key=lambda key: (key.endpoint_id, name_order(key.name)))
+
+
 def _entity_changes(then: EntityRoute | None, now: EntityRoute | None) -> Iterable[Change]:
     if now is None:
-        yield "VERSION_REMOVED", "No longer active in the registry; its workers are stopped."
+        yield "VERSION_REMOVED", "No longer active; its workers have ended."
         return
     if then is None or then.state is not now.state:
         yield f"VERSION_{now.state.value}", now.message or _in_words(now)

@@ -29,8 +29,11 @@ class EventLog:
         self._writing = for_writing(engine)
 
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
-        """Add ``(endpoint id, event)`` pairs."""
+        """Add ``(endpoint id, event)`` pairs, but those of endpoints that have been removed with their history."""
+        events = list(events)
         with session_on(self._writing) as session:
+            ids = {endpoint_id for endpoint_id, _ in events}
+            there = set(session.scalars(select(EndpointRow.id).where(EndpointRow.id.in_(ids))))
             session.add_all(
                 EventRow(
                     endpoint_id=endpoint_id,
@@ -40,6 +43,7 @@ class EventLog:
                     message=storable(event.message),
                 )
                 for endpoint_id, event in events
+                if endpoint_id in there
             )
 
     def events(

@@ -263,10 +263,46 @@ def test_a_failure_is_told_with_its_reason_and_again_when_the_reason_changes():
     assert events(same, other) == [("1", "VERSION_FAILED", "another reason")]
 
 
-def test_a_version_that_is_no_longer_active_is_told_of():
-    before = routes_of(BOTH, workers=(worker_of(BOTH, 1), worker_of(BOTH, 2)))
-    after = routes_of(ONLY_ONE, before=before, workers=(worker_of(ONLY_ONE, 1),))
-    assert [(number, kind) for number, kind, _ in events(before, after)] == [("2", "VERSION_REMOVED")]
+def test_a_version_that_leaves_drains_until_its_workers_are_gone():
+    one, two = worker_of(BOTH, 1), worker_of(BOTH, 2, "w2")
+    before = routes_of(BOTH, workers=(one, two))
+    leaving = routes_of(ONLY_ONE, before=before, workers=(one, two), stopping={"w2"}, now_ms=6000)
+    entity = leaving.entities["e-iris/2"]
+    assert (entity.state, entity.message, entity.since_ms) == (
+        EntityState.DRAINING,
+        "No longer active; requests in flight finish.",
+        6000,
+    )
+    # Its worker stays named, so that connections to it are kept, and gets no request.
+    assert ([worker.worker_id for worker in entity.workers], entity.ready_workers) == (["w2"], ())
+    (endpoint,) = leaving.endpoints.values()
+    assert (endpoint.entities, endpoint.draining, endpoint.latest) == (("1",), ("2",), "1")
+    later = routes_of(ONLY_ONE, before=leaving, workers=(one, two), stopping={"w2"}, now_ms=7000)
+    assert later.entities == leaving.entities
+    gone = routes_of(ONLY_ONE, before=later, workers=(one,))
+    assert list(gone.entities) == ["e-iris/1"]
+    told = [events(a, b) for a, b in ((before, leaving), (leaving, later), (later, gone))]
+    assert [[(name, kind) for name, kind, _ in step] for step in told] == [
+        [("2", "VERSION_DRAINING")],
+        [],
+        [("2", "VERSION_REMOVED")],
+    ]
+
+
+@pytest.mark.parametrize("phase", [WorkerPhase.DEAD, WorkerPhase.STARTING])
+def test_a_version_that_leaves_without_a_worker_that_serves_is_gone_at_once(phase):
+    before = routes_of(BOTH)
+    never_ready = worker_of(BOTH, 2, phase=phase, ready_since_ms=None)
+    after = routes_of(ONLY_ONE, before=before, workers=(never_ready,))
+    assert [(name, kind) for name, kind, _ in events(before, after)] == [("2", "VERSION_REMOVED")]
+
+
+def test_a_version_that_is_active_again_while_it_drains_is_served_by_new_workers():
+    before = routes_of(ONLY_ONE, workers=(READY_WORKER,))
+    leaving = routes_of(a_view((an_endpoint(), a_model())), before=before, workers=(READY_WORKER,), stopping={"w"})
+    again = routes_of(ONLY_ONE, before=leaving, workers=(READY_WORKER,), stopping={"w"})
+    assert again.entities["e-iris/1"].state is EntityState.PENDING
+    assert again.entities["e-iris/1"].workers == ()
 
 
 def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
@@ -288,8 +324,18 @@ def test_a_message_that_changes_within_a_state_is_no_event():
     assert events(waiting, fetching) == []
 
 
-def test_a_disabled_endpoint_is_the_store_s_to_tell_of():
-    assert events(routes_of(ONLY_ONE, workers=(READY_WORKER,)), routes_of(View())) == []
+def test_the_versions_of_a_disabled_endpoint_drain_though_the_endpoint_is_gone():
+    before = routes_of(ONLY_ONE, workers=(READY_WORKER,))
+    disabled = routes_of(View(), before=before, workers=(READY_WORKER,), stopping={"w"})
+    assert disabled.endpoints == {}
+    assert disabled.entities["e-iris/1"].state is EntityState.DRAINING
+    gone = routes_of(View(), before=disabled)
+    assert gone.entities == {}
+    # That the endpoint was disabled is the store's to tell of.
+    assert [kind for _, kind, _ in events(before, disabled) + events(disabled, gone)] == [
+        "VERSION_DRAINING",
+        "VERSION_REMOVED",
+    ]
 
 
 def test_what_a_worker_says_of_itself_can_always_be_published():
