@@ -72,7 +72,7 @@ class Exchange:
         if answer.times_us is None:
             self.predict_s += took_s
             return
-        _, decode_us, predict_us, encode_us = answer.times_us
+        decode_us, predict_us, encode_us = answer.times_us
         self.decode_s += decode_us / 1e6
         self.predict_s += predict_us / 1e6
         self.encode_s += encode_us / 1e6

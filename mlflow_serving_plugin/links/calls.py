@@ -41,8 +41,8 @@ class WorkerReply(NamedTuple):
     status: int
     content_type: str
     body: bytes | WorkerStream
-    times_us: tuple[int, int, int, int] | None = None
-    """How long the worker says it took: queue, decode, predict, encode. None: the worker does not say."""
+    times_us: tuple[int, int, int] | None = None
+    """How long the worker says it took: decode, predict, encode. None: the worker does not say."""
 
 
 class LostError(WorkerLostError):

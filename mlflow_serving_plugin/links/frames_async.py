@@ -67,7 +67,8 @@ class _Connection(asyncio.Protocol):
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick)
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
-        self._write(wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body))
+        for part in wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body):
+            self._write(part)
         return frame_id
 
     def cancel(self, frame_id: int) -> None:
@@ -119,7 +120,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, frame: wire.Frame) -> None:
         pending = self._pending.get(frame.id)
         if pending is not None and not pending.future.done():
-            response = wire.decode_response(frame.payload)
+            response = wire.decode_response(frame)
             pending.future.set_result(
                 WorkerReply(response.status, response.content_type, response.body, response.times_us)
             )

@@ -51,12 +51,13 @@ class FrameConnection:
         timeout_ms = min(int(timeout_s * 1000) + 1, 0xFFFF_FFFF)
         self.sent = False
         self._socket.settimeout(timeout_s)
-        self._socket.sendall(wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body))
+        for part in wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body):
+            self._socket.sendall(part)
         self.sent = True
         while True:
             frame = self._receive(deadline)
             if frame.id == frame_id and frame.kind == wire.RESPONSE:
-                return wire.decode_response(frame.payload)
+                return wire.decode_response(frame)
             if frame.id == frame_id and frame.kind == wire.DROPPED:
                 raise DroppedError("the worker did not get to the request in time")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Any, NamedTuple
 
+from .decoding import Batchable
 from .scoring import Scorer
 
 RELATIVE_TOLERANCE = 1e-6
@@ -32,7 +32,7 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verd
     """The verdict for ``mode`` ``auto``, ``on`` or ``off``, after the fast path was prepared."""
     if mode == "off":
         return Verdict(False, "switched off")
-    if scorer.signature is None:
+    if scorer.decoder is None:
         return Verdict(False, "no fast path for this model's input")
     if mode == "on":
         return Verdict(True, "switched on")
@@ -43,21 +43,21 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verd
 
 def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
     """Whether predict(rows together) is predict(row by row), on the example and rows made from the signature."""
-    rows: list[list[Any]] = []
+    rows: list[Batchable] = []
     singles: list[Any] = []
     began = time.monotonic()
-    for row in _rows(scorer, example):
+    for row in _tried_rows(scorer, example):
         if len(rows) >= 2 and time.monotonic() - began > _LONG_ENOUGH_S:
             break
         try:
-            singles.append(scorer.jsonable(scorer.predict_rows([row])))
+            singles.append(scorer.jsonable(scorer.predict(row)))
             rows.append(row)
         except Exception:  # noqa: S112 - a row that the model refuses shows nothing either way
             continue
-    if len({json.dumps(row) for row in rows}) < 2:
+    if len({row.body() for row in rows}) < 2:
         return Verdict(False, "the model accepted too few rows to verify it")
     try:
-        together = scorer.jsonable(scorer.predict_rows(rows))
+        together = scorer.jsonable(scorer.predict(rows[0].join(rows[1:])))
     except Exception as error:
         return Verdict(False, f"rows scored together raised {type(error).__name__}")
     if not _one_each(together, len(rows)) or not all(_one_each(single, 1) for single in singles):
@@ -99,17 +99,13 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[list[Any]]:
-    rows = (scorer.decode(*example) or [])[: _MOST_ROWS // 3] if example else []
-    # The example's rows may be alike; a model that looks at its neighbours shows itself on unlike ones.
-    shifted = [[_shift(value) for value in row] for row in rows]
-    assert scorer.signature is not None  # noqa: S101 - decide() has looked
-    made = scorer.signature.probe_rows()[0]
-    return [*rows, *shifted, *made]
-
-
-def _shift(value: Any) -> Any:
-    return value * 1.5 + 0.25 if isinstance(value, float) else value
+def _tried_rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[Batchable]:
+    assert scorer.decoder is not None  # noqa: S101 - decide() has looked
+    given = scorer.decode(*example) if example else None
+    rows = [given.row(index) for index in range(min(given.count, _MOST_ROWS // 3))] if given else []
+    made = scorer.decoder.probes()[0]
+    # The example's rows may be alike; a model that looks at neighbouring rows is found out by unlike ones.
+    return [*rows, *(row.varied() for row in rows), *(made.row(index) for index in range(made.count))]
 
 
 def _one_each(answer: Any, count: int) -> bool:

@@ -1,4 +1,14 @@
-"""Between connections and model: what waits, what is scored together, and who gets which answer."""
+"""Between connections and model: what waits, what is scored together, and which connection gets which answer.
+
+Why the model runs on the event loop's own thread: while it computes, requests pile up in the sockets, and all that is
+there when it returns makes the next batch. So a batch is as large as the load, and no request waits for a batch to
+fill. A hand-over to a thread and back would cost more than most library models take, and the model, which need not be
+thread-safe, is called by one thread only. A ping is answered between two calls of the model, which says exactly what
+the gateway wants to know: that the worker gets on. Custom models are the exception: they may wait for a network, so
+they run in as many threads as MLflow's own server has, and are never batched unless their owner says so.
+
+A request is under way from ``take`` to ``_finish``, with whatever is sent for it between the two.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +80,7 @@ class Engine:
             self._set_paused(True)
         if self._threads is not None:
             future = asyncio.get_running_loop().run_in_executor(self._threads, self._score_in_thread, waiting)
-            future.add_done_callback(lambda done: self._reply(waiting, *done.result()))
+            future.add_done_callback(lambda done: self._reply(waiting, done.result()))
         else:
             self._waiting.append(waiting)
             self._schedule()
@@ -107,10 +117,10 @@ class Engine:
         """Score one batch of what waits; what is left over gets its turn after the sockets were looked at."""
         self._scheduled = False
         try:
-            batch, now = self._next_batch(), perf_counter_ns()
+            batch = self._next_batch()
             if batch:
                 with self._running.during(max(waiting.request.timeout_ms for waiting in batch)):
-                    self._score_batch(batch, now) if len(batch) > 1 else self._score_one(batch[0], now)
+                    self._score_batch(batch) if len(batch) > 1 else self._score_one(batch[0])
         finally:
             self._schedule()
 
@@ -122,10 +132,10 @@ class Engine:
         while self._waiting and (self._verdict.on or not batch):
             waiting = self._waiting[0]
             if waiting.useless(now):
-                self._reply(self._waiting.popleft(), now, None)
+                self._reply(self._waiting.popleft(), None)
                 continue
             self._decode(waiting)
-            rows += len(waiting.rows or ())
+            rows += waiting.input.count if waiting.input else 0
             if batch and (waiting.alone or rows > self._max_batch_rows):
                 break
             batch.append(self._waiting.popleft())
@@ -136,65 +146,70 @@ class Engine:
     def _decode(self, waiting: Waiting) -> None:
         if not waiting.decoded:
             start = perf_counter_ns()
-            waiting.rows = self._scorer.decode(waiting.request.content_type, waiting.request.body)
-            waiting.decode_us = (perf_counter_ns() - start) // 1000
+            waiting.input = self._scorer.decode(waiting.request.content_type, waiting.request.body)
+            waiting.decode_ns = perf_counter_ns() - start
             waiting.decoded = True
-            waiting.alone = waiting.rows is None
+            waiting.alone = waiting.input is None
 
-    def _score_one(self, waiting: Waiting, started_ns: int) -> None:
-        answers = self._score_rows([waiting]) if waiting.rows is not None else None
+    def _score_one(self, waiting: Waiting) -> None:
+        answers = self._score_together([waiting])
         if answers is None:
             answers = [self._scorer.score(waiting.request.content_type, waiting.request.body)]
-        self._reply(waiting, started_ns, answers[0])
+        self._reply(waiting, answers[0])
 
-    def _score_batch(self, batch: list[Waiting], started_ns: int) -> None:
-        answers = self._score_rows(batch)
+    def _score_batch(self, batch: list[Waiting]) -> None:
+        answers = self._score_together(batch)
         if answers is None:
-            # Somebody's rows are to blame: each gets a turn, and an answer, of its own.
+            # One request's input is to blame: score each alone, so that the others are answered.
             for waiting in batch:
                 waiting.alone = True
             self._waiting.extendleft(reversed(batch))
             return
         out: dict[Any, list[bytes]] = {}
         for waiting, answer in zip(batch, answers):
-            self._forget(waiting)
-            out.setdefault(waiting.peer, []).append(response_frame(waiting, answer, started_ns))
-        for peer, frames in out.items():
-            peer.send(b"".join(frames))
+            self._finish(waiting)
+            out.setdefault(waiting.peer, []).extend(response_frame(waiting, answer))
+        for peer, parts in out.items():
+            for part in wire.coalesce(parts):
+                peer.send(part)
         self._count(len(batch))
         self._batches += 1
         if self._batches % batching.CHECK_EVERY == 0:
-            # After the answers have left.
+            # After the answers are sent.
             asyncio.get_running_loop().call_soon(self._check, batch, answers)
 
-    def _score_rows(self, batch: list[Waiting]) -> list[Answer] | None:
-        """One call of the model for all; None when it raised or did not answer row by row."""
-        rows = [row for waiting in batch for row in waiting.rows or ()]
+    def _score_together(self, batch: list[Waiting]) -> list[Answer] | None:
+        """One call of the model for all; None when the model raised or did not answer row by row."""
+        inputs = [waiting.input for waiting in batch if waiting.input is not None]
+        if not inputs:
+            return None
         start = perf_counter_ns()
         try:
-            output = self._scorer.predict_rows(rows)
+            joined = inputs[0].join(inputs[1:]) if len(inputs) > 1 else inputs[0]
+            output = self._scorer.predict(joined)
             predicted = perf_counter_ns()
-            self._batch_rows.observe(len(rows))
+            self._batch_rows.observe(joined.count)
             parts: list[Any] | None = [output]
-            if len(batch) > 1:
-                parts = batching.split(output, [len(waiting.rows or ()) for waiting in batch])
+            if len(inputs) > 1:
+                parts = batching.split(output, [one.count for one in inputs])
             if parts is None:
                 return None
             bodies = [self._scorer.answer(part) for part in parts]
         except BaseException:  # whatever the model raises, MLflow's own way says it in MLflow's words
             return None
-        encode_us = (perf_counter_ns() - predicted) // 1000 // len(batch)
-        predict_us = (predicted - start) // 1000
+        encode_ns = (perf_counter_ns() - predicted) // len(batch)
+        predict_ns = predicted - start
         return [
-            Answer(200, JSON, body, waiting.decode_us, predict_us, encode_us) for waiting, body in zip(batch, bodies)
+            Answer(200, JSON, body, waiting.decode_ns, predict_ns, encode_ns) for waiting, body in zip(batch, bodies)
         ]
 
     def _check(self, batch: list[Waiting], answers: list[Answer]) -> None:
         """Score a few rows of a batch again, each by itself; a difference ends batching for this version."""
-        places = [(at, row) for at, waiting in enumerate(batch) for row in range(len(waiting.rows or ()))]
+        inputs = [waiting.input for waiting in batch if waiting.input is not None]
+        places = [(at, row) for at, one in enumerate(inputs) for row in range(one.count)]
         try:
             for at, row in random.sample(places, min(batching.CHECKED_ROWS, len(places))):
-                alone = self._scorer.jsonable(self._scorer.predict_rows([(batch[at].rows or ())[row]]))[0]
+                alone = self._scorer.jsonable(self._scorer.predict(inputs[at].row(row)))[0]
                 if not batching.same(json.loads(answers[at].body)["predictions"][row], alone):
                     self._verdict = batching.Verdict(False, "a row scored in a batch and alone got different answers")
                     break
@@ -205,19 +220,17 @@ class Engine:
             print(f"Batching off: {self._verdict.why}.", file=sys.stderr, flush=True)
             self.report()
 
-    def _score_in_thread(self, waiting: Waiting) -> tuple[int, Answer | None]:
-        started = perf_counter_ns()
-        if waiting.useless(started):
-            return started, None
+    def _score_in_thread(self, waiting: Waiting) -> Answer | None:
+        if waiting.useless(perf_counter_ns()):
+            return None
         with self._running.during(waiting.request.timeout_ms):
-            return started, self._scorer.score(waiting.request.content_type, waiting.request.body)
+            return self._scorer.score(waiting.request.content_type, waiting.request.body)
 
-    def _reply(self, waiting: Waiting, started_ns: int, answer: Answer | None) -> None:
-        """Send an answer; None: the request was not scored, because nobody waits for it."""
-        self._forget(waiting)
-        waiting.peer.send(
-            response_frame(waiting, answer, started_ns) if answer else wire.encode(wire.DROPPED, waiting.id)
-        )
+    def _reply(self, waiting: Waiting, answer: Answer | None) -> None:
+        """Send an answer; None: the request was not scored, because nobody waits for the answer."""
+        self._finish(waiting)
+        for part in response_frame(waiting, answer) if answer else (wire.encode(wire.DROPPED, waiting.id),):
+            waiting.peer.send(part)
         if answer is not None and answer.status == 200:
             self._count(1)
 
@@ -226,7 +239,8 @@ class Engine:
         if before < _HAS_SERVED_AFTER <= self._predicted:
             self.report()
 
-    def _forget(self, waiting: Waiting) -> None:
+    def _finish(self, waiting: Waiting) -> None:
+        """A request has its answer. Until then it is cancelled with its connection, and a drain waits for it."""
         self._under_way.pop((id(waiting.peer), waiting.id), None)
         self._bytes -= len(waiting.request.body)
         if self.paused and self._bytes < _READ_AT_MOST_BYTES // 2:

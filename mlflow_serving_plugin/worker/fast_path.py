@@ -68,7 +68,7 @@ class Column:
 
 
 class CompiledSignature:
-    """A compiled signature."""
+    """A signature of plain columns: a ``decoding.BodyDecoder``."""
 
     def __init__(self, columns: list[Column]) -> None:
         self._columns = columns
@@ -77,8 +77,8 @@ class CompiledSignature:
         kinds = {column.kind for column in columns}
         self._only = columns[0] if len(kinds) == 1 and columns[0].dtype is not None else None
 
-    def decode(self, body: bytes) -> list[list[Any]] | None:
-        """The rows of a ``dataframe_records`` or ``dataframe_split`` body, None if this is anything else."""
+    def decode(self, body: bytes) -> Rows | None:
+        """The rows of a ``dataframe_records`` or ``dataframe_split`` body; None for any other body."""
         try:
             document = _loads(body)
         except (ValueError, RecursionError):
@@ -92,7 +92,7 @@ class CompiledSignature:
             rows = self._split(value)
         else:
             return None
-        return rows if rows and self._valid(rows) else None
+        return Rows(self, rows) if rows and self._valid(rows) else None
 
     def frame(self, rows: list[list[Any]]) -> Any:
         """The frame for decoded rows, laid out in memory as MLflow's: a model's last digit can depend on that."""
@@ -110,10 +110,10 @@ class CompiledSignature:
             }
         )
 
-    def probe_rows(self) -> list[list[list[Any]]]:
-        """Sets of rows on which this and MLflow's own way are compared."""
+    def probes(self) -> list[Rows]:
+        """Several rows, and one alone."""
         rows = [list(values) for values in zip(*(column.probes() for column in self._columns))]
-        return [rows, rows[:1]]
+        return [Rows(self, rows), Rows(self, rows[:1])]
 
     def body_of(self, rows: list[list[Any]]) -> bytes:
         """A body that holds these rows."""
@@ -153,6 +153,44 @@ class CompiledSignature:
         return all(column.takes(values) for column, values in zip(self._columns, zip(*rows)))
 
 
+class Rows:
+    """Decoded rows, each in the signature's order: a ``decoding.Batchable``."""
+
+    __slots__ = ("_signature", "count", "rows")
+
+    def __init__(self, signature: CompiledSignature, rows: list[list[Any]]) -> None:
+        self._signature = signature
+        self.rows = rows
+        self.count = len(rows)
+
+    def join(self, others: Sequence[Rows]) -> Rows:
+        """These rows followed by others'."""
+        rows = list(self.rows)
+        for other in others:
+            rows += other.rows
+        return Rows(self._signature, rows)
+
+    def row(self, index: int) -> Rows:
+        """One row by itself."""
+        return Rows(self._signature, [self.rows[index]])
+
+    def varied(self) -> Rows:
+        """The same rows with other floats."""
+        return Rows(self._signature, [[_other_value(value) for value in row] for row in self.rows])
+
+    def model_input(self) -> Any:
+        """The frame."""
+        return self._signature.frame(self.rows)
+
+    def same_input(self, seen: Any) -> bool:
+        """Whether MLflow made the same frame."""
+        return same_frame(seen, self.model_input())
+
+    def body(self) -> bytes:
+        """A ``dataframe_split`` body."""
+        return self._signature.body_of(self.rows)
+
+
 def compile_schema(model: Any, schema: Any) -> CompiledSignature:
     """The fast path of a model; NotCompilable when it has a signature that needs MLflow's own way."""
     if not hasattr(model, "_predict_fn"):
@@ -185,6 +223,10 @@ def same_frame(one: Any, other: Any) -> bool:
     if not isinstance(one, pd.DataFrame) or list(one.columns) != list(other.columns):
         return False
     return bool((one.dtypes == other.dtypes).all() and one.equals(other) and one.index.equals(other.index))
+
+
+def _other_value(value: Any) -> Any:
+    return value * 1.5 + 0.25 if isinstance(value, float) else value
 
 
 def _plain_index(split: dict[str, Any], count: int) -> bool:

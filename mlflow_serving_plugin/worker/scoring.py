@@ -15,6 +15,7 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from . import fast_path
+from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 
 JSON = "application/json"
@@ -25,14 +26,14 @@ _LIBRARY_FLAVORS = frozenset(
 
 
 class Answer(NamedTuple):
-    """What one request is answered. Times in microseconds."""
+    """What one request is answered."""
 
     status: int
     content_type: str
     body: bytes
-    decode_us: int = 0
-    predict_us: int = 0
-    encode_us: int = 0
+    decode_ns: int = 0
+    predict_ns: int = 0
+    encode_ns: int = 0
 
 
 class Scorer:
@@ -50,7 +51,7 @@ class Scorer:
         self._schema = model.metadata.get_input_schema()
         self._encode = _encoder()
         self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
-        self._signature: fast_path.CompiledSignature | None = None
+        self._decoder: BodyDecoder | None = None
         self._predict_kwargs: dict[str, Any] = {}
 
     @classmethod
@@ -76,7 +77,7 @@ class Scorer:
         except BaseException:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, "text/plain", "Internal Server Error"
             traceback.print_exc()
-        return Answer(status, mimetype, text.encode(), 0, _us_since(start), 0)
+        return Answer(status, mimetype, text.encode(), 0, time.perf_counter_ns() - start, 0)
 
     def prepare_fast_path(self) -> str | None:
         """Compile the signature; None when the fast path may be used, else why not."""
@@ -87,32 +88,31 @@ class Scorer:
         except AttributeError as error:
             # MLflow's internals are other ones in each of its versions; its own way is always there.
             return f"this MLflow is another one: {error}"
-        for rows in compiled.probe_rows():
-            seen = self._frame_by_mlflow(compiled.body_of(rows))
+        for probe in compiled.probes():
+            seen = self._input_by_mlflow(probe.body())
             if seen is None:
                 return "MLflow refuses rows made from the signature"
-            frame, kwargs = seen
-            if not fast_path.same_frame(frame, compiled.frame(rows)):
+            found, kwargs = seen
+            if not probe.same_input(found):
                 return "MLflow builds another frame from the same rows"
             self._predict_kwargs = kwargs
-        self._signature = compiled
+        self._decoder = compiled
         return None
 
     @property
-    def signature(self) -> fast_path.CompiledSignature | None:
-        """The compiled signature, None without a fast path."""
-        return self._signature
+    def decoder(self) -> BodyDecoder | None:
+        """What decodes bodies on the fast path; None without a fast path."""
+        return self._decoder
 
-    def decode(self, content_type: str, body: bytes) -> list[list[Any]] | None:
-        """The rows of a body that the fast path can take, each in the signature's order; None for any other."""
-        if self._signature is None or content_type != JSON:
+    def decode(self, content_type: str, body: bytes) -> Batchable | None:
+        """The input of a body that the fast path can take; None for any other body."""
+        if self._decoder is None or content_type != JSON:
             return None
-        return self._signature.decode(body)
+        return self._decoder.decode(body)
 
-    def predict_rows(self, rows: list[list[Any]]) -> Any:
-        """The model's own output for decoded rows; raises whatever it raises."""
-        assert self._signature is not None  # noqa: S101 - for the type checker
-        return self.model._predict_fn(self._signature.frame(rows), **self._predict_kwargs)
+    def predict(self, decoded: Batchable) -> Any:
+        """The model's own output for a decoded input; raises whatever the model raises."""
+        return self.model._predict_fn(decoded.model_input(), **self._predict_kwargs)
 
     def answer(self, output: Any) -> bytes:
         """The body that MLflow answers for a model's output."""
@@ -122,8 +122,8 @@ class Scorer:
         """A model's output as MLflow puts it into JSON."""
         return json.loads(self._encode(output))["predictions"]
 
-    def _frame_by_mlflow(self, body: bytes) -> tuple[Any, dict[str, Any]] | None:
-        """What MLflow hands to the model for a body: the frame and the keyword arguments."""
+    def _input_by_mlflow(self, body: bytes) -> tuple[Any, dict[str, Any]] | None:
+        """What MLflow hands to the model for a body: the input and the keyword arguments."""
         seen: list[tuple[Any, dict[str, Any]]] = []
         original = self.model._predict_fn
 
@@ -170,7 +170,3 @@ def _encoder() -> Callable[[Any], bytes]:
         return json.dumps({"predictions": predictions}, cls=NumpyEncoder).encode()
 
     return encode
-
-
-def _us_since(start_ns: int) -> int:
-    return (time.perf_counter_ns() - start_ns) // 1000

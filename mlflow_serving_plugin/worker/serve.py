@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._greeted = True
             self.send(wire.encode_hello(self._secret))
         elif frame.kind == wire.REQUEST:
-            self._engine.take(self, frame.id, wire.decode_request(frame.payload))
+            self._engine.take(self, frame.id, wire.decode_request(frame))
         elif frame.kind == wire.CANCEL:
             self._engine.cancel(self, frame.id)
         elif frame.kind == wire.PING:

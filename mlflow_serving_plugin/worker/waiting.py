@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Protocol
 
 from . import wire
+from .decoding import Batchable
 from .scoring import JSON, Answer
 
 _JSON = JSON.encode()
@@ -14,7 +15,7 @@ _LARGEST_ANSWER = wire.MAX_FRAME_BYTES - 64 * 1024
 
 
 class Peer(Protocol):
-    """Whoever sent a request."""
+    """The connection of the gateway that sent a request."""
 
     def send(self, data: bytes) -> None:
         """Send frames."""
@@ -27,9 +28,9 @@ class Peer(Protocol):
 
 
 class Waiting:
-    """One request from its arrival to its answer. ``alone``: it must not be scored with others."""
+    """One request. ``input``: what ``decoded`` has made of the body. ``alone``: not to be scored with others."""
 
-    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_us", "decoded", "id", "peer", "request", "rows")
+    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_ns", "decoded", "id", "input", "peer", "request")
 
     def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
         self.peer = peer
@@ -39,22 +40,21 @@ class Waiting:
         self.cancelled = False
         self.alone = False
         self.decoded = False
-        self.rows: list[list[Any]] | None = None
-        self.decode_us = 0
+        self.input: Batchable | None = None
+        self.decode_ns = 0
 
     def useless(self, now_ns: int) -> bool:
         """Whether nobody waits for the answer any more."""
         return self.cancelled or (now_ns - self.arrived_ns) > self.request.timeout_ms * 1_000_000
 
 
-def response_frame(waiting: Waiting, answer: Answer, started_ns: int) -> bytes:
-    """The answer to a request, as it is sent."""
+def response_frame(waiting: Waiting, answer: Answer) -> tuple[bytes, ...]:
+    """The answer to a request, in the parts in which it is sent."""
     if len(answer.body) > _LARGEST_ANSWER:
         answer = _too_large(answer)
-    queue_us = max(0, started_ns - waiting.arrived_ns) // 1000
     content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
-    times = (queue_us, answer.decode_us, answer.predict_us, answer.encode_us)
-    return wire.encode_response(waiting.id, answer.status, times, content_type, answer.body)
+    times_us = (answer.decode_ns // 1000, answer.predict_ns // 1000, answer.encode_ns // 1000)
+    return wire.encode_response(waiting.id, answer.status, times_us, content_type, answer.body)
 
 
 def _too_large(answer: Answer) -> Answer:

@@ -7,13 +7,16 @@ request is answered by one response or one dropped of its id.
 ========  =====================================================================================
 hello     ``version`` (u16), then a secret, for ``tcp://`` only
 request   ``timeout`` (u32, ms left), length of the content type (u16), content type, body
-response  ``status`` (u16), ``queue``, ``decode``, ``predict``, ``encode`` (u32 each, µs),
+response  ``status`` (u16), 0 (u32), ``decode``, ``predict``, ``encode`` (u32 each, µs),
           length of the content type (u16), content type, body
-cancel    of a request nobody waits for any more; it may be scored all the same
+cancel    of a request nobody waits for any more; the worker may score the request all the same
 ping      answered by a pong of its id
 goodbye   from a worker that drains: requests under way are answered, new ones go elsewhere
-dropped   a request was not scored: its time was up, or it was cancelled, before its turn
+dropped   a request was not scored: its timeout was over, or it was cancelled, before its turn
 ========  =====================================================================================
+
+A large body is copied once on its way through a process: the encoder hands the body on beside the head, and the
+decoder keeps the pieces that came from the socket until ``decode_request`` or ``decode_response`` joins them.
 
 Standard library, Python 3.8 or later: this module runs in the gateway and in the model's environment.
 """
@@ -21,17 +24,27 @@ Standard library, Python 3.8 or later: this module runs in the gateway and in th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 VERSION = 1
 HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
+KINDS = frozenset((HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED))
+"""A peer that sends any other kind does not speak this protocol."""
+
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Of a payload, unless a decoder is told otherwise: a request's body and its head, or a model's answer."""
 
 MAX_HELLO_BYTES = 4096
 """What a peer may send before it has said hello."""
 
+LARGE_BYTES = 64 * 1024
+"""A body larger than this is written by itself: a copy costs more than a system call."""
+
 _LARGEST_U32 = 0xFFFF_FFFF
+_LARGEST_HEAD = 128 * 1024
+"""More than the header and the head of any frame, content type included."""
+
+_SMALL_PIECE = 16 * 1024
 _HEADER = struct.Struct("!IBI")
 _HELLO = struct.Struct("!H")
 _REQUEST = struct.Struct("!IBIIH")
@@ -50,6 +63,8 @@ class Frame(NamedTuple):
     kind: int
     id: int
     payload: bytes
+    rest: Sequence[Union[bytes, bytearray]] = ()
+    """Of a large payload: what follows ``payload``, in the pieces that came from the socket."""
 
 
 class Request(NamedTuple):
@@ -61,10 +76,10 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What a worker answers. ``times_us``: queue, decode, predict, encode."""
+    """What a worker answers. ``times_us``: decode, predict, encode."""
 
     status: int
-    times_us: Tuple[int, int, int, int]
+    times_us: Tuple[int, int, int]
     content_type: str
     body: bytes
 
@@ -100,47 +115,58 @@ def check_hello(frame: Frame, secret: bytes = b"") -> None:
         raise WireError("the peer does not know the secret")
 
 
-def encode_request(frame_id: int, timeout_ms: int, content_type: bytes, body: bytes) -> bytes:
-    """A request frame. ``content_type`` is ASCII, at most 65,535 bytes."""
+def encode_request(frame_id: int, timeout_ms: int, content_type: bytes, body: bytes) -> tuple[bytes, ...]:
+    """A request frame, to be written part by part. ``content_type`` is ASCII, at most 65,535 bytes."""
     length = _REQUEST_HEAD.size + len(content_type) + len(body)
-    head = _REQUEST.pack(length, REQUEST, frame_id, timeout_ms, len(content_type))
-    return b"".join((head, content_type, body))
+    return _parts(_REQUEST.pack(length, REQUEST, frame_id, timeout_ms, len(content_type)), content_type, body)
 
 
-def decode_request(payload: bytes) -> Request:
-    """The payload of a request frame; WireError when it is cut short."""
+def decode_request(frame: Frame) -> Request:
+    """A request frame's request; WireError when the frame is cut short."""
     try:
-        timeout_ms, type_length = _REQUEST_HEAD.unpack_from(payload)
-        start = _REQUEST_HEAD.size + type_length
-        if start > len(payload):
-            raise WireError("a request frame is cut short")
-        content_type = payload[_REQUEST_HEAD.size : start].decode("latin-1")
+        timeout_ms, type_length = _REQUEST_HEAD.unpack_from(frame.payload)
     except struct.error:
         raise WireError("a request frame is cut short") from None
-    return Request(timeout_ms, content_type, payload[start:])
+    content_type, body = _split(frame, _REQUEST_HEAD.size, type_length)
+    return Request(timeout_ms, content_type, body)
 
 
 def encode_response(
-    frame_id: int, status: int, times_us: tuple[int, int, int, int], content_type: bytes, body: bytes
-) -> bytes:
-    """A response frame. ``times_us``: queue, decode, predict, encode."""
+    frame_id: int, status: int, times_us: tuple[int, int, int], content_type: bytes, body: bytes
+) -> tuple[bytes, ...]:
+    """A response frame, to be written part by part. ``times_us``: decode, predict, encode."""
     length = _RESPONSE_HEAD.size + len(content_type) + len(body)
     times = [min(time_us, _LARGEST_U32) for time_us in times_us]
-    head = _RESPONSE.pack(length, RESPONSE, frame_id, status, *times, len(content_type))
-    return b"".join((head, content_type, body))
+    return _parts(_RESPONSE.pack(length, RESPONSE, frame_id, status, 0, *times, len(content_type)), content_type, body)
 
 
-def decode_response(payload: bytes) -> Response:
-    """The payload of a response frame; WireError when it is cut short."""
+def decode_response(frame: Frame) -> Response:
+    """A response frame's response; WireError when the frame is cut short."""
     try:
-        status, queue, decode, predict, encoded, type_length = _RESPONSE_HEAD.unpack_from(payload)
+        # The second field was the time in the worker's queue, which the gateway knows by subtraction.
+        status, _, decode, predict, encoded, type_length = _RESPONSE_HEAD.unpack_from(frame.payload)
     except struct.error:
         raise WireError("a response frame is cut short") from None
-    start = _RESPONSE_HEAD.size + type_length
-    if start > len(payload):
-        raise WireError("a response frame is cut short")
-    content_type = payload[_RESPONSE_HEAD.size : start].decode("latin-1")
-    return Response(status, (queue, decode, predict, encoded), content_type, payload[start:])
+    content_type, body = _split(frame, _RESPONSE_HEAD.size, type_length)
+    return Response(status, (decode, predict, encoded), content_type, body)
+
+
+def coalesce(parts: list[bytes]) -> Sequence[bytes]:
+    """The same bytes in as few parts as are worth a copy."""
+    return parts if sum(map(len, parts)) > 4 * LARGE_BYTES else (b"".join(parts),)
+
+
+def _parts(head: bytes, content_type: bytes, body: bytes) -> tuple[bytes, ...]:
+    return (head + content_type, body) if len(body) > LARGE_BYTES else (b"".join((head, content_type, body)),)
+
+
+def _split(frame: Frame, start: int, type_length: int) -> tuple[str, bytes]:
+    """Content type and body of a payload whose content type begins at ``start``."""
+    payload, end = frame.payload, start + type_length
+    if end > len(payload):
+        raise WireError("a frame's content type is cut short")
+    body = b"".join((memoryview(payload)[end:], *frame.rest)) if frame.rest else payload[end:]
+    return payload[start:end].decode("latin-1"), body
 
 
 class Decoder:
@@ -149,35 +175,60 @@ class Decoder:
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES, max_first_bytes: int | None = None) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._limit = max_frame_bytes if max_first_bytes is None else max_first_bytes
-        self._buffer = bytearray()
-        self._needed = _HEADER.size
-        """Bytes in the buffer before there can be another frame: large frames are not looked at for each piece."""
+        self._start = bytearray()
+        """An incomplete frame, unless that is large."""
+        self._large: Frame | None = None
+        """The beginning of an incomplete large frame."""
+        self._rest: list[bytes | bytearray] = []
+        self._missing = 0
+        """Bytes of the incomplete frame that have not come."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that ``data`` completes; iterate to the end.
 
         WireError, after the frames before it, for an unknown kind or a payload over the limit.
         """
-        buffer = self._buffer
-        buffer += data
-        size = len(buffer)
-        if size < self._needed:
+        if len(data) < self._missing:
+            self._missing -= len(data)
+            self._keep(data)
             return
-        start = 0
+        if self._large is not None:
+            self._keep(data[: self._missing])
+            frame = self._large._replace(rest=self._rest)
+            self._large, self._rest, data, self._missing = None, [], data[self._missing :], 0
+            yield frame
+        if self._start:
+            self._start += data
+            data, self._start = bytes(self._start), bytearray()
+        start, size, self._missing = 0, len(data), 0
         while size - start >= _HEADER.size:
-            length, kind, frame_id = _HEADER.unpack_from(buffer, start)
-            if not HELLO <= kind <= DROPPED:
+            length, kind, frame_id = _HEADER.unpack_from(data, start)
+            if kind not in KINDS:
                 raise WireError(f"unknown frame kind {kind}")
             if length > self._limit:
                 raise WireError(f"a frame of {length} bytes is over the limit of {self._limit}")
-            end = start + _HEADER.size + length
+            begin = start + _HEADER.size
+            end = begin + length
             if end > size:
-                self._needed = end - start
+                self._missing = end - size
                 break
             self._limit = self._max_frame_bytes
-            yield Frame(kind, frame_id, bytes(memoryview(buffer)[start + _HEADER.size : end]))
+            yield Frame(kind, frame_id, data[begin:end])
             start = end
+        if start < size:
+            self._keep(data[start:])
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a piece of an incomplete frame."""
+        if self._large is None:
+            self._start += data
+            if self._missing and len(self._start) > _LARGEST_HEAD:
+                _, kind, frame_id = _HEADER.unpack_from(self._start)
+                self._large = Frame(kind, frame_id, bytes(memoryview(self._start)[_HEADER.size :]))
+                self._start = bytearray()
+                self._limit = self._max_frame_bytes
+        elif len(data) < _SMALL_PIECE and self._rest and isinstance(self._rest[-1], bytearray):
+            # So that a peer that sends byte by byte costs no object for each byte.
+            self._rest[-1] += data
         else:
-            self._needed = _HEADER.size
-        if start:
-            del buffer[:start]
+            self._rest.append(data if len(data) >= _SMALL_PIECE else bytearray(data))

@@ -35,7 +35,7 @@ from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, C
 ROUNDS, CALLS = 60, 1000
 VERSIONS, STATUSES, WEB_WORKERS = 100, (200, 400, 503), 4
 HEAD = Head("POST", "/model/iris/1/invocations", {"content-type": "application/json"})
-REPLY = WorkerReply(*PREDICTED, (1, 2, 3, 4))
+REPLY = WorkerReply(*PREDICTED, (2, 3, 4))
 
 
 class NoMetrics(Metrics):

@@ -106,7 +106,7 @@ class _FrameHandler(socketserver.BaseRequestHandler):
                     threading.Thread(target=self._answer, args=(frame,), daemon=True).start()
 
     def _answer(self, frame: wire.Frame) -> None:
-        _, content_type, body = wire.decode_request(frame.payload)
+        _, content_type, body = wire.decode_request(frame)
         self.server.seen.append((content_type, body))
         answer = self.server.answer(content_type, body)
         with contextlib.suppress(OSError):
@@ -114,7 +114,9 @@ class _FrameHandler(socketserver.BaseRequestHandler):
                 self.request.shutdown(socket.SHUT_RDWR)
                 return
             status, reply_type, reply = answer
-            self.request.sendall(wire.encode_response(frame.id, status, (1, 2, 3, 4), reply_type.encode(), reply))
+            self.request.sendall(
+                b"".join(wire.encode_response(frame.id, status, (2, 3, 4), reply_type.encode(), reply))
+            )
 
 
 @contextlib.contextmanager

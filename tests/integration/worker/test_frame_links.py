@@ -194,7 +194,7 @@ def close_after_request(server, connection):
 def close_in_the_middle_of_the_answer(server, connection):
     greeting(connection)
     frame = next(server.frames(connection))
-    connection.sendall(wire.encode_response(frame.id, 200, (0, 0, 0, 0), b"application/json", b"x" * 1000)[:500])
+    connection.sendall(b"".join(wire.encode_response(frame.id, 200, (0, 0, 0), b"application/json", b"x" * 1000))[:500])
     connection.close()
 
 
@@ -235,7 +235,9 @@ def answer_others_first(server, connection):
     for frame in server.frames(connection):
         if frame.kind == wire.REQUEST:
             for frame_id in (frame.id + 5, frame.id - 1, 2**32 - 1, frame.id, frame.id):
-                connection.sendall(wire.encode_response(frame_id, 200, (1, 2, 3, 4), b"text/x", b"%d" % frame_id))
+                connection.sendall(
+                    b"".join(wire.encode_response(frame_id, 200, (2, 3, 4), b"text/x", b"%d" % frame_id))
+                )
 
 
 @pytest.mark.parametrize("behave", [hang_up_at_once, wrong_version, http, goodbye_instead_of_hello])
@@ -272,7 +274,7 @@ def test_answers_to_unknown_ids_are_ignored(rude, link, call):
     rude(answer_others_first)
     for _ in range(3):
         reply = link.call(call())
-        assert reply.times_us == (1, 2, 3, 4)
+        assert reply.times_us == (2, 3, 4)
 
 
 @pytest.mark.parametrize("behave", [never_answer, never_even_greet])
@@ -304,7 +306,7 @@ def test_a_worker_that_is_only_late_is_not_reported(rude, link, call, nudges, la
         for frame in server.frames(connection):
             if frame.kind == wire.CANCEL:
                 if late == "answered":
-                    connection.sendall(wire.encode_response(frame.id, 200, (0, 0, 0, 0), b"", b""))
+                    connection.sendall(b"".join(wire.encode_response(frame.id, 200, (0, 0, 0), b"", b"")))
                 else:
                     connection.sendall(wire.encode(wire.DROPPED, frame.id))
                 answered.set()
@@ -374,7 +376,7 @@ def test_after_goodbye_what_is_under_way_is_answered_and_the_rest_goes_elsewhere
         frame = next(server.frames(connection))
         connection.sendall(wire.encode(wire.GOODBYE))
         finish.wait(10)
-        connection.sendall(wire.encode_response(frame.id, 200, (0, 0, 0, 0), b"", b"done"))
+        connection.sendall(b"".join(wire.encode_response(frame.id, 200, (0, 0, 0), b"", b"done")))
         # The link hangs up, having got all it waited for.
         server.seen += [None for _ in server.frames(connection)] or ["hung up"]
 

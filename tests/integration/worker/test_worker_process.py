@@ -43,7 +43,7 @@ class Raw:
         return self.frames.pop(0)
 
     def ask(self, frame_id, op, arg="", timeout_ms=20_000):
-        self.socket.sendall(wire.encode_request(frame_id, timeout_ms, JSON.encode(), ask(op, arg)))
+        self.socket.sendall(b"".join(wire.encode_request(frame_id, timeout_ms, JSON.encode(), ask(op, arg))))
 
     def __enter__(self):
         return self
@@ -57,7 +57,7 @@ class Raw:
     [
         wire.encode(wire.HELLO, 0, struct.pack("!H", wire.VERSION + 1)),
         wire.encode(wire.HELLO, 0, struct.pack("!H", wire.VERSION) + b"a secret"),
-        wire.encode_request(1, 1000, b"application/json", b"{}"),
+        b"".join(wire.encode_request(1, 1000, b"application/json", b"{}")),
         wire.encode(wire.PING),
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         struct.pack("!IBI", 10_000_000, wire.HELLO, 0),
@@ -183,14 +183,15 @@ def test_ten_thousand_requests_in_flight_are_all_answered(short, models):
                 for data in (setosa, virginica)
             ]
             requests = b"".join(
-                wire.encode_request(number, 120_000, JSON.encode(), bodies[number % 2]) for number in range(10_000)
+                b"".join(wire.encode_request(number, 120_000, JSON.encode(), bodies[number % 2]))
+                for number in range(10_000)
             )
             sender = threading.Thread(target=raw.socket.sendall, args=(requests,))
             sender.start()
             seen = {}
             while len(seen) < 10_000:
                 frame = raw.next()
-                seen[frame.id] = json.loads(wire.decode_response(frame.payload).body)["predictions"]
+                seen[frame.id] = json.loads(wire.decode_response(frame).body)["predictions"]
             sender.join()
         assert seen == {number: [2 * (number % 2)] for number in range(10_000)}
     finally:
@@ -215,7 +216,7 @@ def test_sigterm_lets_requests_finish_says_goodbye_and_ends(start, tmp_path):
         assert raw.next().kind == wire.GOODBYE
         # This one was on its way when the worker said goodbye.
         raw.ask(3, "echo", "late")
-        assert wire.decode_response(raw.next().payload).status == 200
+        assert wire.decode_response(raw.next()).status == 200
         with pytest.raises(ConnectionRefusedError):
             FrameConnection(worker.address, 1)
         (tmp_path / "go").touch()
@@ -238,7 +239,7 @@ def test_a_worker_without_a_controller_ends_after_its_grace(start):
 def test_a_worker_that_hangs_ends_without_a_controller_all_the_same(start):
     worker = start(orphan_grace_s=1.0, stop_grace_s=0.5)
     connection = worker.connect()
-    connection._socket.sendall(wire.encode_request(1, 60_000, JSON.encode(), ask("sleep", "600")))
+    connection._socket.sendall(b"".join(wire.encode_request(1, 60_000, JSON.encode(), ask("sleep", "600"))))
     assert worker.process.wait(10) == 0
 
 

@@ -52,7 +52,7 @@ class Counted:
                 if isinstance(step, WorkerCall):
                     self.now += 1.0
                     step = (
-                        steps.send(WorkerReply(*reply, (0, 100_000, 400_000, 0)))
+                        steps.send(WorkerReply(*reply, (100_000, 400_000, 0)))
                         if reply
                         else steps.throw(LostError("gone", sent=True))
                     )

@@ -49,7 +49,7 @@ class Peer:
     def _answer(frame):
         if frame.kind == wire.DROPPED:
             return None
-        response = wire.decode_response(frame.payload)
+        response = wire.decode_response(frame)
         return response.status, response.body
 
 
@@ -329,6 +329,52 @@ def test_connections_are_held_while_too_much_waits_and_let_go_after(tmp_path):
     with mock.patch.object(engine, "_READ_AT_MOST_BYTES", 200):
         asyncio.run(main())
     assert held == [True, False]
+
+
+class Numbers:
+    """An input that is no table: a list of numbers, one prediction each. Decodes bodies too."""
+
+    def __init__(self, values=()):
+        self.values = list(values)
+        self.count = len(self.values)
+
+    def join(self, others):
+        return Numbers(sum((other.values for other in others), self.values))
+
+    def row(self, index):
+        return Numbers([self.values[index]])
+
+    def varied(self):
+        return Numbers(value + 0.5 for value in self.values)
+
+    def model_input(self):
+        return np.array(self.values)
+
+    def same_input(self, seen):
+        return np.array_equal(seen, self.values)
+
+    def body(self):
+        return json.dumps({"inputs": self.values}).encode()
+
+    def decode(self, payload):
+        return Numbers(json.loads(payload)["inputs"])
+
+    def probes(self):
+        return [Numbers([1.0, 2.0, 3.0])]
+
+
+def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_path):
+    model = Recorded(lambda data: data * 2)
+    scorer = scorer_of(COLUMNS, model)
+    scorer._decoder = Numbers()
+    verdict = decide(scorer, "auto", (JSON, b'{"inputs": [7.0]}'))
+    assert verdict == Verdict(True, "verified on 5 rows")
+    model.calls.clear()
+    with mock.patch.object(batching, "CHECK_EVERY", 1):
+        bodies = [b'{"inputs": [1.0, 2.0]}', b'{"inputs": [3.0]}']
+        answers = serve(scorer, [request(one) for one in bodies], tmp_path, verdict).answers()
+    assert answers == {0: (200, b'{"predictions": [2.0, 4.0]}'), 1: (200, b'{"predictions": [6.0]}')}
+    assert model.calls == [3, 1, 1, 1]
 
 
 # Verdicts

@@ -117,17 +117,17 @@ def test_a_frame_that_is_built_at_all_is_the_one_that_mlflow_builds(loads, reque
     with mock.patch.object(fast_path, "_loads", loads):
         rows = scorer.decode("application/json", body)
     if rows is not None:
-        seen = scorer._frame_by_mlflow(body)
+        seen = scorer._input_by_mlflow(body)
         assert seen is not None, "MLflow refuses it"
-        assert_identical(scorer.signature.frame(rows), seen[0])
+        assert_identical(rows.model_input(), seen[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_plain_type_has_a_fast_path(kind):
     scorer = scorer_for([kind, kind])
-    assert scorer.signature is not None
-    rows = scorer.signature.probe_rows()[0]
-    assert scorer.decode("application/json", scorer.signature.body_of(rows)) == rows
+    assert scorer.decoder is not None
+    probe = scorer.decoder.probes()[0]
+    assert scorer.decode("application/json", probe.body()).rows == probe.rows
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
     scorer = scorer_of(columns, predict)
     data = pd.DataFrame(generator.normal(size=(rows, 37)) * 1e3, columns=[name for name, _ in columns])
     body = json.dumps({"dataframe_split": data.to_dict(orient="split", index=False)}).encode()
-    ours = scorer.answer(scorer.predict_rows(scorer.decode("application/json", body)))
+    ours = scorer.answer(scorer.predict(scorer.decode("application/json", body)))
     assert ours == scorer.score("application/json", body).body
 
 

@@ -20,7 +20,7 @@ def stock(scorer, body):
 def fast(scorer, body):
     rows = scorer.decode(JSON, body)
     assert rows is not None
-    return scorer.answer(scorer.predict_rows(rows))
+    return scorer.answer(scorer.predict(rows))
 
 
 def bodies(frame):
@@ -93,7 +93,7 @@ def test_six_hundred_columns(kind):
 )
 def test_outputs_of_every_kind(output):
     scorer = scorer_of(NAMES, output)
-    body = scorer.signature.body_of([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, -0.0], [1e18, 5e-324, 1 / 3, 7.0]])
+    body = scorer.decoder.body_of([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, -0.0], [1e18, 5e-324, 1 / 3, 7.0]])
     assert fast(scorer, body) == stock(scorer, body)
 
 
@@ -108,7 +108,7 @@ def raised(exception):
 def test_whatever_a_model_raises_is_an_answer(exception):
     scorer = scorer_of(NAMES, lambda data: [0] * len(data))
     scorer.model._predict_fn = raised(exception)
-    answer = scorer.score(JSON, scorer.signature.body_of([[1.0, 2.0, 3.0, 4.0]]))
+    answer = scorer.score(JSON, scorer.decoder.body_of([[1.0, 2.0, 3.0, 4.0]]))
     assert 400 <= answer.status <= 500
     assert answer.body
 
@@ -121,4 +121,4 @@ def test_a_body_that_is_nested_too_deeply_is_answered():
 def test_a_signature_with_other_types_is_left_to_mlflow_and_says_why():
     scorer = Scorer(pyfunc([("when", "datetime"), ("x", "double")], lambda data: [0] * len(data)))
     assert "when" in scorer.prepare_fast_path()
-    assert scorer.signature is None
+    assert scorer.decoder is None
