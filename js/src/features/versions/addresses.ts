@@ -27,5 +27,6 @@ export function addressesOf(overview: Overview, version: number, absolute: (path
 // The newest ready version, so that a new version takes over once it answers.
 function latest(overview: Overview): number {
   const ready = overview.versions.filter((one) => one.tone === "ready");
-  return Math.max(...(ready.length ? ready : overview.versions).map((one) => one.version));
+  const active = overview.versions.filter((one) => one.tone !== "idle");
+  return Math.max(...(ready.length ? ready : active).map((one) => one.version));
 }

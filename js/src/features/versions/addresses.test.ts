@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import type { Overview, Tone, Version } from "../../shared/api";
+import { addressesOf } from "./addresses";
+
+const version = (number: number, tone: Tone): Version => ({
+  version: number,
+  label: tone,
+  tone,
+  message: "",
+  note: "",
+  environment: "",
+  since: 0,
+  stage: "None",
+  aliases: [],
+  replicas: 1,
+  ready_replicas: 1,
+  has_example: false,
+  requests: 0,
+});
+
+const overview = (...versions: Version[]): Overview => ({
+  registered_model_name: "große Modelle",
+  label: "Ready",
+  tone: "ready",
+  state_message: "",
+  versions,
+  stages: { Production: 1 },
+  aliases: { champion: 2 },
+});
+
+const labels = (of: Overview, number: number) => addressesOf(of, number, (path) => path).map((one) => one.label);
+
+test("a version has an address by number, and one for each stage and alias that it holds", () => {
+  const both = overview(version(2, "ready"), version(1, "ready"));
+  expect(addressesOf(both, 1, (path) => `http://here${path}`)).toEqual([
+    { label: "Version 1", url: "http://here/model/gro%C3%9Fe%20Modelle/1/invocations" },
+    { label: "Stage Production", url: "http://here/model/gro%C3%9Fe%20Modelle/Production/invocations" },
+  ]);
+  expect(labels(both, 2)).toEqual(["Version 2", "Alias @champion", "Latest"]);
+});
+
+test("latest is the newest ready version; with none ready, the newest that takes requests", () => {
+  expect(labels(overview(version(2, "busy"), version(1, "ready")), 1)).toContain("Latest");
+  const leaving = overview(version(3, "idle"), version(2, "busy"), version(1, "failed"));
+  expect(labels(leaving, 2)).toContain("Latest");
+  expect(labels(leaving, 3)).not.toContain("Latest");
+});
