@@ -30,7 +30,7 @@ class ClientGoneError(Exception):
 
 
 class Client:
-    """The client's end of one request: its body, and whether it is still there."""
+    """The client of one request."""
 
     __slots__ = (
         "_began",
@@ -129,7 +129,7 @@ class Client:
 
 
 class Clients:
-    """All requests under way, checked every ``_CHECK_S`` by one timer: most requests end before it fires."""
+    """All clients, checked every ``_CHECK_S`` by one timer: most requests end before the timer fires."""
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
@@ -157,7 +157,7 @@ class Clients:
 
 
 async def send_body(send: Send, body: bytes, longest_pause_s: float) -> None:
-    """Send a whole body, a large one as the client takes it: a client that takes nothing keeps all of it in memory."""
+    """Send a whole body, a large one as the client reads it, so that a client that does not read is noticed."""
     if len(body) <= _PIECE_BYTES:
         await send({"type": "http.response.body", "body": body})
         return
@@ -181,7 +181,7 @@ async def send_piece(send: Send, piece: bytes, longest_pause_s: float, *, more: 
 
 def cut_off(send: Send) -> None:
     """Close the client's connection at once, so that the client can tell that its body is not whole."""
-    # Closing would wait for the client; returning makes uvicorn do just that where it has no such attribute.
+    # Closing would wait for the client. Without the attribute, uvicorn closes the connection when the app returns.
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()

@@ -96,7 +96,7 @@ class Gateway:
         return self._scoring.busy
 
     def respond(self, head: Head) -> Steps[Reply]:
-        """Answer one request: yields steps, returns the reply, raises nothing of its own."""
+        """Answer one request: yields steps, returns the reply. Every error becomes a reply."""
         exchange = Exchange(head, request_id_of(head.headers), self._clock())
         try:
             reply = yield from self._answer(exchange)

@@ -34,7 +34,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 _GUNICORN_HOLD_S = 20.0
-"""gunicorn kills a sync worker that was silent for 30 s (its default ``timeout``), with all that it holds."""
+"""gunicorn kills a sync worker after 30 s without a sign of life (its default ``timeout``), with all its requests."""
 
 _CHUNK = 1 << 16
 
@@ -106,7 +106,7 @@ class WsgiGateway:
 
 
 class _Body:
-    """A reply's pieces as the server takes them. An error in between breaks the body off, as servers have it."""
+    """The body of a reply in pieces. After an error between pieces, the server closes the connection."""
 
     def __init__(self, pieces: Pieces, take: Callable[[Step], Any]) -> None:
         self._pieces = pieces
@@ -134,7 +134,7 @@ class _Body:
 
 
 def _read_body(step: ReadBody, environ: Environ) -> bytes:
-    """The body; BodyTooLargeError, BadRequestError when the client or the server breaks it off."""
+    """The body; BodyTooLargeError, BadRequestError when the body does not come to its end."""
     if step.declared is None and not environ.get("wsgi.input_terminated"):
         # Nothing tells where the body ends: reading could wait for ever.
         if environ.get("HTTP_TRANSFER_ENCODING"):
@@ -146,7 +146,7 @@ def _read_body(step: ReadBody, environ: Environ) -> bytes:
         wanted = _CHUNK if step.declared is None else step.declared - buffer.size
         try:
             chunk = stream.read(wanted)
-        except Exception as error:  # each server has its own for a client that breaks off
+        except Exception as error:  # each server raises its own error for a client that disconnects
             raise BadRequestError("The request body could not be read to its end.") from error
         if not chunk:
             break

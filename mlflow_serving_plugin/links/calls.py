@@ -32,7 +32,7 @@ class WorkerStream(Protocol):
         """The next bytes, empty at the end; an event loop awaits the result. LostError, DeadlineError."""
 
     def close(self) -> None:
-        """Nobody takes any more. Never blocks; may be called again."""
+        """End the stream: the worker may stop. Never blocks; may be called again."""
 
 
 class WorkerReply(NamedTuple):

@@ -1,4 +1,12 @@
-"""The ``frames`` protocol from an event loop: one connection per worker, all requests on it at once."""
+"""The ``frames`` protocol from an event loop: one connection per worker, all requests on it at once.
+
+Why one connection: a frame costs less than an HTTP request, frames that arrive together are one read,
+and a worker that sees all waiting requests at once can batch them.
+
+Why a request outlives its caller: nothing can end a prediction from outside but a restart of the worker. So a request
+that timed out, or whose client left, stays in ``_pending``. It goes when the worker answers; the worker is reported
+only when ``overdue_grace_s`` later the request is still there and the worker answers nobody else either.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +24,7 @@ _MAX_ID = 0xFFFF_FFFF
 
 
 class _Pending:
-    """One request at a worker. ``future`` is done before the worker answers when it timed out or its client left."""
+    """One request at a worker. A timeout, or a client that leaves, ends ``future`` before the worker answers."""
 
     __slots__ = ("call", "due", "future", "sent_at", "timed_out")
 
@@ -25,7 +33,7 @@ class _Pending:
         self.future = future
         self.sent_at = now
         self.due = now + call.timeout_s
-        """By the loop's clock: when it times out, and then when it is overdue."""
+        """By the loop's clock: when the request times out; after that, when the request is overdue."""
         self.timed_out = False
         """Whether the caller has been told that the request timed out."""
 
@@ -127,7 +135,7 @@ class _Connection(asyncio.Protocol):
         self._pending.pop(frame.id, None)
 
     def _tick(self) -> None:
-        """Look for requests that timed out: one timer for all requests costs less than one each."""
+        """Look for requests that timed out: one timer for all requests is cheaper than a timer each."""
         now = self._loop.time()
         for frame_id, pending in [item for item in self._pending.items() if item[1].due <= now]:
             if not pending.timed_out:

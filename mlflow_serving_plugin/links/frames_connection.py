@@ -78,7 +78,7 @@ class FrameConnection:
         return bool(poller.poll(within_s * 1000))
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._socket.close()
 
     def _receive(self, deadline: float) -> wire.Frame:

@@ -29,7 +29,7 @@ class _Pool:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of one attempt when it fails."""
+    """How far an attempt got."""
 
     reused: bool = False
     received: bool = False

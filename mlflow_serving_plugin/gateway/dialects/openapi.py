@@ -45,7 +45,7 @@ def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
     try:
         written = read_mlmodel(model_dir).signature
         signature = ModelSignature.from_dict(written) if written else None
-    except Exception as error:  # whatever is wrong with a file that somebody else wrote
+    except Exception as error:  # the file is a user's: anything may be wrong with it
         _logger.exception("The MLmodel file in %s could not be read.", model_dir)
         raise UnavailableError("The model's MLmodel file cannot be read.") from error
     inputs = signature.inputs.to_dict() if signature and signature.inputs else None
@@ -72,7 +72,7 @@ def _document(
     params: list[dict[str, Any]] | None,
     example: Any,
 ) -> dict[str, Any]:
-    """The OpenAPI 3.1 document. Its server is relative to its own address, so it holds behind any prefix."""
+    """The OpenAPI 3.1 document. Its server URL is relative, so that the document holds behind any prefix."""
     scored = {
         "description": "Predictions; without the object around them for a request of MLflow 1.",
         "content": {

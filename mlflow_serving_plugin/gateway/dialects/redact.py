@@ -1,6 +1,6 @@
 """Takes the caller's data out of messages of MLflow's scoring server. Pure.
 
-Column names and types stay: they tell the caller what to mend. Values go. The forms below are those of
+Column names and types stay: they tell the caller what to correct. Values go. The forms below are those of
 ``mlflow/pyfunc/scoring_server/__init__.py``, ``mlflow/utils/proto_json_utils.py``, ``mlflow/models/utils.py``,
 ``mlflow/types/type_hints.py`` (MLflow 2 and 3) and of the pandas, numpy and pydantic errors that they quote.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 
 LONGEST_MESSAGE = 1000
-"""Characters. A message for people; a model may put anything into its own."""
+"""Characters. A model may put anything into its messages."""
 
 _LONGEST_SEARCHED = 20_000
 
 _SPANS = (
-    # (start, end, what stands in for both and all between); from the first start to the last end, for the data
-    # between may look like either. Where the end is missing, the rest of the message goes. Outermost first.
+    # (start, end, replacement of both and of all between). From the first start to the last end, since the data between
+    # may look like either. Without the end, the rest of the message goes. Outermost spans first.
     ("Failed to predict data '", "'. \nError: ", "Failed to predict. Error: "),
     ("Failed to enforce schema of data '", "'. Error: ", "Failed to enforce schema. Error: "),
     ("Failed to enforce schema of data `", "` with dtype `", "Failed to enforce schema with dtype `"),
@@ -28,7 +28,7 @@ _SPANS = (
 )
 
 _TAILS = (
-    # (start, what stands in for it and all that follows)
+    # (start, replacement of the start and of all that follows)
     ("\nInput: \n", ""),
     (", invalid elements: ", "."),
     (" IMPORTANT: The MLflow Model scoring protocol has changed", ""),
@@ -76,7 +76,7 @@ def redact(message: str) -> str:
 
 
 def _without_document(message: str) -> str:
-    """Of the complaint about a body that is not JSON, keep what is wrong and where."""
+    """The error about a body that is not JSON, with the reason and the place, without the body."""
     head, found, tail = message.partition(_NOT_JSON)
     if not found:
         return message
