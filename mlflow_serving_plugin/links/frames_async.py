@@ -1,16 +1,12 @@
-"""The ``frames`` protocol from an event loop: one connection per worker, all requests on it at once.
+"""The ``frames`` protocol from an event loop: one connection per worker, all requests on it, so that they are batched.
 
-Why one connection: a frame costs less than an HTTP request, frames that arrive together are one read,
-and a worker that sees all waiting requests at once can batch them.
-
-Why a request outlives its caller: nothing can end a prediction from outside but a restart of the worker. So a request
-that timed out, or whose client left, stays in ``_pending``. It goes when the worker answers; the worker is reported
-only when ``overdue_grace_s`` later the request is still there and the worker answers nobody else either.
+A request outlives its caller, since only a restart ends a prediction: it stays pending until it is answered or overdue.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
@@ -141,7 +137,7 @@ class _Connection(asyncio.Protocol):
             if not pending.timed_out:
                 pending.timed_out = True
                 # The worker gets ``overdue_grace_s`` more, and says "dropped" if it had not begun.
-                pending.due = now + self._link.overdue_grace_s
+                pending.due = now + self._link.context.overdue_grace_s
                 if not pending.future.done():
                     pending.future.set_exception(took_too_long(pending.call))
                     self._write(wire.encode(wire.CANCEL, frame_id))
@@ -150,7 +146,7 @@ class _Connection(asyncio.Protocol):
                 pending.due = quiet_since + pending.call.timeout_s
             else:
                 del self._pending[frame_id]
-                self._link.report(pending.call)
+                self._link.context.nudge(pending.call.overdue)
         self._ticking = bool(self._pending)
         if self._ticking:
             self._loop.call_later(_TICK_S, self._tick)
@@ -172,13 +168,12 @@ class AsyncFrameLink:
     """One connection per worker. Belongs to one event loop."""
 
     def __init__(self, context: LinkContext) -> None:
-        self._context = context
+        self.context = context
         self._live = LiveAddresses(context.snapshot)
         self._connections: dict[str, _Connection] = {}
         self._all: set[_Connection] = set()
         """Open connections, including those on which the worker has said goodbye."""
         self._opening: dict[str, asyncio.Task[_Connection]] = {}
-        self.overdue_grace_s = context.overdue_grace_s
 
     async def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer. When the call is cancelled, the worker is told so."""
@@ -214,10 +209,6 @@ class AsyncFrameLink:
         for address in [address for address, known in self._connections.items() if known is connection]:
             del self._connections[address]
 
-    def report(self, call: WorkerCall) -> None:
-        """A worker still runs a prediction that timed out a while ago."""
-        self._context.nudge(call.overdue)
-
     async def _connect(self, call: WorkerCall) -> _Connection:
         """A new connection, shared by the requests that come while it opens."""
         address = call.worker.address
@@ -240,9 +231,7 @@ class AsyncFrameLink:
     async def _open(self, worker: WorkerRoute) -> _Connection:
         loop = asyncio.get_running_loop()
 
-        def protocol() -> _Connection:
-            return _Connection(self, worker.secret.encode())
-
+        protocol = partial(_Connection, self, worker.secret.encode())
         tcp = wire.tcp_address(worker.address)
         if tcp is not None:
             opened = loop.create_connection(protocol, *tcp)

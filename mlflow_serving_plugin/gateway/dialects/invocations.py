@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from mlflow_serving_plugin.errors import BadRequestError
-from mlflow_serving_plugin.gateway.dialects import mlflow1, mlflow2
+from mlflow_serving_plugin.gateway.dialects import mlflow1
 from mlflow_serving_plugin.gateway.dialects.base import Reader, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import (
     CSV,
+    JSON,
     JSON_NUMPY_SPLIT,
     PARQUET,
     RECORDS,
@@ -23,9 +24,11 @@ from mlflow_serving_plugin.gateway.dialects.content_type import (
     read_content_type,
 )
 from mlflow_serving_plugin.gateway.dialects.json_text import parse, require_utf8
+from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
+from mlflow_serving_plugin.gateway.dialects.mlflow2 import FIELDS, FIRST_FIELD, MLFLOW2, TENSOR_FIELDS, Mlflow2
 
 
-class Invocations(mlflow2.Mlflow2):
+class Invocations(Mlflow2):
     """Errors before the body is read are MLflow 2's."""
 
     def reader(self, headers: Mapping[str, str], default: str) -> Reader:
@@ -42,17 +45,18 @@ def _reader(content_type: str | None, dialect_header: str | None, default: str) 
     if preferred not in {"legacy", "modern"}:
         raise BadRequestError("The header X-MLflow-Scoring-Dialect must be 'legacy' or 'modern'.")
     declared = read_content_type(content_type)
+    prefer_1 = preferred == "legacy"
     if declared.mime == PARQUET:
-        return mlflow2.read_parquet
+        return _read_parquet
+    if declared.mime == CSV:
+        return partial(_without_mark, partial(_read_csv, prefer_1))
     if declared.mime == JSON_NUMPY_SPLIT:
-        return partial(_without_mark, mlflow1.read_numpy_split)
+        return partial(_without_mark, partial(mlflow1.read_split, ("index", "columns", "data")))
     if declared.format == SPLIT:
-        return partial(_without_mark, mlflow1.read_split)
+        return partial(_without_mark, partial(mlflow1.read_split, ("columns", "data")))
     if declared.format == RECORDS:
         return partial(_without_mark, mlflow1.read_records)
-    if declared.mime == CSV:
-        return partial(_without_mark, partial(_read_csv, preferred == "legacy"))
-    return partial(_without_mark, _read_json_preferring_1 if preferred == "legacy" else _read_json)
+    return partial(_without_mark, partial(_read_json, prefer_1))
 
 
 def _without_mark(read: Callable[[bytes], ScoringRequest], body: bytes) -> ScoringRequest:
@@ -60,26 +64,22 @@ def _without_mark(read: Callable[[bytes], ScoringRequest], body: bytes) -> Scori
     return read(body.removeprefix(codecs.BOM_UTF8))
 
 
+def _read_parquet(body: bytes) -> ScoringRequest:
+    return ScoringRequest(PARQUET, body, MLFLOW2)
+
+
 def _read_csv(prefer_1: bool, body: bytes) -> ScoringRequest:
     require_utf8(body)
-    return mlflow1.read_csv(body) if prefer_1 else mlflow2.read_csv(body)
+    return ScoringRequest(CSV, body, MLFLOW1 if prefer_1 else MLFLOW2)
 
 
-def _read_json(body: bytes) -> ScoringRequest:
-    if mlflow2.FIRST_FIELD.match(body):
-        return mlflow2.read_json(body)
+def _read_json(prefer_1: bool, body: bytes) -> ScoringRequest:
+    found = FIRST_FIELD.match(body)
+    if found and not (prefer_1 and found[1].decode() in TENSOR_FIELDS):
+        return ScoringRequest(JSON, body, MLFLOW2)
     document = parse(body)
-    if isinstance(document, dict) and not mlflow2.FIELDS.isdisjoint(document):
-        return mlflow2.read_json(body)
-    return mlflow1.read_bare(document, body) or mlflow2.read_json(body)
-
-
-def _read_json_preferring_1(body: bytes) -> ScoringRequest:
-    found = mlflow2.FIRST_FIELD.match(body)
-    if found and found[1].decode() not in mlflow2.TENSOR_FIELDS:
-        return mlflow2.read_json(body)
-    document = parse(body)
-    if isinstance(document, dict) and not mlflow2.FIELDS.isdisjoint(document):
-        only_tensor = len(document) == 1 and not mlflow2.TENSOR_FIELDS.isdisjoint(document)
-        return mlflow1.read_unchanged(body) if only_tensor else mlflow2.read_json(body)
-    return mlflow1.read_bare(document, body) or mlflow1.read_unchanged(body)
+    preferred = MLFLOW1 if prefer_1 else MLFLOW2
+    if isinstance(document, dict) and not FIELDS.isdisjoint(document):
+        of_both = len(document) == 1 and not TENSOR_FIELDS.isdisjoint(document)
+        return ScoringRequest(JSON, body, preferred if of_both else MLFLOW2)
+    return mlflow1.read_bare(document, body) or ScoringRequest(JSON, body, preferred)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest
-from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON
+from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.failures import refusal
 from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan, parse
 
@@ -37,14 +37,13 @@ class Mlflow1:
 MLFLOW1 = Mlflow1()
 
 
-def read_numpy_split(body: bytes) -> ScoringRequest:
-    """A body of type ``application/json-numpy-split``; BadRequestError."""
-    return _read_split(body, ("index", "columns", "data"))
-
-
-def read_split(body: bytes) -> ScoringRequest:
-    """A body of format ``pandas-split``; BadRequestError."""
-    return _read_split(body, ("columns", "data"))
+def read_split(needed: tuple[str, ...], body: bytes) -> ScoringRequest:
+    """A body in split format, which must have the fields ``needed``; BadRequestError."""
+    document = parse(body)
+    if not isinstance(document, dict) or any(field not in document for field in needed):
+        names = " and ".join(", ".join(f"'{field}'" for field in needed).rsplit(", ", 1))
+        raise BadRequestError(f"A body in split format must be a JSON object with the fields {names}.")
+    return to_mlflow2(b"dataframe_split", body)
 
 
 def read_records(body: bytes) -> ScoringRequest:
@@ -61,16 +60,6 @@ def read_bare(document: Any, body: bytes) -> ScoringRequest | None:
     if isinstance(document, dict) and "columns" in document and "data" in document:
         return to_mlflow2(b"dataframe_split", body)
     return None
-
-
-def read_unchanged(body: bytes) -> ScoringRequest:
-    """A JSON body that both dialects write alike, as one whose only field is ``instances`` or ``inputs``."""
-    return ScoringRequest(JSON, body, MLFLOW1)
-
-
-def read_csv(body: bytes) -> ScoringRequest:
-    """A CSV body, which both dialects write alike."""
-    return ScoringRequest(CSV, body, MLFLOW1)
 
 
 def to_mlflow2(field: bytes, body: bytes) -> ScoringRequest:
@@ -95,11 +84,3 @@ def unwrap(body: bytes) -> bytes:
     if isinstance(document, dict) and "predictions" in document:
         return json.dumps(document["predictions"]).encode()
     return body
-
-
-def _read_split(body: bytes, needed: tuple[str, ...]) -> ScoringRequest:
-    document = parse(body)
-    if not isinstance(document, dict) or any(field not in document for field in needed):
-        names = " and ".join(", ".join(f"'{field}'" for field in needed).rsplit(", ", 1))
-        raise BadRequestError(f"A body in split format must be a JSON object with the fields {names}.")
-    return to_mlflow2(b"dataframe_split", body)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest
-from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, PARQUET
+from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal
 from mlflow_serving_plugin.gateway.dialects.failures import refusal
 from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan
 
@@ -37,18 +36,3 @@ class Mlflow2:
 
 
 MLFLOW2 = Mlflow2()
-
-
-def read_json(body: bytes) -> ScoringRequest:
-    """A JSON body."""
-    return ScoringRequest(JSON, body, MLFLOW2)
-
-
-def read_csv(body: bytes) -> ScoringRequest:
-    """A CSV body: a header and rows."""
-    return ScoringRequest(CSV, body, MLFLOW2)
-
-
-def read_parquet(body: bytes) -> ScoringRequest:
-    """A Parquet file."""
-    return ScoringRequest(PARQUET, body, MLFLOW2)
