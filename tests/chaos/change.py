@@ -54,8 +54,8 @@ def moved_stage(report: Report, size: Size) -> None:
 
 def _holder(server) -> int:
     """The version that the routes give to the alias and to the stage; 0 while they differ."""
-    champion = server.routes()["endpoints"]["default/iris"]["aliases"].get("champion")
-    return champion if in_production(server) == [champion] else 0
+    champion = server.routes()["endpoints"]["default/iris"]["aliases"].get("champion", 0)
+    return int(champion) if in_production(server) == [int(champion)] else 0
 
 
 def changed_config(report: Report, size: Size) -> None:

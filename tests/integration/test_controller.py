@@ -111,7 +111,7 @@ class World:
 
     def state(self, number, name="iris"):
         route = self.route(name) if self.paths.routes.exists() else None
-        return self.entity(number, name).state if route and str(number) in route.entities else None
+        return self.entity(number, name).state if route and str(number) in route.entities + route.draining else None
 
     def entity(self, number, name="iris"):
         routes = self.routes()
@@ -209,6 +209,32 @@ def test_an_archived_version_is_stopped_with_its_files_and_told_of(serving):
     serving.until(lambda: [name.partition("-")[0] for name in serving.model_files()] == ["2"])
     serving.until(lambda: "VERSION_REMOVED" in serving.kinds())
     assert serving.route().entities == ("2",)
+
+
+def test_an_archived_version_drains_until_its_worker_has_finished_and_says_so(serving):
+    serving.versions(a_version(1), a_version(2))
+    serving.until_ready(1, 2)
+    serving.backend.finished.clear()
+    serving.versions(a_version(1, "Archived"), a_version(2))
+    serving.until(lambda: serving.state(1) is EntityState.DRAINING)
+    assert (serving.route().entities, serving.route().draining) == (("2",), ("1",))
+    serving.until(lambda: (1, "VERSION_DRAINING") in [event[:2] for event in serving.events()])
+    assert "VERSION_REMOVED" not in serving.kinds()
+    serving.backend.finished.set()
+    serving.until(lambda: serving.state(1) is None)
+    serving.until(lambda: serving.events()[-1][:2] == (1, "VERSION_REMOVED"))
+
+
+def test_the_versions_of_a_disabled_endpoint_drain_and_its_history_has_it(serving):
+    serving.until(lambda: "ENDPOINT_READY" in serving.kinds())
+    serving.backend.finished.clear()
+    serving.store.disable(WS, "iris", by=None)
+    serving.nudge("iris")
+    serving.until(lambda: serving.routes().endpoints == {})
+    (entity,) = serving.routes().entities.values()
+    assert entity.state is EntityState.DRAINING
+    serving.backend.finished.set()
+    serving.until(lambda: serving.kinds()[-3:] == ["ENDPOINT_DISABLED", "VERSION_DRAINING", "VERSION_REMOVED"])
 
 
 def test_a_version_that_is_active_again_is_served_again(serving):

@@ -137,6 +137,9 @@ class FakeBackend:
         self.retained: list[set[Environment]] = []
         self.released = threading.Event()
         self.released.set()
+        self.finished = threading.Event()
+        """Cleared: the workers that are being stopped still have requests to finish."""
+        self.finished.set()
         self.before_launch: Callable[[WorkerSpec], None] = lambda spec: None
         self._workers: dict[str, WorkerStatus] = {}
         self._failing: dict[EntityKey, str] = {}
@@ -196,6 +199,7 @@ class FakeBackend:
             return list(self._workers.values())
 
     def stop(self, worker_id: str, *, at_once: bool = False) -> None:
+        self.finished.wait(30)
         with self._lock:
             self._workers.pop(worker_id, None)
         self.stopped.append(worker_id)
