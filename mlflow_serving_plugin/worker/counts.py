@@ -2,7 +2,7 @@
 
 A file is a sequence of records: length of the key and number of values (u32 each), the key in UTF-8, filled up with
 zeros to a multiple of 8 bytes, and the values (f64), all in the machine's own order. What follows the last complete
-record is ignored. A process holds a lock on its file for as long as it lives: so others can tell that it has ended.
+record is ignored. A process holds a lock on its file while it lives; a file without a lock is of an ended process.
 
 Counting changes memory only, and ``flush`` writes. A file mapped into memory would be exact to the last moment before a
 kill, but on a full disk the kernel ends a process that touches one (SIGBUS), and no count is worth that.

@@ -30,10 +30,10 @@ from .waiting import Peer, Waiting, response_frame
 from .watchdog import RunningPredictions
 
 _READ_AT_MOST_BYTES = 256 * 1024 * 1024
-"""Of bodies that are not answered. Beyond it connections are not read until some are."""
+"""Of bodies under way. Beyond this size no connection is read until requests are answered."""
 
 _HAS_SERVED_AFTER = 10
-"""So many predictions show that the model can be served. If the worker dies now, it was no fault of every request."""
+"""Predictions. If the worker dies later, not every request kills it."""
 
 
 class Engine:
@@ -68,7 +68,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests are not answered yet."""
+        """Whether requests are under way."""
         return bool(self._under_way)
 
     def take(self, peer: Peer, request_id: int, request: wire.Request) -> None:
@@ -98,13 +98,13 @@ class Engine:
                 waiting.cancelled = True
 
     def report(self) -> None:
-        """Write what is known of the model where the backend looks for it. A full disk loses that, never the worker."""
+        """Write the status file that the backend reads. On a full disk the status is lost, the worker goes on."""
         known = {
             "batching": self._verdict.on,
             "why": self._verdict.why,
             "proved": self._predicted >= _HAS_SERVED_AFTER,
         }
-        # In place: all that a sandboxed worker may write is the file itself. A reader of half of it reads it again.
+        # In place: a sandboxed worker may write this file only. The backend reads a half-written file again.
         with contextlib.suppress(OSError), open(self._status_file, "w") as out:
             json.dump(known, out)
 
@@ -114,7 +114,7 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._score_waiting)
 
     def _score_waiting(self) -> None:
-        """Score one batch of what waits; what is left over gets its turn after the sockets were looked at."""
+        """Score one batch of the waiting requests; the others wait until the sockets were read."""
         self._scheduled = False
         try:
             batch = self._next_batch()

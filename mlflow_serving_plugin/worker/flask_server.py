@@ -42,7 +42,7 @@ class FlaskServer:
 
 
 def to_mlflow1(body: bytes, content_type: str) -> tuple[bytes, str]:
-    """A request as MLflow 1 knows it. Whatever has no counterpart there stays, for MLflow 1 to say what it thinks."""
+    """A request in MLflow 1's format. A request without a counterpart stays as it is, and MLflow 1 refuses it."""
     if content_type.partition(";")[0].strip() != _JSON:
         return body, content_type
     try:

@@ -54,12 +54,12 @@ class RotatedLog:
 
 
 def life_line(worker_id: str, what: str) -> str:
-    """What the log says of a worker's start and end; the controller looks for it."""
+    """A log line about a worker's start or end. The backend's ``diagnose`` parses these lines."""
     return f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} worker {worker_id} {what}"
 
 
 def write_life_line(worker: Mapping[str, Any], what: str) -> None:
-    """Write a life line into a worker's own log: what only its parent can know."""
+    """Write a life line into a worker's log, from the worker's parent."""
     log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
     log.write(life_line(worker["worker_id"], what).encode() + b"\n")
     log.close()

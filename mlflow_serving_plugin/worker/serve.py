@@ -29,7 +29,7 @@ from .watchdog import RunningPredictions, Watchdog
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
-"""How long gateways get to read goodbye and close their connections."""
+"""How long gateways have to read goodbye and to close their connections."""
 
 
 class Connection(asyncio.Protocol):
@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A gateway is there; it says hello first, because hello holds the secret."""
+        """A gateway connected. The gateway says hello first, because hello holds the secret."""
         self._transport = cast("asyncio.Transport", transport)
         self._engine.connections.add(self)
         self.hold("full", self._engine.paused)
@@ -55,11 +55,11 @@ class Connection(asyncio.Protocol):
         self._engine.drop(self)
 
     def pause_writing(self) -> None:
-        """The gateway does not take its answers: take no more of its requests."""
+        """The gateway does not read its answers: read none of its requests."""
         self.hold("answers", True)
 
     def resume_writing(self) -> None:
-        """It has taken them."""
+        """The gateway has read its answers."""
         self.hold("answers", False)
 
     def hold(self, reason: str, on: bool) -> None:
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
 
 def main(argv: list[str]) -> int:
     """``'<json>'`` or ``@<file with it>``: serve until SIGTERM, as a process of its own and not as a fork."""
-    # A guard ignores it for bubblewrap's sake; while the model loads, it ends this process.
+    # A guard has SIGTERM ignored for the sake of bubblewrap; while the model loads, SIGTERM ends this process.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     text = argv[0]
     if text.startswith("@"):
@@ -127,7 +127,7 @@ def run(config: dict[str, Any]) -> int:
     batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
     engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"], running, batch_rows)
     engine.report()
-    # The model and its libraries stay; the collector need not look at them again and again.
+    # The model and its libraries stay: keep them out of every garbage collection.
     gc.collect()
     gc.freeze()
     print(f"Loaded. Fast path: {why_not or 'on'}. Batching {'on' if verdict.on else 'off'}: {verdict.why}.", flush=True)
@@ -156,7 +156,7 @@ async def _serve(engine: Engine, config: dict[str, Any]) -> None:
 
 
 async def _drain(engine: Engine) -> None:
-    """Send new requests elsewhere and answer those that are here, also those that were on their way."""
+    """Say goodbye, and answer the requests that are here or on their way."""
     for connection in list(engine.connections):
         connection.send(wire.encode(wire.GOODBYE))
     while engine.busy:
