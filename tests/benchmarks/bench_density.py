@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.controller import a_model, a_version, an_endpoint
 from support.models import Models
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
@@ -37,6 +37,7 @@ from mlflow_serving_plugin.host.messages import Changed, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 
 _LONGEST_S = 300.0
 _POLL_S = 0.02

@@ -9,6 +9,43 @@ import pytest
 from support.guard import SLEEP, Guarded
 
 from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.store.database import for_writing, open_database, upgrade
+from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.store.tables import Base
+from mlflow_serving_plugin.store.tokens import TokenStore
+from mlflow_serving_plugin.testing import MemoryStore, MemoryTokens
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite", "postgresql"])
+def database(request, tmp_path_factory):
+    """The engine of a database with our tables, one for all tests of a module; None: the doubles in memory."""
+    if request.param == "memory":
+        yield None
+        return
+    directory = tmp_path_factory.mktemp("database")
+    in_file = f"sqlite:///{directory / 'tracking.db'}"
+    uri = in_file if request.param == "sqlite" else request.getfixturevalue("postgres").emptied_database()
+    engine = open_database(uri)
+    upgrade(engine, directory / "lock")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(database):
+    """An empty store of endpoints and events."""
+    if database is None:
+        return MemoryStore()
+    with for_writing(database).begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    return Store(database)
+
+
+@pytest.fixture
+def tokens(database, store):
+    """An empty store of tokens beside it."""
+    return MemoryTokens(store) if database is None else TokenStore(database)
 
 
 @pytest.fixture

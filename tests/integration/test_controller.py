@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from support import eventually
-from support.controller import FakeBackend, MemoryRegistry, a_model, a_version, model_files
+from support.controller import FakeBackend, a_model, a_version, model_files
 
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
@@ -28,6 +28,7 @@ from mlflow_serving_plugin.registry.artifacts import FetchError
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.database import open_database, upgrade
 from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.testing import MemoryRegistry
 from mlflow_serving_plugin.worker.counts import Counts, key_of
 
 WS = "default"
@@ -90,7 +91,7 @@ class World:
         self.engine.dispose()
 
     def enable(self, name="iris", **config):
-        created_ms = self.registry.models[name].created_ms
+        created_ms = self.registry.models[WS, name].created_ms
         endpoint = self.store.enable(WS, name, model_created_ms=created_ms, config=EndpointConfig(**config), by=None)
         self.nudge(name)
         return endpoint
@@ -100,7 +101,7 @@ class World:
 
     def versions(self, *versions, name="iris", **aliases):
         """Change what the registry says of a model, and nudge as the server does."""
-        self.registry.put(replace(self.registry.models[name], versions=versions, aliases=aliases))
+        self.registry.put(replace(self.registry.models[WS, name], versions=versions, aliases=aliases))
         self.nudge(name)
 
     def route(self, name="iris"):
@@ -478,8 +479,7 @@ def test_replicas_follow_the_configuration_up_and_down(serving):
 
 def test_a_renamed_model_is_served_on_under_its_new_name(serving):
     workers = serving.backend.live()
-    model = serving.registry.models.pop("iris")
-    serving.registry.put(replace(model, name="rose"))
+    serving.registry.rename("iris", "rose")
     serving.nudge("iris")
     serving.until(lambda: serving.route("rose"))
     assert serving.route("iris") is None
@@ -488,7 +488,7 @@ def test_a_renamed_model_is_served_on_under_its_new_name(serving):
 
 
 def test_a_deleted_model_is_stopped_and_forgotten(serving):
-    del serving.registry.models["iris"]
+    serving.registry.delete("iris")
     serving.nudge("iris")
     serving.until(lambda: serving.backend.observe() == [])
     serving.until(lambda: serving.store.enabled() == [])

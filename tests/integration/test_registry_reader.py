@@ -55,47 +55,11 @@ def created_ms(store, name: str) -> int:
     return store.get_registered_model(name).creation_timestamp
 
 
-def test_a_model_is_read_with_its_versions_aliases_and_age(store, reader):
-    register(store, "iris", 3)
-    store.set_registered_model_alias("iris", "champion", "2")
-    found = reader.model("default", "iris")
-    assert (found.workspace, found.name) == ("default", "iris")
-    assert found.created_ms == created_ms(store, "iris") > 0
-    assert [version.number for version in found.versions] == [1, 2, 3]
-    assert [version.source for version in found.versions] == [f"file:///models/{n}" for n in (1, 2, 3)]
-    assert {(version.stage, version.status) for version in found.versions} == {("None", "READY")}
-    assert found.aliases == {"champion": 2}
-
-
-def test_a_model_without_versions_has_none(store, reader):
-    store.create_registered_model("iris")
-    found = reader.model("default", "iris")
-    assert (found.versions, found.aliases) == ((), {})
-
-
 @pytest.mark.parametrize("page", [1, 2, 5, 11, 12])
 def test_versions_on_every_page_are_read_and_come_in_the_order_of_their_numbers(store, reader, monkeypatch, page):
     register(store, "iris", 11)
     monkeypatch.setattr(reader_module, "_PAGE", page)
     assert [version.number for version in reader.model("default", "iris").versions] == list(range(1, 12))
-
-
-def test_an_archived_version_is_read_and_not_active(store, reader):
-    register(store, "iris", 3)
-    store.transition_model_version_stage("iris", "1", "Archived", False)
-    store.transition_model_version_stage("iris", "2", "Production", False)
-    versions = reader.model("default", "iris").versions
-    assert [(v.number, v.stage, v.active) for v in versions] == [
-        (1, "Archived", False),
-        (2, "Production", True),
-        (3, "None", True),
-    ]
-
-
-def test_a_deleted_version_is_not_read(store, reader):
-    register(store, "iris", 2)
-    store.delete_model_version("iris", "1")
-    assert [version.number for version in reader.model("default", "iris").versions] == [2]
 
 
 def test_a_prompt_is_refused_and_called_one(store, reader):
@@ -109,18 +73,6 @@ def test_a_prompt_is_refused_and_called_one(store, reader):
 def test_a_model_that_says_it_is_no_prompt_is_a_model(store, reader):
     store.create_registered_model("iris", tags=[RegisteredModelTag("mlflow.prompt.is_prompt", "false")])
     assert reader.model("default", "iris").name == "iris"
-
-
-def test_a_model_that_never_was_is_not_found(reader):
-    with pytest.raises(NotFoundError, match="Registered Model with name=iris not found"):
-        reader.model("default", "iris")
-
-
-def test_a_deleted_model_is_not_found(store, reader):
-    register(store, "iris")
-    store.delete_registered_model("iris")
-    with pytest.raises(NotFoundError):
-        reader.model("default", "iris")
 
 
 def test_a_registry_that_cannot_be_read_is_not_a_missing_model(reader, store, monkeypatch):
@@ -151,13 +103,6 @@ def test_a_name_with_both_quotes_is_read_to_the_last_page_of_all_models(store, r
     assert [version.number for version in reader.model("default", "both ' and \"").versions] == [1, 2, 3]
 
 
-def test_names_that_differ_in_case_only_are_two_models(store, reader):
-    register(store, "iris", 1)
-    register(store, "Iris", 2)
-    assert len(reader.model("default", "iris").versions) == 1
-    assert len(reader.model("default", "Iris").versions) == 2
-
-
 # A renamed model
 
 
@@ -171,13 +116,6 @@ def test_a_renamed_model_is_found_by_when_it_was_created_on_whatever_page_it_is(
     store.rename_registered_model("iris", "blossom")
     monkeypatch.setattr(reader_module, "_PAGE", page)
     assert reader.renamed_to("default", created) == "blossom"
-
-
-def test_a_deleted_model_was_not_renamed(store, reader):
-    register(store, "iris")
-    created = created_ms(store, "iris")
-    store.delete_registered_model("iris")
-    assert reader.renamed_to("default", created) is None
 
 
 def test_of_two_models_created_in_the_same_millisecond_neither_is_guessed(store, reader, monkeypatch):

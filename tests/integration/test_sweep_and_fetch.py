@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import eventually
-from support.controller import FakeBackend, MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint, model_files
+from support.controller import FakeBackend, a_model, a_version, an_endpoint, model_files
 
 from mlflow_serving_plugin.controller import execute
 from mlflow_serving_plugin.controller.controller import Controller
@@ -16,6 +16,7 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 
 
 def test_nothing_is_swept_while_a_fetch_is_under_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

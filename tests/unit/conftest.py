@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.api import ApiWorld
 
 
 @pytest.fixture
@@ -13,3 +14,11 @@ def short():
     path = Path(tempfile.mkdtemp(prefix="gw"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A control API on in-memory collaborators."""
+    made = ApiWorld(tmp_path / "state")
+    yield made
+    made.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.controller import a_model, a_version, an_endpoint
 
 from mlflow_serving_plugin.controller.desired import View
 from mlflow_serving_plugin.controller.refresh import refresh
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 
 ALL = None
 
@@ -61,7 +63,7 @@ def test_the_same_name_in_another_workspace_is_another_model(store, registry, vi
 
 
 def test_an_endpoint_that_is_new_is_read_though_nobody_named_it(store, registry, view):
-    store.endpoints["e-tulip"] = an_endpoint("tulip", created_ms=3)
+    store.enable("default", "tulip", model_created_ms=3, config=None, by=None)
     registry.put(a_model("tulip", a_version(7), created_ms=3))
     later = refresh(store, registry, view, names())
     assert registry.reads == ["tulip"]
@@ -69,33 +71,33 @@ def test_an_endpoint_that_is_new_is_read_though_nobody_named_it(store, registry,
 
 
 def test_a_changed_configuration_counts_though_nobody_named_the_model(store, registry, view):
-    store.endpoints["e-iris"] = an_endpoint("iris", created_ms=1, replicas=5)
+    store.configure("default", "iris", EndpointConfig(replicas=5), by=None)
     later = refresh(store, registry, view, names())
     assert later.endpoints["e-iris"].config.replicas == 5
     assert registry.reads == []
 
 
 def test_a_disabled_endpoint_is_gone_from_the_view(store, registry, view):
-    del store.endpoints["e-iris"]
+    store.disable("default", "iris", by=None)
     later = refresh(store, registry, view, names())
     assert list(later.endpoints) == ["e-rose"]
     assert list(later.models) == [("default", "rose")]
 
 
 def test_a_renamed_model_is_followed_by_the_time_it_was_created(store, registry, view):
-    del registry.models["iris"]
+    registry.delete("iris")
     registry.put(a_model("lily", a_version(1), created_ms=1))
     later = refresh(store, registry, view, names("iris"))
     assert later.endpoints["e-iris"].name == "lily"
     assert later.models["default", "lily"].name == "lily"
-    assert store.endpoints["e-iris"].name == "lily"
+    assert store.find("default", "lily").id == "e-iris"
 
 
 def test_a_new_model_under_the_name_of_a_deleted_one_is_not_served_in_its_place(store, registry, view):
     registry.put(a_model("iris", a_version(1), created_ms=99))
     later = refresh(store, registry, view, names("iris"))
     assert "e-iris" not in later.endpoints
-    assert "e-iris" not in store.endpoints
+    assert store.find("default", "iris") is None
 
 
 def test_a_renamed_model_is_followed_though_its_old_name_was_taken_since(store, registry, view):
@@ -106,38 +108,38 @@ def test_a_renamed_model_is_followed_though_its_old_name_was_taken_since(store, 
 
 
 def test_a_deleted_model_s_endpoint_is_removed(store, registry, view):
-    del registry.models["iris"]
+    registry.delete("iris")
     later = refresh(store, registry, view, names("iris"))
-    assert list(store.endpoints) == list(later.endpoints) == ["e-rose"]
+    assert [endpoint.id for endpoint in store.enabled()] == list(later.endpoints) == ["e-rose"]
 
 
 def test_a_vanished_model_is_not_mistaken_for_one_of_two_of_its_age(store, registry, view):
-    del registry.models["iris"]
+    registry.delete("iris")
     registry.put(a_model("lily", created_ms=1))
     registry.put(a_model("tulip", created_ms=1))
     assert "e-iris" not in refresh(store, registry, view, names("iris")).endpoints
 
 
 def test_a_rename_that_the_store_refuses_keeps_the_endpoint_for_later(store, registry, view, monkeypatch):
-    del registry.models["iris"]
+    registry.delete("iris")
     registry.put(a_model("lily", a_version(1), created_ms=1))
     monkeypatch.setattr(store, "rename", lambda endpoint, name: None)
     assert "e-iris" not in refresh(store, registry, view, names("iris")).endpoints
-    assert "e-iris" in store.endpoints
+    assert store.find("default", "iris").id == "e-iris"
 
 
 @pytest.mark.parametrize("broken", ["model", "renamed_to"])
 def test_a_registry_that_cannot_be_read_removes_nothing(store, registry, view, monkeypatch, broken):
-    del registry.models["iris"]
+    registry.delete("iris")
 
     def fail(*_):
         raise ConnectionError("database is down")
 
     monkeypatch.setattr(registry, broken, fail)
-    before = dict(store.endpoints)
+    before = store.enabled()
     with pytest.raises(ConnectionError, match="database is down"):
         refresh(store, registry, view, ALL)
-    assert store.endpoints == before
+    assert store.enabled() == before
 
 
 def test_what_was_seen_before_is_left_as_it_was(store, registry, view):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import eventually
-from support.controller import MemoryRegistry, MemoryStore, a_model, a_version, an_endpoint
+from support.controller import a_model, a_version, an_endpoint
 from worker_processes import JSON, ask, code_model, value
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
@@ -33,6 +33,7 @@ from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.metrics.files import merge_ended, read_totals
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS
 
 SETTINGS = Settings(stop_grace_s=5.0, start_timeout_s=60.0, tick_interval_s=0.2)

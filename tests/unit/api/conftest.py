@@ -1,12 +1,4 @@
 import pytest
-from api_fakes import ApiWorld
-
-
-@pytest.fixture
-def world(tmp_path):
-    made = ApiWorld(tmp_path / "state")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import pytest
-from api_fakes import ApiWorld, version
+from support.api import ApiWorld, version
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
@@ -140,7 +140,7 @@ def test_a_caller_without_read_sees_no_such_model_and_a_reader_may_not_change_it
     world.enable("wine")
     world.access.users = {"alice": "alice", "bob": "bob"}
     world.access.default = Permission.NONE
-    world.access.table = {("alice", "iris"): Permission.READ, ("bob", "iris"): Permission.MANAGE}
+    world.access.permissions = {("alice", "iris"): Permission.READ, ("bob", "iris"): Permission.MANAGE}
     alice, bob = {"Authorization": "alice"}, {"Authorization": "bob"}
 
     assert [e["registered_model_name"] for e in call("GET", "list", headers=alice)[1]["endpoints"]] == ["iris"]
@@ -150,7 +150,8 @@ def test_a_caller_without_read_sees_no_such_model_and_a_reader_may_not_change_it
             got = call(method, route, headers=alice, registered_model_name=name, config={"replicas": 2})
             assert got[0] == expected
     assert call("POST", "disable", headers=bob, registered_model_name="iris") == (200, {})
-    assert world.store.callers[-1] == "bob"
+    (event, *_), _ = world.store.audit(page_token=None, limit=1)
+    assert event.message == "Serving was disabled by bob."
 
 
 def test_without_credentials_nothing_but_health_answers(world, call):

@@ -3,12 +3,10 @@ import time
 from dataclasses import replace
 
 import pytest
-from api_fakes import version, worker
+from support.api import version, worker
 
 from mlflow_serving_plugin.api.mlflow_endpoints import history
 from mlflow_serving_plugin.api.mlflow_endpoints.history import read_log
-from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
-from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.states import EntityState
 
 
@@ -108,10 +106,8 @@ def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, mon
 
 def test_events_come_in_pages_and_by_version(world, call):
     world.enable()
-    for number, moment in ((2, 30), (1, 20), (None, 10)):
-        world.store.log.append(
-            Event(moment, DEFAULT_WORKSPACE, "iris", number and str(number), "VERSION_READY", f"at {moment}")
-        )
+    for entity, moment in (("1", 20), ("2", 30)):
+        world.add_event(moment, entity, f"at {moment}")
     status, body = call("GET", "get-event-history", registered_model_name="iris", max_results=2)
     assert status == 200
     assert body["events"][0] == {

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from api_fakes import version, worker
 from prometheus_client.parser import text_string_to_metric_families
+from support.api import version, worker
 
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.routes import routes_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from api_fakes import version, worker
+from support.api import version, worker
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.domain.states import EntityState
@@ -26,7 +26,7 @@ def test_a_server_without_authentication_lets_everybody_manage_and_says_so(page)
 
 def test_the_caller_s_own_permission_is_told(world, page, call):
     world.access.users = {"Basic ann": "ann"}
-    world.access.table = {("ann", "iris"): Permission.READ, ("ann", "wine"): Permission.NONE}
+    world.access.permissions = {("ann", "iris"): Permission.READ, ("ann", "wine"): Permission.NONE}
     headers = {"Authorization": "Basic ann"}
     status, reply = call("GET", "get-access", base=AJAX, headers=headers, registered_model_name="iris")
     assert (status, reply) == (200, {"user": "ann", "auth": True, "tokens": True, "permission": "READ"})

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from api_fakes import ApiWorld, version
+from support.api import ApiWorld, version
 
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 import yaml
-from api_fakes import version, worker
+from support.api import version, worker
 
 from mlflow_serving_plugin.api.mlflow_endpoints.versions import memory_bytes
 from mlflow_serving_plugin.domain.states import EntityState

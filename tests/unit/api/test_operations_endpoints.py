@@ -1,7 +1,6 @@
 """Endpoints as operations: the order of checks, what is changed, and what the controller is told."""
 
 import pytest
-from api_fakes import MemoryRegistry, MemoryStore, TableAccess
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.domain.config import EndpointConfig
@@ -10,6 +9,7 @@ from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
 from mlflow_serving_plugin.host.messages import Changed, Retry
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations, NotEnabledError
+from mlflow_serving_plugin.testing import MemoryAccess, MemoryRegistry, MemoryStore
 
 ALICE = User("alice")
 
@@ -19,10 +19,11 @@ class World:
 
     def __init__(self, held=Permission.MANAGE):
         self.store, self.sent = MemoryStore(), []
-        self.access = TableAccess(default=held)
-        self.operations = EndpointOperations(
-            self.store, MemoryRegistry("iris", "wine"), self.access, self, self.sent.append
-        )
+        self.access = MemoryAccess(default=held)
+        registry = MemoryRegistry()
+        for name in ("iris", "wine"):
+            registry.add(name)
+        self.operations = EndpointOperations(self.store, registry, self.access, self, self.sent.append)
 
     def current(self):
         return Routes()
@@ -35,7 +36,8 @@ def test_enabling_stores_the_caller_and_tells_the_controller_to_retry():
     world = World()
     world.operations.enable(ALICE, "default", "iris", {"replicas": 3})
     assert world.store.find("default", "iris").config == EndpointConfig(replicas=3)
-    assert set(world.store.callers) == {"alice"}
+    audit, _ = world.store.audit(page_token=None, limit=10)
+    assert [event.message.endswith(" by alice.") for event in audit] == [True, True]
     assert world.sent == [Retry("default", "iris")]
 
 
@@ -116,14 +118,14 @@ def test_only_readable_endpoints_of_the_workspace_are_listed_by_name():
     for name in ("wine", "iris", "secret"):
         world.enable(name)
     world.enable("elsewhere", "team")
-    world.access.table = {("alice", name): Permission.READ for name in ("wine", "iris", "elsewhere")}
+    world.access.permissions = {("alice", name): Permission.READ for name in ("wine", "iris", "elsewhere")}
     assert [served.endpoint.name for served in world.operations.find_all(ALICE, "default")] == ["iris", "wine"]
 
 
 def test_the_events_of_a_model_need_read_on_the_model():
     world = World()
     world.enable()
-    assert world.operations.events(ALICE, "default", "iris", version=None, page_token=None, limit=5) == ([], None)
+    assert world.operations.events(ALICE, "default", "iris", version=None, page_token=None, limit=5)[0] != []
     world.access.default = Permission.NONE
     with pytest.raises(NotFoundError):
         world.operations.events(ALICE, "default", "iris", version=None, page_token=None, limit=5)

@@ -1,14 +1,8 @@
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from werkzeug.serving import WSGIRequestHandler, make_server
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
-
-from api_fakes import ApiWorld
 
 from mlflow_serving_plugin.cli.main import main
 
@@ -35,13 +29,6 @@ def serve():
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@pytest.fixture
-def world(tmp_path):
-    made = ApiWorld(tmp_path / "state")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import base64
 
 import click
 import pytest
-from api_fakes import ApiWorld, version
+from support.api import ApiWorld, version
 from werkzeug.wrappers import Request, Response
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient

@@ -2,14 +2,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from api_fakes import version
+from support.api import version
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.cli import waiting
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
-from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 
@@ -124,20 +123,19 @@ def test_follow_ends_well_with_ctrl_c(world, run, monkeypatch):
 def test_events_are_limited_and_by_version(world, run):
     world.enable()
     for number in range(5):
-        world.store.log.append(
-            Event(number, DEFAULT_WORKSPACE, "iris", "1" if number % 2 else None, "VERSION_READY", f"m{number}")
-        )
+        world.add_event(number, "1" if number % 2 else None, f"m{number}")
     out = run("events", "iris", "--limit", "2").stdout
-    assert "m0" in out and "m1" in out and "m2" not in out
+    assert "m4" in out and "m3" in out and "m2" not in out
     events = json.loads(run("events", "iris", "--version", "1", "--json").stdout)["events"]
-    assert [e["message"] for e in events] == ["m1", "m3"]
+    assert [e["message"] for e in events] == ["m3", "m1"]
 
 
 def test_events_are_read_page_by_page(world, run, monkeypatch):
     monkeypatch.setattr("mlflow_serving_plugin.cli.client._EVENTS_IN_A_PAGE", 2)
     world.enable()
-    world.store.log += [Event(n, DEFAULT_WORKSPACE, "iris", None, "X", f"m{n}") for n in range(5)]
-    assert len(json.loads(run("events", "iris", "--json").stdout)["events"]) == 5
+    for number in range(5):
+        world.add_event(number, None, f"m{number}")
+    assert len(json.loads(run("events", "iris", "--json").stdout)["events"]) == 6
 
 
 @pytest.fixture
