@@ -38,7 +38,7 @@ _WHY_KILLED = {
 
 
 def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str | None:
-    """The signal that killed the worker, or the last error that it printed; None when there is neither.
+    """The signal that killed the worker, or the last error in the worker's output; None when there is neither.
 
     Errors that a worker printed after it has ``served`` are ignored: these are errors of requests, and may quote them.
 
@@ -55,16 +55,16 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
         if line.startswith(_FATAL):
             return f"The worker crashed: {_shorten(line[len(_FATAL) :])}."
     errors = [line for line in lines if _ERROR.match(line) and not served]
-    telling = [line for line in errors if not any(noise in line for noise in _NOISE)]
-    if telling:
-        return _shorten(telling[-1]) + _advice(telling[-1])
+    informative = [line for line in errors if not any(noise in line for noise in _NOISE)]
+    if informative:
+        return _shorten(informative[-1]) + _advice(informative[-1])
     return None
 
 
 def _reason_of_parent(log_tail: str, worker_id: str) -> str | None:
     for ended_id, why in reversed(_ENDED_BY_PARENT.findall(log_tail)):
         if ended_id == worker_id:
-            return f"The worker was ended: {_shorten(why)}."
+            return f"The worker was stopped: {_shorten(why)}."
     for killed_id, name in reversed(_KILLED.findall(log_tail)):
         if killed_id == worker_id:
             return _killed_by(name)
@@ -82,7 +82,7 @@ def _advice(error: str) -> str:
     missing = _NO_MODULE.search(error)
     if missing is None:
         return ""
-    return f". The model's environment has no '{missing.group(1)}': add what brings it to the model's requirements."
+    return f". The model's environment has no '{missing.group(1)}': add its package to the model's requirements."
 
 
 def _killed_by(name: str) -> str:

@@ -34,7 +34,7 @@ from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
 _SPAWN_S = 10.0
-"""How long ``cancel`` waits for processes in the making, which takes milliseconds unless the machine is stuck."""
+"""How long ``cancel`` waits for processes that are being started: milliseconds, unless the machine is stuck."""
 
 _KILL_AFTER_S = 2.0
 """How much longer than its own grace a guard gets before it is killed with all below it."""
@@ -63,8 +63,8 @@ class LocalBackend:
                 self.stop(record.worker_id)
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
-        for scrap in self._paths.workers.glob("*.tmp"):
-            scrap.unlink(missing_ok=True)
+        for leftover in self._paths.workers.glob("*.tmp"):
+            leftover.unlink(missing_ok=True)
         for path in self._paths.sockets.glob("*.sock*"):
             if f"{str(path).rpartition('.sock')[0]}.sock" not in live:
                 path.unlink(missing_ok=True)
@@ -82,9 +82,9 @@ class LocalBackend:
                 probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
             ready = replace(worker.record, ready_since_ms=_now_ms(), scored_example=spec.example is not None)
             with self._lock:
-                # Stopped meanwhile: what it left was removed, and nothing may come back.
+                # Stopped meanwhile: its files were removed, and must not be written again.
                 if worker_id not in self._workers:
-                    raise WorkerFailedError("It was stopped before it was ready.")  # noqa: TRY301
+                    raise WorkerFailedError("The worker was stopped before it was ready.")  # noqa: TRY301
                 write_record(self._paths.workers, ready)
         except Exception as error:
             if isinstance(error, WorkerFailedError) and self._cancelled.is_set():
@@ -95,7 +95,7 @@ class LocalBackend:
             worker.record = ready
 
     def observe(self) -> list[WorkerStatus]:
-        """Every worker, with the reason of its end where it has ended."""
+        """Every worker; a dead one with the reason why it ended."""
         with self._lock:
             workers = list(self._workers.values())
         return [self._status(worker) for worker in workers]
@@ -137,7 +137,7 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def _may_spawn(self) -> Iterator[None]:
-        """Count a process in the making; WorkerFailedError after ``cancel``."""
+        """Count a process that is being started; WorkerFailedError after ``cancel``."""
         with self._lock:
             if self._cancelled.is_set():
                 raise WorkerFailedError("The controller is stopping.")
@@ -202,7 +202,7 @@ class LocalBackend:
             return "The controller is stopping."
         if worker.running():
             return None
-        worker.wait_until_told()
+        worker.wait_until_logged()
         return worker.why_dead()
 
     def _status(self, worker: LocalWorker) -> WorkerStatus:
@@ -212,7 +212,7 @@ class LocalBackend:
         if not worker.running():
             phase, message = WorkerPhase.DEAD, worker.why_dead()
         elif phase is WorkerPhase.READY and not Path(record.address).exists():
-            phase, message = WorkerPhase.DEAD, "The worker's socket was removed, so that nobody can reach it."
+            phase, message = WorkerPhase.DEAD, "The worker's socket was removed: the worker is unreachable."
         return WorkerStatus(
             **{item.name: getattr(record, item.name) for item in fields(Worker)},
             phase=phase,

@@ -15,7 +15,7 @@ from mlflow_serving_plugin.backends.records import WorkerRecord
 
 _TAIL_BYTES = 64 * 1024
 _LONGEST_NOTE = 4096
-_TOLD_S = 1.0
+_LOGGED_S = 1.0
 _CONNECT_S = 1.0
 
 
@@ -82,9 +82,9 @@ class LocalWorker:
             output = output or "See the version's log."
         return f"{reason} {output}".strip() if reason.startswith("The worker ") else reason
 
-    def wait_until_told(self) -> None:
+    def wait_until_logged(self) -> None:
         """Wait a moment until the zygote has written the end of a fork to the log."""
-        deadline = time.monotonic() + _TOLD_S
+        deadline = time.monotonic() + _LOGGED_S
         end = f" worker {self.record.worker_id} ended, "
         while self.process is None and end not in self._tail() and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -34,7 +34,7 @@ _CONNECT_S = 30.0
 _START_S = 120.0
 _END_S = 5.0
 _JSON_OF_BODY = 4
-"""How many times as long as a client's body, say of CSV, the JSON may be that the gateway makes of it."""
+"""Maximum length of the JSON that the gateway makes of a body, say of CSV, in lengths of the body."""
 
 
 class Native:
@@ -59,9 +59,9 @@ class Native:
         status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
         serve = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
         command = sandboxed(serve, spec, os.environ, readable=[config_file], writable=[status])
-        # The guard's part; and the variables are in the environment, where only this user can read them.
-        away: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
-        config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **away}
+        # Left to the guard; and variables go into the environment, which only this user can read.
+        overridden: dict[str, object] = {"address": "fd://0", "log": None, "record": None, "environment": {}}
+        config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **overridden}
         status.touch(0o600)
         write_atomically(config_file, json.dumps(config).encode())
         process = start_guarded(
@@ -82,7 +82,7 @@ class Native:
 class Zygotes:
     """The zygotes of this host: one per environment and version of this package. Thread-safe.
 
-    A zygote is found through its socket, whoever started it; one that is gone is replaced.
+    A zygote is found through its socket, whichever controller started it; a zygote that is gone is replaced.
     """
 
     def __init__(self, settings: Settings, paths: StatePaths) -> None:
@@ -90,12 +90,12 @@ class Zygotes:
         self._paths = paths
         self._lock = threading.Lock()
         self._gates: dict[Path, threading.Lock] = {}
-        """One start at a time for each; one that is slow to start keeps no other environment waiting."""
+        """One start at a time for each zygote; a slow start delays no other environment."""
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
         self._cancelled = threading.Event()
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
-        """Fork a worker and return its pid. WorkerFailedError when there is no zygote to be had."""
+        """Fork a worker and return its pid. WorkerFailedError when no zygote can be started."""
         counts = {
             "counts_file": str(self._paths.metrics / f"worker-{common['worker_id']}.counts"),
             "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.name),
@@ -111,7 +111,7 @@ class Zygotes:
             raise WorkerFailedError(f"The worker could not be forked: {error}.") from error
 
     def cancel(self) -> None:
-        """Start no zygote any more; one that is starting is ended, for nobody else could find it yet."""
+        """Start no zygote any more, and kill one that is starting: no other controller could find it yet."""
         self._cancelled.set()
 
     def retain(self, pythons: Collection[str]) -> None:
@@ -130,7 +130,7 @@ class Zygotes:
             with self._lock:
                 process = self._started.pop(address, None)
             if process is not None:
-                # One that is not found through its socket, because that was removed.
+                # The zygote's socket was removed, so the zygote was not asked for its pid above.
                 if process.poll() is None:
                     _end(process.pid)
                 process.wait()
@@ -183,9 +183,7 @@ class Zygotes:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 process.wait()
-                raise WorkerFailedError(
-                    f"The process that forks workers did not start in the model's environment. See logs/{log.name}."
-                )
+                raise WorkerFailedError(f"The zygote did not start in the model's environment. See logs/{log.name}.")
             time.sleep(0.05)
 
     def _address(self, python: str) -> Path:
@@ -211,7 +209,7 @@ def _worker_config(
 
 
 def _loader_module(model_dir: Path) -> str:
-    """What loads the model, from its MLmodel file; empty when that cannot be read: the worker will say so."""
+    """The module that loads the model. Empty when MLmodel cannot be read: the worker will report that."""
     with contextlib.suppress(OSError, ValueError):
         return str(read_mlmodel(model_dir).python_function.get("loader_module", ""))
     return ""

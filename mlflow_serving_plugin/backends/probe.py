@@ -29,7 +29,7 @@ class Probe(ABC):
     def wait_until_answering(self, deadline: float, give_up: Callable[[], str | None]) -> None:
         """Wait until the worker answers a ping.
 
-        ``deadline`` by ``time.monotonic``. ``give_up`` is asked again and again; a reason from it, or the
+        ``deadline`` by ``time.monotonic``. ``give_up`` is called at each attempt. A reason that it returns, or the
         deadline, raises WorkerFailedError.
         """
         while True:
@@ -45,7 +45,7 @@ class Probe(ABC):
             time.sleep(_POLL_S)
 
     def score_example(self, example: Example, timeout_s: float) -> None:
-        """Have the worker score the model's own input example; WorkerFailedError says what it answered instead."""
+        """Score the model's own input example; WorkerFailedError has the worker's answer when that is an error."""
         try:
             status, body = self._score(example, timeout_s)
         except (TimeoutError, DroppedError):
@@ -53,7 +53,7 @@ class Probe(ABC):
                 f"The model loaded, but did not score its own input example within {timeout_s:g} s."
             ) from None
         except _BROKEN:
-            raise WorkerFailedError("The worker died while it scored the model's own input example.") from None
+            raise WorkerFailedError("The worker died while scoring the model's own input example.") from None
         if status != 200:
             raise WorkerFailedError(f"The model loaded, but could not score its own input example: {_message(body)}")
 
@@ -105,7 +105,7 @@ class FrameProbe(Probe):
 
 
 def _message(body: bytes) -> str:
-    """What a worker's error says, without the example's data that MLflow puts before it."""
+    """The message of a worker's error, without the example's data that MLflow puts before the message."""
     text = body.decode("utf-8", "replace")
     try:
         answer = json.loads(text)

@@ -1,4 +1,4 @@
-"""One file a worker, from which the next controller of the host finds it again."""
+"""One file for each worker, through which the next controller of the host finds the worker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_record(directory: Path, record: WorkerRecord) -> None:
 
 
 def read_records(directory: Path) -> list[WorkerRecord]:
-    """All records, also those of other versions of this package; a damaged one is set aside and told of in the log."""
+    """All records, also those of other versions of this package; a damaged one is set aside, with a warning."""
     records = []
     for path in sorted(directory.glob("*.json")):
         try:

@@ -49,7 +49,7 @@ def check_sandbox() -> None:
         raise WorkerFailedError(f"The sandbox needs bubblewrap, which is not installed on this server. {_INSTALL}")
     try:
         done = subprocess.run(
-            [bwrap, *_walls(network=False, memory_limit_mb=64), *_files(()), "/bin/sh", "-c", "exit 0"],
+            [bwrap, *_isolation(network=False, memory_limit_mb=64), *_files(()), "/bin/sh", "-c", "exit 0"],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_TRY_S,
@@ -71,12 +71,12 @@ def sandboxed(
     readable: Iterable[Path] = (),
     writable: Iterable[Path] = (),
 ) -> list[str]:
-    """The command inside bubblewrap. ``environ``: of the server. ``readable`` and ``writable``: further files."""
+    """The command inside bubblewrap. ``environ``: the server's. ``readable``, ``writable``: more files to show."""
     pointed_at = [Path(environ[name]) for name in _POINTING if Path(environ.get(name, "")).is_absolute()]
     shown = [*pointed_at, *_of_python(spec.environment.python), WORKER_PACKAGE, spec.model_dir, *readable]
     return [
         shutil.which("bwrap") or "bwrap",
-        *_walls(network=spec.settings.network == "on", memory_limit_mb=spec.settings.memory_limit_mb),
+        *_isolation(network=spec.settings.network == "on", memory_limit_mb=spec.settings.memory_limit_mb),
         *_files(shown),
         *(word for path in writable for word in ("--bind", str(path), str(path))),
         *("--remount-ro", "/", "--chdir", str(spec.model_dir), "--"),
@@ -84,7 +84,7 @@ def sandboxed(
     ]
 
 
-def _walls(*, network: bool, memory_limit_mb: int | None) -> list[str]:
+def _isolation(*, network: bool, memory_limit_mb: int | None) -> list[str]:
     # Files in these directories are kept in memory.
     size = ["--size", str(memory_limit_mb * 1024 * 1024)] if memory_limit_mb else []
     return [

@@ -15,7 +15,7 @@ from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.settings import Settings
 
 _OLDEST_MLFLOW = "2.21"
-"""The first whose own server is uvicorn, which listens on a unix socket when its environment says so."""
+"""The first version whose server is uvicorn, which can listen on a unix socket (``UVICORN_UDS``)."""
 
 
 class Stock:
@@ -28,7 +28,7 @@ class Stock:
 
     def refuses(self, spec: WorkerSpec) -> str | None:
         """An MLflow whose server listens on TCP ports only."""
-        return refusal(spec, oldest_mlflow=_OLDEST_MLFLOW, advice=" Set it to native.")
+        return refusal(spec, oldest_mlflow=_OLDEST_MLFLOW, advice=" Set the runtime to native.")
 
     def start(
         self, spec: WorkerSpec, common: dict[str, object], address: Path
@@ -63,7 +63,7 @@ def stock_command(spec: WorkerSpec, overdue_grace_s: float) -> list[str]:
     return [
         *(spec.environment.python, "-m", "mlflow", "models", "serve"),
         *("--model-uri", str(spec.model_dir)),
-        # The environment is there already, whoever built it.
+        # The environment has been built already.
         *("--env-manager", "local"),
         *("--timeout", str(timeout)),
         *("--workers", "1"),

@@ -25,8 +25,8 @@ _PASSED_ON = frozenset(
         *("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LD_LIBRARY_PATH", "CUDA_HOME"),
     }
 )
-"""A package that is built from source runs its own code: of the server's environment it gets these and the
-installers' own ``UV_*``, ``PIP_*`` and ``CONDA_*`` variables."""
+"""The server's variables that an installer gets, beside ``UV_*``, ``PIP_*`` and ``CONDA_*``: a package that is built
+from source runs its own code."""
 
 _INSTALLERS = ("UV_", "PIP_", "CONDA_", "MAMBA_", "LC_")
 
@@ -38,7 +38,7 @@ _LIKE_PIP = {
     "UV_INSECURE_HOST": ("PIP_TRUSTED_HOST",),
     "SSL_CERT_FILE": ("PIP_CERT",),
 }
-"""uv does not look at pip's variables; a server that is set up for pip works all the same."""
+"""uv ignores pip's variables; with these a server that is configured for pip works as well."""
 
 
 class Builder:
@@ -81,7 +81,7 @@ class Builder:
         )
         found = sorted((self._directory / "mlflow").glob("**/mlflow-*/bin/python"))
         if not found:
-            raise BuildFailedError("MLflow's virtualenv manager built an environment that cannot be found again.")
+            raise BuildFailedError("MLflow's virtualenv manager built an environment that was not found.")
         return found[0]
 
     def _install(self, python: Path) -> None:

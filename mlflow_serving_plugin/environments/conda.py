@@ -48,8 +48,8 @@ def conda_command(
     program = next((found for name in _PROGRAMS if (found := which(name))), None)
     if program is None:
         raise BuildFailedError(
-            f"The model's conda.yaml names conda packages ({', '.join(specs[1:4])}), and nothing here installs them: "
-            "pip install 'mlflow-serving-plugin[conda]' on the server, or set env_manager to uv to do without them."
+            f"The model's conda.yaml names conda packages ({', '.join(specs[1:4])}), and the server has no conda: "
+            "pip install 'mlflow-serving-plugin[conda]' on the server, or set env_manager to uv to skip these packages."
         )
     flags = [word for channel in channels_of(channels, for_rattler=False) for word in ("-c", channel)]
     limits = ["--offline"] if offline else []

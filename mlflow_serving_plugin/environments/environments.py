@@ -78,7 +78,7 @@ class Environments:
             self._recipes[model_dir, env_manager] = recipe
         environment = self.find(recipe)
         if environment is not None:
-            # Asked for again and again while it is needed: so one in use is never an old one.
+            # Called repeatedly while the environment is in use, so that it is never among the least recently used.
             ready.mark_used(self._root, environment.key)
         return Need(recipe, environment)
 
@@ -91,12 +91,12 @@ class Environments:
         return ready.log_path(self._root, key) if key else None
 
     def doing(self, key: str) -> str:
-        """What a build under way is doing, in the installer's own words; empty before it has said anything."""
+        """The last progress of a build under way, in the installer's words; empty before the first output."""
         log = self._now.get(key)
-        return log.said if log is not None else ""
+        return log.last_progress if log is not None else ""
 
     def build(self, recipe: Recipe) -> Environment:
-        """Build, unless somebody has meanwhile. BuildFailedError says in one sentence why it cannot be."""
+        """Build, unless another server has built it meanwhile. BuildFailedError says why in one sentence."""
         deadline = time.monotonic() + self._settings.build_timeout_s
         with self._locked(recipe.key, deadline):
             found = self.find(recipe)
@@ -107,10 +107,10 @@ class Environments:
         self._cancelled.set()
 
     def remove_interrupted(self) -> None:
-        """Remove what builds that were interrupted left, and end installers that still run."""
+        """Remove the directories of interrupted builds, and kill their installers."""
         for directory in ready.unmarked(self._root):
             lock = FileLock(self._root / f"{directory.name.rpartition('-')[0]}.lock")
-            # Held: another server, with which the directory is shared, is at it.
+            # Locked: another server that shares the directory is building.
             with contextlib.suppress(Timeout), lock.acquire(timeout=0):
                 end_interrupted(directory)
                 shutil.rmtree(directory, ignore_errors=True)
@@ -151,15 +151,15 @@ class Environments:
         env = build_environment(os.environ, self._settings)
         runner = Runner(log, env, directory, deadline, self._cancelled)
         python = Builder(recipe, directory, runner, log, self._settings).build()
-        said: dict[str, str] = {}
-        runner.output([str(python), "-I", "-c", _VERSION], directory, lambda text: said.update(python=text.strip()))
-        runner.output(uv_list(find_uv(), python), directory, lambda text: said.update(packages=text))
-        packages = {str(p["name"]).lower(): str(p["version"]) for p in json.loads(said["packages"])}
+        output: dict[str, str] = {}
+        runner.output([str(python), "-I", "-c", _VERSION], directory, lambda text: output.update(python=text.strip()))
+        runner.output(uv_list(find_uv(), python), directory, lambda text: output.update(packages=text))
+        packages = {str(p["name"]).lower(): str(p["version"]) for p in json.loads(output["packages"])}
         return Environment(
             key=recipe.key,
             manager=recipe.manager,
             python=str(python),
-            python_version=said["python"],
+            python_version=output["python"],
             mlflow_version=packages.get("mlflow", ""),
             packages=len(packages),
             seconds=round(time.monotonic() - began, 1),
@@ -169,7 +169,7 @@ class Environments:
 
     def _failure(self, error: BaseException, recipe: Recipe, log: BuildLog | None) -> BaseException:
         if isinstance(error, BuildTimeoutError):
-            doing = f" It was at: {log.said}." if log is not None and log.said else ""
+            doing = f" Last output: {log.last_progress}." if log is not None and log.last_progress else ""
             return BuildFailedError(
                 f"The environment was not built within {self._settings.build_timeout_s:g} s "
                 f"(MLFLOW_SERVING_BUILD_TIMEOUT_S).{doing}"
@@ -186,7 +186,7 @@ class Environments:
             if self._cancelled.is_set():
                 raise BuildFailedError("The controller is stopping.")
             if time.monotonic() > deadline:
-                raise BuildFailedError("Another server has been building this environment for too long.")
+                raise BuildFailedError("Timeout: another server has been building this environment for too long.")
             with contextlib.suppress(Timeout):
                 lock.acquire(timeout=_LOCK_S)
         try:
@@ -199,5 +199,5 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8") if path else ""
     except OSError:
-        # The installer will say so, with its name.
+        # The installer will report it, with the file's name.
         return ""

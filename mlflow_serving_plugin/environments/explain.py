@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _LONGEST = 500
 _FRAME = re.compile(r"^[^\w`'\"(]+")
-"""What uv draws before a line to show what belongs together."""
+"""What uv draws before a line to group lines."""
 
 _CAUSE = re.compile(r"^\s*(?:error|cause)\s*:\s*(?P<text>\S.*)$", re.IGNORECASE)
 _FAILED_BUILD = re.compile(r"Failed to (?:build|download and build|download|prepare) `?([^`\s]+)`?")
@@ -59,7 +59,7 @@ def _resolver_words(text: str) -> str | None:
 
 def _resolution(words: str, python: str) -> str:
     if found := _NO_WHEEL.match(words):
-        return f"{found.group(1)} has no build for Python {python}. The resolver: {_cut(words)}"
+        return f"{found.group(1)} has no wheel for Python {python}. The resolver: {_cut(words)}"
     if found := _MISSING.match(words):
         wanted = re.search(rf"you require ({re.escape(found.group(1))}\S*?),?(?:\s|$)", words)
         name = wanted.group(1) if wanted else found.group(1)

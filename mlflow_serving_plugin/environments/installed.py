@@ -46,10 +46,10 @@ def first_unsatisfied(
     for line in lines:
         requirement = parsed(line)
         if line.startswith("-"):
-            return "it comes with options for pip"
+            return "the model comes with options for pip"
         if requirement is None or requirement.url is not None:
             # Not quoted: a URL may hold a password.
-            return "it names a file or URL to install"
+            return "the model names a file or URL to install"
         reason = _unsatisfied(requirement, version, requires)
         if reason is not None:
             return reason

@@ -73,7 +73,7 @@ def mark_ready(root: Path, environment: Environment) -> None:
 
 
 def mark_used(root: Path, key: str) -> None:
-    """Note that it is used now."""
+    """Note that an environment is used now."""
     if key:
         marker = marker_path(root, key)
         if marker.exists():
@@ -89,8 +89,8 @@ def unmarked(root: Path) -> list[Path]:
 def surplus(root: Path, in_use: Collection[str], limit_bytes: int, now: float) -> list[Environment]:
     """The least recently used environments above the limit, without any that is in use.
 
-    One that was used within ``RECENT_S`` before ``now`` (by ``time.time``) counts as in use: by a worker on its way
-    out, or by another server that shares the directory.
+    An environment used within ``RECENT_S`` before ``now`` (by ``time.time``) counts as in use: a worker may be
+    stopping, or another server may share the directory.
     """
     used_at = {environment.key: _used_at(root, environment) for environment in _all(root)}
     kept = {*in_use, *(key for key, at in used_at.items() if now - at < RECENT_S)}

@@ -41,7 +41,7 @@ class Recipe:
     why: str
     python: str
     build_requirements: tuple[str, ...]
-    """Installed first and by themselves, as MLflow does: pins of pip and wheel are no party to the rest."""
+    """Installed first and separately, as MLflow does: their pins do not constrain the rest."""
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     conda_packages: tuple[str, ...]
@@ -54,7 +54,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A model's recipe; ``environment`` None: it has to be built first."""
+    """A model's recipe; ``environment`` None: the environment has to be built first."""
 
     recipe: Recipe
     environment: Environment | None
@@ -75,12 +75,12 @@ def choose(
     if spec.conda_packages:
         return Choice("conda", f"conda.yaml names {', '.join(spec.conda_packages[:3])}")
     if spec.python is not None and spec.python != server_python:
-        return Choice("uv", f"it wants Python {spec.python}, the server has {server_python}")
-    # A constraint limits what is installed and asks for nothing; whoever writes one wants a resolver.
+        return Choice("uv", f"the model wants Python {spec.python}, the server has {server_python}")
+    # A constraint limits versions and requires nothing, so only a resolver can apply it.
     if spec.constraints:
-        return Choice("uv", "it comes with constraints")
+        return Choice("uv", "the model comes with constraints")
     reason = unsatisfied(spec.requirements)
-    return Choice("uv", reason) if reason else Choice("local", "the server's own interpreter has all that it asks for")
+    return Choice("uv", reason) if reason else Choice("local", "the server's own has all that the model asks for")
 
 
 def write_recipe(

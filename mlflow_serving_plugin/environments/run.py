@@ -1,4 +1,4 @@
-"""Runs one installer: its output into the build log, ended with all it has started when time is up."""
+"""Runs one installer: its output goes into the build log, and a timeout kills all of its processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROGRESS = re.compile(r"^\s*(Resolved|Downloading|Building|Prepared|Installed|S
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"`]+@")
 
 PROCESS_FILE = "process.json"
-"""In the directory of an environment in the making: who makes it."""
+"""In the directory of an environment that is being built: the installer's process."""
 
 
 class BuildFailedError(ServingError):
@@ -30,17 +30,17 @@ class BuildFailedError(ServingError):
 
 
 class BuildTimeoutError(BuildFailedError):
-    """It took longer than the build timeout."""
+    """An environment took longer to build than the build timeout."""
 
 
 class BuildLog:
-    """One build's log: every line without credentials, at most some megabytes. ``said``: what is happening now."""
+    """One build's log, some megabytes at most, without credentials. ``last_progress``: the installer's last step."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
         self._left = _LARGEST_LOG
-        self.said = ""
+        self.last_progress = ""
         self.tail: list[str] = []
 
     def line(self, text: str) -> None:
@@ -48,7 +48,7 @@ class BuildLog:
         text = without_credentials(text.rstrip())
         self.tail = [*self.tail[-400:], text]
         if _PROGRESS.match(text):
-            self.said = text.strip()[:120]
+            self.last_progress = text.strip()[:120]
         self._left -= len(text) + 1
         if self._left < 0:
             return
@@ -80,7 +80,7 @@ class Runner:
         self._cancelled = cancelled
 
     def run(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> bool:
-        """Run a command; whether it ended well. BuildFailedError when time is up or the controller stops."""
+        """Run a command; whether it ended well. BuildFailedError on a timeout or when the controller stops."""
         self._log.line(f"$ {' '.join(command)}")
         process = subprocess.Popen(
             list(command),
@@ -92,10 +92,10 @@ class Runner:
             start_new_session=True,
         )
         try:
-            self._sign(process.pid)
+            self._note_process(process.pid)
             self._follow(process)
         finally:
-            # What it has started goes with it, whichever way it ended.
+            # Its processes are killed with it, however it ended.
             kill_session(process.pid)
             process.wait()
             if process.stdout is not None:
@@ -115,7 +115,7 @@ class Runner:
         accept(done.stdout)
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Pass output on until it ends. Whoever holds the pipe open after the command has ended is not waited for."""
+        """Log the output until its end. Processes that hold the pipe open after the command's end are ignored."""
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
         rest = b""
         while True:
@@ -140,15 +140,15 @@ class Runner:
         except subprocess.TimeoutExpired:
             raise BuildTimeoutError("The environment was not built in time.") from None
 
-    def _sign(self, pid: int) -> None:
+    def _note_process(self, pid: int) -> None:
         (self._directory / PROCESS_FILE).write_text(json.dumps({"pid": pid, "stamp": start_stamp(pid)}))
 
 
 def end_interrupted(directory: Path) -> None:
-    """Kill the installer that a build left running whose server was killed."""
+    """Kill the installer of a build whose server was killed."""
     try:
-        signed = json.loads((directory / PROCESS_FILE).read_bytes())
-        pid, stamp = int(signed["pid"]), signed["stamp"]
+        noted = json.loads((directory / PROCESS_FILE).read_bytes())
+        pid, stamp = int(noted["pid"]), noted["stamp"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if stamp:

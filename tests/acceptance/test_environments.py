@@ -248,7 +248,7 @@ def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServe
     register(many.client, "old stock", pinned("mlflow-1"))
     many.enable("old stock", runtime="mlflow")
     many.wait_state("old stock", "FAILED", 1)
-    assert "Set it to native" in message_of(many, "old stock")
+    assert "Set the runtime to native" in message_of(many, "old stock")
 
 
 def test_code_files_and_wheels_that_come_with_a_model_are_there_in_its_environment(
@@ -263,7 +263,7 @@ def test_code_files_and_wheels_that_come_with_a_model_are_there_in_its_environme
 
 def test_a_model_that_lacks_a_module_or_does_not_load_fails_in_words(many: TrackingServer, models: Models) -> None:
     for name, sentence in {
-        "unimportable": "add what brings it to the model's requirements",
+        "unimportable": "add its package to the model's requirements",
         "unloadable": "ValueError: these weights are of another make",
     }.items():
         register(many.client, name, models.path(name))

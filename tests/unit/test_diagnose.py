@@ -25,7 +25,7 @@ RuntimeError: the licence file is missing
 
 NO_FANCY_LIB = (
     "ModuleNotFoundError: No module named 'fancy_lib'. The model's environment has no 'fancy_lib': "
-    "add what brings it to the model's requirements."
+    "add its package to the model's requirements."
 )
 
 STOCK = """\
@@ -98,7 +98,7 @@ def test_a_worker_that_its_parent_ended_for_a_reason_was_not_just_killed():
     )
     for served in (False, True):
         reason = death_reason(log, "a", served=served)
-        assert reason == "The worker was ended: it had 70 processes, more than it may."
+        assert reason == "The worker was stopped: it had 70 processes, more than it may."
 
 
 def test_the_end_of_another_worker_is_not_this_one_s():

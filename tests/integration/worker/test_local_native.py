@@ -159,7 +159,7 @@ def test_a_model_that_cannot_score_its_own_example_is_not_ready(world, code):
 def test_a_model_that_crashes_the_process_is_said_to_have(world, tmp_path, code):
     assert "SIGSEGV" in world.fails(code_model(tmp_path / "m", "ctypes.string_at(0)"))
     reason = world.fails(code, example=Example(ask("kill"), JSON))
-    assert reason == "The worker died while it scored the model's own input example."
+    assert reason == "The worker died while scoring the model's own input example."
 
 
 def test_a_worker_killed_while_it_loads_is_said_to_have_run_out_of_memory(world, tmp_path):
@@ -199,7 +199,7 @@ def test_a_worker_whose_socket_somebody_removed_is_dead(world, code):
     (found,) = [found for found in world.backend.observe() if found.worker_id == status.worker_id]
     assert (found.phase, found.message) == (
         WorkerPhase.DEAD,
-        "The worker's socket was removed, so that nobody can reach it.",
+        "The worker's socket was removed: the worker is unreachable.",
     )
     world.backend.stop(status.worker_id)
     assert start_stamp(status.pid) is None

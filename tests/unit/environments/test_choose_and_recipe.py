@@ -51,9 +51,9 @@ def test_the_choice_when(case):
         ("nothing==1", "the server has no nothing"),
         ("scikit-learn<1.5", "the server has scikit-learn 1.5.0, the model wants scikit-learn<1.5"),
         ("mlflow[azure]", "the server has no azure"),
-        ("mlflow @ git+https://u:secret@host/r", "it names a file or URL to install"),
-        ("./wheels/a.whl", "it names a file or URL to install"),
-        ("--extra-index-url https://u:secret@host/simple", "it comes with options for pip"),
+        ("mlflow @ git+https://u:secret@host/r", "the model names a file or URL to install"),
+        ("./wheels/a.whl", "the model names a file or URL to install"),
+        ("--extra-index-url https://u:secret@host/simple", "the model comes with options for pip"),
     ],
 )
 def test_why_the_server_s_interpreter_is_not_what_a_line_asks_for(line, reason):

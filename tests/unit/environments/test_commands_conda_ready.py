@@ -168,7 +168,7 @@ def test_only_a_marker_makes_an_environment_ready(tmp_path):
         ("native", "3.11.7", "", "Add mlflow to the model's requirements"),
         ("native", "3.7.16", "1.30.1", "The model pins Python 3.7.16"),
         ("native", "3.8.18", "1.19.0", "The model pins MLflow 1.19.0"),
-        ("mlflow", "3.8.18", "2.20.4", "Set it to native"),
+        ("mlflow", "3.8.18", "2.20.4", "Set the runtime to native"),
     ],
 )
 def test_a_runtime_that_cannot_serve_in_an_environment_says_what_to_do(runtime, python, mlflow, sentence):

@@ -43,11 +43,11 @@ DISK = "error: failed to copy file: No space left on device (os error 28)"
 
 SENTENCES = {
     NO_WHEEL: (
-        "scikit-learn==0.24.2 has no build for Python 3.11. The resolver: Because scikit-learn==0.24.2 has no usable "
+        "scikit-learn==0.24.2 has no wheel for Python 3.11. The resolver: Because scikit-learn==0.24.2 has no usable "
         "wheels and you require scikit-learn==0.24.2."
     ),
     FRAMED: (
-        "foo==1.0 has no build for Python 3.11. The resolver: Because foo==1.0 has no wheels with a matching Python "
+        "foo==1.0 has no wheel for Python 3.11. The resolver: Because foo==1.0 has no wheels with a matching Python "
         "version tag (e.g., `cp311`) and you require foo==1.0."
     ),
     MISSING: (
