@@ -109,7 +109,9 @@ def _draining(
 
 def _worker(worker: WorkerStatus) -> WorkerRoute:
     ready = worker.phase is WorkerPhase.READY
-    return WorkerRoute(worker.worker_id, worker.protocol, worker.address, worker.pid, worker.started_ms, ready)
+    return WorkerRoute(
+        worker.worker_id, worker.protocol, worker.address, worker.pid, worker.started_ms, ready, worker.secret
+    )
 
 
 def _environment(need: Need | None) -> str:

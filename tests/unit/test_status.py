@@ -133,6 +133,13 @@ def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():
     assert (version.stage, version.model_dir, version.note) == ("Production", "/models/1", worker.note)
 
 
+def test_a_worker_on_another_host_is_routed_with_its_secret_and_without_a_pid():
+    far = worker_of(ONLY_ONE, protocol="frames", address="tcp://10.0.0.7:9000", pid=None, secret="s3cret")
+    (route,) = entity_of(ONLY_ONE, workers=(far,)).workers
+    assert (route.address, route.pid, route.secret) == ("tcp://10.0.0.7:9000", None, "s3cret")
+    assert "s3cret" not in f"{far} {route}"
+
+
 def test_a_worker_that_is_starting_is_named_and_not_ready():
     version = entity_of(ONLY_ONE, workers=(worker_of(ONLY_ONE, phase=WorkerPhase.STARTING),))
     assert [worker.ready for worker in version.workers] == [False]
