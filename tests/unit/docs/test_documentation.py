@@ -69,6 +69,10 @@ def test_a_configuration_key_is_one_that_endpoints_have(pair: str) -> None:
         Draft202012Validator(reference.CONFIG_SCHEMA).validate(parse_config((pair.strip("`.,"),)))
 
 
+def test_the_reference_pages_are_what_the_code_says() -> None:
+    assert reference.differing() == [], "Run: scripts/docs --write"
+
+
 def test_every_variable_named_is_a_setting() -> None:
     known = {PREFIX + item.name.upper() for item in fields(Settings)}
     named = {name for text in TEXTS.values() for name in re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b(?!_?[*…])", text)}
@@ -99,6 +103,9 @@ def test_every_path_named_for_those_who_carry_on_exists() -> None:
     named = set(re.findall(r"`((?:\.?\w+/)+(?:[\w.]+)?|\w+\.py)`", text)) - new
     assert len(named) > 30
     assert {name for name in named if not (package / name).exists() and not (ROOT / name).exists()} == set()
+    lines = re.findall(r"`(\w+)` in `([\w/]+\.py)`", text)
+    assert len(lines) > 5
+    assert [(name, path) for name, path in lines if name not in (package / path).read_text()] == []
 
 
 def test_every_link_leads_to_a_file() -> None:
