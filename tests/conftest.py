@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.auth import ALLOWED_HOSTS, BasicAuthServer, Cast, client_of
 from support.cells import put_up
@@ -25,6 +26,10 @@ KINDS = ("plain", "strict", "basic", "prefixed", "oidc", "house", "exposing", "m
 """Fixtures that start a server for many tests: those run in one lane, one after the other."""
 
 _MOST_LANES = 4
+
+# A test's time says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 SLOWEST_FIRST = ("eras", "conformance", "chaos", "browser", "server", "fast")
 

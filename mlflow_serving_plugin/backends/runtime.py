@@ -24,7 +24,7 @@ class Runtime(Protocol):
     ) -> tuple[int, subprocess.Popen[bytes] | None]:
         """Start a worker that will listen at ``address``; its pid, and its process when that is a child of ours.
 
-        ``common``: what every kind of worker is told, see ``worker/guard.py``. WorkerFailedError when it cannot be.
+        ``common``: the configuration of every worker, see ``worker/guard.py``. WorkerFailedError when the start fails.
         """
 
     def probe(self, address: str) -> Probe:

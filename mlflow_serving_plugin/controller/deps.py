@@ -33,7 +33,7 @@ class EnvironmentSource(Protocol):
         """The environment of a recipe, None when it has to be built."""
 
     def build(self, recipe: Recipe) -> Environment:
-        """Build it, unless somebody has; a ServingError with the reason when it cannot be."""
+        """Build the environment, unless it exists; a ServingError with the reason when the build fails."""
 
     def doing(self, key: str) -> str:
         """What a build under way is at, for a person."""

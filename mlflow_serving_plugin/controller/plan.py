@@ -1,4 +1,4 @@
-"""From what should run and what does, to what is to be done now. Pure."""
+"""Makes the actions due now, from what should run and what runs. Pure."""
 
 from __future__ import annotations
 

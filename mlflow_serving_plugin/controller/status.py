@@ -1,4 +1,4 @@
-"""From what should run and what does, to what the gateway and the API are told: the routes. Pure."""
+"""Makes the routes, for gateway and API, from what should run and what runs. Pure."""
 
 from __future__ import annotations
 
