@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from mlflow_serving_plugin.controller.deps import EnvironmentSource
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -26,7 +26,7 @@ def model_directory(paths: StatePaths, wanted: DesiredEntity) -> Path:
 def present_needs(
     paths: StatePaths,
     desired: Mapping[EntityKey, DesiredEntity],
-    environments: EnvironmentSource,
+    environments: Environments,
     known: Mapping[EntityKey, Need],
 ) -> dict[EntityKey, Need]:
     """What each entity needs whose model files are complete. Entities with unreadable files are left out.

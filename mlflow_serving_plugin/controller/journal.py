@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from functools import partial
-from typing import Protocol
 
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.store.events import EventLog
 
 _logger = logging.getLogger(__name__)
 _BACKLOG = 10_000
@@ -17,20 +17,10 @@ _WRITE, _PRUNE = "events", "prune"
 _DAY_MS = 24 * 3600 * 1000
 
 
-class EventStore(Protocol):
-    """Where events are kept."""
-
-    def add_events(self, events: list[tuple[str, Event]]) -> None:
-        """Keep ``(endpoint id, event)`` pairs."""
-
-    def prune_events(self, before_ms: int) -> int:
-        """Drop events that are older."""
-
-
 class Journal:
     """Writes events in order, a batch at a time, off the loop."""
 
-    def __init__(self, store: EventStore, tasks: Tasks, retention_days: float) -> None:
+    def __init__(self, store: EventLog, tasks: Tasks, retention_days: float) -> None:
         self._store = store
         self._tasks = tasks
         self._retention_days = retention_days

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import RegisteredModel
+from mlflow_serving_plugin.registry.reader import RegistryReader
+from mlflow_serving_plugin.store.endpoints import Store
 
 
-class EndpointSource(Protocol):
-    """What the controller needs of the store."""
-
-    def enabled(self) -> list[Endpoint]:
-        """All endpoints."""
-
-    def rename(self, endpoint: Endpoint, name: str) -> None:
-        """Follow a model to its new name."""
-
-    def remove(self, endpoint: Endpoint) -> None:
-        """Forget an endpoint."""
-
-
-class ModelSource(Protocol):
-    """What the controller needs of the registry."""
-
-    def model(self, workspace: str, name: str) -> RegisteredModel:
-        """A model with its versions; NotFoundError if there is none."""
-
-    def renamed_to(self, workspace: str, created_ms: int) -> str | None:
-        """What a vanished model is called now."""
-
-
-def refresh(store: EndpointSource, registry: ModelSource, before: View, names: frozenset[ModelKey] | None) -> View:
+def refresh(store: Store, registry: RegistryReader, before: View, names: frozenset[ModelKey] | None) -> View:
     """The view now. Only the models in ``names``, and models not read before, are read; None: all of them."""
     endpoints: dict[str, Endpoint] = {}
     models: dict[ModelKey, RegisteredModel] = {}
@@ -47,9 +24,7 @@ def refresh(store: EndpointSource, registry: ModelSource, before: View, names: f
     return View(endpoints, models)
 
 
-def _find(
-    store: EndpointSource, registry: ModelSource, endpoint: Endpoint
-) -> tuple[Endpoint | None, RegisteredModel | None]:
+def _find(store: Store, registry: RegistryReader, endpoint: Endpoint) -> tuple[Endpoint | None, RegisteredModel | None]:
     """The endpoint with its model, followed to a new name; a deleted model's endpoint is removed."""
     model = _read(registry, endpoint)
     if model is not None:
@@ -63,7 +38,7 @@ def _find(
     return renamed, None if renamed is None else _read(registry, renamed)
 
 
-def _read(registry: ModelSource, endpoint: Endpoint) -> RegisteredModel | None:
+def _read(registry: RegistryReader, endpoint: Endpoint) -> RegisteredModel | None:
     try:
         model = registry.model(*model_of(endpoint))
     except NotFoundError:

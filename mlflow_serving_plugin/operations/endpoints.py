@@ -20,7 +20,8 @@ from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host.messages import Changed, Nudge, Retry
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.config import merge_config
-from mlflow_serving_plugin.operations.contracts import EndpointStore, ModelLookup
+from mlflow_serving_plugin.registry.reader import RegistryReader
+from mlflow_serving_plugin.store.endpoints import Store
 
 
 class NotEnabledError(NotFoundError):
@@ -63,8 +64,8 @@ class Served:
 class EndpointOperations:
     """The operations, on the server's collaborators. ``send`` tells the controller. Thread-safe."""
 
-    store: EndpointStore
-    registry: ModelLookup
+    store: Store
+    registry: RegistryReader
     access: Access
     snapshot: SnapshotReader
     send: Callable[[Nudge], None]

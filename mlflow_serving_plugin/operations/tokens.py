@@ -12,14 +12,14 @@ from mlflow_serving_plugin.access.tokens import digest_of, new_token
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.token import NEVER, Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
-from mlflow_serving_plugin.operations.contracts import TokenAdmin
+from mlflow_serving_plugin.store.tokens import TokenStore
 
 
 @dataclass(frozen=True, slots=True)
 class TokenOperations:
     """The operations, on the server's collaborators. ``clock`` gives seconds since 1970. Thread-safe."""
 
-    admin: TokenAdmin
+    store: TokenStore
     access: Access
     clock: Callable[[], float] = time.time
 
@@ -51,24 +51,24 @@ class TokenOperations:
             expiry_ms=NEVER if lifetime_s is None else now_ms + lifetime_s * 1000,
             scope=scope,
         )
-        self.admin.add_token(token, digest_of(value))
+        self.store.add_token(token, digest_of(value))
         return value, token
 
     def find_all(self, caller: User) -> list[Token]:
         """The caller's tokens; for an admin, everybody's."""
         self._account(caller)
-        return self.admin.tokens(self._whose(caller))
+        return self.store.tokens(self._whose(caller))
 
     def revoke(self, caller: User, token_id: str) -> None:
         """Revoke a token of the caller's; an admin may revoke anybody's. NotFoundError."""
         self._account(caller)
-        if not self.admin.remove_token(token_id, owner=self._whose(caller), by=caller.name):
+        if not self.store.remove_token(token_id, owner=self._whose(caller), by=caller.name):
             raise NotFoundError("You have no token with this token_id.")
 
     def audit(self, caller: User, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """A page of what people changed, newest first, and the token of the next page. Admins only."""
         require_admin(self.access, caller, "the audit")
-        return self.admin.audit(page_token=page_token, limit=limit)
+        return self.store.audit(page_token=page_token, limit=limit)
 
     def _whose(self, caller: User) -> str | None:
         return None if self.access.is_admin(caller) else caller.name

@@ -10,17 +10,17 @@ from mlflow_serving_plugin import testing
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.tokens import TokenReader
 from mlflow_serving_plugin.backends.base import Backend
-from mlflow_serving_plugin.controller.deps import ControllerStore
-from mlflow_serving_plugin.controller.refresh import ModelSource
-from mlflow_serving_plugin.operations.contracts import EndpointStore, ModelLookup, TokenAdmin
+from mlflow_serving_plugin.registry.reader import RegistryReader
+from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.store.events import EventLog
+from mlflow_serving_plugin.store.tokens import TokenStore
 
 STANDS_FOR = [
-    (testing.MemoryStore, EndpointStore),
-    (testing.MemoryStore, ControllerStore),
-    (testing.MemoryTokens, TokenAdmin),
+    (testing.MemoryStore, Store),
+    (testing.MemoryStore, EventLog),
+    (testing.MemoryTokens, TokenStore),
     (testing.MemoryTokens, TokenReader),
-    (testing.MemoryRegistry, ModelSource),
-    (testing.MemoryRegistry, ModelLookup),
+    (testing.MemoryRegistry, RegistryReader),
     (testing.MemoryBackend, Backend),
     (testing.MemoryAccess, Access),
 ]
@@ -28,7 +28,7 @@ STANDS_FOR = [
 
 @pytest.mark.parametrize(("double", "contract"), STANDS_FOR, ids=lambda found: found.__name__)
 def test_a_double_takes_the_arguments_of_its_contract(double, contract):
-    methods = {name: found for name, found in inspect.getmembers(contract, inspect.isfunction) if name[0] != "_"}
+    methods = {name: found for name, found in vars(contract).items() if inspect.isfunction(found) and name[0] != "_"}
     assert methods
     for name, method in methods.items():
         wanted = [(p.name, p.kind) for p in inspect.signature(method).parameters.values()]

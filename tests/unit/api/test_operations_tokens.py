@@ -21,8 +21,8 @@ def test_a_token_belongs_to_its_maker_s_account_and_only_its_hash_is_stored(toke
     value, token = tokens.add(ALICE, "default", comment="ci", lifetime_s=60)
     assert (token.owner, token.account, token.comment) == ("alice", "account of alice", "ci")
     assert (token.created_ms, token.expiry_ms, token.scope) == (100_000, 160_000, None)
-    assert tokens.admin.find_token(digest_of(value)) == token
-    assert value not in repr(vars(tokens.admin))
+    assert tokens.store.find_token(digest_of(value)) == token
+    assert value not in repr(vars(tokens.store))
 
 
 def test_a_token_without_a_lifetime_never_expires(tokens):
@@ -34,7 +34,7 @@ def test_a_token_can_be_limited_to_a_model_that_its_maker_may_read(tokens):
     tokens.access.default = Permission.NONE
     with pytest.raises(NotFoundError):
         tokens.add(ALICE, "team", model="iris")
-    assert len(tokens.admin.tokens(None)) == 1
+    assert len(tokens.store.tokens(None)) == 1
 
 
 def test_users_see_and_revoke_their_own_tokens_and_admins_everybody_s(tokens):
