@@ -51,7 +51,7 @@ class ServerViews:
             "controller": {"alive": alive, "last_tick_age_s": age_s},
             "endpoints": Counter(endpoint.state.value for endpoint in endpoints),
             "versions": Counter(version.state.value for version in versions),
-            "workers": Counter("ready" if worker.ready else "starting" for v in versions for worker in v.workers),
+            "workers": sum((version.worker_states for version in versions), Counter()),
         }
         return body, 200 if alive else 503
 

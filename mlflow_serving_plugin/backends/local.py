@@ -212,7 +212,9 @@ class LocalBackend:
         if not worker.running():
             phase, message = WorkerPhase.DEAD, worker.why_dead()
         elif phase is WorkerPhase.READY and not Path(record.address).exists():
-            phase, message = WorkerPhase.DEAD, "The worker's socket was removed: the worker is unreachable."
+            # A guard logs how its worker ended, then removes the socket, then ends itself.
+            removed = "The worker's socket was removed: the worker is unreachable."
+            phase, message = WorkerPhase.DEAD, worker.why_dead() if worker.end_logged() else removed
         return WorkerStatus(
             **{item.name: getattr(record, item.name) for item in fields(Worker)},
             phase=phase,

@@ -85,9 +85,12 @@ class LocalWorker:
     def wait_until_logged(self) -> None:
         """Wait a moment until the zygote has written the end of a fork to the log."""
         deadline = time.monotonic() + _LOGGED_S
-        end = f" worker {self.record.worker_id} ended, "
-        while self.process is None and end not in self._tail() and time.monotonic() < deadline:
+        while self.process is None and not self.end_logged() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def end_logged(self) -> bool:
+        """Whether the worker's guard or zygote has written to the log that the worker ended."""
+        return f" worker {self.record.worker_id} ended, " in self._tail()
 
     def _tail(self) -> str:
         path = Path(self.record.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -62,6 +63,12 @@ class EntityRoute:
     def name(self) -> str:
         """The entity's name within its endpoint."""
         return self.key.name
+
+    @property
+    def worker_states(self) -> Counter[str]:
+        """The number of workers that are ``ready``, ``starting`` and ``draining``."""
+        other = "draining" if self.state is EntityState.DRAINING else "starting"
+        return Counter("ready" if worker.ready else other for worker in self.workers)
 
     @property
     def ready_workers(self) -> tuple[WorkerRoute, ...]:
@@ -166,32 +173,23 @@ def latest_of(entities: Sequence[EntityRoute]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _AnyFormat:
     """What the snapshots of all formats have."""
 
     format: int
 
 
-_adapter = TypeAdapter(Routes)
-_header_adapter = TypeAdapter(_Header)
+_any_format, _routes = TypeAdapter(_AnyFormat), TypeAdapter(Routes)
 
 
 def dump_routes(routes: Routes) -> bytes:
     """The snapshot as JSON."""
-    return _adapter.dump_json(routes)
+    return _routes.dump_json(routes)
 
 
 def load_routes(data: bytes) -> Routes:
     """The snapshot from JSON; ValueError when it is damaged, OtherFormatError when it is of another format."""
-    try:
-        routes = _adapter.validate_json(data)
-    except ValueError:
-        _check_format(_header_adapter.validate_json(data).format)
-        raise
-    _check_format(routes.format)
-    return routes
-
-
-def _check_format(found: int) -> None:
+    found = _any_format.validate_json(data).format
     if found != FORMAT:
         raise OtherFormatError(f"routes snapshot of format {found}, expected {FORMAT}")
+    return _routes.validate_json(data)

@@ -52,12 +52,13 @@ class HostCollector(Collector):
 
     def _workers(self) -> Metric:
         labels = self._label_names(("model", "version", "state"))
-        workers = GaugeMetricFamily(f"{_NAMESPACE}workers", "Workers by whether they may score.", labels=labels)
+        workers = GaugeMetricFamily(
+            f"{_NAMESPACE}workers", "Workers by state: ready, starting or draining.", labels=labels
+        )
         for endpoint in self._endpoints:
             for entity in self._routes.entities_of(endpoint):
-                ready = len(entity.ready_workers)
-                for state, number in (("ready", ready), ("starting", len(entity.workers) - ready)):
-                    workers.add_metric([*self._names(endpoint), entity.name, state], number)
+                for state in ("ready", "starting", "draining"):
+                    workers.add_metric([*self._names(endpoint), entity.name, state], entity.worker_states[state])
         return workers
 
     def _label_names(self, labels: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
+import subprocess
 import tempfile
 import threading
 import warnings
@@ -23,6 +25,7 @@ from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
+from mlflow_serving_plugin.backends.records import WorkerRecord, write_record
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.example import Example
@@ -31,6 +34,7 @@ from mlflow_serving_plugin.host.processes import session_members, start_stamp
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.logs import life_line
 
 START_S = 120.0
 SETTINGS = Settings(start_timeout_s=START_S, stop_grace_s=5.0, orphan_grace_s=300.0)
@@ -294,6 +298,46 @@ def test_a_launch_that_is_cancelled_leaves_its_worker_to_the_next_backend(world,
     assert other.observe() == []
     eventually(lambda: start_stamp(worker.pid) is None, 10)
     assert list(world.paths.workers.iterdir()) == []
+
+
+@pytest.fixture
+def guarded(world):
+    """A record and a socket of a worker, whose guard is a process that lives on."""
+    guard = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(world.paths.sockets / "w.sock"))
+        listener.listen()
+        record = WorkerRecord(
+            worker_id="w",
+            key=EntityKey("e", "1"),
+            fingerprint="f",
+            protocol="http",
+            address=str(world.paths.sockets / "w.sock"),
+            started_ms=1,
+            ready_since_ms=2,
+            pid=guard.pid,
+            stamp=start_stamp(guard.pid),
+            log=str(world.root / "1.log"),
+        )
+        write_record(world.paths.workers, record)
+        world.backend.adopt()
+        yield record
+    guard.kill()
+    guard.wait()
+
+
+def test_a_worker_whose_guard_has_logged_its_end_and_lives_on_is_dead_for_the_logged_reason(world, guarded):
+    assert world.only().phase is WorkerPhase.READY
+    Path(guarded.log).write_text(f"{life_line('w', 'ended, killed by SIGKILL')}\n")
+    Path(guarded.address).unlink()
+    assert world.only().phase is WorkerPhase.DEAD
+    assert world.only().message == "The worker was killed by SIGKILL, probably out of memory."
+
+
+def test_a_worker_that_goes_on_without_its_socket_is_dead_because_of_that(world, guarded):
+    Path(guarded.address).unlink()
+    assert world.only().phase is WorkerPhase.DEAD
+    assert world.only().message == "The worker's socket was removed: the worker is unreachable."
 
 
 def test_stopping_a_worker_that_was_never_there_is_fine(world):

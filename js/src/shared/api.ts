@@ -35,8 +35,8 @@ export interface Overview extends State {
   state_message: string;
   versions: Version[];
   /** Which version answers for a stage. */
-  stages: Record<string, number>;
-  aliases: Record<string, number>;
+  stages: Record<string, string>;
+  aliases: Record<string, string>;
 }
 
 export interface Access {

@@ -74,8 +74,8 @@ def overview(
             | {"requests": requests.get((served.endpoint.id, version.name), 0)}
             for version in served.versions
         ],
-        "stages": {stage: int(name) for stage, name in route.named_stages().items()} if route else {},
-        "aliases": {alias: int(name) for alias, name in route.aliases.items()} if route else {},
+        "stages": route.named_stages() if route else {},
+        "aliases": route.aliases if route else {},
     }
 
 

@@ -142,6 +142,11 @@ def test_health_is_200_while_the_controller_ticks(world):
     assert body["workers"] == {"ready": 1, "starting": 1}
 
 
+def test_health_counts_workers_that_drain_apart_from_workers_that_start(world):
+    world.publish(version(1), version(2, EntityState.DRAINING, workers=[worker(ready=False)]))
+    assert world.client.get("/serving/health").get_json()["workers"] == {"draining": 1}
+
+
 def test_health_is_503_when_it_stopped_or_never_began(world):
     assert world.client.get("/serving/health").status_code == 503
     world.paths.lease.touch()

@@ -75,6 +75,13 @@ def test_gauges_and_what_the_controller_counts_are_there(world, scrape, others):
     assert found["controller_tick_duration_seconds_sum",] == pytest.approx(0.004)
     assert found["workers", "iris", "1", "ready"] == 2
     assert found["workers", "iris", "1", "starting"] == 1
+    assert found["workers", "iris", "1", "draining"] == 0
+
+
+def test_workers_that_drain_are_counted_apart_from_workers_that_start(world, scrape):
+    world.publish(version(1, EntityState.DRAINING, workers=[worker(ready=False), worker("w2", ready=False)]))
+    found = scrape()
+    assert [found["workers", "iris", "1", state] for state in ("ready", "starting", "draining")] == [0, 0, 2]
 
 
 def test_a_model_goes_by_the_name_that_it_has_now_and_one_that_is_not_served_by_none(world, scrape, others):

@@ -8,6 +8,7 @@ import pytest
 from support.api import version, worker
 
 from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.metrics.counting import Metrics
 
@@ -54,7 +55,7 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
     status, reply = page("get-overview", registered_model_name="iris")
     assert status == 200
     overview = reply["overview"]
-    assert (overview["stages"], overview["aliases"]) == ({"Production": 1}, {"champion": 2})
+    assert (overview["stages"], overview["aliases"]) == ({"Production": "1"}, {"champion": "2"})
     second, served = overview["versions"]
     assert (second["version"], second["state"], second["message"], second["aliases"]) == (
         2,
@@ -64,6 +65,14 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
     )
     assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
     assert (served["has_example"], served["environment"]) == (False, "Python 3.10")
+
+
+def test_an_overview_names_entities_by_text_that_need_not_be_a_number(world, page):
+    world.enable()
+    named = replace(version(1), key=EntityKey("id-iris", "blue"))
+    world.publish(named, aliases={"champion": "blue"})
+    overview = page("get-overview", registered_model_name="iris")[1]["overview"]
+    assert overview["aliases"] == {"champion": "blue"}
 
 
 def test_an_overview_tells_how_many_requests_each_version_has_answered(world, page):

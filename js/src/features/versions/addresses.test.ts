@@ -24,8 +24,8 @@ const overview = (...versions: Version[]): Overview => ({
   tone: "ready",
   state_message: "",
   versions,
-  stages: { Production: 1 },
-  aliases: { champion: 2 },
+  stages: { Production: "1" },
+  aliases: { champion: "2" },
 });
 
 const labels = (of: Overview, number: number) => addressesOf(of, number, (path) => path).map((one) => one.label);

@@ -15,7 +15,7 @@ export function addressesOf(overview: Overview, version: number, absolute: (path
     label,
     url: absolute(`/model/${name}${reference}/invocations`),
   });
-  const held = (names: Record<string, number>) => Object.keys(names).filter((one) => names[one] === version);
+  const held = (names: Record<string, string>) => Object.keys(names).filter((one) => names[one] === `${version}`);
   return [
     made(`Version ${version}`, `/${version}`),
     ...held(overview.stages).map((stage) => made(`Stage ${stage}`, `/${encodeURIComponent(stage)}`)),
