@@ -8,11 +8,10 @@ see what kind of thing it is, and gets a placeholder.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import Any
-
-from mlflow_serving_plugin import composition
 
 _logger = logging.getLogger(__name__)
 _making = threading.Lock()
@@ -24,7 +23,7 @@ def __getattr__(name: str) -> Any:
     from mlflow_serving_plugin.registry import mlflow_server
 
     if mlflow_server.is_cli_parent():
-        composition.prepare()
+        _prepare()
         return "the app of a web worker"
     with _making:
         if "app" not in globals():
@@ -38,11 +37,30 @@ def create_app() -> Any:
 
     if sys.platform == "win32":
         raise RuntimeError("mlflow-serving-plugin needs Linux or macOS; it does not run on Windows yet.")
+    from mlflow_serving_plugin import composition
+
     _log_to_stderr()
     if mlflow_server.artifacts_only():
         _logger.info("Serving is off: a server with --artifacts-only has no model registry.")
         return composition.inner_app()
     return composition.compose()
+
+
+def _prepare() -> None:
+    """What the wrapped app needs done once, in the ``mlflow server`` command; one line of error when it cannot be."""
+    import click
+    from mlflow.exceptions import MlflowException
+
+    from mlflow_serving_plugin.access import wrapped_app
+    from mlflow_serving_plugin.errors import ConfigurationError
+    from mlflow_serving_plugin.settings import Settings
+
+    try:
+        if name := Settings.from_environ(os.environ).base_app:
+            wrapped_app.prepare(name)
+    except (ConfigurationError, MlflowException, ImportError) as error:
+        # MLflow's own errors say what to install or to set, at the end of a page of traceback.
+        raise click.ClickException(str(error)) from error
 
 
 def _log_to_stderr() -> None:

@@ -1,6 +1,6 @@
 """The composition root: makes every part of one web worker and connects the parts. Nothing else knows all of them.
 
-Imports stand inside the functions: the ``mlflow server`` command imports this module too, and needs almost nothing.
+``app`` imports this module in web workers only: the ``mlflow server`` command needs almost nothing of it.
 """
 
 from __future__ import annotations
@@ -10,63 +10,55 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from mlflow_serving_plugin.access.base import Access
-    from mlflow_serving_plugin.api.deps import ApiDeps
-    from mlflow_serving_plugin.background import Service
-    from mlflow_serving_plugin.controller.controller import Controller
-    from mlflow_serving_plugin.host.paths import StatePaths
-    from mlflow_serving_plugin.metrics.counting import Metrics
-    from mlflow_serving_plugin.registry.reader import RegistryReader
-    from mlflow_serving_plugin.settings import Settings
-    from mlflow_serving_plugin.store.endpoints import Store
-    from mlflow_serving_plugin.store.tokens import TokenStore
+from a2wsgi import WSGIMiddleware
 
-
-def prepare() -> None:
-    """What the wrapped app needs done once, in the ``mlflow server`` command; one line of error when it cannot be."""
-    import click
-    from mlflow.exceptions import MlflowException
-
-    from mlflow_serving_plugin.access import wrapped_app
-    from mlflow_serving_plugin.errors import ConfigurationError
-
-    try:
-        if name := _settings().base_app:
-            wrapped_app.prepare(name)
-    except (ConfigurationError, MlflowException, ImportError) as error:
-        # MLflow's own errors say what to install or to set, at the end of a page of traceback.
-        raise click.ClickException(str(error)) from error
+from mlflow_serving_plugin.access import wrapped_app
+from mlflow_serving_plugin.access.base import Access
+from mlflow_serving_plugin.access.guarded import GuardedAccess
+from mlflow_serving_plugin.access.noauth import NoAuth
+from mlflow_serving_plugin.access.server_rules import browser_rules
+from mlflow_serving_plugin.access.tokens import TokenAuthenticator
+from mlflow_serving_plugin.api.app import PATHS, create_api
+from mlflow_serving_plugin.api.deps import ApiDeps
+from mlflow_serving_plugin.backends.selector import select_backend
+from mlflow_serving_plugin.background import AtStop, Background, Service
+from mlflow_serving_plugin.controller.controller import Controller
+from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.leader import Candidate
+from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch, without_path
+from mlflow_serving_plugin.environments.environments import Environments, environments_root
+from mlflow_serving_plugin.gateway.addresses import PREFIXES
+from mlflow_serving_plugin.gateway.asgi import AsgiGateway
+from mlflow_serving_plugin.gateway.core import Gateway, HostServices
+from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+from mlflow_serving_plugin.host.messages import send_nudge
+from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+from mlflow_serving_plugin.operations.tokens import TokenOperations
+from mlflow_serving_plugin.registry import mlflow_server
+from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.registry.reader import RegistryReader
+from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
+from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
+from mlflow_serving_plugin.settings import Settings, default_state_dir
+from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
+from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.store.tokens import TokenStore
+from mlflow_serving_plugin.ui.pages import add_serving_tab
 
 
 def inner_app() -> Any:
     """The wrapped app, or MLflow's without one; ASGI under uvicorn, WSGI elsewhere."""
-    from mlflow_serving_plugin.access import wrapped_app
-    from mlflow_serving_plugin.registry import mlflow_server
-
     name = _settings().base_app
     return wrapped_app.load(name, under_uvicorn=mlflow_server.under_uvicorn()) if name else mlflow_server.mlflow_app()
 
 
 def compose() -> Any:
     """The app of one web worker: MLflow's with the gateway, the control APIs and the services beside it."""
-    from mlflow_serving_plugin.access.server_rules import browser_rules
-    from mlflow_serving_plugin.api.deps import ApiDeps
-    from mlflow_serving_plugin.background import Background
-    from mlflow_serving_plugin.gateway.core import Gateway, HostServices
-    from mlflow_serving_plugin.host.messages import send_nudge
-    from mlflow_serving_plugin.host.snapshot import SnapshotReader
-    from mlflow_serving_plugin.metrics.counting import Metrics
-    from mlflow_serving_plugin.operations.endpoints import EndpointOperations
-    from mlflow_serving_plugin.operations.tokens import TokenOperations
-    from mlflow_serving_plugin.registry import mlflow_server
-    from mlflow_serving_plugin.registry.signal import watch_registry
-    from mlflow_serving_plugin.registry.workspaces import workspaces_enabled
-    from mlflow_serving_plugin.store.tokens import TokenStore
-    from mlflow_serving_plugin.ui.pages import add_serving_tab
-
     settings, workspaces = _settings(), workspaces_enabled()
     paths, store = open_state(settings)
     snapshot, tokens, metrics = SnapshotReader(paths.routes), TokenStore(store.engine), Metrics(paths.metrics)
@@ -97,23 +89,12 @@ def compose() -> Any:
 
 def services(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> list[Callable[[], Service]]:
     """What runs beside the requests, in the order of starting; a new service is a line here."""
-    from mlflow_serving_plugin.backends.selector import select_backend
-    from mlflow_serving_plugin.background import AtStop
-    from mlflow_serving_plugin.controller.leader import Candidate
-
     backend = partial(select_backend, settings, paths)
     controller = partial(_controller, settings, paths, store, metrics)
     return [lambda: AtStop(metrics.flush), lambda: Candidate(paths, controller, backend)]
 
 
 def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
-    from mlflow_serving_plugin.backends.selector import select_backend
-    from mlflow_serving_plugin.controller.controller import Controller
-    from mlflow_serving_plugin.controller.deps import ControllerDeps
-    from mlflow_serving_plugin.environments.environments import Environments
-    from mlflow_serving_plugin.registry import mlflow_server
-    from mlflow_serving_plugin.registry.examples import scoring_example
-
     return Controller(
         ControllerDeps(
             settings=settings,
@@ -129,16 +110,8 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
     )
 
 
-def _dispatch(inner: Any, deps: ApiDeps, gateway: Any, background: Any) -> Any:
+def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Background) -> Any:
     """The outermost app, which knows the handler of each path."""
-    from a2wsgi import WSGIMiddleware
-
-    from mlflow_serving_plugin.api.app import PATHS, create_api
-    from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch, without_path
-    from mlflow_serving_plugin.gateway.addresses import PREFIXES
-    from mlflow_serving_plugin.gateway.asgi import AsgiGateway
-    from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
-    from mlflow_serving_plugin.registry import mlflow_server
 
     def mounts(scoring: Callable[..., Any], control: Callable[..., Any]) -> Mounts:
         handlers = dict.fromkeys(PREFIXES, scoring) | dict.fromkeys(PATHS, without_path(control))
@@ -161,14 +134,6 @@ def _dispatch(inner: Any, deps: ApiDeps, gateway: Any, background: Any) -> Any:
 
 def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     """Authentication by the wrapped app and our tokens; none without a wrapped app."""
-    from mlflow_serving_plugin.access import wrapped_app
-    from mlflow_serving_plugin.access.guarded import GuardedAccess
-    from mlflow_serving_plugin.access.noauth import NoAuth
-    from mlflow_serving_plugin.access.tokens import TokenAuthenticator
-    from mlflow_serving_plugin.registry import mlflow_server
-    from mlflow_serving_plugin.registry.signal import watch_deleted_users
-    from mlflow_serving_plugin.registry.workspaces import in_workspace
-
     if not settings.base_app:
         return NoAuth()
     flask_app = mlflow_server.flask_app()
@@ -187,13 +152,6 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
 
 def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     """The state directory and the tables of this server, made if need be."""
-    from mlflow_serving_plugin.environments.environments import environments_root
-    from mlflow_serving_plugin.host.paths import StatePaths
-    from mlflow_serving_plugin.registry import mlflow_server
-    from mlflow_serving_plugin.settings import default_state_dir
-    from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
-    from mlflow_serving_plugin.store.endpoints import Store
-
     backend = _absolute(mlflow_server.backend_store_uri())
     paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))
     environments_root(settings, paths.environments)
@@ -215,14 +173,8 @@ def _absolute(uri: str) -> str:
 
 
 def _registry() -> RegistryReader:
-    from mlflow_serving_plugin.registry import mlflow_server
-    from mlflow_serving_plugin.registry.reader import RegistryReader
-    from mlflow_serving_plugin.registry.workspaces import in_workspace
-
     return RegistryReader(mlflow_server.registry_store, in_workspace)
 
 
 def _settings() -> Settings:
-    from mlflow_serving_plugin.settings import Settings
-
     return Settings.from_environ(os.environ)

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
+
+from mlflow_serving_plugin.background import Background
 
 _logger = logging.getLogger(__name__)
 
@@ -15,16 +17,6 @@ Asgi = Callable[..., Awaitable[Any]]
 Wsgi = Callable[..., Iterable[bytes]]
 Handler = Callable[..., Any]
 """An ASGI or WSGI callable with one more argument: the path after ``--static-prefix``, percent-decoded."""
-
-
-class Background(Protocol):
-    """The services that run beside the requests in each web worker."""
-
-    def ensure_started(self) -> None:
-        """Start, unless this process has started the services."""
-
-    def stop(self) -> None:
-        """Stop; may block for some seconds."""
 
 
 class Mounts:

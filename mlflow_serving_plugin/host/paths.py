@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_serving_plugin.errors import ConfigurationError
@@ -17,12 +16,28 @@ LONGEST_SOCKET_PATH = 100
 _LONGEST_SOCKET_NAME = 32
 
 
-@dataclass(frozen=True, slots=True)
 class StatePaths:
     """Every path below one state directory. ``sockets`` is elsewhere when the directory's own path is too long."""
 
-    root: Path
-    sockets: Path
+    def __init__(self, root: Path, sockets: Path) -> None:
+        self.root = root
+        self.sockets = sockets
+        self.models = root / "models"
+        """Fetched model files, one directory an endpoint."""
+        self.workers = root / "workers"
+        """One record a worker, from which a new controller finds the worker again."""
+        self.logs = root / "logs"
+        """One rotated log an entity."""
+        self.environments = root / "environments"
+        """Python environments built for models, unless the settings name another directory."""
+        self.metrics = root / "metrics"
+        """What each process has counted; see ``metrics.files``."""
+        self.routes = root / "routes.json"
+        """The routes snapshot."""
+        self.lease = root / "lease"
+        """Touched by the controller at every tick; workers end themselves when the lease is old."""
+        self.nudges = sockets / "nudge"
+        """The datagram socket on which the controller hears that something may have changed."""
 
     @classmethod
     def create(cls, root: Path) -> StatePaths:
@@ -41,46 +56,6 @@ class StatePaths:
                 f"The serving state directory cannot be used: {error}. Set MLFLOW_SERVING_STATE_DIR."
             ) from error
         return paths
-
-    @property
-    def models(self) -> Path:
-        """Fetched model files, one directory an endpoint."""
-        return self.root / "models"
-
-    @property
-    def workers(self) -> Path:
-        """One record a worker, from which a new controller finds it again."""
-        return self.root / "workers"
-
-    @property
-    def logs(self) -> Path:
-        """One rotated log an entity."""
-        return self.root / "logs"
-
-    @property
-    def environments(self) -> Path:
-        """Python environments built for models, unless the settings name another directory."""
-        return self.root / "environments"
-
-    @property
-    def metrics(self) -> Path:
-        """What each process has counted; see ``metrics_files``."""
-        return self.root / "metrics"
-
-    @property
-    def routes(self) -> Path:
-        """The routes snapshot."""
-        return self.root / "routes.json"
-
-    @property
-    def lease(self) -> Path:
-        """Touched by the controller at every tick; workers end themselves when it is old."""
-        return self.root / "lease"
-
-    @property
-    def nudges(self) -> Path:
-        """The datagram socket on which the controller hears that something may have changed."""
-        return self.sockets / "nudge"
 
     def lock(self, name: str) -> Path:
         """A lock file."""
