@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from mlflow_serving_plugin.errors import BadRequestError
@@ -29,33 +30,23 @@ class ClientGoneError(Exception):
     """The client has disconnected."""
 
 
+@dataclass(slots=True, eq=False)
 class Client:
     """The client of one request."""
 
-    __slots__ = (
-        "_began",
-        "_body_read",
-        "_body_timeout_s",
-        "_gone",
-        "_paused",
-        "_receive",
-        "_send",
-        "_since",
-        "_task",
-        "_waiting",
-    )
-
-    def __init__(self, receive: Receive, send: Send, body_timeout_s: float) -> None:
-        self._receive = receive
-        self._send = send
-        self._body_timeout_s = body_timeout_s
-        self._body_read = False
-        self._paused = False
-        self._began = 0.0
-        self._since = 0.0
-        self._task: asyncio.Task[Any] | None = None
-        self._waiting: Awaitable[Any] | None = None
-        self._gone: asyncio.Task[None] | None = None
+    _receive: Receive
+    _send: Send
+    _body_timeout_s: float
+    _body_read: bool = False
+    _paused: bool = False
+    """Whether the body took too long."""
+    _began: float = 0.0
+    """By the loop's clock, as ``_since``, the beginning of the present pause. 0: not noted yet."""
+    _since: float = 0.0
+    _task: asyncio.Task[Any] | None = None
+    _waiting: Awaitable[Any] | None = None
+    _gone: asyncio.Task[None] | None = None
+    """Ends when the client has left."""
 
     async def read_body(self, step: ReadBody) -> bytes:
         """The whole body; BodyTooLargeError, BadRequestError when the client pauses for too long."""

@@ -28,8 +28,9 @@ from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
+from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
-from mlflow_serving_plugin.gateway.messages import Head, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
@@ -80,9 +81,8 @@ class Gateway:
         self._workspaces = workspaces
         self._clock = clock
         self._metrics = host.metrics or Metrics(None)
-        self._scoring = Scoring(
-            settings, snapshot, self._metrics, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock
-        )
+        holding = Holding(settings, snapshot, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock)
+        self._scoring = Scoring(settings, holding, self._metrics, clock)
         self._observers: tuple[Observer, ...] = (self._count, *observers)
 
     @property
@@ -108,18 +108,18 @@ class Gateway:
         except Exception:
             _logger.exception("Request %s failed in the gateway.", exchange)
             reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), exchange)
-        if not isinstance(reply.body, bytes):
-            reply.body.finished = partial(self._finish_pieces, exchange, reply)
+        if isinstance(reply.body, Pieces):
+            reply.body.finished = partial(self._finish_pieces, exchange, reply, reply.body)
             return reply._replace(headers=[*reply.headers, *exchange.headers()])
         exchange.reply = reply
         self._finish(exchange, reply.status)
         headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *exchange.headers()]
         return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
 
-    def _finish_pieces(self, exchange: Exchange, reply: Reply) -> None:
-        ended = not isinstance(reply.body, bytes) and reply.body.ended
-        exchange.reply = reply if ended else None
-        self._finish(exchange, reply.status if ended else CLIENT_GONE)
+    def _finish_pieces(self, exchange: Exchange, reply: Reply, pieces: Pieces) -> None:
+        if pieces.ended:
+            exchange.reply = reply
+        self._finish(exchange, reply.status if pieces.ended else CLIENT_GONE)
 
     def _finish(self, exchange: Exchange, status: int) -> None:
         exchange.release()

@@ -54,7 +54,7 @@ class Exchange:
     place: Slot | None = None
     """The request's place in flight."""
     load: Slot | None = None
-    """The call that the chosen worker has in hand."""
+    """The call of the chosen worker, until that worker has answered or is lost."""
     memory: Reservation | None = None
     """The memory of the request body."""
 
@@ -94,20 +94,11 @@ class Exchange:
             )
         return headers
 
-    def release_load(self) -> None:
-        """The worker has answered, or is lost."""
-        if self.load is not None:
-            self.load.release()
-            self.load = None
-
     def release(self) -> None:
-        """Give back all that the request holds: its worker's load, its place, its memory."""
-        self.release_load()
-        if self.place is not None:
-            self.place.release()
-            self.place = None
-        if self.memory is not None:
-            self.memory.release()
+        """Give back all that the request still holds."""
+        for held in (self.load, self.place, self.memory):
+            if held is not None:
+                held.release()
 
     def __str__(self) -> str:
         if self.target is None:

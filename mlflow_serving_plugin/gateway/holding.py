@@ -8,7 +8,6 @@ host, so that a poisonous request kills nothing else.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -62,7 +61,6 @@ class Holding:
         self,
         settings: Settings,
         snapshot: SnapshotReader,
-        in_flight: InFlight,
         *,
         locks: KeyedLocks,
         nudge: Callable[[Nudge], None],
@@ -70,8 +68,7 @@ class Holding:
     ) -> None:
         self._hold_s = settings.hold_timeout_s
         self._snapshot = snapshot
-        self._in_flight = in_flight
-        self.waiting = InFlight(sys.maxsize)
+        self.waiting = InFlight()
         """Requests held until a worker is ready."""
         self._loads = Loads()
         self._locks = locks
@@ -124,18 +121,18 @@ class Holding:
                 worker, request.content_type, request.body, timeout_s, exchange.workspace, choice.endpoint.name
             )
             started_s = self._clock()
-            exchange.load = self._loads.call(worker.worker_id)
+            load = exchange.load = self._loads.slot(worker.worker_id)
             try:
                 with lock:
                     reply: WorkerReply = yield call
                     body = reply.body if isinstance(reply.body, bytes) else (yield from _begun(reply.body))
             except LostError as lost:
-                exchange.release_load()
+                load.release()
                 avoid.add(worker.worker_id)
                 self._note_loss(exchange, choice, lost, self._clock() - started_s, budget)
                 continue
             if isinstance(body, bytes):
-                exchange.release_load()
+                load.release()
             exchange.spend_call(reply, self._clock() - started_s)
             return reply, body
 
@@ -144,7 +141,7 @@ class Holding:
         renewed = renew(choice, self._snapshot.current())
         if renewed is not choice:
             if renewed.key != choice.key and exchange.place is not None:
-                self._in_flight.move(exchange.place, renewed.key)
+                exchange.place.move(renewed.key)
             exchange.choice = renewed
         return renewed
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import BadRequestError, BodyTooLargeError, TooManyRequestsError
@@ -103,20 +105,33 @@ class BodyBuffer:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
 
+@dataclass(slots=True)
 class Slot:
     """One counted request or call, until ``release`` or the end of its ``with``."""
 
-    __slots__ = ("_counts", "_lock", "key")
+    _counts: Counter[Hashable]
+    _lock: threading.Lock
+    _key: Hashable
+    _held: bool = True
 
-    def __init__(self, counts: Counter[Hashable], lock: threading.Lock, key: Hashable) -> None:
-        self._counts = counts
-        self._lock = lock
-        self.key = key
+    def move(self, key: Hashable) -> None:
+        """Count under another key from now on. Never refused: the request has been accepted before."""
+        with self._lock:
+            self._count_down()
+            self._counts[key] += 1
+            self._key = key
 
     def release(self) -> None:
-        """Count no more. Once only."""
+        """Count no more. May be called again."""
         with self._lock:
-            _count_down(self._counts, self.key)
+            if self._held:
+                self._held = False
+                self._count_down()
+
+    def _count_down(self) -> None:
+        self._counts[self._key] -= 1
+        if self._counts[self._key] <= 0:
+            del self._counts[self._key]
 
     def __enter__(self) -> None:
         """Counted already."""
@@ -126,9 +141,9 @@ class Slot:
 
 
 class InFlight:
-    """Counts requests by what they are for; thread-safe."""
+    """Counts requests or calls by what they are for; thread-safe."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int = sys.maxsize) -> None:
         self._limit = limit
         self._counts: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
@@ -143,26 +158,18 @@ class InFlight:
             self._counts[key] += 1
         return Slot(self._counts, self._lock, key)
 
-    def move(self, slot: Slot, key: Hashable) -> None:
-        """Count a request under another key from now on. Never refused: the request has been accepted before."""
-        with self._lock:
-            _count_down(self._counts, slot.key)
-            self._counts[key] += 1
-            slot.key = key
-
     def counts(self) -> dict[Hashable, int]:
         """How many slots are taken now, by key."""
         with self._lock:
             return dict(self._counts)
 
 
-class Loads:
-    """How many calls of this web worker each model worker has in hand; thread-safe."""
+class Loads(InFlight):
+    """How many calls of this web worker each model worker has in hand, by worker id; thread-safe."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Hashable] = Counter()
+        super().__init__()
         self._next = 0
-        self._lock = threading.Lock()
 
     def pick(self, workers: Sequence[WorkerRoute], avoid: Collection[str] = ()) -> WorkerRoute | None:
         """The worker with the fewest calls, equal workers in rotation; None when all are to be avoided."""
@@ -174,15 +181,3 @@ class Loads:
             start = self._next % len(candidates)
             rotated = candidates[start:] + candidates[:start]
             return min(rotated, key=lambda worker: self._counts[worker.worker_id])
-
-    def call(self, worker_id: str) -> Slot:
-        """Count one call until the slot is released."""
-        with self._lock:
-            self._counts[worker_id] += 1
-        return Slot(self._counts, self._lock, worker_id)
-
-
-def _count_down(counts: Counter[Hashable], key: Hashable) -> None:
-    counts[key] -= 1
-    if counts[key] <= 0:
-        del counts[key]

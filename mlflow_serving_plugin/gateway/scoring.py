@@ -15,9 +15,6 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory, InFlight, declared_length
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.host.locks import KeyedLocks
-from mlflow_serving_plugin.host.messages import Nudge
-from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.calls import WorkerReply
 from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
 from mlflow_serving_plugin.settings import Settings
@@ -30,25 +27,16 @@ _LARGE_BYTES = 256 * 1024
 class Scoring:
     """Answers ``invocations``. Thread-safe."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        snapshot: SnapshotReader,
-        metrics: Metrics,
-        *,
-        locks: KeyedLocks,
-        nudge: Callable[[Nudge], None],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, settings: Settings, holding: Holding, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
         self._in_flight = InFlight(settings.max_in_flight)
         self.memory = BodyMemory(max(settings.max_waiting_bytes, settings.max_body_bytes))
         """The memory for request bodies, and for whatever asides keep."""
-        self._holding = Holding(settings, snapshot, self._in_flight, locks=locks, nudge=nudge, clock=clock)
+        self._holding = holding
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
-        metrics.gauge(WAITING, self._holding.waiting.counts)
+        metrics.gauge(WAITING, holding.waiting.counts)
 
     @property
     def busy(self) -> bool:

@@ -75,7 +75,7 @@ def test_the_freest_worker_is_picked_and_equals_take_turns():
     workers = [worker_route(Path("/a"), "a"), worker_route(Path("/b"), "b"), worker_route(Path("/c"), "c")]
     picked = [loads.pick(workers) for _ in range(3)]
     assert {found.worker_id for found in picked if found} == {"a", "b", "c"}
-    with loads.call("a"), loads.call("c"):
+    with loads.slot("a"), loads.slot("c"):
         assert {found.worker_id for _ in range(5) if (found := loads.pick(workers))} == {"b"}
         assert "b" not in {found.worker_id for _ in range(5) if (found := loads.pick(workers, {"b"}))}
     assert loads.pick(workers[:1], {"a"}) is None
@@ -89,11 +89,13 @@ def test_places_that_are_held_are_counted_by_what_they_are_for():
     assert in_flight.counts() == {}
 
 
-def test_a_moved_slot_counts_under_its_new_key_even_beyond_the_limit():
+def test_a_moved_slot_counts_once_under_its_new_key_even_beyond_the_limit():
     in_flight = InFlight(1)
     first, second = in_flight.slot("a"), in_flight.slot("b")
-    in_flight.move(first, "b")
+    first.move("b")
     assert in_flight.counts() == {"b": 2}
     first.release()
+    first.release()
+    assert in_flight.counts() == {"b": 1}
     second.release()
     assert in_flight.counts() == {}
