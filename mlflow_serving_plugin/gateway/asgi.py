@@ -31,8 +31,7 @@ from mlflow_serving_plugin.gateway.messages import (
     Steps,
     T,
 )
-from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, no_protocol
-from mlflow_serving_plugin.links.calls import WorkerCall
+from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, WorkerCall, link_for
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.http import AsyncHttpLink
 
@@ -109,10 +108,7 @@ class AsgiGateway:
 
     async def _take(self, step: Step, client: Client) -> Any:
         if isinstance(step, WorkerCall):
-            link = self._links.get(step.worker.protocol)
-            if link is None:
-                raise no_protocol(step)
-            return await client.unless_gone(link.call(step))
+            return await client.unless_gone(link_for(self._links, step).call(step))
         if isinstance(step, ReadBody):
             return await client.read_body(step)
         if isinstance(step, Pause):

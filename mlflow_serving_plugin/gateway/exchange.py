@@ -17,7 +17,7 @@ from mlflow_serving_plugin.gateway.dialects.base import ReplyFormat, ScoringRequ
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 from mlflow_serving_plugin.gateway.limits import Reservation, Slot
 from mlflow_serving_plugin.gateway.messages import Head, Reply
-from mlflow_serving_plugin.links.calls import WorkerReply
+from mlflow_serving_plugin.links.base import WorkerReply
 
 CLIENT_GONE = 499
 """The status of a request whose client left before the end of its answer, as in nginx."""

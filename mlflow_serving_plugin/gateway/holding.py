@@ -28,7 +28,7 @@ from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakePie
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply, WorkerStream
+from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply, WorkerStream
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mlflow_serving_plugin.gateway.limits import Reservation
-from mlflow_serving_plugin.links.calls import WorkerCall, WorkerStream
+from mlflow_serving_plugin.links.base import WorkerCall, WorkerStream
 
 
 class Head(NamedTuple):

@@ -15,7 +15,7 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory, InFlight, declared_length
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.links.calls import WorkerReply
+from mlflow_serving_plugin.links.base import WorkerReply
 from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
 from mlflow_serving_plugin.settings import Settings
 

@@ -25,8 +25,7 @@ from mlflow_serving_plugin.gateway.messages import (
     T,
     TakePiece,
 )
-from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, no_protocol
-from mlflow_serving_plugin.links.calls import WorkerCall
+from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, WorkerCall, link_for
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.links.http import BlockingHttpLink
 
@@ -88,10 +87,7 @@ class WsgiGateway:
 
     def _take(self, step: Step, environ: Environ) -> Any:
         if isinstance(step, WorkerCall):
-            link = self._links.get(step.worker.protocol)
-            if link is None:
-                raise no_protocol(step)
-            return link.call(step)
+            return link_for(self._links, step).call(step)
         if isinstance(step, ReadBody):
             return _read_body(step, environ)
         if isinstance(step, Pause):

@@ -7,18 +7,55 @@ finish: a worker that is still busy after ``overdue_grace_s`` is reported to the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.errors import DeadlineError
+from mlflow_serving_plugin.domain.routes import Routes, WorkerRoute
+from mlflow_serving_plugin.errors import DeadlineError, WorkerLostError
 from mlflow_serving_plugin.host.messages import Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
 
-IDLE_S = 4.0
-"""How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
+L = TypeVar("L")
+
+
+class WorkerCall(NamedTuple):
+    """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError."""
+
+    worker: WorkerRoute
+    content_type: str
+    body: bytes
+    timeout_s: float
+    workspace: str
+    name: str
+
+
+class WorkerStream(Protocol):
+    """The body of an answer that comes piece by piece."""
+
+    def take(self) -> Any:
+        """The next bytes, empty at the end; an event loop awaits the result. LostError, DeadlineError."""
+
+    def close(self) -> None:
+        """End the stream: the worker may stop. Never blocks; may be called again."""
+
+
+class WorkerReply(NamedTuple):
+    """A worker's answer, of any status."""
+
+    status: int
+    content_type: str
+    body: bytes | WorkerStream
+    times_us: tuple[int, int, int] | None = None
+    """How long the worker says it took: decode, predict, encode. None: the worker does not say."""
+
+
+class LostError(WorkerLostError):
+    """No answer from a worker. ``sent``: the worker may have begun to score the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class AsyncLink(Protocol):
@@ -71,9 +108,12 @@ class LiveAddresses:
         return address in self._addresses
 
 
-def no_protocol(call: WorkerCall) -> LostError:
-    """The error for a worker whose protocol this server does not speak."""
-    return LostError(f"Worker {call.worker.worker_id} speaks {call.worker.protocol!r}.", sent=False)
+def link_for(links: Mapping[str, L], call: WorkerCall) -> L:
+    """The link of the worker's protocol; LostError when there is none."""
+    link = links.get(call.worker.protocol)
+    if link is None:
+        raise LostError(f"Worker {call.worker.worker_id} speaks {call.worker.protocol!r}.", sent=False)
+    return link
 
 
 def took_too_long(call: WorkerCall) -> DeadlineError:

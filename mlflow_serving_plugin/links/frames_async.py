@@ -6,12 +6,20 @@ A request outlives its caller, since only a restart ends a prediction: it stays 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
-from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, took_too_long
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.host.messages import Overdue
+from mlflow_serving_plugin.links.base import (
+    LinkContext,
+    LiveAddresses,
+    LostError,
+    WorkerCall,
+    WorkerReply,
+    took_too_long,
+)
 from mlflow_serving_plugin.worker import wire
 
 _CONNECT_S = 5.0
@@ -19,19 +27,17 @@ _TICK_S = 0.1
 _MAX_ID = 0xFFFF_FFFF
 
 
+@dataclass(slots=True)
 class _Pending:
     """One request at a worker. A timeout, or a client that leaves, ends ``future`` before the worker answers."""
 
-    __slots__ = ("call", "due", "future", "sent_at", "timed_out")
-
-    def __init__(self, call: WorkerCall, future: asyncio.Future[WorkerReply], now: float) -> None:
-        self.call = call
-        self.future = future
-        self.sent_at = now
-        self.due = now + call.timeout_s
-        """By the loop's clock: when the request times out; after that, when the request is overdue."""
-        self.timed_out = False
-        """Whether the caller has been told that the request timed out."""
+    call: WorkerCall
+    future: asyncio.Future[WorkerReply]
+    sent_at: float
+    due: float
+    """By the loop's clock: when the request times out; after that, when the request is overdue."""
+    timed_out: bool = False
+    """Whether the caller has been told that the request timed out."""
 
 
 class _Connection(asyncio.Protocol):
@@ -66,7 +72,8 @@ class _Connection(asyncio.Protocol):
         while frame_id in self._pending:
             frame_id = frame_id % _MAX_ID + 1
         self._next_id = frame_id % _MAX_ID + 1
-        self._pending[frame_id] = _Pending(call, future, self._loop.time())
+        now = self._loop.time()
+        self._pending[frame_id] = _Pending(call, future, now, now + call.timeout_s)
         if not self._ticking:
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick)
@@ -146,7 +153,7 @@ class _Connection(asyncio.Protocol):
                 pending.due = quiet_since + pending.call.timeout_s
             else:
                 del self._pending[frame_id]
-                self._link.context.nudge(pending.call.overdue)
+                self._link.context.nudge(Overdue(pending.call.worker.worker_id))
         self._ticking = bool(self._pending)
         if self._ticking:
             self._loop.call_later(_TICK_S, self._tick)
@@ -230,7 +237,6 @@ class AsyncFrameLink:
 
     async def _open(self, worker: WorkerRoute) -> _Connection:
         loop = asyncio.get_running_loop()
-
         protocol = partial(_Connection, self, worker.secret.encode())
         tcp = wire.tcp_address(worker.address)
         if tcp is not None:

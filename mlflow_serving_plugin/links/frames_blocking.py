@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, took_too_long
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.host.messages import Overdue
+from mlflow_serving_plugin.links.base import (
+    LinkContext,
+    LiveAddresses,
+    LostError,
+    WorkerCall,
+    WorkerReply,
+    took_too_long,
+)
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
@@ -90,7 +97,7 @@ class BlockingFrameLink:
         def watch() -> None:
             try:
                 if not connection.readable(self._context.overdue_grace_s):
-                    self._context.nudge(call.overdue)
+                    self._context.nudge(Overdue(call.worker.worker_id))
             finally:
                 connection.close()
 

@@ -14,8 +14,18 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from mlflow_serving_plugin.links.base import IDLE_S, LinkContext, LiveAddresses, took_too_long
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.host.messages import Overdue
+from mlflow_serving_plugin.links.base import (
+    LinkContext,
+    LiveAddresses,
+    LostError,
+    WorkerCall,
+    WorkerReply,
+    took_too_long,
+)
+
+_IDLE_S = 4.0
+"""How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
 
 _URL = "http://worker/invocations"
 _NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")
@@ -104,7 +114,7 @@ class AsyncHttpLink:
         try:
             await asyncio.wait({request}, timeout=self._context.overdue_grace_s)
             if not request.done():
-                self._context.nudge(call.overdue)
+                self._context.nudge(Overdue(call.worker.worker_id))
         finally:
             request.cancel()
             # Awaited, so that its outcome is retrieved and its connection returns to the pool.
@@ -167,7 +177,7 @@ def _open_session(address: str) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
-        connector=aiohttp.UnixConnector(path=address, limit=0, keepalive_timeout=IDLE_S),
+        connector=aiohttp.UnixConnector(path=address, limit=0, keepalive_timeout=_IDLE_S),
         # Our own timeout stands around each call; aiohttp's would cut a prediction that is merely long.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),

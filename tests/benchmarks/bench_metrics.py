@@ -26,7 +26,7 @@ from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, wo
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, ReadBody
-from mlflow_serving_plugin.links.calls import WorkerReply
+from mlflow_serving_plugin.links.base import WorkerReply
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.settings import Settings

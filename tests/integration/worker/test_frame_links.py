@@ -18,8 +18,7 @@ from worker_processes import JSON, WorkerProcess, ask, worker_config
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.errors import DeadlineError
 from mlflow_serving_plugin.host.messages import Overdue
-from mlflow_serving_plugin.links.base import LinkContext
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall
+from mlflow_serving_plugin.links.base import LinkContext, LostError, WorkerCall
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.worker import wire

@@ -17,7 +17,7 @@ from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, RunBlocking
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Wake
 from mlflow_serving_plugin.host.snapshot import publish
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.settings import Settings
 
 JSON_HEADERS = {"content-type": "application/json"}

@@ -9,7 +9,7 @@ from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.metrics.counting import (
     IN_FLIGHT,
     QUEUE_SECONDS,

@@ -16,7 +16,7 @@ from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Aside, Pause, RunBlocking
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
-from mlflow_serving_plugin.links.calls import LostError, WorkerReply
+from mlflow_serving_plugin.links.base import LostError, WorkerReply
 from mlflow_serving_plugin.settings import Settings
 
 URL = "/model/iris/1/invocations"

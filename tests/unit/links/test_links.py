@@ -14,8 +14,7 @@ from support.gateway_fakes import PREDICTED, FrameWorker, Worker, routes, snapsh
 from mlflow_serving_plugin.errors import DeadlineError
 from mlflow_serving_plugin.host.messages import Inbox, Overdue, send_nudge
 from mlflow_serving_plugin.host.snapshot import publish
-from mlflow_serving_plugin.links.base import LinkContext
-from mlflow_serving_plugin.links.calls import LostError, WorkerCall
+from mlflow_serving_plugin.links.base import LinkContext, LostError, WorkerCall
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.links.http import AsyncHttpLink, BlockingHttpLink
