@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from flask import Request, current_app, request
+from flask import current_app, request
 from jsonschema import Draft202012Validator
 
 from mlflow_serving_plugin.access.base import Access, User
@@ -29,6 +29,8 @@ WORKSPACES = "SERVING_WORKSPACES"
 
 MOST_EVENTS = 1000
 """Maximum number of events in one page."""
+
+_EVENTS_IN_A_PAGE = 100
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "^[^\\x00]+$"}
 _TEXT = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00]*$"}
@@ -101,22 +103,27 @@ def current_workspace() -> str:
     return workspace_of(lowercase_headers(), enabled=bool(current_app.config.get(WORKSPACES)))
 
 
-def read_fields(request: Request, known: Fields) -> dict[str, Any]:
+def read_fields(known: Fields) -> dict[str, Any]:
     """The fields of a request that changes nothing: query and JSON body together, of any content type."""
     body = request.get_data()
     return _check(known, {**request.args.to_dict(), **(_parse(body) if body.strip() else {})})
 
 
-def change_fields(request: Request, known: Fields, *, form_allowed: bool) -> dict[str, Any]:
+def page_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """The page of events that a request's fields name, as arguments of an operation."""
+    return {"page_token": fields.get("page_token") or None, "limit": fields.get("max_results", _EVENTS_IN_A_PAGE)}
+
+
+def change_fields(known: Fields, *, form_allowed: bool = False) -> dict[str, Any]:
     """The fields of a request that changes something: its JSON body or, where allowed, its form.
 
     A browser sends a form, or JSON under another content type, to any site without a CORS preflight; it sends
     ``application/json`` only after one. So other content types are accepted from programs only.
     """
-    return _check(known, _sent(request, form_allowed=form_allowed))
+    return _check(known, _sent(form_allowed=form_allowed))
 
 
-def _sent(request: Request, *, form_allowed: bool) -> dict[str, Any]:
+def _sent(*, form_allowed: bool) -> dict[str, Any]:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise PermissionDeniedError("A page of another site may not change serving.")
     if request.mimetype == JSON_TYPE:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint
 
-from mlflow_serving_plugin.access.base import User
 from mlflow_serving_plugin.api import requests
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.requests import caller_of, change_fields, current_workspace, read_fields
@@ -18,47 +18,38 @@ PATHS = ("/api/2.0/token", "/ajax-api/2.0/token")
 
 def blueprints(deps: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
     """Each base path with its routes."""
-    views = TokenViews(deps)
     for path in PATHS:
         blueprint = Blueprint("tokens", __name__)
-        blueprint.add_url_rule("/create", view_func=views.create, methods=["POST"])
-        blueprint.add_url_rule("/list", endpoint="list", view_func=views.list_all)
-        blueprint.add_url_rule("/delete", view_func=views.delete, methods=["POST"])
+        blueprint.add_url_rule("/create", "create", partial(create, deps), methods=["POST"])
+        blueprint.add_url_rule("/list", "list", partial(list_all, deps))
+        blueprint.add_url_rule("/delete", "delete", partial(delete, deps), methods=["POST"])
         yield path, blueprint
 
 
-class TokenViews:
-    """The views."""
+def create(deps: ApiDeps) -> dict[str, Any]:
+    """Create a token for the caller; the value of the token is in this reply only."""
+    fields = change_fields(requests.CREATE_TOKEN)
+    value, token = deps.tokens.add(
+        caller_of(deps.access),
+        current_workspace(),
+        comment=fields.get("comment", ""),
+        lifetime_s=fields.get("lifetime_seconds"),
+        model=fields.get("scope", {}).get("registered_model_name"),
+    )
+    return {"token_value": value, "token_info": _shape(token)}
 
-    def __init__(self, deps: ApiDeps) -> None:
-        self._access = deps.access
-        self._tokens = deps.tokens
 
-    def create(self) -> dict[str, Any]:
-        """Create a token for the caller; the value of the token is in this reply only."""
-        fields = change_fields(request, requests.CREATE_TOKEN, form_allowed=False)
-        value, token = self._tokens.add(
-            self._caller(),
-            current_workspace(),
-            comment=fields.get("comment", ""),
-            lifetime_s=fields.get("lifetime_seconds"),
-            model=fields.get("scope", {}).get("registered_model_name"),
-        )
-        return {"token_value": value, "token_info": _shape(token)}
+def list_all(deps: ApiDeps) -> dict[str, Any]:
+    """The caller's tokens; for an admin, everybody's."""
+    read_fields(requests.NOTHING)
+    return {"token_infos": [_shape(token) for token in deps.tokens.find_all(caller_of(deps.access))]}
 
-    def list_all(self) -> dict[str, Any]:
-        """The caller's tokens; for an admin, everybody's."""
-        read_fields(request, requests.NOTHING)
-        return {"token_infos": [_shape(token) for token in self._tokens.find_all(self._caller())]}
 
-    def delete(self) -> dict[str, Any]:
-        """Revoke a token."""
-        fields = change_fields(request, requests.DELETE_TOKEN, form_allowed=False)
-        self._tokens.revoke(self._caller(), fields["token_id"])
-        return {}
-
-    def _caller(self) -> User:
-        return caller_of(self._access)
+def delete(deps: ApiDeps) -> dict[str, Any]:
+    """Revoke a token."""
+    fields = change_fields(requests.DELETE_TOKEN)
+    deps.tokens.revoke(caller_of(deps.access), fields["token_id"])
+    return {}
 
 
 def _shape(token: Token) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from mlflow_serving_plugin.access.base import User
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.requests import caller_of, current_workspace
+from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations, Served
 
 
@@ -39,3 +40,8 @@ class Context:
     def served(self, fields: dict[str, Any]) -> Served:
         """The endpoint that the request names; NotEnabledError."""
         return self.endpoints.describe(self.caller(), current_workspace(), fields["registered_model_name"])
+
+    def version(self, fields: dict[str, Any]) -> tuple[Served, EntityRoute]:
+        """The endpoint and the version that the request names; NotEnabledError, NotFoundError."""
+        served = self.served(fields)
+        return served, served.version(fields["endpoint_version_name"])

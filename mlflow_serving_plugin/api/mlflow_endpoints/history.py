@@ -7,71 +7,46 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, request
-
 from mlflow_serving_plugin.api import requests, shapes
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
-from mlflow_serving_plugin.api.requests import current_workspace, read_fields
+from mlflow_serving_plugin.api.requests import current_workspace, page_of, read_fields
 from mlflow_serving_plugin.errors import NotFoundError
 
-_EVENTS_IN_A_PAGE = 100
 LONGEST_READ_BYTES = 1024 * 1024
 TAIL_BYTES = 256 * 1024
 
 
-class HistoryViews:
-    """The views of one base path."""
+def get_version_logs(context: Context) -> dict[str, Any]:
+    """The output of the version's workers from byte ``offset`` on; without ``offset``, the end."""
+    fields = read_fields(requests.LOGS)
+    served, version = context.version(fields)
+    replica = fields.get("replica_id")
+    # The workers of a version share its log.
+    if replica and replica not in {worker.worker_id for worker in version.workers}:
+        raise NotFoundError(f"Version {version.name} has no such replica.")
+    path = context.deps.paths.entity_log(served.endpoint.id, version.name)
+    logs, next_offset = read_log(path, fields.get("offset"))
+    return {"logs": logs, "next_offset": next_offset}
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
-    def add_to(self, blueprint: Blueprint) -> None:
-        """Add the routes, relative to the base path."""
-        for path, view in (
-            ("/get-version-logs", self.get_version_logs),
-            ("/get-version-build-logs", self.get_version_build_logs),
-        ):
-            blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])
-        blueprint.add_url_rule("/get-event-history", view_func=self.get_event_history)
+def get_version_build_logs(context: Context) -> dict[str, Any]:
+    """The build log of the version's environment from byte ``offset`` on; without ``offset``, the end."""
+    fields = read_fields(requests.LOGS)
+    _, version = context.version(fields)
+    if version.build_log is None:
+        none_built = f"No environment was built: the version runs in {version.environment}.\n"
+        return {"logs": none_built if version.environment else "", "next_offset": 0}
+    logs, next_offset = read_log(Path(version.build_log), fields.get("offset"), tail_bytes=LONGEST_READ_BYTES)
+    return {"logs": logs, "next_offset": next_offset}
 
-    def get_version_logs(self) -> dict[str, Any]:
-        """The output of the version's workers from byte ``offset`` on; without ``offset``, the end."""
-        fields = read_fields(request, requests.LOGS)
-        served = self._context.served(fields)
-        version = served.version(fields["endpoint_version_name"])
-        replica = fields.get("replica_id")
-        # The workers of a version share its log.
-        if replica and replica not in {worker.worker_id for worker in version.workers}:
-            raise NotFoundError(f"Version {version.name} has no such replica.")
-        path = self._context.deps.paths.entity_log(served.endpoint.id, version.name)
-        logs, next_offset = read_log(path, fields.get("offset"))
-        return {"logs": logs, "next_offset": next_offset}
 
-    def get_version_build_logs(self) -> dict[str, Any]:
-        """The build log of the version's environment from byte ``offset`` on; without ``offset``, the end."""
-        fields = read_fields(request, requests.LOGS)
-        version = self._context.served(fields).version(fields["endpoint_version_name"])
-        if version.build_log is None:
-            built = (
-                f"No environment was built: the version runs in {version.environment}.\n" if version.environment else ""
-            )
-            return {"logs": built, "next_offset": 0}
-        logs, next_offset = read_log(Path(version.build_log), fields.get("offset"), tail_bytes=LONGEST_READ_BYTES)
-        return {"logs": logs, "next_offset": next_offset}
-
-    def get_event_history(self) -> dict[str, Any]:
-        """A page of events, newest first."""
-        fields = read_fields(request, requests.EVENTS)
-        events, next_page = self._context.endpoints.events(
-            self._context.caller(),
-            current_workspace(),
-            fields["registered_model_name"],
-            version=fields.get("endpoint_version_name"),
-            page_token=fields.get("page_token") or None,
-            limit=fields.get("max_results", _EVENTS_IN_A_PAGE),
-        )
-        reply: dict[str, Any] = {"events": [shapes.event(found) for found in events]}
-        return reply | ({"next_page_token": next_page} if next_page else {})
+def get_event_history(context: Context) -> dict[str, Any]:
+    """A page of events, newest first."""
+    fields = read_fields(requests.EVENTS)
+    name, version = fields["registered_model_name"], fields.get("endpoint_version_name")
+    caller, workspace = context.caller(), current_workspace()
+    page = context.endpoints.events(caller, workspace, name, version=version, **page_of(fields))
+    return shapes.event_page(page, shapes.event)
 
 
 def read_log(path: Path, offset: int | None, *, tail_bytes: int = TAIL_BYTES) -> tuple[str, int]:
