@@ -10,15 +10,13 @@ Each passes the contract tests of what it stands for, so that code that is teste
     endpoint = store.enable("default", "iris", model_created_ms=1, config=None, by="alice")
 
 ``MemoryStore`` and ``MemoryTokens`` stand for the tables, ``MemoryRegistry`` for MLflow's Model Registry,
-``MemoryBackend`` for what runs workers (they are only said to run), ``MemoryAccess`` for an auth app. All are
-thread-safe. An attribute ``broken`` set to an exception makes store and registry raise it. The product never imports
-this package.
+``MemoryAccess`` for an auth app. All are thread-safe. An attribute ``broken`` set to an exception makes store and
+registry raise the exception. The product never imports this package.
 """
 
 from mlflow_serving_plugin.testing.access import MemoryAccess
-from mlflow_serving_plugin.testing.backend import MemoryBackend
 from mlflow_serving_plugin.testing.registry import MemoryRegistry
 from mlflow_serving_plugin.testing.store import MemoryStore
 from mlflow_serving_plugin.testing.tokens import MemoryTokens
 
-__all__ = ["MemoryAccess", "MemoryBackend", "MemoryRegistry", "MemoryStore", "MemoryTokens"]
+__all__ = ["MemoryAccess", "MemoryRegistry", "MemoryStore", "MemoryTokens"]

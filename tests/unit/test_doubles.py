@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from support.controller import FakeBackend
 
 from mlflow_serving_plugin import testing
 from mlflow_serving_plugin.access.base import Access
@@ -21,12 +22,13 @@ STANDS_FOR = [
     (testing.MemoryTokens, TokenStore),
     (testing.MemoryTokens, TokenReader),
     (testing.MemoryRegistry, RegistryReader),
-    (testing.MemoryBackend, Backend),
     (testing.MemoryAccess, Access),
 ]
 
 
-@pytest.mark.parametrize(("double", "contract"), STANDS_FOR, ids=lambda found: found.__name__)
+@pytest.mark.parametrize(
+    ("double", "contract"), [*STANDS_FOR, (FakeBackend, Backend)], ids=lambda found: found.__name__
+)
 def test_a_double_takes_the_arguments_of_its_contract(double, contract):
     methods = {name: found for name, found in vars(contract).items() if inspect.isfunction(found) and name[0] != "_"}
     assert methods
