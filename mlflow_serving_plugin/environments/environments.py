@@ -18,7 +18,7 @@ from mlflow_serving_plugin.environments import ready
 from mlflow_serving_plugin.environments.builders import Builder, build_environment, find_uv, uv_list
 from mlflow_serving_plugin.environments.explain import explain
 from mlflow_serving_plugin.environments.installed import first_unsatisfied, installed_version, server_python
-from mlflow_serving_plugin.environments.ready import Environment, find_ready, own_environment
+from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Need, Recipe, choose, write_recipe
 from mlflow_serving_plugin.environments.run import (
     BuildFailedError,
@@ -84,7 +84,7 @@ class Environments:
 
     def find(self, recipe: Recipe) -> Environment | None:
         """The environment of a recipe, None when it has to be built."""
-        return find_ready(self._root, recipe.key) if recipe.key else own_environment()
+        return ready.find_ready(self._root, recipe.key) if recipe.key else ready.own_environment()
 
     def log(self, key: str) -> Path | None:
         """The log of an environment's last build; None for the server's own."""
@@ -151,15 +151,14 @@ class Environments:
         env = build_environment(os.environ, self._settings)
         runner = Runner(log, env, directory, deadline, self._cancelled)
         python = Builder(recipe, directory, runner, log, self._settings).build()
-        output: dict[str, str] = {}
-        runner.output([str(python), "-I", "-c", _VERSION], directory, lambda text: output.update(python=text.strip()))
-        runner.output(uv_list(find_uv(), python), directory, lambda text: output.update(packages=text))
-        packages = {str(p["name"]).lower(): str(p["version"]) for p in json.loads(output["packages"])}
+        version = runner.output([str(python), "-I", "-c", _VERSION], directory).strip()
+        listed = json.loads(runner.output(uv_list(find_uv(), python), directory))
+        packages = {str(p["name"]).lower(): str(p["version"]) for p in listed}
         return Environment(
             key=recipe.key,
             manager=recipe.manager,
             python=str(python),
-            python_version=output["python"],
+            python_version=version,
             mlflow_version=packages.get("mlflow", ""),
             packages=len(packages),
             seconds=round(time.monotonic() - began, 1),

@@ -6,6 +6,7 @@ environment hold its path: it cannot be built elsewhere and renamed. So it is th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -73,11 +74,9 @@ def mark_ready(root: Path, environment: Environment) -> None:
 
 
 def mark_used(root: Path, key: str) -> None:
-    """Note that an environment is used now."""
-    if key:
-        marker = marker_path(root, key)
-        if marker.exists():
-            os.utime(marker)
+    """Note that an environment is used now. Another server may have evicted the environment just before."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(marker_path(root, key))
 
 
 def unmarked(root: Path) -> list[Path]:
@@ -92,15 +91,14 @@ def surplus(root: Path, in_use: Collection[str], limit_bytes: int, now: float) -
     An environment used within ``RECENT_S`` before ``now`` (by ``time.time``) counts as in use: a worker may be
     stopping, or another server may share the directory.
     """
-    used_at = {environment.key: _used_at(root, environment) for environment in _all(root)}
-    kept = {*in_use, *(key for key, at in used_at.items() if now - at < RECENT_S)}
-    environments = sorted(_all(root), key=lambda e: used_at.get(e.key, 0.0), reverse=True)
-    total, out = 0, []
-    for environment in sorted(environments, key=lambda e: e.key not in kept):
-        total += environment.size_bytes
-        if total > limit_bytes and environment.key not in kept:
+    used_at = {environment: _used_at(root, environment) for environment in _all(root)}
+    idle = [found for found, at in used_at.items() if found.key not in in_use and now - at >= RECENT_S]
+    total, out = sum(found.size_bytes for found in used_at.keys() - idle), []
+    for environment in sorted(idle, key=used_at.__getitem__, reverse=True):
+        if total + environment.size_bytes > limit_bytes:
             out.append(environment)
-            total -= environment.size_bytes
+        else:
+            total += environment.size_bytes
     return out
 
 
@@ -113,11 +111,8 @@ def remove(root: Path, environment: Environment) -> None:
 
 def size_of(directory: Path) -> int:
     """Bytes on disk below a directory."""
-    total = 0
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            total += os.lstat(Path(parent) / name).st_blocks * 512
-    return total
+    files = (Path(parent) / name for parent, _, names in os.walk(directory) for name in names)
+    return sum(path.lstat().st_blocks * 512 for path in files)
 
 
 def _all(root: Path) -> list[Environment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow_serving_plugin.errors import ServingError
@@ -61,10 +62,8 @@ class BuildLog:
 
     def close(self) -> None:
         """Close the file."""
-        try:
+        with contextlib.suppress(OSError):
             self._file.close()
-        except OSError:
-            return
 
 
 class Runner:
@@ -92,7 +91,8 @@ class Runner:
             start_new_session=True,
         )
         try:
-            self._note_process(process.pid)
+            noted = {"pid": process.pid, "stamp": start_stamp(process.pid)}
+            (self._directory / PROCESS_FILE).write_text(json.dumps(noted))
             self._follow(process)
         finally:
             # Its processes are killed with it, however it ended.
@@ -102,17 +102,16 @@ class Runner:
                 process.stdout.close()
         return process.returncode == 0
 
-    def output(self, command: Sequence[str], cwd: Path, accept: Callable[[str], object]) -> None:
-        """Run a short command and hand its standard output to ``accept``; BuildFailedError when it fails."""
+    def output(self, command: Sequence[str], cwd: Path) -> str:
+        """The standard output of a short command; BuildFailedError when the command fails."""
         left = max(1.0, self._deadline - time.monotonic())
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 list(command), cwd=cwd, env=self._env, capture_output=True, text=True, timeout=left, check=True
-            )
+            ).stdout
         except subprocess.SubprocessError as error:
             self._log.line(str(getattr(error, "stderr", "") or error))
             raise BuildFailedError("The environment was built, but its interpreter does not run.") from None
-        accept(done.stdout)
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         """Log the output until its end. Processes that hold the pipe open after the command's end are ignored."""
@@ -139,9 +138,6 @@ class Runner:
             process.wait(max(1.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise BuildTimeoutError("The environment was not built in time.") from None
-
-    def _note_process(self, pid: int) -> None:
-        (self._directory / PROCESS_FILE).write_text(json.dumps({"pid": pid, "stamp": start_stamp(pid)}))
 
 
 def end_interrupted(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -92,9 +91,7 @@ def read_requirements(model_dir: Path, name: str, depth: int = 0) -> tuple[list[
 
     RequirementsError for a file that is not there or lies outside the model.
     """
-    path = (model_dir / name).resolve()
-    if not path.is_relative_to(model_dir.resolve()):
-        raise RequirementsError(f"The model's requirements name {name!r}, which lies outside the model.")
+    path = _inside(model_dir, name, "The model's requirements name")
     if depth > _DEEPEST:
         raise RequirementsError(f"The model's requirements files include each other: {name!r}.")
     try:
@@ -108,7 +105,7 @@ def read_requirements(model_dir: Path, name: str, depth: int = 0) -> tuple[list[
 def split_lines(
     model_dir: Path, lines: Iterable[str], directory: str = ".", depth: int = 0
 ) -> tuple[list[str], list[str]]:
-    """Requirements and constraints from lines; those that include a file give that file's."""
+    """Requirements and constraints from lines; a line that includes a file gives that file's."""
     requirements: list[str] = []
     constraints: list[str] = []
     for line in lines:
@@ -193,15 +190,17 @@ def _minor(text: Any) -> str | None:
 
 def _yaml(model_dir: Path, name: str) -> dict[str, Any]:
     """One of the model's YAML files; empty when it is not there."""
+    try:
+        content = yaml.safe_load(_inside(model_dir, name, "The MLmodel file names").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise RequirementsError(f"The model's {name} cannot be read: it is not valid YAML.") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _inside(model_dir: Path, name: str, who: str) -> Path:
     path = (model_dir / name).resolve()
     if not path.is_relative_to(model_dir.resolve()):
-        raise RequirementsError(f"The MLmodel file names {name!r}, which lies outside the model.")
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise RequirementsError(f"The model's {name} cannot be read: it is not valid YAML.") from None
-        return content if isinstance(content, dict) else {}
-    return {}
+        raise RequirementsError(f"{who} {name!r}, which lies outside the model.")
+    return path

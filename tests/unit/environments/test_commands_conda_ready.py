@@ -149,6 +149,12 @@ def test_the_least_recently_used_environments_go_and_none_in_use(tmp_path):
     assert not (tmp_path / "a-1").exists()
 
 
+def test_an_environment_that_another_server_has_just_evicted_cannot_be_marked_used_again(tmp_path):
+    ready.remove(tmp_path, an_environment(tmp_path, "a", 10, 1))
+    ready.mark_used(tmp_path, "a")
+    assert list(tmp_path.glob("*.json")) == []
+
+
 def test_only_a_marker_makes_an_environment_ready(tmp_path):
     an_environment(tmp_path, "a", 10, 1)
     (tmp_path / "b-12345678").mkdir()
