@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from mlflow_serving_plugin.environments.conda import conda_command
 from mlflow_serving_plugin.environments.explain import explain
 from mlflow_serving_plugin.environments.installed import server_python
@@ -50,7 +52,6 @@ class Builder:
         self._runner = runner
         self._log = log
         self._settings = settings
-        self._uv = find_uv()
 
     def build(self) -> Path:
         """Make the environment; its interpreter."""
@@ -61,7 +62,8 @@ class Builder:
 
     def _uv_venv(self) -> Path:
         directory = self._directory / "env"
-        self._step(uv_venv(self._uv, python_for(self._recipe.python, os.environ), directory))
+        python = python_for(self._recipe.python, os.environ)
+        self._step([find_uv_bin(), "venv", "--no-project", "--python", python, str(directory)])
         return directory / "bin" / "python"
 
     def _conda(self) -> Path:
@@ -90,9 +92,9 @@ class Builder:
         constraints = self._file("constraints.txt", recipe.constraints) if recipe.constraints else None
         if recipe.build_requirements:
             first = self._file("build-requirements.txt", recipe.build_requirements)
-            self._step(uv_install(self._uv, python, first, None, only_binary=binary))
+            self._step(uv_install(python, first, None, only_binary=binary))
         requirements = self._file("requirements.txt", recipe.requirements)
-        self._step(uv_install(self._uv, python, requirements, constraints, only_binary=binary))
+        self._step(uv_install(python, requirements, constraints, only_binary=binary))
 
     def _file(self, name: str, lines: tuple[str, ...]) -> Path:
         path = self._directory / name
@@ -103,13 +105,6 @@ class Builder:
         # Paths in a model's requirements start at the model.
         if not self._runner.run(command, self._recipe.model_dir, env):
             raise BuildFailedError(explain(self._log.tail, self._recipe.python, offline=self._settings.offline))
-
-
-def find_uv() -> str:
-    """uv's program, which its wheel brings."""
-    from uv import find_uv_bin
-
-    return str(find_uv_bin())
 
 
 def build_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
@@ -131,23 +126,12 @@ def build_environment(environ: Mapping[str, str], settings: Settings) -> dict[st
     return env | {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
-def uv_venv(uv: str, python: str, directory: Path) -> list[str]:
-    """Make an empty environment. ``python``: a minor version that uv looks for, or an interpreter's path."""
-    return [uv, "venv", "--no-project", "--python", python, str(directory)]
-
-
-def uv_install(
-    uv: str, python: Path, requirements: Path, constraints: Path | None, *, only_binary: bool = False
-) -> list[str]:
+def uv_install(python: Path, requirements: Path, constraints: Path | None, *, only_binary: bool) -> list[str]:
     """Install what a requirements file lists."""
     limits = ("--constraint", str(constraints)) if constraints else ()
     binary = ("--only-binary", ":all:") if only_binary else ()
-    return [uv, "pip", "install", "--python", str(python), "--requirement", str(requirements), *limits, *binary]
-
-
-def uv_list(uv: str, python: Path) -> list[str]:
-    """What is installed, as JSON."""
-    return [uv, "pip", "list", "--python", str(python), "--format", "json"]
+    command = [find_uv_bin(), "pip", "install", "--python", str(python), "--requirement", str(requirements)]
+    return [*command, *limits, *binary]
 
 
 def python_for(minor: str, environ: Mapping[str, str]) -> str:

@@ -41,7 +41,8 @@ def conda_command(
     if has_rattler():
         config = {
             "prefix": str(prefix),
-            "specs": [_spaced(spec) for spec in specs],
+            # conda.yaml may have blanks around operators; rattler takes those between name and version only.
+            "specs": [" ".join(spec.split()) for spec in specs],
             "channels": _reachable(channels_of(channels, for_rattler=True), offline=offline),
         }
         return [sys.executable, "-m", "mlflow_serving_plugin.environments.conda_rattler", json.dumps(config)]
@@ -64,8 +65,3 @@ def _reachable(channels: Sequence[str], *, offline: bool) -> list[str]:
             "The server is offline, and none of conda.yaml's channels is a directory of this machine."
         )
     return found
-
-
-def _spaced(spec: str) -> str:
-    """``conda.yaml`` may have blanks around operators; rattler takes those between name and version only."""
-    return " ".join(spec.split())

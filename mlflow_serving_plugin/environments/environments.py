@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from uv import find_uv_bin
 
 from mlflow_serving_plugin.environments import ready
-from mlflow_serving_plugin.environments.builders import Builder, build_environment, find_uv, uv_list
+from mlflow_serving_plugin.environments.builders import Builder, build_environment
 from mlflow_serving_plugin.environments.explain import explain
 from mlflow_serving_plugin.environments.installed import first_unsatisfied, installed_version, server_python
 from mlflow_serving_plugin.environments.ready import Environment
@@ -152,7 +153,8 @@ class Environments:
         runner = Runner(log, env, directory, deadline, self._cancelled)
         python = Builder(recipe, directory, runner, log, self._settings).build()
         version = runner.output([str(python), "-I", "-c", _VERSION], directory).strip()
-        listed = json.loads(runner.output(uv_list(find_uv(), python), directory))
+        listing = [find_uv_bin(), "pip", "list", "--python", str(python), "--format", "json"]
+        listed = json.loads(runner.output(listing, directory))
         packages = {str(p["name"]).lower(): str(p["version"]) for p in listed}
         return Environment(
             key=recipe.key,

@@ -94,9 +94,10 @@ def write_recipe(
 ) -> Recipe:
     """The recipe for what a model asks for. ``server_constraints``: the content of the server's constraints file."""
     python = spec.python or server_python
-    packages = _conda_packages(spec, python) if choice.manager == "conda" else ()
-    by_conda = {conda_name(package) for package in packages}
-    first, requirements = build_requirements(spec, by_conda), complete(spec, server_mlflow, by_conda)
+    by_conda = choice.manager == "conda"
+    packages = (spec.conda_python or f"python={python}", *spec.conda_packages) if by_conda else ()
+    names = {conda_name(package) for package in packages}
+    first, requirements = build_requirements(spec, names), complete(spec, server_mlflow, names)
     text = json.dumps(
         [
             _FORMAT,
@@ -111,7 +112,6 @@ def write_recipe(
         ]
     )
     key = "" if choice.manager == "local" else hashlib.sha256(text.encode()).hexdigest()[:16]
-    channels = spec.channels if packages else ()
     return Recipe(
         key=key,
         manager=choice.manager,
@@ -121,7 +121,7 @@ def write_recipe(
         requirements=requirements,
         constraints=spec.constraints,
         conda_packages=packages,
-        channels=channels,
+        channels=spec.channels if packages else (),
         model_dir=model_dir,
     )
 
@@ -148,7 +148,3 @@ def _mlflow(skinny: str | None, server_mlflow: str) -> str:
     if requirement is not None:
         return f"mlflow{requirement.specifier}"
     return "mlflow" if Version(server_mlflow).is_prerelease else f"mlflow<={server_mlflow}"
-
-
-def _conda_packages(spec: EnvironmentSpec, python: str) -> tuple[str, ...]:
-    return (spec.conda_python or f"python={python}", *spec.conda_packages)
