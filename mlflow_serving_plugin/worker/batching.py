@@ -1,4 +1,4 @@
-"""Scoring several requests with one call of the model, once that was shown to change no answer."""
+"""Scoring several requests with one call of the model, where a check has shown that batching changes no answer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .scoring import Scorer
 
 RELATIVE_TOLERANCE = 1e-6
 CHECK_EVERY = 100
-"""Batches. One in so many is also scored row by row."""
+"""Batches. Of so many batches, one is also scored row by row."""
 
 CHECKED_ROWS = 4
-"""Of a batch that is checked, so many: enough to see a difference, few enough to keep nobody waiting."""
+"""Rows of a checked batch that are scored again: enough to see a difference, few enough to delay no request."""
 
 _MOST_ROWS = 12
 _LONG_ENOUGH_S = 5.0
-"""For a model that is slow: two rows will have to do once verifying took so long."""
+"""Once verifying took so long, two rows are enough: the model is slow."""
 
 
 class Verdict(NamedTuple):
-    """Whether requests are scored together, and why or why not, for a person."""
+    """Whether requests are scored together, and for what reason, for a person."""
 
     on: bool
     why: str
@@ -69,7 +69,7 @@ def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
 
 
 def split(output: Any, counts: list[int]) -> list[Any] | None:
-    """A model's output for several requests' rows, cut into one for each; None if it is not one element per row."""
+    """A model's output for several requests, cut into one part for each; None if it has not one element per row."""
     total = sum(counts)
     try:
         if len(output) != total or isinstance(output, (dict, str, bytes)):

@@ -1,11 +1,12 @@
 """What one process counts, in memory, and the file from which other processes read it.
 
 A file is a sequence of records: length of the key and number of values (u32 each), the key in UTF-8, filled up with
-zeros to a multiple of 8 bytes, and the values (f64), all in the machine's own order. What follows the last complete
-record is ignored. A process holds a lock on its file while it lives; a file without a lock is of an ended process.
+zeros to a multiple of 8 bytes, and the values (f64), all in the machine's byte order. Bytes after the last complete
+record are ignored. A process holds a lock on its file while the process lives; a file without a lock belongs to an
+ended process.
 
-Counting changes memory only, and ``flush`` writes. A file mapped into memory would be exact to the last moment before a
-kill, but on a full disk the kernel ends a process that touches one (SIGBUS), and no count is worth that.
+Counting changes memory only, and ``flush`` writes the file. A mapped file would keep every count before a kill, but on
+a full disk the kernel ends a process that writes to a mapped page (SIGBUS).
 
 Standard library, Python 3.8 or later: this module runs in web workers and in the model's environment.
 """
@@ -23,7 +24,7 @@ from typing import Iterator, Sequence
 BATCH_ROWS = "batch_rows"
 BATCH_ROWS_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LARGEST_BYTES = 4 * 1024 * 1024
-"""Of a file. What would come beyond is not counted: tens of thousands of versions in the life of one process."""
+"""Of a file. Series that do not fit, after tens of thousands of versions in one process's life, are not counted."""
 
 _HEAD = struct.Struct("=II")
 _LARGEST_KEY_BYTES = 1024
@@ -39,7 +40,7 @@ class Counts:
         self._path = path
         self._fd: int | None = None
         self._written = b""
-        # Takes no memory before it is used, and never moves.
+        # Takes memory only as pages are used, and never moves.
         self._image = mmap.mmap(-1, LARGEST_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._used = 0
         self.values = memoryview(self._image).cast("d")
@@ -47,7 +48,7 @@ class Counts:
         self._nowhere = self.allot(_NOWHERE, _LARGEST_BLOCK)
 
     def allot(self, key: str, count: int) -> int:
-        """Room for so many values, at most 64, all 0: the index of the first. Each key only once."""
+        """Make room for ``count`` values, at most 64, all 0: the index of the first. Each key only once."""
         name = key.encode()
         name += b"\0" * (-len(name) % 8)
         end = self._used + _HEAD.size + len(name) + 8 * count
@@ -59,7 +60,7 @@ class Counts:
         return (start + len(name)) // 8
 
     def flush(self) -> None:
-        """Write what was counted; OSError when that cannot be. What is in memory stays, for the next time."""
+        """Write the counts; OSError when the file cannot be written. The counts stay in memory for the next flush."""
         if self._path is None:
             return
         if self._fd is not None and not _same_file(self._fd, self._path):
@@ -75,14 +76,14 @@ class Counts:
         self._written = data
 
     def close(self) -> None:
-        """Let go of the file, which stays for others to read."""
+        """Close the file, which other processes go on reading."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 class Histogram:
-    """Observations by size: one value for each bound, one for what is larger, and their sum."""
+    """Observations by size: one value for each bound, one value for larger sizes, and the sum of all sizes."""
 
     def __init__(self, counts: Counts, key: str, bounds: Sequence[float]) -> None:
         self._values = counts.values
@@ -91,7 +92,7 @@ class Histogram:
         self._sum = self._first + len(bounds) + 1
 
     def observe(self, size: float) -> None:
-        """Count one."""
+        """Count one observation."""
         self._values[self._first + bisect_left(self._bounds, size)] += 1
         self._values[self._sum] += size
 
@@ -102,7 +103,7 @@ def key_of(name: str, *labels: object) -> str:
 
 
 def records(data: bytes) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """The complete records of a file, which may hold anything, up to the first that cannot be one."""
+    """The complete records of a file, up to the first malformed record. The file may hold anything."""
     start = 0
     while start + _HEAD.size <= len(data):
         name_bytes, count = _HEAD.unpack_from(data, start)
@@ -117,7 +118,7 @@ def records(data: bytes) -> Iterator[tuple[str, tuple[float, ...]]]:
 
 
 def _create(path: str) -> int:
-    """A new file under a lock of its own; it has its name only once it is locked."""
+    """A new file, locked before the file gets its name."""
     scratch = f"{path}.tmp"
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

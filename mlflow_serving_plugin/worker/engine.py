@@ -1,13 +1,13 @@
 """Between connections and model: what waits, what is scored together, and which connection gets which answer.
 
-Why the model runs on the event loop's own thread: while it computes, requests pile up in the sockets, and all that is
-there when it returns makes the next batch. So a batch is as large as the load, and no request waits for a batch to
-fill. A hand-over to a thread and back would cost more than most library models take, and the model, which need not be
-thread-safe, is called by one thread only. A ping is answered between two calls of the model, which says exactly what
-the gateway wants to know: that the worker gets on. Custom models are the exception: they may wait for a network, so
-they run in as many threads as MLflow's own server has, and are never batched unless their owner says so.
+Why the model runs on the event loop's own thread: while the model computes, requests pile up in the sockets, and the
+requests that are there when the model returns make the next batch. So a batch is as large as the load, and no request
+waits for a batch to fill. A hand-over to a thread and back would cost more than most library models take, and the
+model, which need not be thread-safe, is called by one thread only. A ping is answered between two calls of the model,
+so a pong shows that the model has not hung. Custom models are the exception: a custom model may wait for a network, so
+custom models run in as many threads as MLflow's own server has, and are never batched unless their owner says so.
 
-A request is under way from ``take`` to ``_finish``, with whatever is sent for it between the two.
+A request is under way from ``take`` to ``_finish``; its answer is sent between the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
-from typing import Any
 
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
@@ -33,7 +32,7 @@ _READ_AT_MOST_BYTES = 256 * 1024 * 1024
 """Of bodies under way. Beyond this size no connection is read until requests are answered."""
 
 _HAS_SERVED_AFTER = 10
-"""Predictions. If the worker dies later, not every request kills it."""
+"""Predictions. When a worker dies after so many, not every request kills the worker."""
 
 
 class Engine:
@@ -48,7 +47,7 @@ class Engine:
         running: RunningPredictions | None = None,
         batch_rows: Histogram | None = None,
     ) -> None:
-        self.connections: set[Any] = set()
+        self.connections: set[Peer] = set()
         self.paused = False
         self._running = running or RunningPredictions(grace_s=1.0)
         self._batch_rows = batch_rows or Histogram(Counts(None), "", BATCH_ROWS_BOUNDS)
@@ -99,11 +98,8 @@ class Engine:
 
     def report(self) -> None:
         """Write the status file that the backend reads. On a full disk the status is lost, the worker goes on."""
-        known = {
-            "batching": self._verdict.on,
-            "why": self._verdict.why,
-            "proved": self._predicted >= _HAS_SERVED_AFTER,
-        }
+        proved = self._predicted >= _HAS_SERVED_AFTER
+        known = {"batching": self._verdict.on, "why": self._verdict.why, "proved": proved}
         # In place: a sandboxed worker may write this file only. The backend reads a half-written file again.
         with contextlib.suppress(OSError), open(self._status_file, "w") as out:
             json.dump(known, out)
@@ -114,18 +110,21 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._score_waiting)
 
     def _score_waiting(self) -> None:
-        """Score one batch of the waiting requests; the others wait until the sockets were read."""
+        """Score one batch of the waiting requests; the other requests wait until the sockets were read."""
         self._scheduled = False
         try:
             batch = self._next_batch()
             if batch:
                 with self._running.during(max(waiting.request.timeout_ms for waiting in batch)):
-                    self._score_batch(batch) if len(batch) > 1 else self._score_one(batch[0])
+                    if len(batch) > 1:
+                        self._score_batch(batch)
+                    else:
+                        self._score_one(batch[0])
         finally:
             self._schedule()
 
     def _next_batch(self) -> list[Waiting]:
-        """What to score next: requests whose rows fit together, or one that has to be alone."""
+        """What to score next: requests whose rows fit together, or one request that has to be alone."""
         batch: list[Waiting] = []
         rows = 0
         now = perf_counter_ns()
@@ -160,12 +159,12 @@ class Engine:
     def _score_batch(self, batch: list[Waiting]) -> None:
         answers = self._score_together(batch)
         if answers is None:
-            # One request's input is to blame: score each alone, so that the others are answered.
+            # One request's input is to blame: score each request alone, so that the others are answered.
             for waiting in batch:
                 waiting.alone = True
             self._waiting.extendleft(reversed(batch))
             return
-        out: dict[Any, list[bytes]] = {}
+        out: dict[Peer, list[bytes]] = {}
         for waiting, answer in zip(batch, answers):
             self._finish(waiting)
             out.setdefault(waiting.peer, []).extend(response_frame(waiting, answer))
@@ -179,7 +178,7 @@ class Engine:
             asyncio.get_running_loop().call_soon(self._check, batch, answers)
 
     def _score_together(self, batch: list[Waiting]) -> list[Answer] | None:
-        """One call of the model for all; None when the model raised or did not answer row by row."""
+        """One call of the model for all requests; None when the model raised or did not answer row by row."""
         inputs = [waiting.input for waiting in batch if waiting.input is not None]
         if not inputs:
             return None
@@ -189,13 +188,11 @@ class Engine:
             output = self._scorer.predict(joined)
             predicted = perf_counter_ns()
             self._batch_rows.observe(joined.count)
-            parts: list[Any] | None = [output]
-            if len(inputs) > 1:
-                parts = batching.split(output, [one.count for one in inputs])
+            parts = batching.split(output, [one.count for one in inputs]) if len(inputs) > 1 else [output]
             if parts is None:
                 return None
-            bodies = [self._scorer.answer(part) for part in parts]
-        except BaseException:  # whatever the model raises, MLflow's own way says it in MLflow's words
+            bodies = [self._scorer.encode(part) for part in parts]
+        except BaseException:  # MLflow's own way is asked next, and reports the error in MLflow's words
             return None
         encode_ns = (perf_counter_ns() - predicted) // len(batch)
         predict_ns = predicted - start
@@ -204,7 +201,7 @@ class Engine:
         ]
 
     def _check(self, batch: list[Waiting], answers: list[Answer]) -> None:
-        """Score a few rows of a batch again, each by itself; a difference ends batching for this version."""
+        """Score a few rows of a batch again, each row by itself; a difference ends batching for this version."""
         inputs = [waiting.input for waiting in batch if waiting.input is not None]
         places = [(at, row) for at, one in enumerate(inputs) for row in range(one.count)]
         try:
@@ -240,7 +237,7 @@ class Engine:
             self.report()
 
     def _finish(self, waiting: Waiting) -> None:
-        """A request has its answer. Until then it is cancelled with its connection, and a drain waits for it."""
+        """A request has its answer: no drain waits for the request any more, and nothing cancels the request."""
         self._under_way.pop((id(waiting.peer), waiting.id), None)
         self._bytes -= len(waiting.request.body)
         if self.paused and self._bytes < _READ_AT_MOST_BYTES // 2:

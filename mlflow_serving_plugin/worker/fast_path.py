@@ -1,7 +1,7 @@
 """From a JSON body straight to the frame that a model gets, for signatures of plain columns.
 
-``decode`` takes only what it is sure of: exactly the signature's columns, and values of exactly its types. It
-returns None for anything else, and MLflow's own way decides.
+``decode`` takes only bodies with exactly the signature's columns and values of exactly the signature's types. For any
+other body ``decode`` returns None, and MLflow's own way decides.
 """
 
 from __future__ import annotations
@@ -20,25 +20,30 @@ _INT32 = 2**31
 _INT64 = 2**63
 _FLOAT32_EXACT = 2**24
 _NUMBERS = frozenset((float, int))
+_FEW_FLOATS = (0.0, 1.5, -2.25, 3)
+_FEW_WHOLE = (0, 1, -2, 3)
+_TYPES: dict[str, tuple[str | None, Sequence[Any]]] = {
+    "double": ("float64", _FEW_FLOATS),
+    "float": ("float32", _FEW_FLOATS),
+    "long": ("int64", _FEW_WHOLE),
+    "integer": ("int32", _FEW_WHOLE),
+    "boolean": ("bool", (True, False, True, False)),
+    "string": (None, ("a", "b", "", "ü")),
+}
+"""By a column's type in the signature: the NumPy type (None: pandas infers the type), and a few values."""
 
 
 class NotCompilable(Exception):
-    """The signature, or the model, is none for the fast path; the text says why."""
+    """The signature or the model cannot have the fast path; the text says why."""
 
 
 class Column:
-    """One column: its name, NumPy type (None for text: pandas infers it) and what Python types it takes."""
+    """One column: name, type in the signature, NumPy type, and a few values to try the model on."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
-        self.dtype = {
-            "double": "float64",
-            "float": "float32",
-            "long": "int64",
-            "integer": "int32",
-            "boolean": "bool",
-        }.get(kind)
+        self.dtype, self.probes = _TYPES[kind]
 
     def takes(self, values: Sequence[Any]) -> bool:
         """Whether MLflow's cast of these values changes no value in a way of its own."""
@@ -53,18 +58,6 @@ class Column:
                 return False
             return self.kind == "double" or int not in types or _exact_in_float32(values)
         return types == {int} and _within(values, _INT64 if self.kind == "long" else _INT32)
-
-    def probes(self) -> list[Any]:
-        """A few values of the type."""
-        values: dict[str, list[Any]] = {
-            "double": [0.0, 1.5, -2.25, 3],
-            "float": [0.0, 1.5, -2.25, 3],
-            "long": [0, 1, -2, 3],
-            "integer": [0, 1, -2, 3],
-            "boolean": [True, False, True, False],
-            "string": ["a", "b", "", "ü"],
-        }
-        return values[self.kind]
 
 
 class CompiledSignature:
@@ -111,8 +104,8 @@ class CompiledSignature:
         )
 
     def probes(self) -> list[Rows]:
-        """Several rows, and one alone."""
-        rows = [list(values) for values in zip(*(column.probes() for column in self._columns))]
+        """Several rows, and one row alone."""
+        rows = [list(values) for values in zip(*(column.probes for column in self._columns))]
         return [Rows(self, rows), Rows(self, rows[:1])]
 
     def body_of(self, rows: list[list[Any]]) -> bytes:
@@ -176,7 +169,8 @@ class Rows:
 
     def varied(self) -> Rows:
         """The same rows with other floats."""
-        return Rows(self._signature, [[_other_value(value) for value in row] for row in self.rows])
+        varied = [[value * 1.5 + 0.25 if isinstance(value, float) else value for value in row] for row in self.rows]
+        return Rows(self._signature, varied)
 
     def model_input(self) -> Any:
         """The frame."""
@@ -208,7 +202,7 @@ def compile_schema(model: Any, schema: Any) -> CompiledSignature:
     columns = []
     for name, spec in schema.input_dict().items():
         kind = getattr(spec.type, "name", "")
-        if kind not in ("double", "float", "long", "integer", "boolean", "string") or not isinstance(name, str):
+        if kind not in _TYPES or not isinstance(name, str):
             raise NotCompilable(f"column {name!r} has a type that needs a conversion")
         columns.append(Column(name, kind))
     if not columns:
@@ -225,12 +219,8 @@ def same_frame(one: Any, other: Any) -> bool:
     return bool((one.dtypes == other.dtypes).all() and one.equals(other) and one.index.equals(other.index))
 
 
-def _other_value(value: Any) -> Any:
-    return value * 1.5 + 0.25 if isinstance(value, float) else value
-
-
 def _plain_index(split: dict[str, Any], count: int) -> bool:
-    """Whether the index, if there is one, is what pandas makes without one: a model may look at it."""
+    """Whether the body has no index, or the index that pandas would make: a model may look at the index."""
     if "index" not in split:
         return True
     index = split["index"]
@@ -238,7 +228,7 @@ def _plain_index(split: dict[str, Any], count: int) -> bool:
 
 
 def _within(values: Sequence[Any], limit: int) -> bool:
-    """Whether all are; with NaN among them, possibly False all the same."""
+    """Whether all values are within the limit; NaN among the values may make this False."""
     return bool(-limit <= min(values) and max(values) < limit)
 
 

@@ -47,7 +47,7 @@ class Guard:
     def __init__(self, config: dict[str, Any], command: list[str]) -> None:
         self._config = config
         self._command = command
-        self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
+        self._log = RotatedLog(config)
         self._lease = Lease(config["lease"], config["orphan_grace_s"])
         self._throttle = process_tree.CountThrottle()
         self._stop_requested = False

@@ -10,12 +10,15 @@ from typing import Any, Mapping
 
 
 class RotatedLog:
-    """Appends to a file. ``backups`` older ones are kept beside it as ``<path>.1``, ``.2`` …"""
+    """Appends to the file ``log`` of ``config``, and rotates the file at ``log_max_bytes``.
 
-    def __init__(self, path: str, max_bytes: int, backups: int) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self._backups = backups
+    ``log_backups`` older files are kept beside it as ``<log>.1``, ``.2`` …
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._path: str = config["log"]
+        self._max_bytes: int = config["log_max_bytes"]
+        self._backups: int = config["log_backups"]
         self._fd: int | None = None
 
     def write(self, data: bytes) -> None:
@@ -60,6 +63,6 @@ def life_line(worker_id: str, what: str) -> str:
 
 def write_life_line(worker: Mapping[str, Any], what: str) -> None:
     """Write a life line into a worker's log, from the worker's parent."""
-    log = RotatedLog(worker["log"], worker["log_max_bytes"], worker["log_backups"])
+    log = RotatedLog(worker)
     log.write(life_line(worker["worker_id"], what).encode() + b"\n")
     log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 
 _ALWAYS = ("asyncio", "concurrent.futures.thread", "pandas", "numpy", "mlflow.pyfunc", "mlflow.pyfunc.scoring_server")
@@ -19,29 +20,25 @@ _BY_FLAVOR = {
 """By the module that loads a model. Only libraries that start no threads and touch no GPU when they are imported."""
 
 
-class Preloader:
-    """Imports each library once."""
+def preload_always() -> None:
+    """Import what every model needs."""
+    for name in _ALWAYS:
+        _try_import(name)
+    _list_packages()
 
-    def __init__(self) -> None:
-        self._tried: set[str] = set()
 
-    def always(self) -> None:
-        """Import what every model needs."""
-        self._import(_ALWAYS)
-        _list_packages()
+def preload_flavor(loader_module: str) -> None:
+    """Import what a flavor's models need. A loader module that is not listed may be a model's own code."""
+    if loader_module in _BY_FLAVOR:
+        for name in (loader_module, *_BY_FLAVOR[loader_module]):
+            _try_import(name)
 
-    def flavor(self, loader_module: str) -> None:
-        """Import what a flavor's models need. A loader module that is not listed may be a model's own code."""
-        if loader_module in _BY_FLAVOR:
-            self._import((loader_module, *_BY_FLAVOR[loader_module]))
 
-    def _import(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name not in self._tried:
-                self._tried.add(name)
-                # A worker that needs the library reports the error.
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+@functools.lru_cache(maxsize=None)
+def _try_import(name: str) -> None:
+    """Once: an import that failed is not tried before each fork. A worker that needs the library reports the error."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 
 def _list_packages() -> None:

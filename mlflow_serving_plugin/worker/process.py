@@ -22,9 +22,9 @@ def prctl(option: int, value: int) -> None:
 
 
 def limit(config: Mapping[str, Any]) -> None:
-    """Limit this process and all that it starts, before a model's code runs in it.
+    """Limit this process and its children, before the model's code runs.
 
-    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: as it is. Core
+    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: no change. Core
     dumps are off, because a core dump would hold the data of requests.
     """
     import resource
@@ -50,7 +50,7 @@ def close_inherited() -> None:
 
 
 def reap_orphans(child: int) -> None:
-    """Reap the processes that this one has adopted and that have ended, but not its own child."""
+    """Reap the ended processes that this process has adopted, but not ``child``, which this process started."""
     with contextlib.suppress(ChildProcessError, AttributeError):  # no waitid: macOS, where nobody is adopted
         while True:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -60,7 +60,7 @@ def reap_orphans(child: int) -> None:
 
 
 def how_it_ended(exit_code: int) -> str:
-    """For the log. Negative: minus the number of the signal that killed it, as ``subprocess`` has it."""
+    """How a process ended, for the log. A negative exit code is a signal's number, as ``subprocess`` has it."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     known = {number.value: number.name for number in signal.Signals}

@@ -8,6 +8,7 @@ only after the worker has seen, on rows made from the signature, that MLflow bui
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import time
@@ -20,8 +21,8 @@ from .flask_server import FlaskServer
 
 JSON = "application/json"
 _LIBRARY_FLAVORS = frozenset(
-    "mlflow." + name for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "statsmodels", "spark")
-) - {"mlflow.spark"}
+    f"mlflow.{name}" for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "statsmodels")
+)
 """Loader modules of flavors whose predict computes each row by itself and keeps no state."""
 
 
@@ -49,9 +50,11 @@ class Scorer:
             self._server = FlaskServer(scoring_server, model, VERSION)
         self.model = model
         self._schema = model.metadata.get_input_schema()
-        self._encode = _encoder()
+        self.encode = _encoder()
+        """From a model's output to the body that MLflow answers."""
         self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
-        self._decoder: BodyDecoder | None = None
+        self.decoder: BodyDecoder | None = None
+        """Decodes bodies on the fast path; None without a fast path."""
         self._predict_kwargs: dict[str, Any] = {}
 
     @classmethod
@@ -77,7 +80,7 @@ class Scorer:
         except BaseException:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, "text/plain", "Internal Server Error"
             traceback.print_exc()
-        return Answer(status, mimetype, text.encode(), 0, time.perf_counter_ns() - start, 0)
+        return Answer(status, mimetype, text.encode(), predict_ns=time.perf_counter_ns() - start)
 
     def prepare_fast_path(self) -> str | None:
         """Compile the signature; None when the fast path may be used, else why not."""
@@ -86,8 +89,8 @@ class Scorer:
         except fast_path.NotCompilable as error:
             return str(error)
         except AttributeError as error:
-            # MLflow's internals are other ones in each of its versions; its own way is always there.
-            return f"this MLflow is another one: {error}"
+            # MLflow's internals differ between its versions; MLflow's own way is always there.
+            return f"this version of MLflow has other internals: {error}"
         for probe in compiled.probes():
             seen = self._input_by_mlflow(probe.body())
             if seen is None:
@@ -96,31 +99,22 @@ class Scorer:
             if not probe.same_input(found):
                 return "MLflow builds another frame from the same rows"
             self._predict_kwargs = kwargs
-        self._decoder = compiled
+        self.decoder = compiled
         return None
-
-    @property
-    def decoder(self) -> BodyDecoder | None:
-        """What decodes bodies on the fast path; None without a fast path."""
-        return self._decoder
 
     def decode(self, content_type: str, body: bytes) -> Batchable | None:
         """The input of a body that the fast path can take; None for any other body."""
-        if self._decoder is None or content_type != JSON:
+        if self.decoder is None or content_type != JSON:
             return None
-        return self._decoder.decode(body)
+        return self.decoder.decode(body)
 
     def predict(self, decoded: Batchable) -> Any:
         """The model's own output for a decoded input; raises whatever the model raises."""
         return self.model._predict_fn(decoded.model_input(), **self._predict_kwargs)
 
-    def answer(self, output: Any) -> bytes:
-        """The body that MLflow answers for a model's output."""
-        return self._encode(output)
-
     def jsonable(self, output: Any) -> Any:
         """A model's output as MLflow puts it into JSON."""
-        return json.loads(self._encode(output))["predictions"]
+        return json.loads(self.encode(output))["predictions"]
 
     def _input_by_mlflow(self, body: bytes) -> tuple[Any, dict[str, Any]] | None:
         """What MLflow hands to the model for a body: the input and the keyword arguments."""
@@ -134,7 +128,7 @@ class Scorer:
         def record_without_params(data: Any) -> list[int]:
             return record(data)
 
-        takes_params = "params" in _parameters(original)
+        takes_params = "params" in inspect.signature(original).parameters
         self.model._predict_fn = record if takes_params else record_without_params
         try:
             self._server.invocations(body, JSON, self.model, self._schema)
@@ -153,12 +147,6 @@ def _loader_module(model: Any) -> Any:
     return getattr(model, "loader_module", None) or model.metadata.flavors.get("python_function", {}).get(
         "loader_module"
     )
-
-
-def _parameters(function: Callable[..., Any]) -> Any:
-    import inspect
-
-    return inspect.signature(function).parameters
 
 
 def _encoder() -> Callable[[Any], bytes]:

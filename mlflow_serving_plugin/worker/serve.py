@@ -1,8 +1,6 @@
-"""One worker: loads a model, then answers frames on a socket until it is told to stop.
+"""One worker: loads a model, then answers frames on a socket until SIGTERM.
 
-Fed by a gateway's link over ``wire`` frames; ``scoring`` and ``batching`` do the work. A model of a library flavor
-is scored on the loop's own thread: what arrives meanwhile waits in the socket and makes the next batch, so batching
-adds no wait. Custom models get threads, as many as MLflow's own server gives them, because they may wait for others.
+Fed by a gateway's link over ``wire`` frames; ``engine``, ``scoring`` and ``batching`` do the work.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._decoder = wire.Decoder(max_frame_bytes, max_first_bytes=wire.MAX_HELLO_BYTES)
         self._greeted = False
         self._holds: set[str] = set()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A gateway connected. The gateway says hello first, because hello holds the secret."""
@@ -50,7 +48,7 @@ class Connection(asyncio.Protocol):
         self.hold("full", self._engine.paused)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody waits for this gateway's requests any more."""
+        """The gateway went away, and needs no answers any more."""
         self._engine.connections.discard(self)
         self._engine.drop(self)
 
@@ -66,7 +64,7 @@ class Connection(asyncio.Protocol):
         """Read nothing for as long as a reason holds."""
         held = bool(self._holds)
         (self._holds.add if on else self._holds.discard)(reason)
-        if self._transport is not None and not self._transport.is_closing() and bool(self._holds) != held:
+        if not self._transport.is_closing() and bool(self._holds) != held:
             (self._transport.pause_reading if self._holds else self._transport.resume_reading)()
 
     def data_received(self, data: bytes) -> None:
@@ -76,8 +74,7 @@ class Connection(asyncio.Protocol):
                 self._take(frame)
         except wire.WireError as error:
             print(f"A gateway was cut off: {error}", file=sys.stderr, flush=True)
-            if self._transport is not None:
-                self._transport.abort()
+            self._transport.abort()
 
     def _take(self, frame: wire.Frame) -> None:
         if not self._greeted:
@@ -93,17 +90,16 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write frames, unless the gateway is gone."""
-        if self._transport is not None and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close once what was written is out."""
-        if self._transport is not None:
-            self._transport.close()
+        """Close once everything written has been sent."""
+        self._transport.close()
 
 
 def main(argv: list[str]) -> int:
-    """``'<json>'`` or ``@<file with it>``: serve until SIGTERM, as a process of its own and not as a fork."""
+    """``'<json>'`` or ``@<file with the JSON>``: serve until SIGTERM, as a process of its own and not as a fork."""
     # A guard has SIGTERM ignored for the sake of bubblewrap; while the model loads, SIGTERM ends this process.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     text = argv[0]
@@ -171,7 +167,7 @@ async def _drain(engine: Engine) -> None:
 
 
 def _listen(address: str) -> socket.socket:
-    """``tcp://host:port``, the path of a unix socket, or ``fd://n``: one that listens already."""
+    """``tcp://host:port``, the path of a unix socket, or ``fd://n``, a socket that listens already."""
     if address.startswith("fd://"):
         return socket.socket(fileno=os.dup(int(address[len("fd://") :])))
     tcp = wire.tcp_address(address)

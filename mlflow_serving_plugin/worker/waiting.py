@@ -24,11 +24,11 @@ class Peer(Protocol):
         """Close the connection."""
 
     def hold(self, reason: str, on: bool) -> None:
-        """Read nothing from it for as long as a reason holds."""
+        """Read nothing from the connection for as long as a reason holds."""
 
 
 class Waiting:
-    """One request. ``input``: what ``decoded`` has made of the body. ``alone``: not to be scored with others."""
+    """One request. ``input``: the decoded body, once ``decoded``. ``alone``: not to be scored with other requests."""
 
     __slots__ = ("alone", "arrived_ns", "cancelled", "decode_ns", "decoded", "id", "input", "peer", "request")
 
@@ -49,7 +49,7 @@ class Waiting:
 
 
 def response_frame(waiting: Waiting, answer: Answer) -> tuple[bytes, ...]:
-    """The answer to a request, in the parts in which it is sent."""
+    """The answer to a request, in the parts in which the answer is sent."""
     if len(answer.body) > _LARGEST_ANSWER:
         answer = _too_large(answer)
     content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
@@ -58,5 +58,5 @@ def response_frame(waiting: Waiting, answer: Answer) -> tuple[bytes, ...]:
 
 
 def _too_large(answer: Answer) -> Answer:
-    said = f"The model's answer of {len(answer.body)} bytes is over the limit of {_LARGEST_ANSWER} bytes."
-    return answer._replace(status=500, body=json.dumps({"error_code": "INTERNAL_ERROR", "message": said}).encode())
+    message = f"The model's answer of {len(answer.body)} bytes is over the limit of {_LARGEST_ANSWER} bytes."
+    return answer._replace(status=500, body=json.dumps({"error_code": "INTERNAL_ERROR", "message": message}).encode())

@@ -77,8 +77,7 @@ class Watchdog:
         self._config = config
         self._running = running
         self._counts = counts
-        self._guarded = config["log"] is None
-        self._log = None if self._guarded else RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
+        self._log = None if config["log"] is None else RotatedLog(config)
         self._fd = -1
 
     def start(self) -> None:

@@ -1,18 +1,18 @@
 """Frames between gateway and worker: many requests at once on one connection. No input or output in here.
 
 A frame is a header of 9 bytes, ``length`` (u32, of what follows the header), ``kind`` (u8) and ``id`` (u32), all
-big-endian, and a payload. The gateway says hello first, and the worker once it has found that hello to be right; a
-request is answered by one response or one dropped of its id.
+big-endian, and a payload. The gateway sends hello first; the worker checks that hello, then sends its own. A request
+is answered by one response or one dropped with the request's id.
 
 ========  =====================================================================================
 hello     ``version`` (u16), then a secret, for ``tcp://`` only
 request   ``timeout`` (u32, ms left), length of the content type (u16), content type, body
 response  ``status`` (u16), 0 (u32), ``decode``, ``predict``, ``encode`` (u32 each, µs),
           length of the content type (u16), content type, body
-cancel    of a request nobody waits for any more; the worker may score the request all the same
-ping      answered by a pong of its id
+cancel    the gateway needs no answer any more; the worker may still score the request
+ping      answered by a pong with the same id
 goodbye   from a worker that drains: requests under way are answered, new ones go elsewhere
-dropped   a request was not scored: its timeout was over, or it was cancelled, before its turn
+dropped   a request was not scored: before its turn, its timeout was over or a cancel came
 ========  =====================================================================================
 
 A large body is copied once on its way through a process: the encoder hands the body on beside the head, and the
@@ -32,13 +32,13 @@ KINDS = frozenset((HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPE
 """A peer that sends any other kind does not speak this protocol."""
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
-"""Of a payload, unless a decoder is told otherwise: a request's body and its head, or a model's answer."""
+"""Of a payload, unless a decoder has another limit: a request's body and its head, or a model's answer."""
 
 MAX_HELLO_BYTES = 4096
-"""What a peer may send before it has said hello."""
+"""Of a hello: more than any secret needs."""
 
 LARGE_BYTES = 64 * 1024
-"""A body larger than this is written by itself: a copy costs more than a system call."""
+"""A body larger than this is written without its head: a copy costs more than a system call."""
 
 _LARGEST_U32 = 0xFFFF_FFFF
 _LARGEST_HEAD = 128 * 1024
@@ -54,7 +54,7 @@ _RESPONSE_HEAD = struct.Struct("!HIIIIH")
 
 
 class WireError(Exception):
-    """The peer does not speak this protocol, or not this version of it. The connection is of no more use."""
+    """The peer does not speak this version of this protocol. The connection has to be closed."""
 
 
 class Frame(NamedTuple):
@@ -68,7 +68,7 @@ class Frame(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a worker is asked to score. ``timeout_ms``: how long the gateway still waits."""
+    """A body to score. ``timeout_ms``: how long the gateway still waits."""
 
     timeout_ms: int
     content_type: str
@@ -76,7 +76,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What a worker answers. ``times_us``: decode, predict, encode."""
+    """A worker's answer. ``times_us``: decode, predict, encode."""
 
     status: int
     times_us: Tuple[int, int, int]
@@ -228,7 +228,7 @@ class Decoder:
                 self._start = bytearray()
                 self._limit = self._max_frame_bytes
         elif len(data) < _SMALL_PIECE and self._rest and isinstance(self._rest[-1], bytearray):
-            # So that a peer that sends byte by byte costs no object for each byte.
+            # Joined: a peer that sends byte by byte must not cost an object for each byte.
             self._rest[-1] += data
         else:
             self._rest.append(data if len(data) >= _SMALL_PIECE else bytearray(data))

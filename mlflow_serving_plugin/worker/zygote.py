@@ -29,7 +29,7 @@ from typing import Any, Mapping
 
 from . import process_tree
 from .logs import RotatedLog, write_life_line
-from .preload import Preloader
+from .preload import preload_always, preload_flavor
 from .process import PR_SET_CHILD_SUBREAPER, close_inherited, how_it_ended, prctl
 from .watchdog import Lease
 
@@ -49,8 +49,7 @@ class Zygote:
     def __init__(self, config: dict[str, Any]) -> None:
         self._address = config["address"]
         self._lease = Lease(config["lease"], config["orphan_grace_s"] + 5.0)
-        self._log = RotatedLog(config["log"], config["log_max_bytes"], config["log_backups"])
-        self._preloader = Preloader()
+        self._log = RotatedLog(config)
         self._workers: dict[int, dict[str, Any]] = {}
         """The forks that have not ended: where and how to log their end, by pid."""
         self._throttle = process_tree.CountThrottle()
@@ -69,7 +68,7 @@ class Zygote:
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        self._preloader.always()
+        preload_always()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(OSError):
             os.unlink(self._address)
@@ -119,7 +118,7 @@ class Zygote:
         config = request["fork"]
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
         known["max_processes"] = config.get("max_processes")
-        self._preloader.flavor(request.get("flavor", ""))
+        preload_flavor(request.get("flavor", ""))
         gc.collect()
         gc.freeze()
         pid = os.fork()

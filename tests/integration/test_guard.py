@@ -217,7 +217,7 @@ module = importlib.util.module_from_spec(spec)
 sys.modules["w"] = module
 spec.loader.exec_module(module)
 from w.logs import RotatedLog
-log = RotatedLog(path, 5000, 1000)
+log = RotatedLog({"log": path, "log_max_bytes": 5000, "log_backups": 1000})
 for number in range(1000):
     log.write(f"{name} {number:04d} {'x' * 40}\\n".encode())
 """

@@ -366,7 +366,7 @@ class Numbers:
 def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_path):
     model = Recorded(lambda data: data * 2)
     scorer = scorer_of(COLUMNS, model)
-    scorer._decoder = Numbers()
+    scorer.decoder = Numbers()
     verdict = decide(scorer, "auto", (JSON, b'{"inputs": [7.0]}'))
     assert verdict == Verdict(True, "verified on 5 rows")
     model.calls.clear()

@@ -182,7 +182,7 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
     scorer = scorer_of(columns, predict)
     data = pd.DataFrame(generator.normal(size=(rows, 37)) * 1e3, columns=[name for name, _ in columns])
     body = json.dumps({"dataframe_split": data.to_dict(orient="split", index=False)}).encode()
-    ours = scorer.answer(scorer.predict(scorer.decode("application/json", body)))
+    ours = scorer.encode(scorer.predict(scorer.decode("application/json", body)))
     assert ours == scorer.score("application/json", body).body
 
 

@@ -20,7 +20,7 @@ def stock(scorer, body):
 def fast(scorer, body):
     rows = scorer.decode(JSON, body)
     assert rows is not None
-    return scorer.answer(scorer.predict(rows))
+    return scorer.encode(scorer.predict(rows))
 
 
 def bodies(frame):
