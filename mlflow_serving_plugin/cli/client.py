@@ -59,9 +59,7 @@ class ServingClient:
 
     def status(self, name: str) -> dict[str, Any]:
         """The state of one endpoint."""
-        reply = self._call("GET", "get-status", {"registered_model_name": name})
-        found: dict[str, Any] = reply["endpoint_status"]
-        return found
+        return dict(self._call("GET", "get-status", {"registered_model_name": name})["endpoint_status"])
 
     def versions(self, name: str) -> list[dict[str, Any]]:
         """The served versions of a model, newest first."""
@@ -103,8 +101,7 @@ class ServingClient:
 
     def tokens(self) -> list[dict[str, Any]]:
         """The caller's tokens, newest first; for an admin the tokens of all users."""
-        found: list[dict[str, Any]] = self._call("GET", "list", {}, base=_TOKENS)["token_infos"]
-        return found
+        return self._list("list", "token_infos", {}, base=_TOKENS)
 
     def revoke_token(self, token_id: str) -> None:
         """Revoke a token."""
@@ -115,21 +112,15 @@ class ServingClient:
         separator = "" if reference.startswith("@") else "/"
         return f"{self.uri}/model/{quote(name, safe='')}{separator}{quote(reference, safe='@')}/invocations"
 
-    def _list(self, route: str, key: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("GET", route, fields)[key]
-        return found
+    def _list(self, route: str, key: str, fields: dict[str, Any], *, base: str = _BASE) -> list[dict[str, Any]]:
+        return list(self._call("GET", route, fields, base=base)[key])
 
     def _call(self, method: str, route: str, fields: dict[str, Any], *, base: str = _BASE) -> dict[str, Any]:
+        url = f"{self.uri}{base}/{route}"
         options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
+        options |= {"auth": self._auth, "verify": self._verify, "timeout": (_CONNECT_S, _READ_S)}
         try:
-            response = self._session.request(
-                method,
-                f"{self.uri}{base}/{route}",
-                auth=self._auth,
-                verify=self._verify,
-                timeout=(_CONNECT_S, _READ_S),
-                **options,
-            )
+            response = self._session.request(method, url, **options)
         except requests.exceptions.SSLError:
             raise CliError(
                 f"The certificate of {self.uri} is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH, "

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
-from mlflow_serving_plugin.cli.options import client_for, parse_config, print_json, server_options
+from mlflow_serving_plugin.cli.options import parse_config, print_json, server_options
 from mlflow_serving_plugin.cli.progress import Progress
 from mlflow_serving_plugin.cli.tables import make_console, print_endpoints, print_events, print_versions
 from mlflow_serving_plugin.cli.waiting import wait_until_settled
@@ -26,14 +26,13 @@ _version_option = click.option("--version", type=click.IntRange(min=1), metavar=
 @click.option("--config", multiple=True, metavar="KEY=VALUE", help="A configuration key of the endpoint; repeatable.")
 @click.option("--wait", is_flag=True, help="Wait until each version is ready or has failed.")
 @server_options
-def enable(name: str, config: tuple[str, ...], wait: bool, tracking_uri: str, as_json: bool) -> None:
+def enable(name: str, config: tuple[str, ...], wait: bool, client: ServingClient, as_json: bool) -> None:
     """Serve all active versions of the registered model NAME.
 
     \b
     Example: mlflow-serving enable iris --wait --config request_timeout_s=10
     """
     settings = parse_config(config)
-    client = client_for(tracking_uri)
     client.enable(name, settings)
     if wait:
         with Progress(Console(stderr=as_json)) as progress:
@@ -49,13 +48,13 @@ def enable(name: str, config: tuple[str, ...], wait: bool, tracking_uri: str, as
 @click.command()
 @click.argument("name")
 @server_options
-def disable(name: str, tracking_uri: str, as_json: bool) -> None:
+def disable(name: str, client: ServingClient, as_json: bool) -> None:
     """Stop serving the registered model NAME.
 
     \b
     Example: mlflow-serving disable iris
     """
-    client_for(tracking_uri).disable(name)
+    client.disable(name)
     if as_json:
         print_json({})
     else:
@@ -66,13 +65,12 @@ def disable(name: str, tracking_uri: str, as_json: bool) -> None:
 @click.argument("name", required=False)
 @_version_option
 @server_options
-def status(name: str | None, version: int | None, tracking_uri: str, as_json: bool) -> None:
+def status(name: str | None, version: int | None, client: ServingClient, as_json: bool) -> None:
     """Show the state of NAME's versions, or of all endpoints.
 
     \b
     Example: mlflow-serving status iris
     """
-    client = client_for(tracking_uri)
     if name is None:
         if version is not None:
             raise click.UsageError("--version needs NAME.")
@@ -93,7 +91,7 @@ def status(name: str | None, version: int | None, tracking_uri: str, as_json: bo
 @click.option("--build", is_flag=True, help="Print the build log of the version's environment instead.")
 @click.option("--follow", "-f", is_flag=True, help="Print new lines until Ctrl-C.")
 @server_options
-def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri: str, as_json: bool) -> None:
+def logs(name: str, version: int | None, build: bool, follow: bool, client: ServingClient, as_json: bool) -> None:
     """Print the log of one version of NAME.
 
     \b
@@ -101,7 +99,6 @@ def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri
     """
     if follow and (build or as_json):
         raise click.UsageError("--follow cannot be combined with --build or --json.")
-    client = client_for(tracking_uri)
     number = str(version) if version is not None else _newest(client, name)
     if follow:
         try:
@@ -121,13 +118,12 @@ def logs(name: str, version: int | None, build: bool, follow: bool, tracking_uri
 @_version_option
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of events.")
 @server_options
-def events(name: str, version: int | None, limit: int, tracking_uri: str, as_json: bool) -> None:
+def events(name: str, version: int | None, limit: int, client: ServingClient, as_json: bool) -> None:
     """Show the events of NAME, newest first.
 
     \b
     Example: mlflow-serving events iris --limit 10
     """
-    client = client_for(tracking_uri)
     found = list(islice(client.events(name, None if version is None else str(version)), limit))
     if as_json:
         print_json({"events": found})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -15,10 +16,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def server_options(command: F) -> F:
-    """Add ``--tracking-uri`` (as ``tracking_uri``) and ``--json`` (as ``as_json``)."""
+    """Add ``--tracking-uri`` (as ``client``, with the credentials of this environment) and ``--json`` (``as_json``)."""
     command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
     return click.option(
         "--tracking-uri",
+        "client",
+        callback=lambda _context, _option, uri: ServingClient(uri, os.environ),
         envvar="MLFLOW_TRACKING_URI",
         default=DEFAULT_TRACKING_URI,
         show_default=True,
@@ -26,11 +29,6 @@ def server_options(command: F) -> F:
         metavar="URL",
         help="URL of the tracking server.",
     )(command)
-
-
-def client_for(tracking_uri: str) -> ServingClient:
-    """A client with the credentials of this process's environment."""
-    return ServingClient(tracking_uri, os.environ)
 
 
 def print_json(value: Any) -> None:
@@ -52,12 +50,7 @@ def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
         if dot and family == "environment" and variable:
             config.setdefault("environment", {})[variable] = value
         else:
-            config[key] = _json_or_text(value)
+            config[key] = value
+            with contextlib.suppress(ValueError):
+                config[key] = json.loads(value)
     return config
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

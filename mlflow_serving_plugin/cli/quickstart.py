@@ -60,7 +60,7 @@ def _running_demo(made: Scratch, port: int) -> Iterator[Demo]:
     try:
         yield demo
     except CliError:
-        click.echo(f"The end of the server's log:\n{demo.server_log_tail()}\n", err=True)
+        click.echo(f"The end of the server's log:\n{demo.server.log_tail()}\n", err=True)
         raise
     finally:
         demo.stop()
@@ -82,7 +82,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def _run_until_stopped(demo: Demo) -> None:
     try:
-        while demo.server_runs():
+        while demo.server.exit_code() is None:
             time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         return

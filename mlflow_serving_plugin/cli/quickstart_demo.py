@@ -41,7 +41,6 @@ _CRASH_LINES = 1000
 class Score:
     """The answer of one URL."""
 
-    reference: str
     url: str
     version: str
     predictions: list[Any]
@@ -53,7 +52,7 @@ class Demo:
     def __init__(self, made: Scratch, port: int, env: Mapping[str, str]) -> None:
         self.uri = f"http://{HOST}:{port}"
         self.client = ServingClient(self.uri, {})
-        self._server = Child(_server_command(made, port), env, made.root / "server.log")
+        self.server = Child(_server_command(made, port), env, made.root / "server.log")
         train = [sys.executable, "-m", "mlflow_serving_plugin.cli.quickstart_train", self.uri]
         self._training = Child(train, env, made.root / "training.log")
 
@@ -68,20 +67,12 @@ class Demo:
         """Predictions of every reference."""
         return [self._score(reference) for reference in REFERENCES]
 
-    def server_runs(self) -> bool:
-        """Whether the server still runs."""
-        return self._server.exit_code() is None
-
-    def server_log_tail(self) -> str:
-        """The last lines of the server's log."""
-        return self._server.log_tail()
-
     def stop(self) -> None:
         """End both processes and all their children."""
         try:
             self._training.stop(_TRAINING_GRACE_S)
         finally:
-            self._server.stop(_SERVER_GRACE_S)
+            self.server.stop(_SERVER_GRACE_S)
 
     def _wait_for_server(self, progress: Progress) -> None:
         deadline = time.monotonic() + _SERVER_DEADLINE_S
@@ -112,11 +103,11 @@ class Demo:
         return isinstance(body, dict) and "controller" in body
 
     def _check_server(self) -> None:
-        code = self._server.exit_code()
+        code = self.server.exit_code()
         if code is not None:
             raise CliError(f"The server exited with exit code {code}.")
         # uvicorn restarts its web workers without end.
-        if self._server.log_tail(_CRASH_LINES).count(_WORKER_DIED) >= _MOST_DEATHS:
+        if self.server.log_tail(_CRASH_LINES).count(_WORKER_DIED) >= _MOST_DEATHS:
             raise CliError("The server's web workers exit as soon as they start.")
 
     def _check_training(self) -> int | None:
@@ -134,7 +125,7 @@ class Demo:
         if not response.ok:
             raise CliError(f"{url} answered {response.status_code}: {response.text[:500]}")
         version = response.headers.get("X-MLflow-Model-Version", "?")
-        return Score(reference, url, version, response.json()["predictions"])
+        return Score(url, version, response.json()["predictions"])
 
 
 def _server_command(made: Scratch, port: int) -> Sequence[str]:

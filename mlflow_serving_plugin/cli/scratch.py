@@ -36,7 +36,7 @@ def scratch(directory: Path | None) -> Iterator[Scratch]:
     try:
         yield made
     finally:
-        # Nobody else ends the workers of a server that was killed.
+        # The workers of a killed server run on.
         kill_recorded_workers(made.state.workers)
         if not made.kept:
             shutil.rmtree(made.root, ignore_errors=True)
@@ -81,22 +81,18 @@ def children_environment(environ: Mapping[str, str], made: Scratch) -> dict[str,
         if name.startswith("MLFLOW_SERVING_") or not name.startswith(("MLFLOW_", "_MLFLOW"))
     }
     kept.pop("MLFLOW_SERVING_DATABASE_URI", None)
-    return (
-        kept
-        | without_proxy(environ)
-        | {
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_SERVING_STATE_DIR": str(made.state.root),
-            "GIT_PYTHON_REFRESH": "quiet",
-        }
-    )
+    ours = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_SERVING_STATE_DIR": str(made.state.root),
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    return kept | without_proxy(environ) | ours
 
 
 def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables that keep requests to this host away from any proxy."""
-    present = environ.get("no_proxy") or environ.get("NO_PROXY")
-    value = f"{present},{HOST}" if present else HOST
+    value = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), HOST)))
     return {"no_proxy": value, "NO_PROXY": value}
 
 

@@ -8,12 +8,11 @@ from dataclasses import fields
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mlflow_serving_plugin.cli.client import CliError
 from mlflow_serving_plugin.cli.options import print_json
-from mlflow_serving_plugin.cli.tables import make_console
+from mlflow_serving_plugin.cli.tables import make_console, make_table
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import PREFIX, Settings
 
@@ -48,10 +47,7 @@ def settings(as_json: bool) -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Variable", no_wrap=True)
-    for column in ("Value", "Default", "Meaning"):
-        table.add_column(column, overflow="fold")
+    table = make_table("Variable", "Value", "Default", "Meaning")
     for row in rows:
         style = "" if row["value"] == row["default"] else "bold"
         table.add_row(

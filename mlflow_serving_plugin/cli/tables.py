@@ -14,7 +14,7 @@ from mlflow_serving_plugin.cli.client import ServingClient
 
 _PIPE_COLUMNS = 1000
 _NEVER = -1
-_NEVER_FOLDED = frozenset({"Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
+_NEVER_FOLDED = frozenset({"Variable", "Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
 _STYLES = {"ready": "green", "failed": "bold red", "busy": "yellow", "idle": "dim"}
 """By the tone of a state."""
 
@@ -30,7 +30,7 @@ def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
     if not endpoints:
         console.print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
         return
-    table = _table("Model", "State", "Message")
+    table = make_table("Model", "State", "Message")
     for endpoint in endpoints:
         table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(endpoint["state_message"]))
     console.print(table)
@@ -45,7 +45,7 @@ def print_versions(
     console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
     if not versions:
         return
-    table = _table("Version", "State", "Also", "Message")
+    table = make_table("Version", "State", "Also", "Message")
     for version in versions:
         number = version["endpoint_version_name"]
         also = ", ".join(found["alias"] for found in names if found["endpoint_version_name"] == number)
@@ -57,7 +57,7 @@ def print_versions(
 
 def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
     """Events, one a row, in the given order, with local times."""
-    table = _table("Time", "Version", "Event", "Message")
+    table = make_table("Time", "Version", "Event", "Message")
     for event in events:
         number = event["endpoint_version_name"] or "-"
         table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), Text(event["message"]))
@@ -69,7 +69,7 @@ def print_tokens(console: Console, tokens: list[dict[str, Any]]) -> None:
     if not tokens:
         console.print("There are no tokens. Create a token with: mlflow-serving token create")
         return
-    table = _table("Token", "User", "Model", "Created", "Expires", "Last used", "Comment")
+    table = make_table("Token", "User", "Model", "Created", "Expires", "Last used", "Comment")
     for token in tokens:
         scope = token["scope"]
         expires, used = token["expiry_time"], token["last_used_time"]
@@ -93,7 +93,8 @@ def _state(found: dict[str, Any]) -> Text:
     return Text(found["label"], style=_STYLES.get(found["tone"], ""))
 
 
-def _table(*columns: str) -> Table:
+def make_table(*columns: str) -> Table:
+    """A table without lines between its cells."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=column in _NEVER_FOLDED, overflow="fold")

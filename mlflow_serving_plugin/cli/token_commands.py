@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mlflow_serving_plugin.cli.options import client_for, print_json, server_options
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.options import print_json, server_options
 from mlflow_serving_plugin.cli.tables import make_console, print_tokens
 
 
@@ -28,7 +29,7 @@ def token() -> None:
 @click.option("--model", metavar="NAME", help="Limit the token to reading and scoring this registered model.")
 @server_options
 def create(
-    comment: str | None, lifetime_seconds: int | None, model: str | None, tracking_uri: str, as_json: bool
+    comment: str | None, lifetime_seconds: int | None, model: str | None, client: ServingClient, as_json: bool
 ) -> None:
     """Create a token and print it, once: the server keeps only a hash.
 
@@ -40,7 +41,7 @@ def create(
         "lifetime_seconds": lifetime_seconds,
         "scope": None if model is None else {"registered_model_name": model},
     }
-    made = client_for(tracking_uri).create_token({name: value for name, value in fields.items() if value is not None})
+    made = client.create_token({name: value for name, value in fields.items() if value is not None})
     if as_json:
         print_json(made)
         return
@@ -54,13 +55,13 @@ def create(
 
 @token.command("list")
 @server_options
-def list_tokens(tracking_uri: str, as_json: bool) -> None:
+def list_tokens(client: ServingClient, as_json: bool) -> None:
     """Show your tokens; an admin sees the tokens of all users.
 
     \b
     Example: mlflow-serving token list
     """
-    found = client_for(tracking_uri).tokens()
+    found = client.tokens()
     if as_json:
         print_json({"token_infos": found})
     else:
@@ -70,13 +71,13 @@ def list_tokens(tracking_uri: str, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id")
 @server_options
-def revoke(token_id: str, tracking_uri: str, as_json: bool) -> None:
+def revoke(token_id: str, client: ServingClient, as_json: bool) -> None:
     """Revoke the token with this id; it is refused within a second.
 
     \b
     Example: mlflow-serving token revoke 1f0c…
     """
-    client_for(tracking_uri).revoke_token(token_id)
+    client.revoke_token(token_id)
     if as_json:
         print_json({})
     else:

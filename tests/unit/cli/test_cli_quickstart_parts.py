@@ -164,7 +164,7 @@ def test_a_server_that_does_not_start_is_told_and_leaves_nothing(tmp_path, monke
         try:
             with Progress(Console(quiet=True)) as progress, pytest.raises(CliError, match=message):
                 demo.prepare(progress)
-            assert demo.server_log_tail()
+            assert demo.server.log_tail()
         finally:
             demo.stop()
-    assert not demo.server_runs()
+    assert demo.server.exit_code() is not None
