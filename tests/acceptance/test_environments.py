@@ -185,16 +185,11 @@ def test_each_model_runs_on_what_it_pins(many: TrackingServer) -> None:
 
 
 def test_a_version_with_the_same_requirements_shares_the_environment(many: TrackingServer) -> None:
-    import time
-
     for other in ("two-again", "two"):
         before = len(list((many.state / "environments").glob("*.json")))
         version = register(many.client, other, pinned("mlflow-2-again"))
-        began = time.monotonic()
         many.enable(other)
         wait_built(many, other, version)
-        # A second is the budget; what is asserted is that nothing was built, timing is the benchmarks'.
-        assert time.monotonic() - began < 30
         assert len(list((many.state / "environments").glob("*.json"))) == before
         assert many.score(f"{other}/{version}", ONE_ROW).json()["predictions"][0] >= 7
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,9 +59,9 @@ class Guarded:
 
     def family(self):
         """The pids that a FAMILY printed."""
-        self.until_said("family")
-        line = next(line for line in self.text().splitlines() if line.startswith("family"))
-        return [int(word) for word in line.split()[1:]]
+        # A whole line: print() writes one word after the other.
+        line = self.until(lambda: re.search(r"^family (.+)\n", self.text(), re.MULTILINE))
+        return [int(word) for word in line[1].split()]
 
     def until_over(self, within_s=10.0):
         self.until(lambda: self.process.poll() is not None, within_s)

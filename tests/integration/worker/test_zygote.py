@@ -215,9 +215,14 @@ def test_whoever_asks_for_a_fork_and_leaves_gets_none(world):
     log = world.paths.logs / "e" / "left.log"
     config = worker_config(world.paths.root, world.code, worker_id="left", log=str(log))
     log.touch()
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(world.address))
-        connection.sendall(json.dumps({"fork": config}).encode() + b"\n")
+    # Stopped until nobody is there any more to take its answer.
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(world.address))
+            connection.sendall(json.dumps({"fork": config}).encode() + b"\n")
+    finally:
+        os.kill(pid, signal.SIGCONT)
     eventually(lambda: "worker left ended, killed by SIGKILL" in log.read_text(), 10, log.read_text)
     assert world.pid == pid
 
