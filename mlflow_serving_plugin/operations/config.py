@@ -112,7 +112,7 @@ def _bad_value(name: str) -> str:
 
 def _allowed(rule: dict[str, Any]) -> str:
     if "enum" in rule:
-        return f"one of {', '.join(rule['enum'])}" if len(rule["enum"]) > 1 else f"'{rule['enum'][0]}'"
+        return f"one of {', '.join(rule['enum'])}"
     if "exclusiveMinimum" in rule:
         return f"a number above {rule['exclusiveMinimum']}, at most {rule['maximum']}"
     return f"a whole number from {rule['minimum']} to {rule['maximum']}"

@@ -47,7 +47,7 @@ class Store(EventLog):
         self, workspace: str, name: str, model_created_ms: int, config: EndpointConfig | None, by: str | None
     ) -> Endpoint:
         with session_on(self._writing) as session:
-            row = _locked_row(session, workspace, name)
+            row = _row(session, workspace, name, lock=True)
             if row is not None and row.model_created_ms != model_created_ms:
                 # Another model had this name once; its settings are not this one's.
                 _remove(session, row.id)
@@ -72,7 +72,7 @@ class Store(EventLog):
     def disable(self, workspace: str, name: str, *, by: str | None) -> bool:
         """Disable serving; False when it was not enabled."""
         with session_on(self._writing) as session:
-            row = _locked_row(session, workspace, name)
+            row = _row(session, workspace, name, lock=True)
             if row is None or not row.enabled:
                 return False
             row.enabled = False
@@ -82,7 +82,7 @@ class Store(EventLog):
     def configure(self, workspace: str, name: str, config: EndpointConfig, *, by: str | None) -> Endpoint:
         """Replace an endpoint's configuration; NotFoundError when serving is not enabled."""
         with session_on(self._writing) as session:
-            row = _locked_row(session, workspace, name)
+            row = _row(session, workspace, name, lock=True)
             if row is None or not row.enabled:
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
             if _load(row.config) != config:
@@ -109,15 +109,10 @@ class Store(EventLog):
             _remove(session, endpoint.id)
 
 
-def _row(session: Session, workspace: str, name: str) -> EndpointRow | None:
+def _row(session: Session, workspace: str, name: str, *, lock: bool = False) -> EndpointRow | None:
+    """``lock``: until this transaction ends. (On SQLite the whole transaction excludes others.)"""
     query = select(EndpointRow).where(EndpointRow.workspace == workspace, EndpointRow.name == name)
-    return session.scalars(query).one_or_none()
-
-
-def _locked_row(session: Session, workspace: str, name: str) -> EndpointRow | None:
-    """Lock the row until this transaction ends. (On SQLite the whole transaction excludes others.)"""
-    query = select(EndpointRow).where(EndpointRow.workspace == workspace, EndpointRow.name == name)
-    return session.scalars(query.with_for_update()).one_or_none()
+    return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
 def _remove(session: Session, endpoint_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
@@ -53,27 +54,22 @@ class EventLog:
 
         ``entity``: only the events of this entity. InvalidParameterError for a page token that no reply gave.
         """
-        query = select(EventRow).join(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
+        query = select(EventRow, EndpointRow).join(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
         query = query.where(EndpointRow.workspace == workspace, EndpointRow.name == name)
-        if entity is not None:
-            query = query.where(EventRow.entity == entity)
-        if page_token is not None:
-            query = query.where(EventRow.id < _page_start(page_token))
-        query = query.order_by(EventRow.id.desc()).limit(limit + 1)
-        with session_on(self.engine) as session:
-            rows = list(session.scalars(query))
-        page = [Event(r.timestamp_ms, workspace, name, r.entity, r.type, r.message) for r in rows[:limit]]
-        return page, str(rows[limit - 1].id) if len(rows) > limit else None
+        return self._page(query if entity is None else query.where(EventRow.entity == entity), page_token, limit)
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """A page of what people changed, newest first, and the next page's token. ``name`` is empty for tokens."""
         query = select(EventRow, EndpointRow).outerjoin(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
-        query = query.where(EventRow.type.in_(_AUDITED))
+        return self._page(query.where(EventRow.type.in_(_AUDITED)), page_token, limit)
+
+    def _page(self, query: Any, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
+        """``query``: of events, each with its endpoint."""
         if page_token is not None:
             query = query.where(EventRow.id < _page_start(page_token))
         with session_on(self.engine) as session:
             rows = session.execute(query.order_by(EventRow.id.desc()).limit(limit + 1)).all()
-        page = [_audited(event, endpoint) for event, endpoint in rows[:limit]]
+        page = [_event(event, endpoint) for event, endpoint in rows[:limit]]
         return page, str(rows[limit - 1][0].id) if len(rows) > limit else None
 
     def prune_events(self, before_ms: int) -> int:
@@ -90,7 +86,7 @@ def record(session: Session, endpoint_id: str, kind: str, message: str) -> None:
     session.add(EventRow(endpoint_id=endpoint_id, timestamp_ms=now, entity=None, type=kind, message=storable(message)))
 
 
-def _audited(event: EventRow, endpoint: EndpointRow | None) -> Event:
+def _event(event: EventRow, endpoint: EndpointRow | None) -> Event:
     workspace, name = (endpoint.workspace, endpoint.name) if endpoint is not None else ("", "")
     return Event(event.timestamp_ms, workspace, name, event.entity, event.type, event.message)
 
