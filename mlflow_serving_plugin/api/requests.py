@@ -34,11 +34,6 @@ _EVENTS_IN_A_PAGE = 100
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "^[^\\x00]+$"}
 _TEXT = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00]*$"}
-_VERSION = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
-_OFFSET = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-_OBJECT = {"type": "object"}
-_PAGE = {"page_token": _TEXT, "max_results": {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}}
-_LIFETIME = {"type": "integer", "minimum": 1, "maximum": 10 * 366 * 24 * 3600}
 _SCOPE = {
     "type": "object",
     "properties": {"registered_model_name": _NAME, "permission": {"enum": ["READ"]}},
@@ -46,22 +41,28 @@ _SCOPE = {
     "additionalProperties": False,
 }
 
-_NUMBERS = ("endpoint_version_name", "offset", "max_results", "lifetime_seconds")
-"""Fields that a query carries as digits."""
 
-_MEANING = {
-    "registered_model_name": "the name of a registered model",
-    "endpoint_version_name": "a version number",
-    "offset": "a whole number of bytes, 0 or more",
-    "max_results": f"a whole number from 1 to {MOST_EVENTS}",
-    "replica_id": "the id of a replica",
-    "page_token": "the next_page_token of the previous page",
-    "config": "an object",
-    "comment": "a text of at most 1000 characters",
-    "lifetime_seconds": "a whole number from 1 to ten years; leave it out for a token that never expires",
-    "scope": "an object of registered_model_name and, if given, permission READ",
-    "token_id": "the id of a token",
+def _whole(least: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+_KNOWN: dict[str, tuple[dict[str, Any], str]] = {
+    "registered_model_name": (_NAME, "the name of a registered model"),
+    "endpoint_version_name": (_whole(1, 2**31 - 1), "a version number"),
+    "offset": (_whole(0, 2**63 - 1), "a whole number of bytes, 0 or more"),
+    "max_results": (_whole(1, MOST_EVENTS), f"a whole number from 1 to {MOST_EVENTS}"),
+    "replica_id": (_TEXT, "the id of a replica"),
+    "page_token": (_TEXT, "the next_page_token of the previous page"),
+    "config": ({"type": "object"}, "an object"),
+    "comment": (_TEXT, "a text of at most 1000 characters"),
+    "lifetime_seconds": (
+        _whole(1, 10 * 366 * 24 * 3600),
+        "a whole number from 1 to ten years; leave it out for a token that never expires",
+    ),
+    "scope": (_SCOPE, "an object of registered_model_name and, if given, permission READ"),
+    "token_id": (_NAME, "the id of a token"),
 }
+"""Each field's schema, and what the field must be, for a person. A query carries integers as digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +73,22 @@ class Fields:
     validator: Draft202012Validator
 
 
-def _fields(required: dict[str, Any], **optional: dict[str, Any]) -> Fields:
-    return Fields(tuple(required), Draft202012Validator({"type": "object", "properties": required | optional}))
+def _fields(*required: str, optional: tuple[str, ...] = ()) -> Fields:
+    properties = {name: _KNOWN[name][0] for name in required + optional}
+    return Fields(required, Draft202012Validator({"type": "object", "properties": properties}))
 
 
-NOTHING = _fields({})
-MODEL = _fields({"registered_model_name": _NAME})
-ENABLE = _fields({"registered_model_name": _NAME}, config=_OBJECT)
-CONFIGURE = _fields({"registered_model_name": _NAME, "config": _OBJECT})
-VERSION = _fields({"registered_model_name": _NAME, "endpoint_version_name": _VERSION})
-LOGS = _fields({"registered_model_name": _NAME, "endpoint_version_name": _VERSION}, replica_id=_TEXT, offset=_OFFSET)
-EVENTS = _fields({"registered_model_name": _NAME}, endpoint_version_name=_VERSION, **_PAGE)
-AUDIT = _fields({}, **_PAGE)
-CREATE_TOKEN = _fields({}, comment=_TEXT, lifetime_seconds=_LIFETIME, scope=_SCOPE)
-DELETE_TOKEN = _fields({"token_id": _NAME})
+_PAGE = ("page_token", "max_results")
+NOTHING = _fields()
+MODEL = _fields("registered_model_name")
+ENABLE = _fields("registered_model_name", optional=("config",))
+CONFIGURE = _fields("registered_model_name", "config")
+VERSION = _fields("registered_model_name", "endpoint_version_name")
+LOGS = _fields("registered_model_name", "endpoint_version_name", optional=("replica_id", "offset"))
+EVENTS = _fields("registered_model_name", optional=("endpoint_version_name", *_PAGE))
+AUDIT = _fields(optional=_PAGE)
+CREATE_TOKEN = _fields(optional=("comment", "lifetime_seconds", "scope"))
+DELETE_TOKEN = _fields("token_id")
 
 
 def lowercase_headers() -> dict[str, str]:
@@ -169,12 +172,12 @@ def _check(known: Fields, fields: dict[str, Any]) -> dict[str, Any]:
             raise InvalidParameterError(f"Missing value for required parameter '{name}'.")
     for error in known.validator.iter_errors(checked):
         name = str(error.absolute_path[0])
-        raise InvalidParameterError(f"Parameter '{name}' must be {_MEANING[name]}.")
+        raise InvalidParameterError(f"Parameter '{name}' must be {_KNOWN[name][1]}.")
     return checked
 
 
 def _number(name: str, value: Any) -> Any:
-    if name not in _NUMBERS:
+    if name not in _KNOWN or _KNOWN[name][0]["type"] != "integer":
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)

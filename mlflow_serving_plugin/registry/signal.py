@@ -10,10 +10,7 @@ from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.host.messages import Changed, Nudge
 
-_CHANGING = (
-    "/mlflow/registered-models/",
-    "/mlflow/model-versions/",
-)
+_CHANGING = ("/mlflow/registered-models/", "/mlflow/model-versions/")
 _READING = ("/get", "/search", "/list", "/get-latest-versions", "/get-download-uri")
 
 
