@@ -173,7 +173,7 @@ def _absolute(uri: str) -> str:
 
 
 def _registry() -> RegistryReader:
-    return RegistryReader(mlflow_server.registry_store, in_workspace)
+    return RegistryReader(mlflow_server.registry_store)
 
 
 def _settings() -> Settings:

@@ -86,19 +86,15 @@ def download_model_version(workspace: str, name: str, version: int, destination:
     ``mlflow-artifacts:`` locations belong to this server. They are read from the artifact store itself, as
     ``get_model_version_artifact_handler`` does, because inside the server MLflow's tracking URI is the database.
     """
-    with in_workspace(workspace):
-        return _download(name, version, destination)
-
-
-def _download(name: str, version: int, destination: str) -> str:
     from mlflow.server import handlers
 
-    uri = registry_store().get_model_version_download_uri(name, str(version))
-    if handlers._is_servable_proxied_run_artifact_root(uri):
-        repository = handlers._get_artifact_repo_mlflow_artifacts()
-        path = handlers._get_proxied_run_artifact_destination_path(proxied_artifact_root=uri)
-        if scoped := getattr(handlers, "_get_workspace_scoped_repo_path_if_enabled", None):
-            path = scoped(path)
+    with in_workspace(workspace):
+        uri = registry_store().get_model_version_download_uri(name, str(version))
+        if handlers._is_servable_proxied_run_artifact_root(uri):
+            repository = handlers._get_artifact_repo_mlflow_artifacts()
+            path = handlers._get_proxied_run_artifact_destination_path(proxied_artifact_root=uri)
+            if scoped := getattr(handlers, "_get_workspace_scoped_repo_path_if_enabled", None):
+                path = scoped(path)
+        else:
+            repository, path = handlers._get_artifact_repository_for_uri(uri), ""
         return str(repository.download_artifacts(path, destination))
-    repository = handlers._get_artifact_repository_for_uri(uri)
-    return str(repository.download_artifacts("", destination))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -12,23 +10,16 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 
 from mlflow_serving_plugin.errors import NotFoundError, TemporarilyUnavailableError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
+from mlflow_serving_plugin.registry.workspaces import in_workspace
 
 _PAGE = 1000
 
 
 class RegistryReader:
-    """Reads the registry. ``store`` is a function, because opening MLflow's store is slow and can fail.
+    """Reads the registry. ``store`` is a function, because opening MLflow's store is slow and can fail."""
 
-    ``in_workspace`` limits MLflow's store to one workspace.
-    """
-
-    def __init__(
-        self,
-        store: Callable[[], Any],
-        in_workspace: Callable[[str], AbstractContextManager[Any]] = contextlib.nullcontext,
-    ) -> None:
+    def __init__(self, store: Callable[[], Any]) -> None:
         self._store = store
-        self._in_workspace = in_workspace
 
     def model(self, workspace: str, name: str) -> RegisteredModel:
         """A registered model with all its versions; NotFoundError when there is no such model, or when it is a prompt.
@@ -36,7 +27,7 @@ class RegistryReader:
         TemporarilyUnavailableError when the registry's database is unreachable. Any other error of MLflow is passed on:
         such an error does not mean that the model does not exist.
         """
-        with self._in_workspace(workspace):
+        with in_workspace(workspace):
             return self._model(workspace, name)
 
     def _model(self, workspace: str, name: str) -> RegisteredModel:
@@ -67,7 +58,7 @@ class RegistryReader:
 
         Names are the registry's only key, but a rename keeps the creation time.
         """
-        with self._in_workspace(workspace):
+        with in_workspace(workspace):
             store = self._store()
             names = [
                 model.name
