@@ -12,8 +12,7 @@ from typing import Protocol
 
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.domain.config import WorkerSettings
-from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.errors import ServingError

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlflow_serving_plugin.backends.base import WorkerSpec
+
 WORKER_PACKAGE = Path(__file__).parent.parent / "worker"
 """Started as ``<python> <this directory> …``."""
 
@@ -49,14 +51,19 @@ def worker_environment(
 
 
 def start_guarded(
-    command: list[str], config: Mapping[str, object], *, cwd: Path, env: Mapping[str, str]
+    command: list[str], spec: WorkerSpec, common: Mapping[str, object], address: Path, extra: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a guard as the head of a session of its own, and the command below it: see ``worker/guard.py``.
+    """Start a guard, and a worker's command below it: see ``worker/guard.py``. Both get the ``extra`` variables."""
+    config = {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"}
+    guard = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config)]
+    env = worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python)
+    return start_session([*guard, *command], cwd=spec.model_dir.parent, env=env)
 
-    The environment is that of both.
-    """
+
+def start_session(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command as the head of a session of its own, with no input and no output."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config), *command],
+        command,
         cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ from mlflow_serving_plugin.backends.base import (
 )
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
-from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, remove_record, write_record
+from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, write_record
 from mlflow_serving_plugin.backends.runtime import Runtime
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
 from mlflow_serving_plugin.backends.stock import Stock
@@ -116,7 +116,7 @@ class LocalBackend:
         address = Path(worker.record.address)
         for path in address.parent.glob(f"{address.name}*"):
             path.unlink(missing_ok=True)
-        remove_record(self._paths.workers, worker_id)
+        record_path(self._paths.workers, worker_id).unlink(missing_ok=True)
         with self._lock:
             self._workers.pop(worker_id, None)
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
-from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded, worker_environment
-from mlflow_serving_plugin.backends.compatibility import refusal
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded, start_session, worker_environment
 from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
+from mlflow_serving_plugin.backends.runtime import refusal
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
@@ -64,14 +64,7 @@ class Native:
         config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **overridden}
         status.touch(0o600)
         write_atomically(config_file, json.dumps(config).encode())
-        process = start_guarded(
-            command,
-            {**common, "socket": str(address), "sandboxed": True},
-            cwd=spec.model_dir.parent,
-            env=worker_environment(
-                os.environ, spec.settings.environment, {"HOME": HOME, "TMPDIR": HOME}, spec.environment.python
-            ),
-        )
+        process = start_guarded(command, spec, common, address, {"HOME": HOME, "TMPDIR": HOME})
         return process.pid, process
 
     def probe(self, address: str) -> Probe:
@@ -162,28 +155,19 @@ class Zygotes:
             "log_max_bytes": self._settings.log_max_bytes,
             "log_backups": self._settings.log_backups,
         }
-        process = subprocess.Popen(
-            # Not isolated (-I): MLflow may be in the user's site-packages.
-            [python, str(WORKER_PACKAGE), "zygote", json.dumps(config)],
-            cwd=self._paths.root,
-            env=worker_environment(os.environ, {}, {}, python),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        # Not isolated (-I): MLflow may be in the user's site-packages.
+        command = [python, str(WORKER_PACKAGE), "zygote", json.dumps(config)]
+        process = start_session(command, cwd=self._paths.root, env=worker_environment(os.environ, {}, {}, python))
         with self._lock:
             self._started[address] = process
         deadline = time.monotonic() + _START_S
         while not _answers(address):
-            if self._cancelled.is_set():
+            cancelled = self._cancelled.is_set()
+            if cancelled or process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 process.wait()
-                raise WorkerFailedError("The controller is stopping.")
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise WorkerFailedError(f"The zygote did not start in the model's environment. See logs/{log.name}.")
+                failed = f"The zygote did not start in the model's environment. See logs/{log.name}."
+                raise WorkerFailedError("The controller is stopping." if cancelled else failed)
             time.sleep(0.05)
 
     def _address(self, python: str) -> Path:

@@ -7,9 +7,10 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import closing
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.worker.wire import WireError
@@ -74,33 +75,24 @@ class HttpProbe(Probe):
         return self._request("POST", "/invocations", example, timeout_s)
 
     def _request(self, method: str, path: str, example: Example | None, timeout_s: float) -> tuple[int, bytes]:
-        connection = UnixHTTPConnection(self._address, timeout_s)
-        try:
+        with closing(UnixHTTPConnection(self._address, timeout_s)) as connection:
             headers = {"Content-Type": example.content_type} if example else {}
             connection.request(method, path, body=example.body if example else None, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
-        finally:
-            connection.close()
 
 
 class FrameProbe(Probe):
     """Of a native worker."""
 
     def _ping(self) -> bool:
-        connection = FrameConnection(self._address, _PING_TIMEOUT_S)
-        try:
+        with closing(FrameConnection(self._address, _PING_TIMEOUT_S)) as connection:
             connection.ping(_PING_TIMEOUT_S)
-        finally:
-            connection.close()
         return True
 
     def _score(self, example: Example, timeout_s: float) -> tuple[int, bytes]:
-        connection = FrameConnection(self._address, _PING_TIMEOUT_S)
-        try:
+        with closing(FrameConnection(self._address, _PING_TIMEOUT_S)) as connection:
             response = connection.call(example.content_type, example.body, timeout_s)
-        finally:
-            connection.close()
         return response.status, response.body
 
 

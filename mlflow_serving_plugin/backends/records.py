@@ -59,11 +59,6 @@ def _read(facts: dict[str, Any]) -> WorkerRecord:
     return WorkerRecord(**known, key=EntityKey(facts["endpoint_id"], str(facts["version"])))
 
 
-def remove_record(directory: Path, worker_id: str) -> None:
-    """Remove a worker's record, if it is there."""
-    record_path(directory, worker_id).unlink(missing_ok=True)
-
-
 def kill_recorded_workers(directory: Path) -> None:
     """Kill every recorded worker that still runs, for a state directory whose server will not start again."""
     for record in read_records(directory):

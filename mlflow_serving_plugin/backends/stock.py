@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.commands import start_guarded, worker_environment
-from mlflow_serving_plugin.backends.compatibility import refusal
+from mlflow_serving_plugin.backends.commands import start_guarded
 from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
+from mlflow_serving_plugin.backends.runtime import refusal
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
 from mlflow_serving_plugin.settings import Settings
 
@@ -36,16 +36,10 @@ class Stock:
         """Start the guard, and the server below it, in a session of their own."""
         command = stock_command(spec, self._settings.overdue_grace_s)
         extra = {"UVICORN_UDS": str(address)}
-        is_sandboxed = spec.settings.sandbox == "on"
-        if is_sandboxed:
+        if spec.settings.sandbox == "on":
             command = sandboxed(command, spec, os.environ)
             extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
-        process = start_guarded(
-            command,
-            {**common, "socket": str(address), "sandboxed": is_sandboxed},
-            cwd=spec.model_dir.parent,
-            env=worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python),
-        )
+        process = start_guarded(command, spec, common, address, extra)
         return process.pid, process
 
     def probe(self, address: str) -> Probe:

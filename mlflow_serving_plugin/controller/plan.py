@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
-from mlflow_serving_plugin.controller.standing import Lack, Observed, Standing, standing
+from mlflow_serving_plugin.controller.standing import Observed, Standing, standing
 from mlflow_serving_plugin.domain.entity import EntityKey
 
 
@@ -65,13 +65,13 @@ def plan(
         missing = _missing(found, replicas[key], now)
         if missing <= 0:
             continue
-        if found.lack is Lack.FILES:
+        if found.need is None:
             if key not in observed.fetching and fetches_left > 0:
                 fetches_left -= 1
                 actions.append(Fetch(key))
-        elif found.lack is Lack.ENVIRONMENT:
+        elif found.need.environment is None:
             # Entities that need the same environment wait for one build.
-            environment = observed.needs[key].recipe.key
+            environment = found.need.recipe.key
             if environment not in building and len(building) < build_slots:
                 building.add(environment)
                 actions.append(Build(key))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure
@@ -39,22 +38,14 @@ class Observed:
         return found
 
 
-class Lack(Enum):
-    """What has to be there before a worker can be launched."""
-
-    NOTHING = "nothing"
-    FILES = "files"
-    ENVIRONMENT = "environment"
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One entity's standing. ``workers``: all but those that are being ended, dead ones too."""
+    """One entity's standing. None of its workers are being ended."""
 
     state: EntityState
     message: str
-    lack: Lack
-    workers: Sequence[WorkerStatus]
+    need: Need | None
+    """None until the model files are there."""
     fresh: Sequence[WorkerStatus]
     """Ready workers of the wanted fingerprint, the oldest first."""
     outdated: Sequence[WorkerStatus]
@@ -69,14 +60,11 @@ def standing(wanted: DesiredEntity, replicas: int, workers: Sequence[WorkerStatu
     """Where a desired entity stands. ``workers``: those of the entity, as ``Observed.by_key`` gives them."""
     ready = [worker for worker in workers if worker.phase is WorkerPhase.READY]
     fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
-    need = observed.needs.get(wanted.key)
-    lack = Lack.FILES if need is None else Lack.NOTHING if need.environment else Lack.ENVIRONMENT
     state, message = _state(wanted.key, replicas, bool(ready), len(fresh), observed)
     return Standing(
         state=state,
         message=message,
-        lack=lack,
-        workers=workers,
+        need=observed.needs.get(wanted.key),
         fresh=fresh,
         outdated=[worker for worker in ready if worker.fingerprint != wanted.fingerprint],
         died=[w for w in workers if w.phase is WorkerPhase.DEAD and w.ready_since_ms is not None],

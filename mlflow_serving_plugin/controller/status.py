@@ -22,7 +22,6 @@ from mlflow_serving_plugin.domain.routes import (
     routes_key,
 )
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
-from mlflow_serving_plugin.environments.recipe import Need
 
 _DRAINS = "No longer active; requests in flight finish."
 
@@ -71,7 +70,7 @@ def _entity(
 ) -> EntityRoute:
     found = standing(wanted, replicas, workers, observed)
     earlier = before.entities.get(str(wanted.key))
-    need = observed.needs.get(wanted.key)
+    need = found.need
     log = build_log(need.recipe.key) if need else None
     return EntityRoute(
         key=wanted.key,
@@ -82,7 +81,7 @@ def _entity(
         since_ms=earlier.since_ms if earlier is not None and earlier.state is found.state else now_ms,
         model_dir=str(need.recipe.model_dir) if need else None,
         note=storable(next((w.note for w in workers if w.note), "")),
-        environment=_environment(need),
+        environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
         build_log=str(log) if log else None,
         scored_example=any(w.scored_example for w in workers if w.phase is WorkerPhase.READY),
         workers=tuple(_worker(worker) for worker in workers if worker.phase is not WorkerPhase.DEAD),
@@ -112,12 +111,6 @@ def _worker(worker: WorkerStatus) -> WorkerRoute:
     return WorkerRoute(
         worker.worker_id, worker.protocol, worker.address, worker.pid, worker.started_ms, ready, worker.secret
     )
-
-
-def _environment(need: Need | None) -> str:
-    if need is None or need.environment is None:
-        return ""
-    return f"{need.environment}; {need.recipe.why}"
 
 
 def _endpoint(

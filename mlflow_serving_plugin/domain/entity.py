@@ -41,6 +41,14 @@ class Entity:
     stage: str = "None"
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A model's input example as a scoring request, in the canonical dialect."""
+
+    body: bytes
+    content_type: str
+
+
 def name_order(name: str) -> tuple[int, str]:
     """Sorts names of entities: the names of versions by number, before all other names."""
     is_number = name.isascii() and name.isdigit() and len(name) < 19

@@ -97,8 +97,16 @@ class EndpointRoute:
     aliases: dict[str, str] = field(default_factory=dict)
 
     def resolve(self, reference: Reference) -> str:
-        """The name of the entity that a reference means; NotFoundError says what is served instead."""
-        found = choose(self, reference)
+        """The name of the entity that a reference means, stages in any case; NotFoundError says what is served."""
+        if reference.kind == "version":
+            found = reference.value if reference.value in self.entities else None
+        elif reference.kind == "alias":
+            found = self.aliases.get(reference.value)
+        elif reference.kind == "latest":
+            found = self.latest
+        else:
+            wanted = reference.value.lower()
+            found = next((name for stage, name in self.stages.items() if stage.lower() == wanted), None)
         if found is None:
             raise NotFoundError(f"'{reference}' is not served. {self._served_now()}")
         return found
@@ -116,18 +124,6 @@ class EndpointRoute:
         if self.aliases:
             parts.append("aliases " + ", ".join(f"@{a} ({n})" for a, n in sorted(self.aliases.items())))
         return f"Served now: {'; '.join(parts)}."
-
-
-def choose(endpoint: EndpointRoute, reference: Reference) -> str | None:
-    """The name of the entity that answers for a reference, None when there is none. Stages match in any case."""
-    if reference.kind == "version":
-        return reference.value if reference.value in endpoint.entities else None
-    if reference.kind == "alias":
-        return endpoint.aliases.get(reference.value)
-    if reference.kind == "latest":
-        return endpoint.latest
-    wanted = reference.value.lower()
-    return next((name for stage, name in endpoint.stages.items() if stage.lower() == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,12 +72,7 @@ _FACTS = {
         "Draining", "idle", "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN", scores=False, settled=True
     ),
     EntityState.FAILED: StateFacts(
-        "Failed",
-        "failed",
-        "VERSION_STATE_FAILED",
-        "SERVICE_STATE_FAILED",
-        settled=True,
-        explained="VERSION_FAILED",
+        "Failed", "failed", "VERSION_STATE_FAILED", "SERVICE_STATE_FAILED", settled=True, explained="VERSION_FAILED"
     ),
 }
 

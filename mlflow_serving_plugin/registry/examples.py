@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 
 

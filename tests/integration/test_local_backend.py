@@ -27,8 +27,7 @@ from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, 
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.backends.records import WorkerRecord, write_record
 from mlflow_serving_plugin.domain.config import WorkerSettings
-from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import session_members, start_stamp
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.registry.examples import scoring_example
 
 SPLIT = {"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}

@@ -24,8 +24,7 @@ from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.config import WorkerSettings
-from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.example import Example
+from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Overdue, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
