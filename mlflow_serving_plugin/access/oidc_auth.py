@@ -13,11 +13,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
 from mlflow_serving_plugin.access.base import Permission, User
-from mlflow_serving_plugin.access.provider import picked, unauthenticated
+from mlflow_serving_plugin.access.provider import AccountsProvider, picked, unauthenticated
 from mlflow_serving_plugin.access.subrequest import InnerApp
 from mlflow_serving_plugin.errors import TemporarilyUnavailableError
 
@@ -25,14 +22,14 @@ _WHO = "/api/2.0/mlflow/users/current"
 _SENT_ON = ("authorization", "cookie", "host")
 
 
-class OidcAuth:
+class OidcAuth(AccountsProvider):
     """``inner`` is the app; ``in_workspace`` selects a workspace for MLflow's stores."""
 
     challenge = 'Bearer realm="mlflow"'
 
     def __init__(self, inner: InnerApp, in_workspace: Callable[[str], AbstractContextManager[Any]]) -> None:
         self._inner = inner
-        self._in_workspace = in_workspace
+        super().__init__(in_workspace)
 
     def credentials(self, headers: Mapping[str, str]) -> bytes:
         """An identity provider's token, an access token as a password, or the session's cookie."""
@@ -54,32 +51,14 @@ class OidcAuth:
             # A redirect to the app's login page, or a refusal of any kind.
             raise unauthenticated(headers, self.challenge) from None
 
-    def permission(self, user: User, workspace: str, name: str) -> Permission:
-        """What the app grants on the registered model."""
-        try:
-            if self.is_admin(user):
-                return Permission.MANAGE
-            with self._in_workspace(workspace):
-                # In a context of its own, because the app's functions are given the caller in a context variable.
-                return contextvars.copy_context().run(_granted, str(user.name), workspace, name)
-        except MlflowException as error:
-            if _is_missing(error):
-                return Permission.NONE
-            raise
+    def _user(self, name: str) -> Any:
+        from mlflow_oidc_auth.store import store
 
-    def is_admin(self, user: User) -> bool:
-        """Whether the app calls the user an admin."""
-        return bool(_profile(str(user.name)).is_admin)
+        return store.get_user_profile(name)
 
-    def account(self, name: str) -> str | None:
-        """The id of the user's row; None when the account is disabled."""
-        try:
-            found = _profile(name)
-        except MlflowException as error:
-            if _is_missing(error):
-                return None
-            raise
-        return str(found.id) if getattr(found, "active", True) else None
+    def _granted(self, user: str, workspace: str, name: str) -> Permission:
+        # In a context of its own, because the app's functions are given the caller in a context variable.
+        return contextvars.copy_context().run(_granted, user, workspace, name)
 
 
 def tell_of_deleted_users(tell: Callable[[str], None]) -> None:
@@ -111,13 +90,3 @@ def _granted(user: str, workspace: str, name: str) -> Permission:
     if permissions.can_manage_registered_model(name, user):
         return Permission.MANAGE
     return Permission.READ if permissions.can_read_registered_model(name, user) else Permission.NONE
-
-
-def _profile(name: str) -> Any:
-    from mlflow_oidc_auth.store import store
-
-    return store.get_user_profile(name)
-
-
-def _is_missing(error: MlflowException) -> bool:
-    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from mlflow_serving_plugin.access.base import Permission, User
-from mlflow_serving_plugin.access.provider import everything_but_noise, picked, unauthenticated
+from mlflow_serving_plugin.access.provider import everything, everything_but_noise, unauthenticated
 from mlflow_serving_plugin.access.subrequest import InnerApp
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.workspace import WORKSPACE_HEADER
@@ -33,8 +33,7 @@ class OtherApp:
 
     def credentials(self, headers: Mapping[str, str]) -> bytes:
         """All headers that may identify the caller."""
-        rest = everything_but_noise(headers)
-        return picked(rest, *sorted(rest)) + "\x00".join(sorted(rest)).encode()
+        return everything(headers)
 
     def authenticate(self, headers: Mapping[str, str]) -> User:
         """The caller, if the app lets the caller search for models; named if the app has basic-auth's user API."""

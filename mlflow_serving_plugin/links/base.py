@@ -29,6 +29,14 @@ class WorkerCall(NamedTuple):
     workspace: str
     name: str
 
+    def lost(self, why: object, *, sent: bool) -> LostError:
+        """The error when there is no answer. ``sent``: the worker may have begun to score the request."""
+        return LostError(f"Worker {self.worker.worker_id}: {str(why) or type(why).__name__}", sent=sent)
+
+    def timed_out(self) -> DeadlineError:
+        """The error after ``timeout_s``."""
+        return DeadlineError(f"The prediction took longer than {self.timeout_s:.3g} s.")
+
 
 class WorkerStream(Protocol):
     """The body of an answer that comes piece by piece."""
@@ -114,8 +122,3 @@ def link_for(links: Mapping[str, L], call: WorkerCall) -> L:
     if link is None:
         raise LostError(f"Worker {call.worker.worker_id} speaks {call.worker.protocol!r}.", sent=False)
     return link
-
-
-def took_too_long(call: WorkerCall) -> DeadlineError:
-    """The error for a call that timed out."""
-    return DeadlineError(f"The prediction took longer than {call.timeout_s:.3g} s.")

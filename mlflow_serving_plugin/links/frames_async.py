@@ -12,14 +12,7 @@ from typing import cast
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.host.messages import Overdue
-from mlflow_serving_plugin.links.base import (
-    LinkContext,
-    LiveAddresses,
-    LostError,
-    WorkerCall,
-    WorkerReply,
-    took_too_long,
-)
+from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
 from mlflow_serving_plugin.worker import wire
 
 _CONNECT_S = 5.0
@@ -124,7 +117,7 @@ class _Connection(asyncio.Protocol):
         elif frame.kind == wire.DROPPED:
             pending = self._pending.pop(frame.id, None)
             if pending is not None and not pending.future.done():
-                pending.future.set_exception(took_too_long(pending.call))
+                pending.future.set_exception(pending.call.timed_out())
         elif frame.kind == wire.GOODBYE:
             self._leaving = True
 
@@ -146,7 +139,7 @@ class _Connection(asyncio.Protocol):
                 # The worker gets ``overdue_grace_s`` more, and says "dropped" if it had not begun.
                 pending.due = now + self._link.context.overdue_grace_s
                 if not pending.future.done():
-                    pending.future.set_exception(took_too_long(pending.call))
+                    pending.future.set_exception(pending.call.timed_out())
                     self._write(wire.encode(wire.CANCEL, frame_id))
             elif now - (quiet_since := max(pending.sent_at, self._heard_at)) < pending.call.timeout_s:
                 # The worker answers other requests: busy, not stuck. The worker itself ends a single stuck prediction.
@@ -166,9 +159,8 @@ class _Connection(asyncio.Protocol):
         pending, self._pending = self._pending, {}
         for request in pending.values():
             if not request.future.done():
-                worker_id = request.call.worker.worker_id
                 # A worker says hello before it scores anything.
-                request.future.set_exception(LostError(f"Worker {worker_id}: {why}", sent=self._greeted))
+                request.future.set_exception(request.call.lost(why, sent=self._greeted))
 
 
 class AsyncFrameLink:
@@ -189,7 +181,7 @@ class AsyncFrameLink:
         if connection is None or not connection.usable:
             connection = await self._connect(call)
             if not connection.usable:
-                raise LostError(f"Worker {call.worker.worker_id}: it closed the connection", sent=False)
+                raise call.lost("it closed the connection", sent=False)
         future: asyncio.Future[WorkerReply] = asyncio.get_running_loop().create_future()
         frame_id = connection.submit(call, future)
         try:
@@ -228,7 +220,7 @@ class AsyncFrameLink:
             return await asyncio.shield(opening)
         except (OSError, asyncio.TimeoutError) as error:
             why = str(error) or "it does not accept connections"
-            raise LostError(f"Worker {call.worker.worker_id}: {why}", sent=False) from error
+            raise call.lost(why, sent=False) from error
 
     def _opened(self, address: str, opening: asyncio.Task[_Connection]) -> None:
         self._opening.pop(address, None)

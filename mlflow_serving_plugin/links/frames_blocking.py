@@ -5,14 +5,7 @@ from __future__ import annotations
 import threading
 
 from mlflow_serving_plugin.host.messages import Overdue
-from mlflow_serving_plugin.links.base import (
-    LinkContext,
-    LiveAddresses,
-    LostError,
-    WorkerCall,
-    WorkerReply,
-    took_too_long,
-)
+from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.worker.wire import WireError
 
@@ -35,15 +28,15 @@ class BlockingFrameLink:
             response = connection.call(call.content_type, call.body, call.timeout_s)
         except DroppedError:
             self._give_back(call.worker.address, connection)
-            raise took_too_long(call) from None
+            raise call.timed_out() from None
         except TimeoutError:
             self._watch_overdue(connection, call)
-            raise took_too_long(call) from None
+            raise call.timed_out() from None
         except (OSError, WireError) as error:
             connection.close()
             # A worker says hello before it scores anything.
             sent = connection.sent and connection.greeted
-            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=sent) from error
+            raise call.lost(error, sent=sent) from error
         self._give_back(call.worker.address, connection)
         return WorkerReply(response.status, response.content_type, response.body, response.times_us)
 
@@ -67,7 +60,7 @@ class BlockingFrameLink:
         try:
             return FrameConnection(call.worker.address, _CONNECT_S, call.worker.secret)
         except (OSError, WireError) as error:
-            raise LostError(f"Worker {call.worker.worker_id}: {error}", sent=False) from error
+            raise call.lost(error, sent=False) from error
 
     def _give_back(self, address: str, connection: FrameConnection) -> None:
         with self._lock:

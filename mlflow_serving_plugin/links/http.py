@@ -15,14 +15,7 @@ from types import SimpleNamespace
 import aiohttp
 
 from mlflow_serving_plugin.host.messages import Overdue
-from mlflow_serving_plugin.links.base import (
-    LinkContext,
-    LiveAddresses,
-    LostError,
-    WorkerCall,
-    WorkerReply,
-    took_too_long,
-)
+from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
 
 _IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
@@ -67,7 +60,7 @@ class AsyncHttpLink:
         watcher = asyncio.ensure_future(self._watch_overdue(request, call))
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
-        raise took_too_long(call)
+        raise call.timed_out()
 
     async def close(self) -> None:
         """Stop watching overdue calls and close all connections."""
@@ -92,7 +85,8 @@ class AsyncHttpLink:
         except (aiohttp.ClientError, OSError) as error:
             # A kept connection that the worker closed just now: neither the request nor the worker is at fault.
             if not attempt.reused or attempt.received:
-                raise _lost(call, error) from error
+                sent = not isinstance(error, aiohttp.ClientConnectorError)
+                raise call.lost(error, sent=sent) from error
         finally:
             pool.busy -= 1
         try:
@@ -100,7 +94,7 @@ class AsyncHttpLink:
                 return await _exchange(fresh, call, _Attempt())
         except (aiohttp.ClientError, OSError) as error:
             # The first attempt may have ended the worker, so the second attempt counts as sent in any case.
-            raise _lost(call, error, sent=True) from error
+            raise call.lost(error, sent=True) from error
 
     async def _drop_gone(self) -> None:
         if not self._live.changed():
@@ -191,9 +185,3 @@ async def _note_reuse(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     context.trace_request_ctx.reused = True
-
-
-def _lost(call: WorkerCall, error: Exception, *, sent: bool | None = None) -> LostError:
-    if sent is None:
-        sent = not isinstance(error, aiohttp.ClientConnectorError)
-    return LostError(f"Worker {call.worker.worker_id}: {error or type(error).__name__}", sent=sent)

@@ -31,6 +31,9 @@ _SIMPLE: dict[str, dict[str, Any]] = {
 }
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string", "S": "string"}
 _ANYTHING: dict[str, Any] = {}
+_Columns = list[dict[str, Any]] | None
+"""Inputs, outputs or params of a signature, as their ``to_dict`` gives them."""
+
 _ERROR = {
     "type": "object",
     "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
@@ -48,9 +51,9 @@ def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
     except Exception as error:  # the file is a user's: anything may be wrong with it
         _logger.exception("The MLmodel file in %s could not be read.", model_dir)
         raise UnavailableError("The model's MLmodel file cannot be read.") from error
-    inputs = signature.inputs.to_dict() if signature and signature.inputs else None
-    outputs = signature.outputs.to_dict() if signature and signature.outputs else None
-    params = signature.params.to_dict() if signature and signature.params else None
+    inputs, outputs, params = (
+        part.to_dict() if (part := getattr(signature, name, None)) else None for name in ("inputs", "outputs", "params")
+    )
     return json.dumps(_document(title, version, inputs, outputs, params, _example(model_dir))).encode()
 
 
@@ -65,26 +68,13 @@ def _example(model_dir: Path) -> Any:
 
 
 def _document(
-    title: str,
-    version: int,
-    inputs: list[dict[str, Any]] | None,
-    outputs: list[dict[str, Any]] | None,
-    params: list[dict[str, Any]] | None,
-    example: Any,
+    title: str, version: int, inputs: _Columns, outputs: _Columns, params: _Columns, example: Any
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document. Its server URL is relative, so that the document holds behind any prefix."""
+    predictions = {"anyOf": [{"type": "object", "properties": {"predictions": _rows(outputs)}}, _rows(outputs)]}
     scored = {
         "description": "Predictions; without the object around them for a request of MLflow 1.",
-        "content": {
-            JSON: {
-                "schema": {
-                    "anyOf": [
-                        {"type": "object", "properties": {"predictions": _rows(outputs)}},
-                        _rows(outputs),
-                    ]
-                }
-            }
-        },
+        "content": {JSON: {"schema": predictions}},
     }
     failed = {"description": "What is wrong, in one sentence.", "content": {JSON: {"schema": _ERROR}}}
     invocations = {
@@ -102,25 +92,18 @@ def _document(
     }
 
 
-def _bodies(
-    inputs: list[dict[str, Any]] | None, params: list[dict[str, Any]] | None, example: Any
-) -> dict[str, dict[str, Any]]:
+def _bodies(inputs: _Columns, params: _Columns, example: Any) -> dict[str, dict[str, Any]]:
     rows, split = _rows(inputs), _split(inputs)
     values = _tensor(inputs)
     fields = {"dataframe_split": split, "dataframe_records": rows, "instances": values, "inputs": values}
     further = {"params": _object(params)} if params else {}
-    canonical: dict[str, Any] = {
-        "schema": {
-            "oneOf": [
-                {"type": "object", "required": [name], "properties": {name: schema, **further}}
-                for name, schema in fields.items()
-            ]
-        }
-    }
-    if example is not None:
-        canonical["example"] = example
+    one_of = [
+        {"type": "object", "required": [name], "properties": {name: schema, **further}}
+        for name, schema in fields.items()
+    ]
+    shown = {} if example is None else {"example": example}
     return {
-        JSON: canonical,
+        JSON: {"schema": {"oneOf": one_of}, **shown},
         f"{JSON}; format=pandas-records": {"schema": rows},
         f"{JSON}; format=pandas-split": {"schema": split},
         JSON_NUMPY_SPLIT: {"schema": {**split, "required": ["index", "columns", "data"]}},
@@ -129,14 +112,14 @@ def _bodies(
     }
 
 
-def _rows(columns: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _rows(columns: _Columns) -> dict[str, Any]:
     """JSON schema of a list of records; of anything when columns have no names."""
     if not columns or not all("name" in column for column in columns):
         return _ANYTHING
     return {"type": "array", "items": _object(columns)}
 
 
-def _split(columns: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _split(columns: _Columns) -> dict[str, Any]:
     names = [column["name"] for column in columns or () if "name" in column]
     header: dict[str, Any] = {"type": "array"}
     if names:
@@ -145,7 +128,7 @@ def _split(columns: list[dict[str, Any]] | None) -> dict[str, Any]:
     return {"type": "object", "required": ["columns", "data"], "properties": properties}
 
 
-def _tensor(columns: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _tensor(columns: _Columns) -> dict[str, Any]:
     if columns and len(columns) == 1 and "name" not in columns[0]:
         return _json_type(columns[0])
     return _ANYTHING
