@@ -33,7 +33,7 @@ class GuardedAccess:
     def __init__(
         self,
         provider: Provider,
-        tokens: TokenAuthenticator | None,
+        tokens: TokenAuthenticator,
         *,
         cache_s: float,
         outage_s: float = 0.0,
@@ -50,7 +50,7 @@ class GuardedAccess:
 
     def identify(self, headers: Mapping[str, str]) -> User:
         """The caller; UnauthenticatedError."""
-        token = self._token(headers)
+        token = _token(headers)
         lifetime_s = self._cache_s if token is None else min(TOKEN_S, self._cache_s)
         found = self._users.fetch(self._key(headers, token), lambda: self._look_up(headers, token), lifetime_s)
         if isinstance(found, UnauthenticatedError):
@@ -68,7 +68,7 @@ class GuardedAccess:
 
     def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
         """The caller and the permission from the caches: two dictionary look-ups."""
-        user = self._users.get(self._key(headers, self._token(headers)))
+        user = self._users.get(self._key(headers, _token(headers)))
         if not isinstance(user, User):
             return None
         found = self._permissions.get((self._holder(user), workspace, name))
@@ -82,10 +82,7 @@ class GuardedAccess:
 
     def account(self, user: User) -> str | None:
         """The user's account; None where the auth app has no accounts that tokens could belong to."""
-        return None if self._tokens is None or user.name is None else self._provider.account(user.name)
-
-    def _token(self, headers: Mapping[str, str]) -> str | None:
-        return None if self._tokens is None else bearer_token(headers.get("authorization", ""))
+        return None if user.name is None else self._provider.account(user.name)
 
     def _key(self, headers: Mapping[str, str], token: str | None) -> bytes:
         material = self._provider.credentials(headers) if token is None else b"\x02" + token.encode()
@@ -100,11 +97,13 @@ class GuardedAccess:
     def _look_up(self, headers: Mapping[str, str], token: str | None) -> User | UnauthenticatedError:
         # Refusals are cached too, so that repeating a wrong password costs one check.
         try:
-            if token is not None and self._tokens is not None:
-                return self._tokens.user(token)
-            return self._provider.authenticate(headers)
+            return self._provider.authenticate(headers) if token is None else self._tokens.user(token)
         except UnauthenticatedError as refusal:
             return refusal
+
+
+def _token(headers: Mapping[str, str]) -> str | None:
+    return bearer_token(headers.get("authorization", ""))
 
 
 def _within_scope(user: User, workspace: str, name: str, held: Permission) -> Permission:
