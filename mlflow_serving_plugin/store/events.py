@@ -17,7 +17,7 @@ from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
 OF_THE_SERVER = "server"
 """Stands for the endpoint in events of none."""
 
-_AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", "TOKEN_CREATED", "TOKEN_REVOKED")
+AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", "TOKEN_CREATED", "TOKEN_REVOKED")
 """Events of what people do; all others are of what follows from that."""
 
 
@@ -61,7 +61,7 @@ class EventLog:
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """A page of what people changed, newest first, and the next page's token. ``name`` is empty for tokens."""
         query = select(EventRow, EndpointRow).outerjoin(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
-        return self._page(query.where(EventRow.type.in_(_AUDITED)), page_token, limit)
+        return self._page(query.where(EventRow.type.in_(AUDITED)), page_token, limit)
 
     def _page(self, query: Any, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """``query``: of events, each with its endpoint."""

@@ -12,8 +12,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
-
-_AUDITED = {"ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", "TOKEN_CREATED", "TOKEN_REVOKED"}
+from mlflow_serving_plugin.store.events import AUDITED
 
 
 class MemoryStore:
@@ -92,12 +91,12 @@ class MemoryStore:
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
         with self._use():
             for endpoint_id, event in events:
-                self._last_event += 1
-                self._events.append((self._last_event, endpoint_id, replace(event, message=storable(event.message))))
+                if endpoint_id in self._endpoints:
+                    self._add(endpoint_id, event)
 
     def record(self, endpoint_id: str, kind: str, message: str) -> None:
         """Add an event of now, of an endpoint as a whole or of none (``server``)."""
-        self.add_events([(endpoint_id, Event(int(time.time() * 1000), "", "", None, kind, message))])
+        self._add(endpoint_id, Event(int(time.time() * 1000), "", "", None, kind, message))
 
     def events(
         self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
@@ -112,7 +111,7 @@ class MemoryStore:
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         with self._use():
-            return self._page(lambda _, event: event.type in _AUDITED, page_token, limit)
+            return self._page(lambda _, event: event.type in AUDITED, page_token, limit)
 
     def prune_events(self, before_ms: int) -> int:
         with self._use():
@@ -120,6 +119,10 @@ class MemoryStore:
             pruned = len(self._events) - len(kept)
             self._events = kept
             return pruned
+
+    def _add(self, endpoint_id: str, event: Event) -> None:
+        self._last_event += 1
+        self._events.append((self._last_event, endpoint_id, replace(event, message=storable(event.message))))
 
     def _page(
         self, wanted: Callable[[str, Event], bool], page_token: str | None, limit: int

@@ -7,10 +7,8 @@ from dataclasses import replace
 from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.domain.token import Token
 from mlflow_serving_plugin.errors import InvalidParameterError
+from mlflow_serving_plugin.store.tokens import MOST_TOKENS
 from mlflow_serving_plugin.testing.store import MemoryStore
-
-MOST_TOKENS = 600
-"""Of one owner, as in the database."""
 
 
 class MemoryTokens:

@@ -197,6 +197,13 @@ def test_a_token_that_was_never_given_is_refused(store, token):
         store.events(WS, "iris", entity=None, page_token=token, limit=1)
 
 
+def test_events_of_an_endpoint_that_was_removed_meanwhile_are_not_kept(store):
+    gone = enable(store)
+    store.remove(gone)
+    store.add_events([(gone.id, an_event())])
+    assert store.prune_events(before_ms=2) == 0
+
+
 def test_a_message_with_characters_that_a_database_refuses_is_kept_all_the_same(store):
     # One event that can never be written would hold up all that come after it.
     endpoint = enable(store)
