@@ -12,9 +12,8 @@ from rich.console import Console
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
 from mlflow_serving_plugin.cli.options import parse_config, print_json, server_options
-from mlflow_serving_plugin.cli.progress import Progress
+from mlflow_serving_plugin.cli.progress import Progress, wait_until_settled
 from mlflow_serving_plugin.cli.tables import make_console, print_endpoints, print_events, print_versions
-from mlflow_serving_plugin.cli.waiting import wait_until_settled
 
 _FOLLOW_EVERY_S = 1.0
 

@@ -48,7 +48,9 @@ def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"--config takes key=value, not '{pair}'.")
         family, dot, variable = key.partition(".")
         if dot and family == "environment" and variable:
-            config.setdefault("environment", {})[variable] = value
+            if not isinstance(config.setdefault("environment", {}), dict):
+                raise click.UsageError("--config environment takes a JSON object.")
+            config["environment"][variable] = value
         else:
             config[key] = value
             with contextlib.suppress(ValueError):

@@ -12,10 +12,9 @@ import requests
 
 from mlflow_serving_plugin.cli.children import Child
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
-from mlflow_serving_plugin.cli.progress import Progress, Step
+from mlflow_serving_plugin.cli.progress import Progress, Step, wait_until_settled
 from mlflow_serving_plugin.cli.quickstart_train import ALIAS, MODEL, STAGE
 from mlflow_serving_plugin.cli.scratch import HOST, Scratch
-from mlflow_serving_plugin.cli.waiting import wait_until_settled
 
 REFERENCES = ("1", "2", STAGE, f"@{ALIAS}", "latest")
 """The references that are scored, as they follow the model's name in a URL."""

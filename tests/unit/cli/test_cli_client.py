@@ -132,3 +132,9 @@ def test_config_values_are_json_where_they_can_be():
         "memory_limit_mb": None,
         "environment": {"A": "1", "B": "x=y"},
     }
+
+
+def test_variables_of_an_environment_that_is_no_object_are_wrong_usage():
+    with pytest.raises(click.UsageError, match="JSON object"):
+        parse_config(("environment=x", "environment.A=1"))
+    assert parse_config(('environment={"B": "2"}', "environment.A=1")) == {"environment": {"A": "1", "B": "2"}}

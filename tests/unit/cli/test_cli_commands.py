@@ -5,7 +5,7 @@ import pytest
 from support.api import version
 
 from mlflow_serving_plugin.access.base import Permission
-from mlflow_serving_plugin.cli import waiting
+from mlflow_serving_plugin.cli import progress
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
@@ -144,7 +144,7 @@ def controller(monkeypatch):
 
     def use(*steps):
         left = iter(steps)
-        wait = waiting.wait_until_settled
+        wait = progress.wait_until_settled
 
         def pause():
             next(left)()
