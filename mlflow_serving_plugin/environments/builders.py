@@ -87,7 +87,7 @@ class Builder:
         return found[0]
 
     def _install(self, python: Path) -> None:
-        """What pip installs, by uv, into whatever environment. What is there already is left as it is."""
+        """Install by uv what pip would install. Packages that are there already stay as they are."""
         recipe, binary = self._recipe, self._settings.only_binary
         constraints = self._file("constraints.txt", recipe.constraints) if recipe.constraints else None
         if recipe.build_requirements:

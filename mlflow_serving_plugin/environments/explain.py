@@ -38,8 +38,7 @@ def explain(tail: Sequence[str], python: str, *, offline: bool = False) -> str:
             f"The model asks for Python {found.group(1) or python}, which is not on this machine and {fetched} be "
             "downloaded. Install it there: on PATH, with pyenv or with uv."
         )
-    words = _resolver_words(text)
-    if words is not None:
+    if (words := _resolver_words(text)) is not None:
         return _shorten(_resolution(words, python))
     if found := _FAILED_BUILD.search(text):
         return _shorten(_failed_build(found.group(1), tail, python))

@@ -50,8 +50,7 @@ def first_unsatisfied(
         if requirement is None or requirement.url is not None:
             # Not quoted: a URL may hold a password.
             return "the model names a file or URL to install"
-        reason = _unsatisfied(requirement, version, requires)
-        if reason is not None:
+        if (reason := _unsatisfied(requirement, version, requires)) is not None:
             return reason
     return None
 

@@ -45,7 +45,7 @@ class BuildLog:
         self.tail: list[str] = []
 
     def line(self, text: str) -> None:
-        """Add a line. A full disk loses it, never the build's own error."""
+        """Add a line. A full disk loses lines, never the build's own error."""
         text = without_credentials(text.rstrip())
         self.tail = [*self.tail[-400:], text]
         if _PROGRESS.match(text):
@@ -95,7 +95,7 @@ class Runner:
             (self._directory / PROCESS_FILE).write_text(json.dumps(noted))
             self._follow(process)
         finally:
-            # Its processes are killed with it, however it ended.
+            # No process of the command outlives the command, however the command ended.
             kill_session(process.pid)
             process.wait()
             if process.stdout is not None:

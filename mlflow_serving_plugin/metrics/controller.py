@@ -1,4 +1,4 @@
-"""What the controller counts, and the merging of what ended processes have counted: one controller a host does it."""
+"""The controller's metrics, and the merging of ended processes' files, which the one controller of a host does."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ControllerMetrics:
             self._metrics.observe(BUILDS, self.now() - began, "ok" if well else "failed")
 
     def merge_if_due(self, routes: Routes, now: float) -> None:
-        """Begin to merge what ended processes have left, once it is known what is served. ``now``: monotonic, s."""
+        """Begin to merge the files of ended processes, once the routes are known. ``now``: monotonic, in seconds."""
         if routes.written_ms and now >= self._next_merge and not self._merging:
             self._next_merge = now + self._merge_every_s
             self._merging = True

@@ -40,7 +40,7 @@ class Family:
     bounds: tuple[float, ...] = ()
     """Of a histogram's buckets."""
     gauge: bool = False
-    """Whether it ends with its process."""
+    """Whether the series ends with its process."""
 
     @property
     def size(self) -> int:
@@ -105,7 +105,7 @@ class Metrics:
         self._requests: dict[tuple[str, str | None, int], tuple[int, Histogram, Histogram]] = {}
 
     def gauge(self, name: str, counts: Callable[[], Mapping[Hashable, int]]) -> None:
-        """Where to look how many there are now, by ``(endpoint id, version)``."""
+        """Have a gauge written from what ``counts`` returns by ``(endpoint id, version)`` at each flush."""
         self._gauges[name] = counts
 
     def request(self, endpoint_id: str, version: str | None, status: int, took_s: float, queued_s: float) -> None:
@@ -137,13 +137,13 @@ class Metrics:
         self.touch()
 
     def touch(self) -> None:
-        """Something has changed: have it written soon."""
+        """Have changed numbers written soon."""
         if self._directory is None or (self._dirty and self._thread is not None):
             return
         self._dirty = True
         self._wake.set()
         if self._thread is None:
-            # No thread can be had: at the end of the process, or in want of memory. A later touch tries again.
+            # No thread can start at the end of the process or without memory. A later touch tries again.
             with self._lock, contextlib.suppress(RuntimeError):
                 if self._thread is None:
                     thread = threading.Thread(target=self._write_on, name="serving metrics", daemon=True)
@@ -151,7 +151,7 @@ class Metrics:
                     self._thread = thread
 
     def flush(self) -> bool:
-        """Write now what has changed since the last time; False when that could not be."""
+        """Write the changed numbers now; False when the file cannot be written."""
         with self._flushing:
             if not self._dirty:
                 return True

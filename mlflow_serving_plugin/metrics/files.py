@@ -1,7 +1,8 @@
-"""What all processes of the host have counted: their files summed, and those of ended processes merged into one.
+"""The counts of all processes of the host: their files summed, and the files of ended processes merged into one.
 
-A file belongs to the process that holds its lock. The controller merges what nobody holds any more: ``merged.json``
-is replaced first and names what it took in, then those files are removed; a crash in between counts nothing twice.
+A file belongs to the process that holds its lock. The controller merges the files that no process holds:
+``merged.json`` is replaced first and names the files it took in, then those files are removed. A crash in between
+counts nothing twice.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def merge_ended(directory: Path, wanted: Callable[[Series], bool]) -> None:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """While nobody merges; where that cannot be had, without: a number may then be wrong, once."""
+    """Under the lock of merging, or after a timeout without the lock: totals may then be wrong once."""
     lock = FileLock(directory / "lock", timeout=_LOCK_S)
     with contextlib.suppress(OSError, Timeout):
         lock.acquire()
@@ -81,7 +82,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _add_file(totals: Totals, path: Path, wanted: Callable[[Series], bool] = lambda _: True) -> None:
-    # Whatever a model's process writes, it can only be about its batches.
+    # A model's process may write anything into its file; only its batches are taken.
     of_worker = path.name.startswith("worker-")
     try:
         fd = _open(path)
@@ -100,7 +101,7 @@ def _add_file(totals: Totals, path: Path, wanted: Callable[[Series], bool] = lam
 
 @lru_cache(maxsize=16384)
 def _series_of(key: str) -> Series | None:
-    """None when that is no series of ours: of another version of this package, or of a model's making."""
+    """None for an unknown series: of another version of this package, or made up by a model."""
     try:
         name, *labels = json.loads(key)
     except (ValueError, TypeError):

@@ -8,7 +8,7 @@ only after the worker has seen, on rows made from the signature, that MLflow bui
 
 from __future__ import annotations
 
-import inspect
+import functools
 import json
 import os
 import time
@@ -121,15 +121,12 @@ class Scorer:
         seen: list[tuple[Any, dict[str, Any]]] = []
         original = self.model._predict_fn
 
-        def record(data: Any, params: Any = _ABSENT) -> list[int]:
-            seen.append((data, {} if params is _ABSENT else {"params": params}))
+        @functools.wraps(original)  # MLflow passes only what the signature takes
+        def record(data: Any, **arguments: Any) -> list[int]:
+            seen.append((data, arguments))
             return [0] * len(data)
 
-        def record_without_params(data: Any) -> list[int]:
-            return record(data)
-
-        takes_params = "params" in inspect.signature(original).parameters
-        self.model._predict_fn = record if takes_params else record_without_params
+        self.model._predict_fn = record
         try:
             self._server.invocations(body, JSON, self.model, self._schema)
         except Exception:
@@ -137,9 +134,6 @@ class Scorer:
         finally:
             self.model._predict_fn = original
         return seen[0] if seen else None
-
-
-_ABSENT = object()
 
 
 def _loader_module(model: Any) -> Any:
