@@ -13,7 +13,7 @@ from rich.console import Console
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
 from mlflow_serving_plugin.cli.options import parse_config, print_json, server_options
 from mlflow_serving_plugin.cli.progress import Progress, wait_until_settled
-from mlflow_serving_plugin.cli.tables import make_console, print_endpoints, print_events, print_versions
+from mlflow_serving_plugin.cli.tables import print_endpoints, print_events, print_status
 
 _FOLLOW_EVERY_S = 1.0
 
@@ -39,7 +39,7 @@ def enable(name: str, config: tuple[str, ...], wait: bool, client: ServingClient
     if as_json:
         print_json(_whole_status(client, name))
     elif wait:
-        _print_status(client, name)
+        print_status(client, _whole_status(client, name))
     else:
         click.echo(f"Serving is enabled on '{name}'. To see the state: mlflow-serving status {name}")
 
@@ -77,11 +77,11 @@ def status(name: str | None, version: int | None, client: ServingClient, as_json
         if as_json:
             print_json({"endpoints": endpoints})
         else:
-            print_endpoints(make_console(), endpoints)
+            print_endpoints(endpoints)
     elif as_json:
         print_json(_whole_status(client, name, version))
     else:
-        _print_status(client, name, version)
+        print_status(client, _whole_status(client, name, version))
 
 
 @click.command()
@@ -127,7 +127,7 @@ def events(name: str, version: int | None, limit: int, client: ServingClient, as
     if as_json:
         print_json({"events": found})
     else:
-        print_events(make_console(), found)
+        print_events(found)
 
 
 def follow_log(
@@ -163,8 +163,3 @@ def _whole_status(client: ServingClient, name: str, version: int | None = None) 
         if not versions:
             raise CliError(f"Version {version} of '{name}' is not served.")
     return {"endpoint_status": found, "endpoint_versions": versions, "aliases": names}
-
-
-def _print_status(client: ServingClient, name: str, version: int | None = None) -> None:
-    whole = _whole_status(client, name, version)
-    print_versions(make_console(), client, whole["endpoint_status"], whole["endpoint_versions"], whole["aliases"])

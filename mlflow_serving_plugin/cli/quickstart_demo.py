@@ -75,9 +75,7 @@ class Demo:
 
     def _wait_for_server(self, progress: Progress) -> None:
         deadline = time.monotonic() + _SERVER_DEADLINE_S
-        starting = Step("server", f"starting at {self.uri}")
-        training = Step("model", "training two versions")
-        progress.show([starting, training])
+        progress.show([Step("server", f"starting at {self.uri}"), Step("model", "training two versions")])
         while not self._answers():
             self._check_server()
             self._check_training()

@@ -42,11 +42,7 @@ def settings(as_json: bool) -> None:
     ]
     if as_json:
         print_json({"settings": rows})
-    else:
-        _print(rows)
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
+        return
     table = make_table("Variable", "Value", "Default", "Meaning")
     for row in rows:
         style = "" if row["value"] == row["default"] else "bold"

@@ -25,21 +25,20 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
 
 
-def print_endpoints(console: Console, endpoints: list[dict[str, Any]]) -> None:
+def print_endpoints(endpoints: list[dict[str, Any]]) -> None:
     """All endpoints."""
     if not endpoints:
-        console.print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
+        make_console().print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
         return
     table = make_table("Model", "State", "Message")
     for endpoint in endpoints:
         table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(endpoint["state_message"]))
-    console.print(table)
+    make_console().print(table)
 
 
-def print_versions(
-    console: Console, client: ServingClient, status: dict[str, Any], versions: list[dict[str, Any]], names: list[Any]
-) -> None:
+def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     """One endpoint: its state, then its versions with their stages, aliases and URLs."""
+    console, status, versions = make_console(), whole["endpoint_status"], whole["endpoint_versions"]
     name = status["registered_model_name"]
     line = Text.assemble(name, "  ", _state(status))
     console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
@@ -48,26 +47,26 @@ def print_versions(
     table = make_table("Version", "State", "Also", "Message")
     for version in versions:
         number = version["endpoint_version_name"]
-        also = ", ".join(found["alias"] for found in names if found["endpoint_version_name"] == number)
-        table.add_row(number, _state(version), Text(also), Text(version["state_message"]))
+        also = ", ".join(found["alias"] for found in whole["aliases"] if found["endpoint_version_name"] == number)
+        table.add_row(Text(number), _state(version), Text(also), Text(version["state_message"]))
     console.print(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
 
 
-def print_events(console: Console, events: Iterable[dict[str, Any]]) -> None:
+def print_events(events: Iterable[dict[str, Any]]) -> None:
     """Events, one a row, in the given order, with local times."""
     table = make_table("Time", "Version", "Event", "Message")
     for event in events:
-        number = event["endpoint_version_name"] or "-"
+        number = Text(event["endpoint_version_name"] or "-")
         table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), Text(event["message"]))
-    console.print(table)
+    make_console().print(table)
 
 
-def print_tokens(console: Console, tokens: list[dict[str, Any]]) -> None:
+def print_tokens(tokens: list[dict[str, Any]]) -> None:
     """Tokens, one a row, without their values: the server keeps only hashes."""
     if not tokens:
-        console.print("There are no tokens. Create a token with: mlflow-serving token create")
+        make_console().print("There are no tokens. Create a token with: mlflow-serving token create")
         return
     table = make_table("Token", "User", "Model", "Created", "Expires", "Last used", "Comment")
     for token in tokens:
@@ -82,7 +81,7 @@ def print_tokens(console: Console, tokens: list[dict[str, Any]]) -> None:
             "never" if used is None else _moment(used),
             Text(token["comment"]),
         )
-    console.print(table)
+    make_console().print(table)
 
 
 def _moment(milliseconds: int) -> str:

@@ -6,7 +6,7 @@ import click
 
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.options import print_json, server_options
-from mlflow_serving_plugin.cli.tables import make_console, print_tokens
+from mlflow_serving_plugin.cli.tables import print_tokens
 
 
 @click.group()
@@ -65,7 +65,7 @@ def list_tokens(client: ServingClient, as_json: bool) -> None:
     if as_json:
         print_json({"token_infos": found})
     else:
-        print_tokens(make_console(), found)
+        print_tokens(found)
 
 
 @token.command()

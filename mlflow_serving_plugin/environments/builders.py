@@ -16,7 +16,7 @@ from mlflow_serving_plugin.environments.conda import conda_command
 from mlflow_serving_plugin.environments.explain import explain
 from mlflow_serving_plugin.environments.installed import server_python
 from mlflow_serving_plugin.environments.recipe import Recipe
-from mlflow_serving_plugin.environments.run import BuildFailedError, BuildLog, Runner
+from mlflow_serving_plugin.environments.run import BuildFailedError, Runner
 from mlflow_serving_plugin.settings import Settings
 
 _PASSED_ON = frozenset(
@@ -46,11 +46,10 @@ _LIKE_PIP = {
 class Builder:
     """One build. Each step either works or raises BuildFailedError with the reason in a sentence."""
 
-    def __init__(self, recipe: Recipe, directory: Path, runner: Runner, log: BuildLog, settings: Settings) -> None:
+    def __init__(self, recipe: Recipe, directory: Path, runner: Runner, settings: Settings) -> None:
         self._recipe = recipe
         self._directory = directory
         self._runner = runner
-        self._log = log
         self._settings = settings
 
     def build(self) -> Path:
@@ -104,7 +103,7 @@ class Builder:
     def _step(self, command: list[str], env: dict[str, str] | None = None) -> None:
         # Paths in a model's requirements start at the model.
         if not self._runner.run(command, self._recipe.model_dir, env):
-            raise BuildFailedError(explain(self._log.tail, self._recipe.python, offline=self._settings.offline))
+            raise BuildFailedError(explain(self._runner.log.tail, self._recipe.python, offline=self._settings.offline))
 
 
 def build_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:

@@ -151,7 +151,7 @@ class Environments:
         began = time.monotonic()
         env = build_environment(os.environ, self._settings)
         runner = Runner(log, env, directory, deadline, self._cancelled)
-        python = Builder(recipe, directory, runner, log, self._settings).build()
+        python = Builder(recipe, directory, runner, self._settings).build()
         version = runner.output([str(python), "-I", "-c", _VERSION], directory).strip()
         listing = [find_uv_bin(), "pip", "list", "--python", str(python), "--format", "json"]
         listed = json.loads(runner.output(listing, directory))

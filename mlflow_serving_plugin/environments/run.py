@@ -72,7 +72,7 @@ class Runner:
     def __init__(
         self, log: BuildLog, env: Mapping[str, str], directory: Path, deadline: float, cancelled: threading.Event
     ) -> None:
-        self._log = log
+        self.log = log
         self._env = dict(env)
         self._directory = directory
         self._deadline = deadline
@@ -80,7 +80,7 @@ class Runner:
 
     def run(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> bool:
         """Run a command; whether it ended well. BuildFailedError on a timeout or when the controller stops."""
-        self._log.line(f"$ {' '.join(command)}")
+        self.log.line(f"$ {' '.join(command)}")
         process = subprocess.Popen(
             list(command),
             cwd=cwd,
@@ -110,7 +110,7 @@ class Runner:
                 list(command), cwd=cwd, env=self._env, capture_output=True, text=True, timeout=left, check=True
             ).stdout
         except subprocess.SubprocessError as error:
-            self._log.line(str(getattr(error, "stderr", "") or error))
+            self.log.line(str(getattr(error, "stderr", "") or error))
             raise BuildFailedError("The environment was built, but its interpreter does not run.") from None
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
@@ -129,11 +129,11 @@ class Runner:
             data = os.read(process.stdout.fileno(), 65536)
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._log.line(line.decode("utf-8", "replace"))
+                self.log.line(line.decode("utf-8", "replace"))
             if not data:
                 break
         if rest:
-            self._log.line(rest.decode("utf-8", "replace"))
+            self.log.line(rest.decode("utf-8", "replace"))
         try:
             process.wait(max(1.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -188,17 +188,15 @@ class Metrics:
 
     def _index(self, name: str, *labels: object) -> int:
         series = (name, *labels)
-        found = self._indexes.get(series)
-        if found is None:
-            found = self._indexes[series] = self._counts.allot(key_of(name, *labels), 1)
-        return found
+        if series not in self._indexes:
+            self._indexes[series] = self._counts.allot(key_of(name, *labels), 1)
+        return self._indexes[series]
 
     def _histogram(self, name: str, *labels: object) -> Histogram:
         series = (name, *labels)
-        found = self._histograms.get(series)
-        if found is None:
-            found = self._histograms[series] = Histogram(self._counts, key_of(name, *labels), FAMILIES[name].bounds)
-        return found
+        if series not in self._histograms:
+            self._histograms[series] = Histogram(self._counts, key_of(name, *labels), FAMILIES[name].bounds)
+        return self._histograms[series]
 
 
 def _begin_anew(metrics: Metrics | None) -> None:
