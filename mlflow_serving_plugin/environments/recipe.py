@@ -80,7 +80,9 @@ def choose(
     if spec.constraints:
         return Choice("uv", "the model comes with constraints")
     reason = unsatisfied(spec.requirements)
-    return Choice("uv", reason) if reason else Choice("local", "the server's own has all that the model asks for")
+    if reason:
+        return Choice("uv", reason)
+    return Choice("local", "the server's own interpreter has all that the model asks for")
 
 
 def write_recipe(

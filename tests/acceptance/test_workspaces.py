@@ -65,6 +65,7 @@ def ready(server: TrackingServer, workspace: Mapping[str, str]) -> bool:
 
 def test_a_model_is_served_in_its_own_workspace_alone(server: TrackingServer, models: Models) -> None:
     name = {"registered_model_name": "iris"}
+    call(server, "POST", f"{API}/endpoints/disable", {}, **name)
     call(server, "POST", f"{API}/endpoints/enable", RED, **name)
     eventually(lambda: ready(server, RED), within_s=READY_S, tail=server.tail)
     assert call(server, "GET", f"{API}/endpoints/list", {})["endpoints"] == []

@@ -116,8 +116,15 @@ def short_life(server: TrackingServer, models: Models, name: str) -> None:
     life.set_stage(1, "Archived")
     life.becomes("/1", 404, within_s=2)
     assert life.answer("/2") == (200, 2)
-    events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
-    assert {"ENDPOINT_ENABLED", "VERSION_READY", "VERSION_REMOVED"} <= {event["event_type"] for event in events}
+
+    def removed_after_draining() -> bool:
+        events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
+        seen = [event["event_type"] for event in events if event["endpoint_version_name"] in {"1", None}]
+        assert {"ENDPOINT_ENABLED", "VERSION_READY", "VERSION_DRAINING"} <= set(seen)
+        # The newest first.
+        return seen[:2] == ["VERSION_REMOVED", "VERSION_DRAINING"]
+
+    eventually(removed_after_draining, within_s=10, tail=server.tail)
     life.disable_leaves_nothing()
     # The last one: what kept itself ready to start workers is gone too.
     eventually(lambda: not server.model_processes(), within_s=15, tail=server.tail)
