@@ -176,7 +176,7 @@ def test_each_model_runs_on_what_it_pins(many: TrackingServer) -> None:
     assert version_route(many, "now")["build_log"] is None
     # The first event that a person reads says what it runs in, and why.
     assert any("the server's own interpreter has all" in event for event in events_of(many, "now"))
-    assert any(f"it wants Python {another_python()}" in event for event in events_of(many, "python"))
+    assert any(f"the model wants Python {another_python()}" in event for event in events_of(many, "python"))
     ready = "VERSION_READY: Serving: the model loaded and answered its own input example."
     assert ready in events_of(many, "one")
     log = many.api("POST", "get-version-build-logs", registered_model_name="one", endpoint_version_name="1")["logs"]
