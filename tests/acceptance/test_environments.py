@@ -307,11 +307,11 @@ def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is
         assert len(half) == 1
         assert "Building the environment" in message_of(server, "slow")
         os.killpg(server.pid, signal.SIGKILL)
-        eventually(server.ended, within_s=30)
+        eventually(server.ended)
         assert all(process.is_running() for process in waiting)
         go_on(source)
         server.start()
-        eventually(lambda: not any(process.is_running() for process in waiting), within_s=30, tail=server.tail)
+        eventually(lambda: not any(process.is_running() for process in waiting), tail=server.tail)
         wait_built(server, "slow", 1)
         assert not half[0].exists()
         assert server.score("slow/1", ONE_ROW).status_code == 200

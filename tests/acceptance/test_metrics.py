@@ -40,7 +40,7 @@ def settled(server: TrackingServer, samples: Iterable[Sample]) -> dict[Sample, f
 
 def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, models: Models) -> None:
     row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-    before = eventually(lambda: settled(plain, SCORED), within_s=20, tail=plain.tail)
+    before = eventually(lambda: settled(plain, SCORED), tail=plain.tail)
     with ThreadPoolExecutor(8) as pool:
         statuses = [
             *pool.map(lambda _: plain.score("iris/1", row).status_code, range(300)),
@@ -49,7 +49,7 @@ def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, 
         ]
     assert sorted(set(statuses)) == [200, 400, 404]
     after = {sample: before[sample] + number for sample, number in SCORED.items()}
-    eventually(lambda: everywhere(plain, after), within_s=20, tail=lambda: f"{after}\n{scrape(plain)}")
+    eventually(lambda: everywhere(plain, after), tail=lambda: f"{after}\n{scrape(plain)}")
     assert len(web_workers(plain)) == 3
     found = scrape(plain)
     assert not [sample for sample in found if any("nosuch" in str(part) for part in sample)]
@@ -69,7 +69,7 @@ def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Mod
         eventually(lambda: len(web_workers(server)) == 3, tail=server.tail)
         with ThreadPoolExecutor(9) as pool:
             scored = [pool.submit(score, server, 15) for _ in range(9)]
-            eventually(lambda: everywhere(server, in_flight(9)), within_s=10, tail=lambda: str(scrape(server)))
+            eventually(lambda: everywhere(server, in_flight(9)), tail=lambda: str(scrape(server)))
             endpoint_id = server.routes()["endpoints"]["default/slow"]["id"]
             pids = web_workers(server)
             held = {pid: int(counted_by(server, pid, "in_flight", endpoint_id, "1")) for pid in pids}
@@ -77,7 +77,7 @@ def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Mod
             assert held[victim], held
             os.kill(victim, signal.SIGKILL)
             left = in_flight(9 - held[victim])
-            eventually(lambda: everywhere(server, left), within_s=10, tail=lambda: f"{held} {scrape(server)}")
+            eventually(lambda: everywhere(server, left), tail=lambda: f"{held} {scrape(server)}")
             assert [outcome(one) for one in scored].count(200) == 9 - held[victim]
         answered = {("requests_total", "slow", "1", "200"): 60 + 9 - held[victim], **in_flight(0)}
         eventually(lambda: everywhere(server, answered), tail=lambda: f"{answered} {scrape(server)}")

@@ -65,7 +65,7 @@ def test_enable_poll_score_and_disable(plain: TrackingServer, models: Models, fa
     # The published client posts a whole entry of the list.
     assert call("POST", "disable", entry).json() == {}
     assert call("GET", "get-status", model).status_code == absent.status_code
-    eventually(lambda: plain.score(f"{name}/1", FLOWERS).status_code == 404, within_s=2, tail=plain.tail)
+    eventually(lambda: plain.score(f"{name}/1", FLOWERS).status_code == 404, tail=plain.tail)
 
 
 FLOWERS = {"inputs": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]}

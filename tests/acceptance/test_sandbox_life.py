@@ -43,7 +43,7 @@ def test_a_sandboxed_model_s_life(models: Models) -> None:
 
         before = {name: pids(server, name) for name in lives}
         os.killpg(server.pid, signal.SIGKILL)
-        eventually(server.ended, within_s=30)
+        eventually(server.ended)
         server.start()
         for name, life in lives.items():
             server.wait_ready(name, 1)

@@ -54,10 +54,10 @@ def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
             server.wait_ready(runtime, 1)
             register(server.client, runtime, models.path("iris-2"))
         for runtime in RUNTIMES:
-            eventually(lambda runtime=runtime: "2" in server.states(runtime), within_s=5, tail=server.tail)
+            eventually(lambda runtime=runtime: "2" in server.states(runtime), tail=server.tail)
         # To the command alone, which hands it on.
         os.kill(server.pid, signal.SIGTERM)
-        eventually(server.ended, within_s=30, tail=server.tail)
+        eventually(server.ended, tail=server.tail)
 
 
 def test_stopping_the_server_while_its_first_workers_start_leaves_nothing(models: Models) -> None:
@@ -66,4 +66,4 @@ def test_stopping_the_server_while_its_first_workers_start_leaves_nothing(models
             register(server.client, runtime, models.path("iris-1"))
             server.enable(runtime, runtime=runtime)
         for runtime in RUNTIMES:
-            eventually(lambda runtime=runtime: "1" in server.states(runtime), within_s=5, tail=server.tail)
+            eventually(lambda runtime=runtime: "1" in server.states(runtime), tail=server.tail)

@@ -118,8 +118,8 @@ class World:
         routes = self.routes()
         return routes.entities[f"{routes.endpoint(WS, name).id}/{number}"]
 
-    def until(self, condition, within_s=10.0):
-        return eventually(condition, within_s, tail=self.tail)
+    def until(self, condition):
+        return eventually(condition, tail=self.tail)
 
     def until_ready(self, *numbers, name="iris"):
         self.until(lambda: all(self.state(n, name) is EntityState.READY for n in numbers))
@@ -344,7 +344,7 @@ def test_backoff_grows_between_the_attempts(paths):
                 controller.tick([], now)
                 return condition()
 
-            eventually(step, 10)
+            eventually(step)
 
         tick_until(lambda: world.state(1) is EntityState.FAILED)
         assert len(world.backend.launched) == 1
@@ -555,7 +555,7 @@ def test_a_change_behind_the_server_s_back_is_seen_though_other_models_keep_it_b
             world.nudge("busy")
             return world.state(2) is EntityState.READY
 
-        world.until(keep_busy, 10)
+        world.until(keep_busy)
     finally:
         world.close()
 
@@ -700,7 +700,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
     add(module._BACKLOG)
     journal.flush(0.0, 0)
     add(10)
-    eventually(lambda: tasks.settle(0.0) or not tasks.running("events", "prune"), 10)
+    eventually(lambda: tasks.settle(0.0) or not tasks.running("events", "prune"))
     kept = [event.timestamp_ms for _, event in journal._waiting]
     assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
 
@@ -709,7 +709,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
 def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
     path = serving.paths.routes
     path.unlink() if harm == "gone" else path.write_bytes(b"garbage")
-    eventually(lambda: path.exists() and b"endpoints" in path.read_bytes(), within_s=20)
+    eventually(lambda: path.exists() and b"endpoints" in path.read_bytes())
     assert load_routes(path.read_bytes()).endpoints
     assert serving.backend.numbers() == [1]
 

@@ -174,9 +174,9 @@ def test_a_renewed_lease_keeps_the_command_beyond_the_grace(guard):
         os.utime(guarded.lease)
         return "two seconds" in guarded.text()
 
-    guarded.until(renewed_until_said, 15)
+    guarded.until(renewed_until_said)
     assert guarded.process.poll() is None
-    guarded.until_over(15)
+    guarded.until_over()
     assert "no controller for 0.8 s" in guarded.text()
 
 
@@ -239,7 +239,7 @@ def test_two_writers_of_one_log_lose_nothing_when_it_is_rotated(root):
 def test_a_log_that_cannot_be_written_does_not_end_the_command(guard, root):
     (root / "logs").touch()  # where the directory should be
     guarded = guard(f"import os\nopen({str(root / 'alive')!r}, 'w').close()\n{SLEEP}")
-    eventually((root / "alive").exists, 10)
+    eventually((root / "alive").exists)
     assert guarded.process.poll() is None
 
 

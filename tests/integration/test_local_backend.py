@@ -242,7 +242,7 @@ def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(served):
     worker = served.only()
     (server,) = [pid for pid in session_members(worker.pid) if "uvicorn" in " ".join(psutil.Process(pid).cmdline())]
     os.kill(server, signal.SIGKILL)
-    eventually(lambda: start_stamp(worker.pid) is None, 20)
+    eventually(lambda: start_stamp(worker.pid) is None)
     assert served.only().phase is WorkerPhase.DEAD
     assert served.only().message == "The worker was killed by SIGKILL, probably out of memory."
     served.backend.stop(worker.worker_id)
@@ -284,7 +284,7 @@ def test_a_launch_that_is_cancelled_leaves_its_worker_to_the_next_backend(world,
 
     thread = threading.Thread(target=launch)
     thread.start()
-    eventually(world.backend.observe, 10)
+    eventually(world.backend.observe)
     worker = world.only()
     assert worker.phase is WorkerPhase.STARTING
     world.backend.cancel()
@@ -295,7 +295,7 @@ def test_a_launch_that_is_cancelled_leaves_its_worker_to_the_next_backend(world,
     other = LocalBackend(SETTINGS, world.paths)
     other.adopt()
     assert other.observe() == []
-    eventually(lambda: start_stamp(worker.pid) is None, 10)
+    eventually(lambda: start_stamp(worker.pid) is None)
     assert list(world.paths.workers.iterdir()) == []
 
 

@@ -174,7 +174,7 @@ def test_counts_are_written_by_themselves(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path)
     for expected in (1, 2):
         metrics.count(RESTARTS, "e1", "1")
-        eventually(lambda expected=expected: read_totals(tmp_path).get((RESTARTS, "e1", "1")) == [expected], within_s=5)
+        eventually(lambda expected=expected: read_totals(tmp_path).get((RESTARTS, "e1", "1")) == [expected])
 
 
 def test_where_nothing_can_be_written_counting_goes_on_is_told_once_and_recovers(
@@ -189,7 +189,7 @@ def test_where_nothing_can_be_written_counting_goes_on_is_told_once_and_recovers
     assert caplog.text.count("Metrics cannot be written") == 1
     assert read_totals(directory) == {}
     directory.unlink()
-    eventually(lambda: read_totals(directory).get(ONE) == [3], within_s=5)
+    eventually(lambda: read_totals(directory).get(ONE) == [3])
 
 
 def test_where_no_thread_can_be_had_requests_are_counted_and_a_later_one_gets_them_written(
@@ -203,7 +203,7 @@ def test_where_no_thread_can_be_had_requests_are_counted_and_a_later_one_gets_th
         patched.setattr(threading.Thread, "start", refuse)
         metrics.request(*ONE[1:], 0.1, 0.0)
     metrics.request(*ONE[1:], 0.1, 0.0)
-    eventually(lambda: read_totals(tmp_path).get(ONE) == [2], within_s=5)
+    eventually(lambda: read_totals(tmp_path).get(ONE) == [2])
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_on_a_full_disk_nothing_is_lost_and_nobody_is_killed(small_disk: Path) -
         merge_ended(small_disk, everything)
     assert read_totals(small_disk)[TWO] == [4]
     filler.unlink()
-    eventually(lambda: read_totals(small_disk).get((REQUESTS, "more-99", "1", 200)) == [1], within_s=5)
+    eventually(lambda: read_totals(small_disk).get((REQUESTS, "more-99", "1", 200)) == [1])
     merge_ended(small_disk, everything)
     totals = read_totals(small_disk)
     assert (totals[ONE], totals[TWO]) == ([2], [4])

@@ -49,11 +49,11 @@ def test_nothing_is_swept_while_a_fetch_is_under_way(root: Path, monkeypatch: py
         return event.is_set()
 
     try:
-        eventually(lambda: ticked_until(fetching), within_s=10)
+        eventually(lambda: ticked_until(fetching))
         for _ in range(5):
             controller.tick([], time.monotonic())
         let_go.set()
-        eventually(lambda: ticked_until(let_go) and swept_during_fetch, within_s=10)
+        eventually(lambda: ticked_until(let_go) and swept_during_fetch)
         assert swept_during_fetch == [False]
     finally:
         let_go.set()

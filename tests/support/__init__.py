@@ -14,7 +14,7 @@ import psutil
 _POLL_S = 0.05
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 10.0, tail: Callable[[], str] | None = None) -> Any:
+def eventually(condition: Callable[[], Any], within_s: float = 30.0, tail: Callable[[], str] | None = None) -> Any:
     """Wait until ``condition()`` is true and return it; fail after ``within_s`` seconds with what ``tail()`` says."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):

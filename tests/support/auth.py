@@ -56,7 +56,7 @@ class Caller:
         url = f"{self.server.url}/model/{model}/1/invocations"
         return requests.post(url, json=IRIS, headers=headers, timeout=HTTP_S).status_code
 
-    def everywhere(self, headers: Mapping[str, str], status: int, within_s: float = 20) -> None:
+    def everywhere(self, headers: Mapping[str, str], status: int, within_s: float = 30.0) -> None:
         """Soon every web worker scores with this status: many more connections than there are workers agree."""
         eventually(
             lambda: all(self.score(headers) == status for _ in range(6 * self._workers)),

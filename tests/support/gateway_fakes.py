@@ -155,7 +155,7 @@ def snapshot(path: Path, published: Routes) -> SnapshotReader:
     return SnapshotReader(path, check_every_s=0)
 
 
-def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -51,7 +51,7 @@ class Guarded:
     def text(self):
         return self.log.read_text() if self.log.exists() else ""
 
-    def until(self, condition, within_s=10.0):
+    def until(self, condition, within_s=30.0):
         return eventually(condition, within_s, tail=self.text)
 
     def until_said(self, words):
@@ -63,7 +63,7 @@ class Guarded:
         line = self.until(lambda: re.search(r"^family (.+)\n", self.text(), re.MULTILINE))
         return [int(word) for word in line[1].split()]
 
-    def until_over(self, within_s=10.0):
+    def until_over(self, within_s=30.0):
         self.until(lambda: self.process.poll() is not None, within_s)
 
     def clear(self):

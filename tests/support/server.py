@@ -139,7 +139,7 @@ class TrackingServer:
 
     def assert_nothing_left(self) -> None:
         """No process, socket or worker record of this server is left."""
-        eventually(lambda: not self.processes(), within_s=15, tail=lambda: f"{self.processes()}\n{self.tail()}")
+        eventually(lambda: not self.processes(), tail=lambda: f"{self.processes()}\n{self.tail()}")
         left = [*self.sockets(), *(self.state / "workers").glob("*")]
         assert left == [], f"{left}\n{self.tail()}"
 

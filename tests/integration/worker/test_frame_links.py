@@ -61,7 +61,7 @@ class OnALoop:
             await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(close(), self.loop).result(10)
-        eventually(lambda: not self.link._all and not self.link._opening, 5)
+        eventually(lambda: not self.link._all and not self.link._opening)
         tasks = asyncio.all_tasks(self.loop)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
@@ -284,9 +284,9 @@ def test_a_worker_that_never_answers_is_reported_after_the_grace(rude, link, cal
         link.call(call(timeout_s=0.2))
     assert time.monotonic() - started >= 0.2
     assert not nudges
-    eventually(lambda: nudges == [OVERDUE], 5)
+    eventually(lambda: nudges == [OVERDUE])
     assert time.monotonic() - started >= 0.2 + GRACE_S
-    eventually(lambda: wire.CANCEL in [frame.kind for frame in server.seen], 5)
+    eventually(lambda: wire.CANCEL in [frame.kind for frame in server.seen])
 
 
 def test_a_worker_that_says_it_dropped_the_request_is_not_reported(rude, link, call, nudges):
@@ -347,9 +347,9 @@ def test_requests_that_come_while_it_connects_share_one_connection(rude, async_l
 def test_a_cancelled_call_tells_the_worker(rude, async_link, call, nudges):
     server = rude(never_answer)
     future = async_link.start(call(timeout_s=30))
-    eventually(lambda: server.seen, 5)
+    eventually(lambda: server.seen)
     future.cancel()
-    eventually(lambda: [frame.kind for frame in server.seen] == [wire.REQUEST, wire.CANCEL], 5)
+    eventually(lambda: [frame.kind for frame in server.seen] == [wire.REQUEST, wire.CANCEL])
     assert server.seen[0].id == server.seen[1].id
     assert not nudges
 
@@ -357,7 +357,7 @@ def test_a_cancelled_call_tells_the_worker(rude, async_link, call, nudges):
 def test_all_requests_in_flight_are_lost_with_their_connection_and_none_is_left(rude, async_link, call):
     server = rude(never_answer)
     futures = [async_link.start(call(timeout_s=30)) for _ in range(100)]
-    eventually(lambda: len(server.seen) == 100, 5)
+    eventually(lambda: len(server.seen) == 100)
     (connection,) = async_link.link._connections.values()
     server.connections[0].shutdown(socket.SHUT_RDWR)
     for future in futures:
@@ -381,13 +381,13 @@ def test_after_goodbye_what_is_under_way_is_answered_and_the_rest_goes_elsewhere
 
     server = rude(behave)
     first = async_link.start(call())
-    eventually(lambda: server.seen and not next(iter(async_link.link._connections.values())).usable, 5)
+    eventually(lambda: server.seen and not next(iter(async_link.link._connections.values())).usable)
     second = async_link.start(call())
-    eventually(lambda: len(server.connections) == 2, 5)
+    eventually(lambda: len(server.connections) == 2)
     finish.set()
     assert first.result(10).body == b"done"
     assert second.result(10).body == b"done"
-    eventually(lambda: server.seen.count("hung up") == 2, 5)
+    eventually(lambda: server.seen.count("hung up") == 2)
 
 
 # A real worker
@@ -436,16 +436,18 @@ def test_a_request_that_waits_behind_slow_ones_times_out_and_the_worker_is_not_b
     for future in slow:
         assert predictions(future.result(20)) == ["wait"]
     (connection,) = async_link.link._connections.values()
-    eventually(lambda: not connection.busy, 5)
+    eventually(lambda: not connection.busy)
     assert not nudges
     assert not (tmp_path / "late").exists()
 
 
 def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(kept, link, call, nudges):
-    with pytest.raises(DeadlineError):
-        link.call(call(ask("sleep", "60"), timeout_s=0.3))
+    """The time allowed is long enough for a busy machine to begin the prediction: one that waits is only dropped."""
     assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
-    eventually(lambda: nudges == [OVERDUE], 5)
+    with pytest.raises(DeadlineError):
+        link.call(call(ask("sleep", "60"), timeout_s=2.0))
+    assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
+    eventually(lambda: nudges == [OVERDUE])
 
 
 def test_a_worker_that_dies_scoring_is_a_loss_after_sending(worker, link, call):

@@ -262,7 +262,7 @@ def test_the_log_is_rotated_while_the_model_prints(start, short):
         connection.call(JSON, ask("print", "y" * 1500), 10)
         return rotated.exists()
 
-    eventually(printed, 10)
+    eventually(printed)
     connection.call(JSON, ask("print", "the last line"), 10)
     assert "the last line" in worker.log()
     connection.close()

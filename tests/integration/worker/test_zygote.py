@@ -115,8 +115,8 @@ def test_two_forks_answer_and_live_in_sessions_of_their_own(world):
 def test_a_fork_that_is_killed_is_reaped_and_its_log_says_so(world):
     pid, _ = world.fork("killed")
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), 5)
-    eventually(lambda: "worker killed ended, killed by SIGKILL\n" in world.log("killed"), 5)
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    eventually(lambda: "worker killed ended, killed by SIGKILL\n" in world.log("killed"))
 
 
 def test_one_worker_does_not_see_the_variables_of_another(world):
@@ -154,7 +154,7 @@ def test_a_worker_with_too_many_processes_is_ended_with_all_of_them_and_the_othe
         predict(bomb, "fork", "10000")
     eventually(lambda: "worker bomb ended, killed by SIGKILL" in world.log("bomb"), 30, lambda: world.log("bomb"))
     assert "more than the 64 that its endpoint's max_processes allows" in world.log("bomb")
-    eventually(lambda: not session_members(pid), 10)
+    eventually(lambda: not session_members(pid))
     assert predict(other, "echo", "still here") == "still here"
 
 
@@ -165,7 +165,7 @@ def test_a_daemon_of_a_worker_s_ends_with_it_although_it_left_the_session(world)
     assert os.getsid(daemon) not in {pid, daemon}
     assert psutil.Process(daemon).ppid() == pid
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: start_stamp(daemon) is None, 30)
+    eventually(lambda: start_stamp(daemon) is None)
 
 
 def test_every_fork_has_random_numbers_of_its_own(world):
@@ -260,7 +260,7 @@ def test_killed_its_workers_go_on_and_the_next_launch_gets_another(world):
     pid, connection = world.fork("survivor")
     before = world.pid
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: start_stamp(before) is None, 5)
+    eventually(lambda: start_stamp(before) is None)
     assert predict(connection, "pid") == pid
     _, other = world.fork("successor")
     assert world.pid != before
@@ -300,7 +300,7 @@ def test_one_whose_socket_was_removed_ends_by_itself_and_leaves_its_workers(worl
     pid, connection = world.fork("stays")
     zygote = json.loads(world.ask(b"{}\n"))["pid"]
     world.address.unlink()
-    eventually(lambda: start_stamp(zygote) is None, 20)
+    eventually(lambda: start_stamp(zygote) is None)
     assert value(connection.call(JSON, ask("echo", "x"), 20)) == "x"
     connection.close()
     os.kill(pid, signal.SIGKILL)
@@ -314,6 +314,6 @@ def test_without_a_controller_it_ends_after_its_workers_would(tmp_path, code):
         with contextlib.suppress(WorkerFailedError, AssertionError):
             world.fork("orphan")
         pid = world.pid
-        eventually(lambda: start_stamp(pid) is None, 20)
+        eventually(lambda: start_stamp(pid) is None)
     finally:
         world.end()

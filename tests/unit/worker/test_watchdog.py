@@ -19,7 +19,7 @@ def test_a_prediction_is_overdue_after_its_timeout_and_the_grace_until_it_ends()
     running = RunningPredictions(grace_s=0.05)
     with running.during(50):
         assert not running.overdue()
-        eventually(running.overdue, 5)
+        eventually(running.overdue)
     assert not running.overdue()
 
 
