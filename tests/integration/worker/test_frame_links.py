@@ -441,8 +441,9 @@ def test_a_request_that_waits_behind_slow_ones_times_out_and_the_worker_is_not_b
     assert not (tmp_path / "late").exists()
 
 
-def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(kept, link, call, nudges):
-    """The time allowed is long enough for a busy machine to begin the prediction: one that waits is only dropped."""
+def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(start, link, call, nudges):
+    """Of link and worker only the link watches here. The time allowed lets a busy machine begin the prediction."""
+    start(overdue_grace_s=3600.0).connect().close()
     assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
     with pytest.raises(DeadlineError):
         link.call(call(ask("sleep", "60"), timeout_s=2.0))
