@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import signal
 
-_LONGEST = 400
+from mlflow_serving_plugin.domain.advice import explain, shorten
+from mlflow_serving_plugin.domain.places import without_places
+
 _LAST_LINES = 3
 _ERROR = re.compile(
     r"^(?:bwrap: |(?:[A-Za-z_][\w.]*\.)?_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning|NotFound)\b).*"
@@ -28,8 +30,6 @@ _FATAL = "Fatal Python error: "
 _ENDING = "Ending: "
 """Printed by a native worker that ends itself."""
 
-_NO_MODULE = re.compile(r"No module named '([^']+)'\.?$")
-
 _WHY_KILLED = {
     "SIGKILL": "probably out of memory",
     "SIGSEGV": "the model, or a library that it uses, crashed",
@@ -51,20 +51,18 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
         if killed := _SERVER_KILLED.search(line):
             return _killed_by(_signal_name(int(killed.group(1))))
         if line.startswith(_ENDING):
-            return _shorten(line[len(_ENDING) :]).capitalize()
+            return shorten(line[len(_ENDING) :]).capitalize()
         if line.startswith(_FATAL):
-            return f"The worker crashed: {_shorten(line[len(_FATAL) :])}."
+            return f"The worker crashed: {shorten(line[len(_FATAL) :])}."
     errors = [line for line in lines if _ERROR.match(line) and not served]
     informative = [line for line in errors if not any(noise in line for noise in _NOISE)]
-    if informative:
-        return _shorten(informative[-1]) + _advice(informative[-1])
-    return None
+    return explain(informative[-1], "load", "\n".join(lines)) if informative else None
 
 
 def _reason_of_parent(log_tail: str, worker_id: str) -> str | None:
     for ended_id, why in reversed(_ENDED_BY_PARENT.findall(log_tail)):
         if ended_id == worker_id:
-            return f"The worker was stopped: {_shorten(why)}."
+            return f"The worker was stopped: {shorten(why)}."
     for killed_id, name in reversed(_KILLED.findall(log_tail)):
         if killed_id == worker_id:
             return _killed_by(name)
@@ -74,15 +72,7 @@ def _reason_of_parent(log_tail: str, worker_id: str) -> str | None:
 def last_output(log_tail: str, worker_id: str) -> str:
     """The last lines that the worker printed; empty when there are none."""
     lines = [line for line in _lines_of(log_tail, worker_id) if line and not _LIFE.match(line)]
-    return f"Last output: {_shorten(' / '.join(lines[-_LAST_LINES:]))}" if lines else ""
-
-
-def _advice(error: str) -> str:
-    """The next step for a missing module, the most common of all reasons."""
-    missing = _NO_MODULE.search(error)
-    if missing is None:
-        return ""
-    return f". The model's environment has no '{missing.group(1)}': add its package to the model's requirements."
+    return f"Last output: {shorten(without_places(' / '.join(lines[-_LAST_LINES:])))}" if lines else ""
 
 
 def _killed_by(name: str) -> str:
@@ -107,7 +97,3 @@ def _lines_of(log_tail: str, worker_id: str) -> list[str]:
             lines = []
         lines.append(line.strip())
     return lines
-
-
-def _shorten(line: str) -> str:
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

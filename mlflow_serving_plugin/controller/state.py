@@ -13,6 +13,7 @@ from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.places import without_server
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.recipe import Need
 
@@ -54,12 +55,12 @@ class ControllerState:
     def failed(
         self, wanted: DesiredEntity, message: str, *, now: float, served_s: float | None, proved: bool = False
     ) -> None:
-        """Note a failure; see ``after_failure``."""
+        """Note a failure; see ``after_failure``. Its reason holds no path of the server, whatever it quotes."""
         _, before = self._failures.get(wanted.key, (None, None))
         failure = after_failure(
             before,
             now=now,
-            message=message,
+            message=without_server(message),
             served_s=served_s,
             proved=proved,
             base_s=self._backoff_base_s,

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from mlflow_serving_plugin.domain.advice import explain
 from mlflow_serving_plugin.errors import ServingError
 
 _MANIFEST = "files.json"
@@ -62,9 +63,7 @@ def _download(source: str, scratch: Path, download: Download) -> None:
     try:
         found = Path(download(str(incoming)))
     except Exception as error:
-        raise FetchError(
-            f"The model's files could not be fetched from its artifact location: {_first_line(error)}"
-        ) from error
+        raise FetchError(f"The model's files could not be fetched: {_reason(error)}") from error
     if not (found / "MLmodel").is_file():
         raise FetchError("The version's artifact location holds no MLmodel file, so there is no model to serve.")
     files = scratch / _FILES
@@ -103,6 +102,7 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:300]
+def _reason(error: Exception) -> str:
+    """The first line of an error, whose further lines quote URIs and settings of the server."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    return explain(f"{type(error).__name__}: {said}".rstrip(": "), "fetch")

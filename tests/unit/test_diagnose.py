@@ -123,11 +123,12 @@ def test_a_worker_that_was_started_twice_is_judged_by_the_last_time():
         "_pickle.UnpicklingError: invalid load key, 'v'.",
         "mlflow.exceptions.MlflowException: Could not find a registered artifact repository for: foo",
         "botocore.errorfactory.NoSuchKeyNotFound: gone",
-        "bwrap: Can't chdir to /models/1: No such file or directory",
+        "bwrap: Can't chdir to model: No such file or directory",
     ],
 )
 def test_every_usual_form_of_an_error_s_last_line_is_recognised(line):
-    assert death_reason(a_log("a", "Traceback (most recent call last):", line), "a") == line
+    reason = death_reason(a_log("a", "Traceback (most recent call last):", line), "a")
+    assert reason is not None and reason.startswith(line.rstrip("."))
 
 
 @pytest.mark.parametrize(
