@@ -17,6 +17,7 @@ from rich.text import Text
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
 
 _LOOK_EVERY_S = 0.5
+_SIGN_OF_LIFE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,16 @@ class Step:
 
 
 class Progress:
-    """A context in which steps are shown. ``clock`` is in seconds."""
+    """A context in which steps are shown. ``clock`` is in seconds.
+
+    Lines have the time since the beginning, one clock for all steps; a line every ten seconds says that work goes on.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._steps: dict[str, Step] = {}
+        self._started = self._last_line = clock()
         self._began: dict[str, float] = {}
         self._took: dict[str, float] = {}
         self._live: Live | None = None
@@ -64,8 +69,16 @@ class Progress:
                 self._took.pop(step.label, None)
             else:
                 self._took[step.label] = now - began
-            if self._live is None:
-                self._console.print(Text(f"[{now - began:4.0f} s] {step.label}: {step.text}"), soft_wrap=True)
+            self._print(step, now)
+        if now - self._last_line >= _SIGN_OF_LIFE_S:
+            for step in self._steps.values():
+                if step.outcome is None:
+                    self._print(step, now)
+
+    def _print(self, step: Step, now: float) -> None:
+        if self._live is None:
+            self._last_line = now
+            self._console.print(Text(f"[{now - self._started:4.0f} s] {step.label}: {step.text}"), soft_wrap=True)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -95,8 +108,8 @@ def wait_until_settled(
 ) -> None:
     """Return when the state of each version is settled; CliError when a version has failed.
 
-    The server says which states are settled, so that no state makes the wait endless. ``check`` is called before each
-    look and may raise to end the wait.
+    The server says what is settled: a state that its controller published before it knew of the last change asked for
+    is not. ``check`` is called before each look and may raise to end the wait.
     """
     failures: dict[str, str] = {}
     while True:
@@ -131,4 +144,4 @@ def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
 
 
 def _outcome(found: dict[str, Any]) -> bool | None:
-    return found["tone"] != "failed" if found["settled"] else None
+    return found["tone"] not in {"failed", "degraded"} if found["settled"] else None

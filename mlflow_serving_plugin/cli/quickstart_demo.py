@@ -79,6 +79,7 @@ class Demo:
         while not self._answers():
             self._check_server()
             self._check_training()
+            progress.show([])
             if time.monotonic() > deadline:
                 raise CliError(f"The server did not answer within {_SERVER_DEADLINE_S} s.")
             time.sleep(_LOOK_EVERY_S)
@@ -88,6 +89,7 @@ class Demo:
         progress.show([Step("model", "registering two versions")])
         while self._check_training() is None:
             self._check_server()
+            progress.show([])
             time.sleep(_LOOK_EVERY_S)
         text = f"registered '{MODEL}': version 1 in {STAGE}, version 2 as @{ALIAS}"
         progress.show([Step("model", text, outcome=True)])

@@ -26,6 +26,8 @@ class Failure:
     """Whether the version has served in this row."""
     starting: bool = False
     """Whether the last failure was that of a start."""
+    retry_ms: int | None = None
+    """``retry_at`` in milliseconds since 1970, for people."""
 
     @property
     def final(self) -> bool:

@@ -18,7 +18,7 @@ from mlflow_serving_plugin.controller.execute import Executor
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.plan import plan
-from mlflow_serving_plugin.controller.refresh import refresh
+from mlflow_serving_plugin.controller.refresh import asked_anew, refresh
 from mlflow_serving_plugin.controller.scaling import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
@@ -28,7 +28,7 @@ from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, load_routes
 from mlflow_serving_plugin.environments.recipe import Need
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Retry
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue
 from mlflow_serving_plugin.host.snapshot import Publisher
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
@@ -149,13 +149,6 @@ class Controller:
         """Act on a nudge. A ``Wake`` has done its work: the tick came at once."""
         if isinstance(nudge, Overdue):
             self._recycle(nudge.worker_id, now)
-        elif isinstance(nudge, Retry):
-            self._state.forgive(
-                key
-                for key, wanted in self._state.desired.items()
-                if (wanted.entity.model.workspace, wanted.entity.model.name) == (nudge.workspace, nudge.name)
-            )
-            self._refresh_soon(nudge.workspace, nudge.name, now)
         elif isinstance(nudge, Changed):
             self._refresh_soon(nudge.workspace, nudge.name, now)
 
@@ -207,9 +200,9 @@ class Controller:
             self._dirty = None
             self._refresh_at = now + _REFRESH_RETRY_S
             return
-        self._view, desired, needs = outcome.value
+        before, (self._view, desired, needs) = self._view or View(), outcome.value
         self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
-        self._state.refreshed(desired, needs)
+        self._state.refreshed(desired, needs, asked_anew(before, self._view))
 
     def _renew_lease(self) -> None:
         try:

@@ -11,17 +11,31 @@ from mlflow_serving_plugin.store.endpoints import Store
 
 
 def refresh(store: Store, registry: RegistryReader, before: View, names: frozenset[ModelKey] | None) -> View:
-    """The view now. Only the models in ``names``, and models not read before, are read; None: all of them."""
+    """The view now. Only the models in ``names``, models not read before, and models for whose endpoints somebody
+    asked for a change are read; ``names`` None: all of them.
+    """
     endpoints: dict[str, Endpoint] = {}
     models: dict[ModelKey, RegisteredModel] = {}
-    for stored in store.enabled():
+    enabled = store.enabled()
+    asked = asked_anew(before, View({endpoint.id: endpoint for endpoint in enabled}))
+    for stored in enabled:
         model = before.models.get(model_of(stored))
         endpoint: Endpoint | None = stored
-        if names is None or model_of(stored) in names or not _is_of(model, stored):
+        named = names is None or model_of(stored) in names or stored.id in asked
+        if named or not _is_of(model, stored):
             endpoint, model = _find(store, registry, stored)
         if endpoint is not None and model is not None:
             endpoints[endpoint.id], models[model_of(endpoint)] = endpoint, model
     return View(endpoints, models)
+
+
+def asked_anew(before: View, after: View) -> set[str]:
+    """The endpoints, by id, for which somebody asked for a change between the two views."""
+    return {
+        id_
+        for id_, endpoint in after.endpoints.items()
+        if id_ in before.endpoints and before.endpoints[id_].generation != endpoint.generation
+    }
 
 
 def _find(store: Store, registry: RegistryReader, endpoint: Endpoint) -> tuple[Endpoint | None, RegisteredModel | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from mlflow_serving_plugin.backends.base import WorkerStatus
@@ -39,12 +39,17 @@ class ControllerState:
         self.launching: Counter[EntityKey] = Counter()
         self.stopping: set[str] = set()
 
-    def refreshed(self, desired: Mapping[EntityKey, DesiredEntity], needs: Mapping[EntityKey, Need]) -> None:
-        """Take in what is desired now; forget the failures of entities that are gone or no longer as they were."""
+    def refreshed(
+        self, desired: Mapping[EntityKey, DesiredEntity], needs: Mapping[EntityKey, Need], asked: Container[str] = ()
+    ) -> None:
+        """Take in what is desired now; forget the failures of entities that are gone or no longer as they were.
+
+        ``asked``: endpoints, by id, for which somebody asked for a change. What has failed of them is due at once.
+        """
         self.desired = desired
         self.needs = {key: need for key, need in needs.items() if key in desired}
         for key, (fingerprint, _) in list(self._failures.items()):
-            if not self.is_current(key, fingerprint):
+            if not self.is_current(key, fingerprint) or key.endpoint_id in asked:
                 del self._failures[key]
 
     def is_current(self, key: EntityKey, fingerprint: str) -> bool:
@@ -67,12 +72,8 @@ class ControllerState:
             cap_s=self._backoff_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
         )
-        self._failures[wanted.key] = (wanted.fingerprint, failure)
-
-    def forgive(self, keys: Iterable[EntityKey]) -> None:
-        """Forget that these entities have failed: their next attempt is due at once."""
-        for key in list(keys):
-            self._failures.pop(key, None)
+        retry_ms = int((time.time() + failure.retry_at - now) * 1000)
+        self._failures[wanted.key] = (wanted.fingerprint, replace(failure, retry_ms=retry_ms))
 
     def built(self, key: str, environment: Environment) -> None:
         """An environment is there now, for all entities that need it."""

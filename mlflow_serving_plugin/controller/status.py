@@ -11,6 +11,7 @@ from mlflow_serving_plugin.controller.desired import DesiredEntity, View, model_
 from mlflow_serving_plugin.controller.standing import Observed, standing
 from mlflow_serving_plugin.domain.config import GatewayConfig, part_of, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
+from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of
 from mlflow_serving_plugin.domain.entity import EntityKey, name_order
 from mlflow_serving_plugin.domain.events import storable
 from mlflow_serving_plugin.domain.routes import (
@@ -18,10 +19,9 @@ from mlflow_serving_plugin.domain.routes import (
     EntityRoute,
     Routes,
     WorkerRoute,
-    latest_of,
     routes_key,
 )
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.states import EntityState
 
 _DRAINS = "No longer active; requests in flight finish."
 
@@ -85,6 +85,9 @@ def _entity(
         build_log=str(log) if log else None,
         scored_example=any(w.scored_example for w in workers if w.phase is WorkerPhase.READY),
         workers=tuple(_worker(worker) for worker in workers if worker.phase is not WorkerPhase.DEAD),
+        replicas=replicas,
+        changing=len(found.fresh) != replicas or bool(found.outdated),
+        retry_ms=found.failure.retry_ms if found.failure else None,
     )
 
 
@@ -119,15 +122,15 @@ def _endpoint(
     draining = tuple(entity.name for entity in entities if entity.state is EntityState.DRAINING)
     entities = [entity for entity in entities if entity.state is not EntityState.DRAINING]
     model = view.models.get(model_of(endpoint))
-    state, message = _endpoint_state(entities, known=model is not None)
+    status = endpoint_status(entities, known=model is not None)
     names = tuple(entity.name for entity in entities)
     aliases = {alias: str(number) for alias, number in (model.aliases if model else {}).items()}
     return EndpointRoute(
         id=endpoint.id,
         workspace=endpoint.workspace,
         name=endpoint.name,
-        state=state,
-        message=message,
+        state=status.state,
+        message=status.message,
         config=part_of(resolve(endpoint.config, request_timeout_s=default_timeout_s), GatewayConfig),
         entities=names,
         draining=draining,
@@ -135,18 +138,8 @@ def _endpoint(
         # The highest number that holds a stage answers for the stage, as in MLflow.
         stages={entity.stage: entity.name for entity in entities},
         aliases={alias: name for alias, name in aliases.items() if name in names},
+        latest_message=latest_message(entities),
+        reason=status.reason.name if status.reason else None,
+        inactive={str(v.number): v.inactive for v in (model.versions if model else ()) if not v.active},
+        generation=endpoint.generation,
     )
-
-
-def _endpoint_state(entities: Sequence[EntityRoute], *, known: bool) -> tuple[EndpointState, str]:
-    if not known:
-        return EndpointState.PENDING, "Reading the model from the registry."
-    if not entities:
-        return EndpointState.READY, "No active version. The next version registered will be served."
-    states = {entity.state for entity in entities}
-    if EntityState.READY in states:
-        return EndpointState.READY, ""
-    if states == {EntityState.FAILED}:
-        newest = entities[-1]
-        return EndpointState.FAILED, f"No version could be served. Version {newest.name}: {newest.message}"
-    return EndpointState.PENDING, "No version is ready yet."

@@ -19,3 +19,5 @@ class Endpoint:
     config: EndpointConfig
     model_created_ms: int
     """The registered model's creation time: how a renamed model is recognised."""
+    generation: int = 0
+    """Grows with each change that somebody asked for: a snapshot of a lower generation knows nothing of the change."""

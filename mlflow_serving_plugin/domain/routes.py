@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
@@ -14,7 +13,7 @@ from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the snapshot's shape changes. A reader sets a snapshot of another format aside."""
 
 
@@ -58,11 +57,27 @@ class EntityRoute:
     """Whether a ready worker has answered the model's own input example."""
     build_log: str | None = None
     """The log of the environment's build, None for the server's own environment."""
+    replicas: int = 1
+    """How many workers the entity is to have."""
+    changing: bool = False
+    """Whether workers of the present configuration are still to come, or older workers to go."""
+    retry_ms: int | None = None
+    """When a failed start is tried again, in milliseconds since 1970; None without a failure."""
 
     @property
     def name(self) -> str:
         """The entity's name within its endpoint."""
         return self.key.name
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the entity serves, but not as it was last asked to: the message says why."""
+        return self.state is EntityState.READY and bool(self.message)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens by itself, but for retries of what has failed."""
+        return self.state.facts.settled and (self.degraded or not self.changing)
 
     @property
     def worker_states(self) -> Counter[str]:
@@ -95,6 +110,14 @@ class EndpointRoute:
     stages: dict[str, str] = field(default_factory=dict)
     """Stage → entity, the stage ``None`` too, which MLflow can resolve."""
     aliases: dict[str, str] = field(default_factory=dict)
+    latest_message: str = ""
+    """Why ``latest`` is not the newest entity; empty when it is."""
+    reason: str | None = None
+    """The entity that the state and the message come from."""
+    inactive: dict[str, str] = field(default_factory=dict)
+    """Version → why the version is not served: it is archived, or not registered completely."""
+    generation: int = 0
+    """The endpoint's generation that all of this was derived from."""
 
     def resolve(self, reference: Reference) -> str:
         """The name of the entity that a reference means, stages in any case; NotFoundError says what is served."""
@@ -160,12 +183,6 @@ class Routes:
 def routes_key(workspace: str, name: str) -> str:
     """The key of an endpoint in the snapshot. Neither part can contain a slash."""
     return f"{workspace}/{name}"
-
-
-def latest_of(entities: Sequence[EntityRoute]) -> str | None:
-    """What ``latest`` means among these entities."""
-    ready = [entity.name for entity in entities if entity.state is EntityState.READY]
-    return max(ready or [entity.name for entity in entities], key=name_order, default=None)
 
 
 @dataclass(frozen=True, slots=True)

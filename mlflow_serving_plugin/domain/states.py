@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-Tone = Literal["ready", "busy", "failed", "idle"]
+Tone = Literal["ready", "busy", "degraded", "failed", "idle"]
 """How a state is coloured for people."""
 
 
@@ -77,14 +77,43 @@ _FACTS = {
 }
 
 
-class EndpointState(str, Enum):
-    """Where an endpoint stands as a whole."""
+@dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    """Everything that other modules need to know of an endpoint's state."""
 
-    PENDING = "PENDING"
+    label: str
+    """The state in a person's words."""
+    tone: Tone
+    endpoint_state: str
+    """The state in replies of ``endpoints``: the old product calls an endpoint READY that serves nothing."""
+    settled: bool = True
+    """Whether ``enable --wait`` stops waiting for the endpoint."""
+
+
+class EndpointState(str, Enum):
+    """Where an endpoint stands as a whole. ``domain/endpoint_status.py`` derives the state from the entities."""
+
+    EMPTY = "EMPTY"
+    """Serves nothing: there is no active version."""
+    STARTING = "STARTING"
+    """No version is ready yet."""
     READY = "READY"
+    """At least one version is ready, and none has failed."""
+    DEGRADED = "DEGRADED"
+    """At least one version is ready, and something has failed."""
     FAILED = "FAILED"
+    """Every version has failed."""
 
     @property
-    def facts(self) -> StateFacts:
-        """What follows from the state: the same as for an entity in it."""
-        return EntityState(self.value).facts
+    def facts(self) -> EndpointFacts:
+        """What follows from the state."""
+        return _ENDPOINT_FACTS[self]
+
+
+_ENDPOINT_FACTS = {
+    EndpointState.EMPTY: EndpointFacts("No versions", "idle", "ENDPOINT_STATE_READY"),
+    EndpointState.STARTING: EndpointFacts("Starting", "busy", "ENDPOINT_STATE_PENDING", settled=False),
+    EndpointState.READY: EndpointFacts("Ready", "ready", "ENDPOINT_STATE_READY"),
+    EndpointState.DEGRADED: EndpointFacts("Degraded", "degraded", "ENDPOINT_STATE_READY"),
+    EndpointState.FAILED: EndpointFacts("Failed", "failed", "ENDPOINT_STATE_FAILED"),
+}

@@ -24,14 +24,6 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """As ``Changed``, and what has failed of the model is to be retried at once."""
-
-    workspace: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Overdue:
     """A worker still runs a prediction whose request timed out."""
 
@@ -46,8 +38,8 @@ class Wake:
     entity: str
 
 
-Nudge = Changed | Retry | Overdue | Wake
-_KINDS = {kind.__name__: kind for kind in (Changed, Retry, Overdue, Wake)}
+Nudge = Changed | Overdue | Wake
+_KINDS = {kind.__name__: kind for kind in (Changed, Overdue, Wake)}
 
 
 def send_nudge(path: Path, nudge: Nudge) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
+from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.metrics.counting import FAMILIES, Family
 from mlflow_serving_plugin.metrics.files import Totals
 
@@ -49,6 +50,7 @@ class HostCollector(Collector):
                     _add(made, family, labels, values)
             yield made
         yield self._workers()
+        yield self._states()
 
     def _workers(self) -> Metric:
         labels = self._label_names(("model", "version", "state"))
@@ -60,6 +62,17 @@ class HostCollector(Collector):
                 for state in ("ready", "starting", "draining"):
                     workers.add_metric([*self._names(endpoint), entity.name, state], entity.worker_states[state])
         return workers
+
+    def _states(self) -> Metric:
+        states = GaugeMetricFamily(
+            f"{_NAMESPACE}endpoint_state",
+            "1 for the state that an endpoint is in, 0 for every other: empty, starting, ready, degraded or failed.",
+            labels=self._label_names(("model", "state")),
+        )
+        for endpoint in self._endpoints:
+            for state in EndpointState:
+                states.add_metric([*self._names(endpoint), state.value.lower()], endpoint.state is state)
+        return states
 
     def _label_names(self, labels: tuple[str, ...]) -> list[str]:
         return [*(["workspace"] if self._workspaces and "model" in labels else []), *labels]

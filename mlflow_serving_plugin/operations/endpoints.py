@@ -17,7 +17,7 @@ from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.host.messages import Changed, Nudge, Retry
+from mlflow_serving_plugin.host.messages import Changed, Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.config import merge_config
 from mlflow_serving_plugin.registry.reader import RegistryReader
@@ -40,12 +40,22 @@ class Served:
     @property
     def state(self) -> EndpointState:
         """The endpoint's state on this host."""
-        return self.route.state if self.route else EndpointState.PENDING
+        return self.route.state if self.route else EndpointState.STARTING
 
     @property
     def message(self) -> str:
         """The reason for the state."""
-        return self.route.message if self.route else "Waiting for the controller"
+        return self.route.message if self.route else "Waiting for the controller."
+
+    @property
+    def observed(self) -> bool:
+        """Whether this host's controller knows of the last change that somebody asked for."""
+        return self.route is not None and self.route.generation >= self.endpoint.generation
+
+    @property
+    def reason(self) -> EntityRoute | None:
+        """The version that the state comes from, if any."""
+        return next((entity for entity in self.entities if self.route and entity.name == self.route.reason), None)
 
     @property
     def versions(self) -> list[EntityRoute]:
@@ -84,7 +94,7 @@ class EndpointOperations:
         endpoint = self.store.enable(workspace, name, model_created_ms=model.created_ms, config=None, by=caller.name)
         if changes:
             self.store.configure(workspace, name, merge_config(endpoint.config, changes), by=caller.name)
-        self.send(Retry(workspace, name))
+        self.send(Changed(workspace, name))
 
     def disable(self, caller: User, workspace: str, name: str) -> None:
         """Disable serving on a model; idempotent."""

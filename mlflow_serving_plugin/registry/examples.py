@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_serving_plugin.domain.entity import Example
+from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 
 
@@ -15,15 +16,16 @@ def scoring_example(model_dir: Path) -> Example | None:
     """The input example that was logged with the model; None when there is none or it cannot be read.
 
     MLflow ≥ 2.15 writes the request body beside the example; for older models the request body is composed here.
+    An empty number is ``null``: MLflow writes ``NaN``, which is not JSON.
     """
     try:
         info = read_mlmodel(model_dir).example_info
         if not info:
             return None
         if path := info.get("serving_input_path"):
-            return Example(_inside(model_dir, path).read_bytes(), "application/json")
+            return Example(null_for_nan(_inside(model_dir, path).read_bytes()), "application/json")
         content = json.loads(_inside(model_dir, info["artifact_path"]).read_text())
-        return Example(json.dumps(_request(info, content)).encode(), "application/json")
+        return Example(null_for_nan(json.dumps(_request(info, content)).encode()), "application/json")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
 

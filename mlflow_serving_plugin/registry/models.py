@@ -18,7 +18,14 @@ class ModelVersion:
     @property
     def active(self) -> bool:
         """Whether the version is to be served: completely registered and not archived."""
-        return self.status == "READY" and self.stage.lower() not in {"archived", "deleted_internal"}
+        return not self.inactive
+
+    @property
+    def inactive(self) -> str:
+        """Why the version is not to be served; empty for one that is."""
+        if self.stage.lower() in {"archived", "deleted_internal"}:
+            return "archived"
+        return "" if self.status == "READY" else "not registered completely"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ class Store(EventLog):
     def enable(
         self, workspace: str, name: str, *, model_created_ms: int, config: EndpointConfig | None, by: str | None
     ) -> Endpoint:
-        """Enable serving; a no-op when it is. Without ``config``, that of an earlier time counts."""
+        """Enable serving. Without ``config``, that of an earlier time counts.
+
+        On an enabled endpoint that asks for another attempt at what has failed: a new generation, as any change is.
+        """
         try:
             return self._enable(workspace, name, model_created_ms, config, by)
         except IntegrityError:  # two at once: the other one's row is there now
@@ -54,7 +57,7 @@ class Store(EventLog):
                 session.expunge(row)
                 row = None
             if row is None:
-                row = EndpointRow(id=uuid.uuid4().hex, workspace=workspace, name=name, enabled=False)
+                row = EndpointRow(id=uuid.uuid4().hex, workspace=workspace, name=name, enabled=False, generation=0)
                 row.model_created_ms = model_created_ms
                 row.config = _dump(config or EndpointConfig())
                 session.add(row)
@@ -66,6 +69,7 @@ class Store(EventLog):
                 record(session, row.id, "ENDPOINT_ENABLED", f"Serving was enabled{_by(by)}.")
             elif changed:
                 record(session, row.id, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
+            row.generation += 1
             session.flush()
             return _endpoint(row)
 
@@ -87,6 +91,7 @@ class Store(EventLog):
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
             if _load(row.config) != config:
                 row.config = _dump(config)
+                row.generation += 1
                 record(session, row.id, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
             return _endpoint(row)
 
@@ -125,7 +130,7 @@ def _by(user: str | None) -> str:
 
 
 def _endpoint(row: EndpointRow) -> Endpoint:
-    return Endpoint(row.id, row.workspace, row.name, _load(row.config), row.model_created_ms)
+    return Endpoint(row.id, row.workspace, row.name, _load(row.config), row.model_created_ms, row.generation)
 
 
 def _dump(config: EndpointConfig) -> str:

@@ -31,6 +31,8 @@ class EndpointRow(Base):
     model_created_ms: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(String(32), default=MODEL)
     """How the endpoint gets its entities. ``model``: one for each active version of its registered model."""
+    generation: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Grows with each change that somebody asked for; a controller says which generation it has taken in."""
     spec: Mapped[str | None] = mapped_column(Text)
     """What the kind has to say about entities and traffic, as JSON; NULL for ``model``, which follows the registry."""
 

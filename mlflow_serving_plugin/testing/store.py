@@ -48,13 +48,13 @@ class MemoryStore:
             if found is None:
                 found = Endpoint(self._new_id(name), workspace, name, config or EndpointConfig(), model_created_ms)
             endpoint = found if config is None else replace(found, config=config)
-            self._endpoints[endpoint.id] = endpoint
+            self._endpoints[endpoint.id] = replace(endpoint, generation=endpoint.generation + 1)
             if endpoint.id not in self._enabled:
                 self._enabled.add(endpoint.id)
                 self.record(endpoint.id, "ENDPOINT_ENABLED", f"Serving was enabled{_by(by)}.")
             elif endpoint != found:
                 self.record(endpoint.id, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
-            return endpoint
+            return self._endpoints[endpoint.id]
 
     def disable(self, workspace: str, name: str, *, by: str | None) -> bool:
         with self._use():
@@ -70,6 +70,8 @@ class MemoryStore:
             found = self.find(workspace, name)
             if found is None:
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
+            if config == found.config:
+                return found
             return self.enable(workspace, name, model_created_ms=found.model_created_ms, config=config, by=by)
 
     def rename(self, endpoint: Endpoint, name: str) -> None:

@@ -20,7 +20,7 @@ from mlflow_serving_plugin.domain.routes import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.messages import Changed, Overdue, Retry, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Overdue, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS, Metrics
 from mlflow_serving_plugin.metrics.files import read_totals
@@ -175,7 +175,7 @@ def test_an_enabled_model_is_fetched_launched_and_published(serving):
 
 
 def test_the_way_to_ready_is_told_in_order_and_once(serving):
-    told = ["ENDPOINT_ENABLED", "VERSION_PENDING", "ENDPOINT_PENDING", "VERSION_LAUNCHING", "VERSION_ENVIRONMENT"]
+    told = ["ENDPOINT_ENABLED", "VERSION_PENDING", "ENDPOINT_STARTING", "VERSION_LAUNCHING", "VERSION_ENVIRONMENT"]
     serving.until(lambda: len(serving.kinds()) == 7)
     assert sorted(serving.kinds()) == sorted([*told, "VERSION_READY", "ENDPOINT_READY"])
     assert [kind for kind in serving.kinds() if kind != "VERSION_ENVIRONMENT"][-2:] == [
@@ -286,12 +286,12 @@ def test_files_that_vanish_are_fetched_again_instead_of_failing_the_version(serv
     assert "VERSION_FAILED" not in serving.kinds()
 
 
-def test_an_enabled_model_without_active_version_is_ready_and_has_no_workers(world):
+def test_an_enabled_model_without_active_version_serves_nothing_and_has_no_workers(world):
     world.registry.put(a_model("iris", a_version(1, "Archived")))
     world.enable()
     world.start()
     world.until(lambda: world.paths.routes.exists() and world.route())
-    assert (world.route().state, world.route().entities) == (EndpointState.READY, ())
+    assert (world.route().state, world.route().entities) == (EndpointState.EMPTY, ())
     assert world.backend.launched == []
 
 
@@ -724,7 +724,10 @@ def test_enabling_again_tries_at_once_what_has_failed(paths):
         world.versions(a_version(1, "Staging"))
         world.until(lambda: world.route().stages == {"Staging": "1"})
         assert len(world.backend.launched) == 1
-        send_nudge(world.paths.nudges, Retry("default", "iris"))
+        assert world.entity(1).retry_ms > world.entity(1).since_ms
+        generation = world.enable().generation
+        send_nudge(world.paths.nudges, Changed("default", "iris"))
         world.until_ready(1)
+        assert world.route().generation == generation
     finally:
         world.close()

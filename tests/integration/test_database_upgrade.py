@@ -54,7 +54,10 @@ def test_endpoints_keep_their_configuration_and_identity(engine):
     assert found["default", "after"].model_created_ms == 4
     assert store.enable("default", "off", model_created_ms=3, config=None, by=None).config == TWO
     with engine.connect() as connection:
-        assert set(connection.execute(text("SELECT kind, spec FROM serving_endpoints"))) == {("model", None)}
+        assert set(connection.execute(text("SELECT kind, spec, generation FROM serving_endpoints"))) == {
+            ("model", None, 0),
+            ("model", None, 1),
+        }
 
 
 def test_events_of_versions_are_events_of_the_entities_of_that_name(engine):

@@ -14,7 +14,7 @@ import pytest
 from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.domain.routes import Routes, dump_routes
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Retry, Wake, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 
 PROMPT_S = 0.5
@@ -43,7 +43,6 @@ def took(action) -> float:
         Changed(),
         Changed("default", "iris"),
         Changed("default", "üñ 'x' \"y\""),
-        Retry("default", "iris"),
         Overdue("w1"),
         Wake("e1", "3"),
     ],

@@ -58,7 +58,7 @@ def test_a_name_of_any_kind_is_kept(store, name):
 
 
 def test_enabling_twice_is_enabling_once(store):
-    assert enable(store, config=TWO) == enable(store)
+    assert replace(enable(store, config=TWO), generation=0) == replace(enable(store), generation=0)
     assert told(store) == ["ENDPOINT_ENABLED"]
 
 
@@ -73,7 +73,7 @@ def test_a_disabled_endpoint_is_gone_and_keeps_its_settings_and_history_for_late
     assert store.disable(WS, "iris", by="ada")
     assert store.enabled() == []
     assert store.find(WS, "iris") is None
-    assert enable(store) == before
+    assert enable(store) == replace(before, generation=before.generation + 1)
     assert told(store) == ["ENDPOINT_ENABLED", "ENDPOINT_DISABLED", "ENDPOINT_ENABLED"]
 
 
@@ -98,6 +98,16 @@ def test_configuring_replaces_the_configuration_and_is_told_once(store):
     assert store.configure(WS, "iris", TWO, by=None).config == TWO
     assert store.find(WS, "iris").config == TWO
     assert told(store) == ["ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED"]
+
+
+def test_each_change_that_somebody_asks_for_is_a_new_generation(store):
+    generations = [enable(store).generation, enable(store).generation]
+    generations += [store.configure(WS, "iris", config, by=None).generation for config in (TWO, TWO, PLAIN)]
+    store.disable(WS, "iris", by=None)
+    generations += [enable(store).generation]
+    assert generations == [1, 2, 3, 3, 4, 5]
+    assert store.find(WS, "iris").generation == 5
+    assert [endpoint.generation for endpoint in store.enabled()] == [5]
 
 
 @pytest.mark.parametrize("disabled_before", [False, True])

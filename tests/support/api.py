@@ -13,7 +13,7 @@ from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import Routes, WorkerRoute
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.messages import Inbox, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
@@ -73,11 +73,13 @@ class ApiWorld:
         event = Event(timestamp_ms, DEFAULT_WORKSPACE, name, entity, "VERSION_READY", message)
         self.store.add_events([(f"id-{name}", event)])
 
-    def publish(self, *versions, name="iris", state=EndpointState.READY, message="", aliases=None, endpoint_id=None):
-        """Be the controller: put an endpoint into the snapshot."""
+    def publish(self, *versions, name="iris", endpoint_id=None, **endpoint):
+        """Be the controller: put an endpoint into the snapshot, which knows the newest generation unless told."""
         id_ = endpoint_id or f"id-{name}"
+        stored = self.store.find(DEFAULT_WORKSPACE, name)
+        endpoint = {"generation": stored.generation if stored else 0} | endpoint
         found = [replace(v, key=EntityKey(id_, v.name), model=replace(v.model, name=name)) for v in versions]
-        one = routes_of(*found, endpoint_id=id_, name=name, state=state, message=message, aliases=aliases)
+        one = routes_of(*found, endpoint_id=id_, name=name, **endpoint)
         endpoints = {**self.routes.endpoints, **one.endpoints}
         self.routes = Routes(endpoints=endpoints, entities={**self.routes.entities, **one.entities})
         publish(self.paths.routes, self.routes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mlflow_serving_plugin.domain.config import GatewayConfig
+from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of
 from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef, name_order
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, latest_of, routes_key
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 WORKSPACE = "default"
@@ -30,27 +31,32 @@ def endpoint_of(
     *entities: EntityRoute,
     endpoint_id: str = "e1",
     name: str = "iris",
-    state: EndpointState = EndpointState.READY,
+    state: EndpointState | None = None,
     message: str = "",
     timeout_s: float = 60.0,
     dialect: str = "modern",
     aliases: dict[str, int] | None = None,
+    **more: object,
 ) -> EndpointRoute:
-    """The endpoint that these entities belong to, as the controller describes it."""
+    """The endpoint that these entities belong to, as the controller describes it, but for what is given."""
     entities = tuple(sorted(entities, key=lambda entity: name_order(entity.name)))
+    status = endpoint_status(entities)
     active = [entity for entity in entities if entity.state is not EntityState.DRAINING]
     return EndpointRoute(
         id=endpoint_id,
         workspace=WORKSPACE,
         name=name,
-        state=state,
-        message=message,
+        state=state or status.state,
+        message=message or status.message,
         config=GatewayConfig(request_timeout_s=timeout_s, default_dialect=dialect),
         entities=tuple(entity.name for entity in active),
         draining=tuple(entity.name for entity in entities if entity not in active),
         latest=latest_of(active),
         stages={entity.stage: entity.name for entity in active},
         aliases={alias: str(number) for alias, number in (aliases or {}).items()},
+        latest_message=latest_message(active),
+        reason=status.reason.name if status.reason else None,
+        **more,
     )
 
 

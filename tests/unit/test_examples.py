@@ -27,7 +27,7 @@ def request_of(model: Path) -> object:
     found = scoring_example(model)
     assert found is not None
     assert found.content_type == "application/json"
-    return json.loads(found.body)
+    return json.loads(found.body, parse_constant=pytest.fail)
 
 
 def test_the_request_body_that_mlflow_wrote_is_sent_byte_for_byte(tmp_path):
@@ -35,6 +35,20 @@ def test_the_request_body_that_mlflow_wrote_is_sent_byte_for_byte(tmp_path):
     body = b'{"dataframe_split": {"data":[[1.0]] }}\n'
     (model / "serving.json").write_bytes(body)
     assert scoring_example(model) == Example(body, "application/json")
+
+
+def test_an_empty_number_is_null_and_everything_else_keeps_its_bytes(tmp_path):
+    model = a_model(tmp_path, {"serving_input_path": "serving.json"})
+    written = b'{"dataframe_split": {"columns": ["Age", "NaN"], "data": [[NaN, "NaN"], [-Infinity, "1.0"]]}}'
+    (model / "serving.json").write_bytes(written)
+    null = written.replace(b"[NaN, ", b"[null, ").replace(b"-Infinity", b"null")
+    assert scoring_example(model) == Example(null, "application/json")
+
+
+def test_an_empty_number_of_an_older_model_is_null(tmp_path):
+    info = {"artifact_path": "example.json", "type": "dataframe", "pandas_orient": "split"}
+    model = a_model(tmp_path, info, example={"columns": ["Age"], "data": [[float("nan")]]})
+    assert request_of(model) == {"dataframe_split": {"columns": ["Age"], "data": [[None]]}}
 
 
 def test_the_frame_of_an_older_model_is_sent_as_the_split_that_it_is(tmp_path):

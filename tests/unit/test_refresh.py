@@ -8,7 +8,7 @@ import pytest
 from support.controller import a_model, a_version, an_endpoint
 
 from mlflow_serving_plugin.controller.desired import View
-from mlflow_serving_plugin.controller.refresh import refresh
+from mlflow_serving_plugin.controller.refresh import asked_anew, refresh
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 
@@ -74,7 +74,14 @@ def test_a_changed_configuration_counts_though_nobody_named_the_model(store, reg
     store.configure("default", "iris", EndpointConfig(replicas=5), by=None)
     later = refresh(store, registry, view, names())
     assert later.endpoints["e-iris"].config.replicas == 5
-    assert registry.reads == []
+
+
+def test_the_model_of_an_endpoint_that_was_asked_to_change_is_read_though_nobody_named_it(store, registry, view):
+    store.enable("default", "iris", model_created_ms=1, config=None, by=None)
+    later = refresh(store, registry, view, names())
+    assert registry.reads == ["iris"]
+    assert asked_anew(view, later) == {"e-iris"}
+    assert asked_anew(later, later) == set()
 
 
 def test_a_disabled_endpoint_is_gone_from_the_view(store, registry, view):

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from mlflow_serving_plugin.domain.states import EntityState, Tone
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState, Tone
 
 
 @pytest.mark.parametrize("state", EntityState)
@@ -16,6 +16,13 @@ def test_every_state_is_shown_and_named_on_the_wire(state):
     assert facts.tone in get_args(Tone)
     assert facts.version_state.startswith("VERSION_STATE_")
     assert facts.service_state.startswith("SERVICE_STATE_")
+
+
+@pytest.mark.parametrize("state", EndpointState)
+def test_every_state_of_an_endpoint_is_shown_and_has_a_word_of_the_old_product(state):
+    assert state.facts.label
+    assert state.facts.tone in get_args(Tone)
+    assert state.facts.endpoint_state in {f"ENDPOINT_STATE_{word}" for word in ("PENDING", "READY", "FAILED")}
 
 
 @pytest.mark.parametrize("state", EntityState)

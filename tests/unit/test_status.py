@@ -179,14 +179,14 @@ def test_a_rename_leaves_the_beginning_of_each_state_alone():
 
 
 ENDPOINT_STATES = {
-    "none active": (a_view((an_endpoint(), a_model("iris", a_version(1, "Archived")))), {}, EndpointState.READY),
-    "none started": (BOTH, {}, EndpointState.PENDING),
+    "none active": (a_view((an_endpoint(), a_model("iris", a_version(1, "Archived")))), {}, EndpointState.EMPTY),
+    "none started": (BOTH, {}, EndpointState.STARTING),
     "one ready": (BOTH, {"workers": (worker_of(BOTH, 1),)}, EndpointState.READY),
-    "one failed, one starting": (BOTH, {"failures": {K1: failure()}}, EndpointState.PENDING),
+    "one failed, one starting": (BOTH, {"failures": {K1: failure()}}, EndpointState.STARTING),
     "one failed, one ready": (
         BOTH,
         {"failures": {K1: failure()}, "workers": (worker_of(BOTH, 2),)},
-        EndpointState.READY,
+        EndpointState.DEGRADED,
     ),
     "all failed": (BOTH, {"failures": {K1: failure(), K2: failure()}}, EndpointState.FAILED),
 }
@@ -209,9 +209,33 @@ def test_an_endpoint_without_active_version_says_what_happens_next():
     assert endpoint_of(view).message == "No active version. The next version registered will be served."
 
 
-def test_an_endpoint_whose_model_was_not_read_yet_is_pending():
+def test_an_endpoint_whose_model_was_not_read_yet_is_starting():
     endpoint = an_endpoint()
-    assert endpoint_of(View({endpoint.id: endpoint}, {})).state is EndpointState.PENDING
+    assert endpoint_of(View({endpoint.id: endpoint}, {})).state is EndpointState.STARTING
+
+
+def test_versions_that_are_not_served_are_named_with_the_reason():
+    model = a_model("iris", a_version(1, "Archived"), a_version(2), a_version(3, status="PENDING_REGISTRATION"))
+    inactive = endpoint_of(a_view((an_endpoint(), model))).inactive
+    assert inactive == {"1": "archived", "3": "not registered completely"}
+
+
+def test_a_version_is_changing_until_its_workers_are_those_that_the_configuration_asks_for():
+    two = a_view((an_endpoint(replicas=2), a_model("iris", a_version(1))))
+    first, second = worker_of(two, 1, "w"), worker_of(two, 1, "w2")
+    old = worker_of(two, 1, "old", fingerprint="before")
+    assert entity_of(two, workers=(first,)).changing
+    assert entity_of(two, workers=(first, second, old)).changing
+    assert not entity_of(two, workers=(first, second)).changing
+
+
+def test_a_failed_version_says_when_it_is_tried_again():
+    assert entity_of(ONLY_ONE, failures={K1: replace(failure(), retry_ms=77)}).retry_ms == 77
+
+
+def test_the_generation_is_that_of_the_endpoint_as_it_was_read():
+    endpoint = replace(an_endpoint(), generation=4)
+    assert endpoint_of(a_view((endpoint, a_model()))).generation == 4
 
 
 def test_aliases_of_versions_that_are_not_served_are_left_out():
@@ -245,7 +269,7 @@ def test_the_life_of_a_version_is_told_once_a_step():
         before = after
     assert told == [
         ("1", "VERSION_PENDING"),
-        (None, "ENDPOINT_PENDING"),
+        (None, "ENDPOINT_STARTING"),
         ("1", "VERSION_BUILDING"),
         ("1", "VERSION_LAUNCHING"),
         ("1", "VERSION_ENVIRONMENT"),

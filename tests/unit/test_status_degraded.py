@@ -36,7 +36,8 @@ def test_a_new_configuration_that_does_not_start_is_told_while_the_old_one_serve
     assert version(degraded).state is EntityState.READY
     assert "MemoryError: too little" in version(degraded).message
     events = [(event.type, event.message) for _, event in transitions(healthy, degraded, 6)]
-    assert events == [("VERSION_DEGRADED", version(degraded).message)]
+    reason = version(degraded).message
+    assert events == [("VERSION_DEGRADED", reason), ("ENDPOINT_DEGRADED", f"Version 1: {reason}")]
     assert not transitions(degraded, described(outdated, degraded), 7)
 
 

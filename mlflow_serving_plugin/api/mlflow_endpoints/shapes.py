@@ -6,31 +6,46 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.operations.endpoints import Served
 
 
-def _for_people(state: EntityState | EndpointState) -> dict[str, Any]:
-    """How pages and commands show a state, and whether they wait on: clients need no list of the states."""
-    return {"label": state.facts.label, "tone": state.facts.tone, "settled": state.facts.settled}
-
-
 def endpoint_status(served: Served) -> dict[str, Any]:
-    """One endpoint, in both families."""
+    """One endpoint, in both families.
+
+    ``state`` is in the old product's words; ``serving_state`` is what the endpoint's versions amount to. ``label``,
+    ``tone`` and ``settled``: how pages and commands show a state, and whether they wait on, so that clients need no
+    list of the states. ``reason``: the version that the state comes from, since when, and when it is tried again, in
+    milliseconds since 1970.
+    """
+    state, found, route = served.state, served.reason, served.route
+    reason = found and {"endpoint_version_name": found.name, "since": found.since_ms, "retry_at": found.retry_ms}
     return {
         "registered_model_name": served.endpoint.name,
-        "state": f"ENDPOINT_STATE_{served.state.value}",
+        "state": state.facts.endpoint_state,
         "state_message": served.message,
-    } | _for_people(served.state)
+        "serving_state": state.value,
+        "label": state.facts.label,
+        "tone": state.facts.tone,
+        "settled": served.observed and state.facts.settled,
+        "latest_message": route.latest_message if route else "",
+        "reason": reason,
+    }
 
 
-def endpoint_version(version: EntityRoute) -> dict[str, Any]:
+def endpoint_version(version: EntityRoute, served: Served) -> dict[str, Any]:
     """One version in ``endpoints``."""
     return {
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
         "state_message": version.message,
-    } | _for_people(version.state)
+        "retry_at": version.retry_ms,
+    } | _for_people(version, served)
+
+
+def _for_people(version: EntityRoute, served: Served) -> dict[str, Any]:
+    facts = EndpointState.DEGRADED.facts if version.degraded else version.state.facts
+    return {"label": facts.label, "tone": facts.tone, "settled": served.observed and version.settled}
 
 
 def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
@@ -76,6 +91,8 @@ def overview(
         ],
         "stages": route.named_stages() if route else {},
         "aliases": route.aliases if route else {},
+        "latest": route.latest if route else None,
+        "inactive": route.inactive if route else {},
     }
 
 
@@ -90,7 +107,8 @@ def _overview_of_version(version: EntityRoute, served: Served, has_example: Call
         "since": version.since_ms,
         "stage": version.stage,
         "aliases": sorted(alias for alias, name in aliases.items() if name == version.name),
-        "replicas": len(version.workers),
+        "replicas": version.replicas,
         "ready_replicas": len(version.ready_workers),
+        "retry_at": version.retry_ms,
         "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),
-    } | _for_people(version.state)
+    } | _for_people(version, served)

@@ -16,10 +16,10 @@ from mlflow_serving_plugin.registry.examples import scoring_example
 
 def list_versions(context: Context) -> dict[str, Any]:
     """The served versions, newest first."""
-    versions = context.served(read_fields(requests.MODEL)).versions
+    served = context.served(read_fields(requests.MODEL))
     if context.base.v2:
-        return {"endpoint_statuses": [shapes.endpoint_version_v2(version) for version in versions]}
-    return {"endpoint_versions": [shapes.endpoint_version(version) for version in versions]}
+        return {"endpoint_statuses": [shapes.endpoint_version_v2(version) for version in served.versions]}
+    return {"endpoint_versions": [shapes.endpoint_version(version, served) for version in served.versions]}
 
 
 def get_version_status(context: Context) -> dict[str, Any]:

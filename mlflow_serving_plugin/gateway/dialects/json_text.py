@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
 
 from mlflow_serving_plugin.errors import BadRequestError
-
-_STRING_OR_TOKEN = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|-?Infinity|NaN')
 
 
 def parse(body: bytes) -> Any:
@@ -38,13 +35,3 @@ def require_utf8(body: bytes) -> None:
         body.decode()
     except UnicodeDecodeError:
         raise BadRequestError("The request body is not valid UTF-8.") from None
-
-
-def null_for_nan(body: bytes) -> bytes:
-    """JSON with ``null`` for each bare ``NaN``, ``Infinity`` and ``-Infinity``, which Python writes and JSON lacks.
-
-    Strings that hold these words, and everything else, keep their bytes.
-    """
-    if b"NaN" not in body and b"Infinity" not in body:
-        return body
-    return _STRING_OR_TOKEN.sub(lambda found: found[1] or b"null", body)

@@ -9,11 +9,12 @@ import json
 import re
 from typing import Any
 
+from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.failures import refusal
-from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan, parse
+from mlflow_serving_plugin.gateway.dialects.json_text import parse
 
 _OPENING = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"predictions"[ \t\r\n]*:[ \t\r\n]*')
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
+from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal
 from mlflow_serving_plugin.gateway.dialects.failures import refusal
-from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan
 
 TENSOR_FIELDS = frozenset({"instances", "inputs"})
 """Top-level fields that MLflow 1 knows too."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import UnavailableError
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
@@ -54,7 +55,8 @@ def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
     inputs, outputs, params = (
         part.to_dict() if (part := getattr(signature, name, None)) else None for name in ("inputs", "outputs", "params")
     )
-    return json.dumps(_document(title, version, inputs, outputs, params, _example(model_dir))).encode()
+    # A parameter's default may be NaN, which is not JSON.
+    return null_for_nan(json.dumps(_document(title, version, inputs, outputs, params, _example(model_dir))).encode())
 
 
 def _example(model_dir: Path) -> Any:

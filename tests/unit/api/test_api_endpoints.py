@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from support.api import ApiWorld, version
 
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
-from mlflow_serving_plugin.domain.states import EndpointState
-from mlflow_serving_plugin.host.messages import Changed, Retry
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.host.messages import Changed
 
 V2 = "/api/2.0/mlflow/endpoints-v2"
+FAILED_2 = replace(version(2, EntityState.FAILED, "no disk"), since_ms=5, retry_ms=9)
 
 
 @pytest.mark.parametrize("base", BASE_PATHS, ids=lambda base: base.path)
@@ -20,8 +23,11 @@ def test_every_base_path_enables_tells_and_disables(world, call, base):
             "endpoint_status": {
                 "registered_model_name": "iris",
                 "state": "ENDPOINT_STATE_PENDING",
-                "state_message": "Waiting for the controller",
-                **{"label": "Pending", "tone": "busy", "settled": False},
+                "state_message": "Waiting for the controller.",
+                "serving_state": "STARTING",
+                **{"label": "Starting", "tone": "busy", "settled": False},
+                "latest_message": "",
+                "reason": None,
             }
         },
     )
@@ -51,7 +57,7 @@ def test_enabling_an_unknown_model_is_404(call):
 def test_every_change_nudges_the_controller(world, call, method, route):
     world.enable()
     assert call(method, route, registered_model_name="iris", config={"replicas": 2})[0] == 200
-    assert world.inbox.wait(5) == [(Retry if route == "enable" else Changed)(DEFAULT_WORKSPACE, "iris")]
+    assert world.inbox.wait(5) == [Changed(DEFAULT_WORKSPACE, "iris")]
 
 
 def test_the_state_is_that_of_the_snapshot(world, call):
@@ -60,6 +66,50 @@ def test_the_state_is_that_of_the_snapshot(world, call):
     _, body = call("GET", "get-status", registered_model_name="iris")
     assert body["endpoint_status"]["state"] == "ENDPOINT_STATE_FAILED"
     assert body["endpoint_status"]["state_message"] == "no disk"
+
+
+STATES = {
+    "nothing served": ((), "READY", "EMPTY", None),
+    "starting": ((version(1, EntityState.BUILDING),), "PENDING", "STARTING", "1"),
+    "ready": ((version(1),), "READY", "READY", None),
+    "newest failed": ((version(1), FAILED_2), "READY", "DEGRADED", "2"),
+    "all failed": ((FAILED_2,), "FAILED", "FAILED", "2"),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_the_state_that_the_versions_amount_to_is_told_beside_the_old_product_s_word(world, call, case):
+    versions, old, state, reason = STATES[case]
+    world.enable()
+    world.publish(*versions)
+    status = call("GET", "get-status", registered_model_name="iris")[1]["endpoint_status"]
+    assert (status["state"], status["serving_state"]) == (f"ENDPOINT_STATE_{old}", state)
+    assert (status["reason"] or {}).get("endpoint_version_name") == reason
+    (overview,) = call("GET", "list-overviews", base="/ajax-api/2.0/mlflow/endpoints")[1]["overviews"]
+    assert (overview["serving_state"], overview["reason"]) == (state, status["reason"])
+
+
+def test_a_degraded_endpoint_says_since_when_the_next_try_and_what_latest_means(world, call):
+    world.enable()
+    world.publish(version(1), FAILED_2)
+    status = call("GET", "get-status", registered_model_name="iris")[1]["endpoint_status"]
+    assert status["reason"] == {"endpoint_version_name": "2", "since": 5, "retry_at": 9}
+    assert status["latest_message"] == "latest stays on version 1: version 2 has failed."
+    assert status["state_message"] == "1 of 2 versions failed. Version 2: no disk"
+    assert status["tone"] == "degraded"
+
+
+def test_a_state_published_before_the_last_change_is_not_settled(world, call):
+    world.enable()
+    world.publish(version(1))
+    world.enable(config=EndpointConfig(replicas=3))
+    for route, key in (("get-status", "endpoint_status"), ("list-versions", "endpoint_versions")):
+        reply = call("GET", route, registered_model_name="iris")[1][key]
+        assert (reply if isinstance(reply, dict) else reply[0])["settled"] is False
+    world.publish(replace(version(1), changing=True))
+    assert call("GET", "list-versions", registered_model_name="iris")[1]["endpoint_versions"][0]["settled"] is False
+    world.publish(version(1))
+    assert call("GET", "list-versions", registered_model_name="iris")[1]["endpoint_versions"][0]["settled"] is True
 
 
 def test_a_snapshot_of_an_earlier_endpoint_of_the_name_does_not_count(world, call):

@@ -137,7 +137,7 @@ def test_health_is_200_while_the_controller_ticks(world):
     body = response.get_json()
     assert body["controller"]["alive"] is True
     assert body["controller"]["last_tick_age_s"] < 10
-    assert body["endpoints"] == {"READY": 1}
+    assert body["endpoints"] == {"DEGRADED": 1}
     assert body["versions"] == {"READY": 1, "FAILED": 1}
     assert body["workers"] == {"ready": 1, "starting": 1}
 

@@ -48,10 +48,11 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
     world.enable()
     first = replace(
         version(1, stage="Production", workers=[worker(), worker("w2", ready=False)]),
+        replicas=2,
         since_ms=7,
         environment="Python 3.10",
     )
-    world.publish(first, version(2, EntityState.FAILED, "no"), aliases={"champion": 2})
+    world.publish(first, version(2, EntityState.FAILED, "no"), aliases={"champion": 2}, inactive={"3": "archived"})
     status, reply = page("get-overview", registered_model_name="iris")
     assert status == 200
     overview = reply["overview"]
@@ -64,6 +65,7 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
         ["champion"],
     )
     assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
+    assert (overview["latest"], overview["inactive"]) == ("1", {"3": "archived"})
     assert (served["has_example"], served["environment"]) == (False, "Python 3.10")
 
 

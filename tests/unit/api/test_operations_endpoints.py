@@ -7,7 +7,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
-from mlflow_serving_plugin.host.messages import Changed, Retry
+from mlflow_serving_plugin.host.messages import Changed
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations, NotEnabledError
 from mlflow_serving_plugin.testing import MemoryAccess, MemoryRegistry, MemoryStore
 
@@ -32,13 +32,13 @@ class World:
         return self.store.enable(workspace, name, model_created_ms=1, config=None, by=None)
 
 
-def test_enabling_stores_the_caller_and_tells_the_controller_to_retry():
+def test_enabling_stores_the_caller_and_tells_the_controller():
     world = World()
     world.operations.enable(ALICE, "default", "iris", {"replicas": 3})
     assert world.store.find("default", "iris").config == EndpointConfig(replicas=3)
     audit, _ = world.store.audit(page_token=None, limit=10)
     assert [event.message.endswith(" by alice.") for event in audit] == [True, True]
-    assert world.sent == [Retry("default", "iris")]
+    assert world.sent == [Changed("default", "iris")]
 
 
 def test_enabling_again_merges_the_changes_over_the_present_configuration():
@@ -101,7 +101,11 @@ def test_an_endpoint_that_no_controller_has_published_waits_for_the_controller()
     world = World()
     world.enable()
     served = world.operations.describe(ALICE, "default", "iris")
-    assert (served.state, served.message, served.versions) == (EndpointState.PENDING, "Waiting for the controller", [])
+    assert (served.state, served.message, served.versions) == (
+        EndpointState.STARTING,
+        "Waiting for the controller.",
+        [],
+    )
     with pytest.raises(NotFoundError, match="Version 1"):
         served.version(1)
 

@@ -9,7 +9,7 @@ from mlflow_serving_plugin.cli import progress
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
-from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.states import EntityState
 
 
 def test_enable_sends_the_config_and_says_what_to_do_next(world, run):
@@ -58,8 +58,8 @@ def test_status_without_a_name_lists_all_endpoints(world, run):
     world.enable("wine")
     world.publish(name="wine", message="all well")
     lines = run("status").stdout.splitlines()
-    assert lines[1].split(None, 2) == ["iris", "Pending", "Waiting for the controller"]
-    assert lines[2].split(None, 2)[:2] == ["wine", "Ready"]
+    assert lines[1].split(None, 2) == ["iris", "Starting", "Waiting for the controller."]
+    assert lines[2].split(None, 2)[:2] == ["wine", "No"]
     assert len(json.loads(run("status", "--json").stdout)["endpoints"]) == 2
 
 
@@ -159,7 +159,7 @@ def controller(monkeypatch):
 
 def test_wait_shows_progress_until_every_version_is_ready(world, run, controller):
     controller(
-        lambda: world.publish(version(1, EntityState.LAUNCHING, "Found the environment."), state=EndpointState.PENDING),
+        lambda: world.publish(version(1, EntityState.LAUNCHING, "Found the environment.")),
         lambda: world.publish(version(1), version(2, EntityState.LAUNCHING)),
         lambda: world.publish(version(1), version(2)),
     )
@@ -167,8 +167,8 @@ def test_wait_shows_progress_until_every_version_is_ready(world, run, controller
     assert result.exit_code == 0
     shown = [line.partition("] ")[2] for line in result.stdout.splitlines() if line.startswith("[")]
     assert shown == [
-        "iris: Waiting for the controller",
-        "iris: Pending",
+        "iris: Waiting for the controller.",
+        "iris: Starting version 1.",
         "iris/1: Loading model. Found the environment.",
         "iris: Ready",
         "iris/2: Loading model",
@@ -191,6 +191,21 @@ def test_wait_fails_when_a_version_does_even_while_the_server_tries_it_again(wor
     result = run("enable", "iris", "--wait")
     assert result.exit_code == 1
     assert "iris/2: No module 'x'." in result.stderr
+
+
+def test_wait_for_a_change_does_not_take_the_state_before_the_change_for_the_outcome(world, run, controller):
+    world.enable()
+    world.publish(version(1))
+    controller(
+        lambda: world.publish(version(1), generation=1),
+        lambda: world.publish(replace(version(1), changing=True)),
+        lambda: world.publish(version(1)),
+    )
+    result = run("enable", "iris", "--wait", "--config", "replicas=3")
+    assert result.exit_code == 0, result.stderr
+    world.publish(version(1, EntityState.FAILED, "no licence"))
+    controller(lambda: world.publish(version(1, EntityState.LAUNCHING)), lambda: world.publish(version(1)))
+    assert run("enable", "iris", "--wait").exit_code == 0
 
 
 def test_wait_ends_at_once_with_no_active_version_and_with_json_leaves_stdout_to_json(world, run, controller):

@@ -25,7 +25,7 @@ def document(directory, signature=None, example=None):
         model.saved_input_example_info = {"type": "dataframe", "serving_input_path": "serving_input_example.json"}
         (directory / "serving_input_example.json").write_text(json.dumps(example))
     model.save(str(directory / "MLmodel"))
-    return json.loads(openapi_document(directory, "iris, version 3", 3))
+    return json.loads(openapi_document(directory, "iris, version 3", 3), parse_constant=pytest.fail)
 
 
 def contents(found):
@@ -60,6 +60,15 @@ def test_a_signature_becomes_schemas_that_fit_its_rows_and_no_others(tmp_path):
     assert canonical["example"] == {"dataframe_records": [row]}
     jsonschema.validate({"dataframe_records": [row], "params": {"t": 1, "stop": ["y"]}}, canonical["schema"])
     assert canonical["schema"]["oneOf"][0]["properties"]["params"]["properties"]["t"]["default"] == 0.5
+
+
+def test_the_document_is_json_although_the_example_and_a_default_hold_no_number(tmp_path):
+    nan = float("nan")
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.double, "Age")]), params=ParamSchema([ParamSpec("t", DataType.double, nan)])
+    )
+    found = document(tmp_path, signature, {"dataframe_records": [{"Age": nan}]})
+    assert contents(found)["application/json"]["example"] == {"dataframe_records": [{"Age": None}]}
 
 
 def test_a_tensor_has_its_shape(tmp_path):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mlflow_serving_plugin.gateway.dialects.json_text import null_for_nan
+from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import unwrap
 
 

@@ -1,0 +1,68 @@
+"""An endpoint's state and the reason, derived from its entities: the one place that decides. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow_serving_plugin.domain.entity import name_order
+from mlflow_serving_plugin.domain.routes import EntityRoute
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """``reason``: the entity, if any, that the state comes from."""
+
+    state: EndpointState
+    message: str
+    reason: EntityRoute | None = None
+
+
+def endpoint_status(entities: Sequence[EntityRoute], *, known: bool = True) -> EndpointStatus:
+    """The status of an endpoint with these entities, in the order of their names. Entities that drain do not count.
+
+    ``known``: whether the registered model has been read.
+    """
+    active = [entity for entity in entities if entity.state is not EntityState.DRAINING]
+    if not known:
+        return EndpointStatus(EndpointState.STARTING, "Reading the model from the registry.")
+    if not active:
+        return EndpointStatus(EndpointState.EMPTY, "No active version. The next version registered will be served.")
+    failed = [entity for entity in active if entity.state is EntityState.FAILED]
+    starting = [entity for entity in active if entity.state not in {EntityState.FAILED, EntityState.READY}]
+    if len(failed) + len(starting) < len(active):
+        impaired = failed or [entity for entity in active if entity.degraded]
+        if not impaired:
+            return EndpointStatus(EndpointState.READY, "")
+        return EndpointStatus(EndpointState.DEGRADED, _failures(failed, active, impaired[-1]), impaired[-1])
+    if not starting:
+        return EndpointStatus(EndpointState.FAILED, _failures(failed, active, failed[-1]), failed[-1])
+    newest = starting[-1]
+    others = f" {_count(failed, active)} failed." if failed else ""
+    return EndpointStatus(EndpointState.STARTING, f"Starting version {newest.name}.{others}", newest)
+
+
+def latest_of(entities: Sequence[EntityRoute]) -> str | None:
+    """What ``latest`` means: the newest entity that is ready, else the newest. ``entities``: those that are active."""
+    ready = [entity.name for entity in entities if entity.state is EntityState.READY]
+    return max(ready or [entity.name for entity in entities], key=name_order, default=None)
+
+
+def latest_message(entities: Sequence[EntityRoute]) -> str:
+    """Why ``latest`` stays on an older version; empty when ``latest`` is the newest. In the order of their names."""
+    latest = latest_of(entities)
+    if latest is None or latest == entities[-1].name:
+        return ""
+    newest = entities[-1]
+    why = "has failed" if newest.state is EntityState.FAILED else "is not ready yet"
+    return f"latest stays on version {latest}: version {newest.name} {why}."
+
+
+def _failures(failed: Sequence[EntityRoute], active: Sequence[EntityRoute], worst: EntityRoute) -> str:
+    reason = f"Version {worst.name}: {worst.message}"
+    return f"{_count(failed, active)} failed. {reason}" if failed and len(active) > 1 else reason
+
+
+def _count(some: Sequence[EntityRoute], entities: Sequence[EntityRoute]) -> str:
+    return f"{len(some)} of {len(entities)} versions"
