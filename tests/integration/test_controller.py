@@ -16,7 +16,7 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.routes import load_routes
+from mlflow_serving_plugin.domain.routes import Routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.errors import ServingError
@@ -108,8 +108,11 @@ class World:
         return load_routes(self.paths.routes.read_bytes())
 
     def state(self, number, name="iris"):
-        route = self.route(name) if self.paths.routes.exists() else None
-        return self.entity(number, name).state if route and str(number) in route.entities + route.draining else None
+        # One snapshot: the next one may already be without the entity.
+        routes = self.routes() if self.paths.routes.exists() else Routes()
+        route = routes.endpoints.get(f"{WS}/{name}")
+        entity = routes.entities.get(f"{route.id}/{number}") if route else None
+        return entity.state if entity else None
 
     def entity(self, number, name="iris"):
         routes = self.routes()

@@ -238,7 +238,7 @@ def test_a_snapshot_of_another_version_of_the_package_leaves_the_routes_until_it
     publish(paths.routes, routes("iris"))
     reader = SnapshotReader(paths.routes, 0)
     assert reader.current() == routes("iris")
-    paths.routes.write_bytes(dump_routes(routes("wine")).replace(b'"format":2', b'"format":1'))
+    paths.routes.write_bytes(dump_routes(routes("wine")).replace(b'"format":3', b'"format":2'))
     assert reader.current() == routes("iris")
     assert "Waiting for the controller to replace the routes snapshot" in caplog.text
     publish(paths.routes, routes("wine"))
