@@ -25,24 +25,42 @@ class FetchError(ServingError):
 
 
 def fetched_model(directory: Path, source: str) -> Path | None:
-    """The model files in ``directory``; None unless a fetch of ``source`` was completed and no file is missing."""
+    """The model files in ``directory``; None unless a fetch of ``source`` was completed and no file is lacking."""
+    return None if _lacking(directory, source) != [] else directory / _FILES
+
+
+def _lacking(directory: Path, source: str) -> list[str] | None:
+    """The files that are missing or damaged; None unless a fetch of ``source`` was completed.
+
+    A file that was changed after the fetch is whole, whatever its size: a model may keep a database among its files.
+    """
     try:
+        fetched_ns = (directory / _MANIFEST).stat().st_mtime_ns
         manifest = json.loads((directory / _MANIFEST).read_bytes())
-        files = directory / _FILES
         if manifest["source"] != source:
             return None
-        if all((files / name).stat().st_size == size for name, (size, _) in manifest["files"].items()):
-            return files
+        sizes = {directory / _FILES / name: size for name, (size, _) in manifest["files"].items()}
+        return [
+            str(path.relative_to(directory / _FILES)) for path, size in sizes.items() if _lacks(path, size, fetched_ns)
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return None
+
+
+def _lacks(path: Path, size: int, fetched_ns: int) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return True
+    return found.st_size != size and found.st_mtime_ns <= fetched_ns
 
 
 def fetch_model(source: str, directory: Path, download: Download) -> Path:
     """Fetch ``source`` and return the local model directory.
 
     Downloads beside ``directory``, writes a manifest with each file's size and SHA-256, then renames, so that
-    ``directory`` is never incomplete. FetchError names what is missing.
+    ``directory`` is never incomplete. Where files were lost, only these are put back: a worker may be running on the
+    others, and may have written to them. FetchError names what is missing.
     """
     if (found := fetched_model(directory, source)) is not None:
         return found
@@ -85,7 +103,11 @@ def _download(source: str, scratch: Path, download: Download) -> None:
 
 def _put_in_place(scratch: Path, directory: Path, source: str) -> None:
     """Rename, unless another fetch at the same time was faster: the files of that fetch may be in use already."""
-    if directory.exists() and fetched_model(directory, source) is None:
+    lacking = _lacking(directory, source)
+    for name in lacking or ():
+        (directory / _FILES / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / _FILES / name).replace(directory / _FILES / name)
+    if lacking is None and directory.exists():
         shutil.rmtree(directory, ignore_errors=True)
     try:
         scratch.rename(directory)

@@ -98,10 +98,17 @@ def test_the_files_of_another_source_are_replaced(target):
     assert contents(fetch_model("models:/m-2", target, Store(other))) == other
 
 
+def truncate(file: Path) -> None:
+    """As a crash of the machine does, which loses what was written last: the time of the change stays."""
+    found = file.stat()
+    file.write_bytes(b"short")
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda files: (files / "data/weights.bin").write_bytes(b"short"),
+        lambda files: truncate(files / "data/weights.bin"),
         lambda files: (files / "data/weights.bin").unlink(),
         lambda files: (files / "MLmodel").unlink(),
         shutil.rmtree,
@@ -118,6 +125,27 @@ def test_files_that_do_not_match_their_manifest_are_fetched_again(target, damage
     store = Store(FILES)
     assert contents(fetch_model(SOURCE, target, store)) == FILES
     assert store.downloads == 1
+
+
+def test_a_file_that_the_model_has_written_to_stays_and_nothing_is_fetched_again(target):
+    files = fetch_model(SOURCE, target, Store(FILES))
+    (files / "data/weights.bin").write_bytes(b"counted: 7")
+    (files / "data/weights.bin-journal").write_bytes(b"more")
+    store = Store(FILES)
+    assert fetch_model(SOURCE, target, store) == fetched_model(target, SOURCE) == files
+    assert (files / "data/weights.bin").read_bytes() == b"counted: 7"
+    assert store.downloads == 0
+
+
+def test_a_lost_file_is_put_back_and_a_running_worker_keeps_all_others(target):
+    files = fetch_model(SOURCE, target, Store(FILES))
+    (files / "data/weights.bin").write_bytes(b"counted: 7")
+    shutil.rmtree(files / "data/deep")
+    inodes = {path: path.stat().st_ino for path in (files, files / "MLmodel", files / "data/weights.bin")}
+    found = fetch_model(SOURCE, target, Store(FILES))
+    assert contents(found) == {**FILES, "data/weights.bin": b"counted: 7"}
+    assert {path: path.stat().st_ino for path in inodes} == inodes
+    assert left_behind(target) == [target.name]
 
 
 def test_a_download_that_fails_half_way_leaves_nothing_and_says_why_in_one_line(target):
