@@ -55,6 +55,12 @@ class EndpointConfig:
         WORKER, enum=["auto", "on", "off"])
     max_batch_rows: int = _key(
         256, "Rows in a batch", "Maximum number of rows scored together.", WORKER, minimum=1, maximum=10000)
+    max_concurrency: int | None = _key(
+        None, "Concurrent predictions",
+        "Maximum number of predictions that a worker computes at the same time. 1: one after another, in the thread "
+        "that loaded the model, for a model that is not thread-safe. Empty: as many as 'mlflow models serve'. Models "
+        "that may be batched compute one at a time in any case. Not for the runtime mlflow.",
+        WORKER, minimum=1, maximum=1024)
     request_timeout_s: float | None = _key(
         None, "Request timeout (s)", "Maximum time of a prediction. Empty: the server's default.",
         WORKER, GATEWAY, exclusiveMinimum=0, maximum=3600)

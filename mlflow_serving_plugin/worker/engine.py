@@ -5,7 +5,8 @@ requests that are there when the model returns make the next batch. So a batch i
 waits for a batch to fill. A hand-over to a thread and back would cost more than most library models take, and the
 model, which need not be thread-safe, is called by one thread only. A ping is answered between two calls of the model,
 so a pong shows that the model has not hung. Custom models are the exception: a custom model may wait for a network, so
-custom models run in as many threads as MLflow's own server has, and are never batched unless their owner says so.
+custom models run in as many threads as MLflow's own server has, or as ``max_concurrency`` says, and are never batched
+unless their owner says so. With a ``max_concurrency`` of 1 they too run on the loop's thread, which has loaded them.
 
 A request is under way from ``take`` to ``_finish``; its answer is sent between the two.
 """
@@ -15,16 +16,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .scoring import JSON, Answer, Scorer
+from .threads import threads_for
 from .waiting import Peer, Waiting, response_frame
 from .watchdog import RunningPredictions
 
@@ -46,6 +46,7 @@ class Engine:
         status_file: str,
         running: RunningPredictions | None = None,
         batch_rows: Histogram | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
         self.connections: set[Peer] = set()
         self.paused = False
@@ -61,9 +62,8 @@ class Engine:
         self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
         self._predicted = 0
-        # As asyncio.to_thread has in MLflow's own server.
-        threads = min(32, (os.cpu_count() or 1) + 4)
-        self._threads = None if scorer.library_flavor or verdict.on else ThreadPoolExecutor(threads)
+        one_at_a_time = scorer.library_flavor or verdict.on
+        self._threads = threads_for(one_at_a_time=one_at_a_time, max_concurrency=max_concurrency)
 
     @property
     def busy(self) -> bool:
@@ -78,7 +78,7 @@ class Engine:
         if self._bytes > _READ_AT_MOST_BYTES and not self.paused:
             self._set_paused(True)
         if self._threads is not None:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, self._score_in_thread, waiting)
+            future = self._threads.run(self._score_in_thread, waiting)
             future.add_done_callback(lambda done: self._reply(waiting, done.result()))
         else:
             self._waiting.append(waiting)

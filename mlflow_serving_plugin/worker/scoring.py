@@ -18,6 +18,7 @@ from typing import Any, Callable, NamedTuple
 from . import fast_path
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
+from .model_code import ModelCode
 
 JSON = "application/json"
 _LIBRARY_FLAVORS = frozenset(
@@ -40,8 +41,10 @@ class Answer(NamedTuple):
 class Scorer:
     """One loaded model. Not thread-safe by itself: exactly as thread-safe as the model."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, code: ModelCode | None = None) -> None:
         from mlflow.pyfunc import scoring_server
+
+        self._code = code or ModelCode()
 
         self._server: Any = scoring_server
         if not hasattr(scoring_server, "invocations"):
@@ -58,13 +61,16 @@ class Scorer:
         self._predict_kwargs: dict[str, Any] = {}
 
     @classmethod
-    def load(cls, model_dir: str) -> Scorer:
+    def load(cls, model_dir: str, code: ModelCode) -> Scorer:
         """Load a model as ``mlflow models serve`` does."""
         from mlflow.pyfunc import scoring_server
 
         # As scoring_server.init() does.
         os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
-        return cls(getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)(model_dir))
+        load = getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)
+        with code:
+            model = load(model_dir)
+        return cls(model, code)
 
     def score(self, content_type: str, body: bytes) -> Answer:
         """One request, as MLflow itself scores it."""
@@ -72,13 +78,17 @@ class Scorer:
 
         start = time.perf_counter_ns()
         try:
-            result = self._server.invocations(body, content_type, self.model, self._schema)
+            with self._code:
+                result = self._server.invocations(body, content_type, self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, error.serialize_as_json()
             traceback.print_exc()
-        except BaseException:  # a model that calls exit() ends a request, not the worker
+        except Exception:
             status, mimetype, text = 500, "text/plain", "Internal Server Error"
+            traceback.print_exc()
+        except BaseException as error:  # a model that calls exit() ends a request, not the worker
+            status, mimetype, text = 500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": _ended(error)})
             traceback.print_exc()
         return Answer(status, mimetype, text.encode(), predict_ns=time.perf_counter_ns() - start)
 
@@ -110,7 +120,8 @@ class Scorer:
 
     def predict(self, decoded: Batchable) -> Any:
         """The model's own output for a decoded input; raises whatever the model raises."""
-        return self.model._predict_fn(decoded.model_input(), **self._predict_kwargs)
+        with self._code:
+            return self.model._predict_fn(decoded.model_input(), **self._predict_kwargs)
 
     def jsonable(self, output: Any) -> Any:
         """A model's output as MLflow puts it into JSON."""
@@ -128,12 +139,20 @@ class Scorer:
 
         self.model._predict_fn = record
         try:
-            self._server.invocations(body, JSON, self.model, self._schema)
+            with self._code:
+                self._server.invocations(body, JSON, self.model, self._schema)
         except Exception:
             return None
         finally:
             self.model._predict_fn = original
         return seen[0] if seen else None
+
+
+def _ended(error: BaseException) -> str:
+    """The message about what is no error of a prediction, but ends a process."""
+    if isinstance(error, SystemExit):
+        return "The model called sys.exit() instead of returning a prediction."
+    return f"The model raised {type(error).__name__} instead of returning a prediction."
 
 
 def _loader_module(model: Any) -> Any:

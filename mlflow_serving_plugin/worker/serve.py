@@ -21,7 +21,8 @@ from . import wire
 from .batching import decide
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
-from .process import limit
+from .model_code import ModelCode, handlers
+from .process import end_with, limit
 from .scoring import Scorer
 from .watchdog import RunningPredictions, Watchdog
 
@@ -97,6 +98,10 @@ class Connection(asyncio.Protocol):
         """Close once everything written has been sent."""
         self._transport.close()
 
+    def descriptor(self) -> int:
+        """The socket's number; -1 when the connection is closed."""
+        return -1 if self._transport.is_closing() else int(self._transport.get_extra_info("socket").fileno())
+
 
 def main(argv: list[str]) -> int:
     """``'<json>'`` or ``@<file with the JSON>``: serve until SIGTERM, as a process of its own and not as a fork."""
@@ -106,7 +111,7 @@ def main(argv: list[str]) -> int:
     if text.startswith("@"):
         with open(text[1:]) as file:
             text = file.read()
-    return run(json.loads(text))
+    end_with(lambda: run(json.loads(text)))
 
 
 def run(config: dict[str, Any]) -> int:
@@ -116,30 +121,36 @@ def run(config: dict[str, Any]) -> int:
     faulthandler.enable()
     limit(config)
     os.chdir(config["model_dir"])
-    scorer = Scorer.load(config["model_dir"])
+    listener = _inherited_listener(config["address"])
+    code = ModelCode()
+    scorer = Scorer.load(config["model_dir"], code)
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)
     batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
-    engine = Engine(scorer, verdict, config["max_batch_rows"], config["status_file"], running, batch_rows)
+    engine = Engine(
+        scorer, verdict, config["max_batch_rows"], config["status_file"], running, batch_rows, config["max_concurrency"]
+    )
     engine.report()
     # The model and its libraries stay: keep them out of every garbage collection.
     gc.collect()
     gc.freeze()
-    print(f"Loaded. Fast path: {why_not or 'on'}. Batching {'on' if verdict.on else 'off'}: {verdict.why}.", flush=True)
-    _new_loop().run_until_complete(_serve(engine, config))
+    batching = f"Batching {'on' if verdict.on else 'off'}: {verdict.why}."
+    print(f"Loaded. Fast path: {why_not or 'on'}. {batching}", flush=True)
+    _new_loop().run_until_complete(_serve(engine, config, listener or _listen(config["address"]), code))
     with contextlib.suppress(OSError):
         counts.flush()
     return 0
 
 
-async def _serve(engine: Engine, config: dict[str, Any]) -> None:
+async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket, code: ModelCode) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    before = handlers()
+    for number in before:
         loop.add_signal_handler(number, stop.set)
+    code.serve(before, lambda: [listener.fileno(), *(connection.descriptor() for connection in engine.connections)])
     secret, largest = config.get("secret", "").encode(), config.get("max_frame_bytes", wire.MAX_FRAME_BYTES)
-    listener = _listen(config["address"])
     create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
     server = await create(lambda: Connection(engine, secret, largest), sock=listener)
     await stop.wait()
@@ -166,10 +177,20 @@ async def _drain(engine: Engine) -> None:
     await asyncio.sleep(0)
 
 
+def _inherited_listener(address: str) -> socket.socket | None:
+    """The socket of ``fd://n``, which listens already. Nothing is left at ``n``: the model's processes inherit it."""
+    if not address.startswith("fd://"):
+        return None
+    given = int(address[len("fd://") :])
+    listener = socket.socket(fileno=os.dup(given))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, given)
+    os.close(null)
+    return listener
+
+
 def _listen(address: str) -> socket.socket:
-    """``tcp://host:port``, the path of a unix socket, or ``fd://n``, a socket that listens already."""
-    if address.startswith("fd://"):
-        return socket.socket(fileno=os.dup(int(address[len("fd://") :])))
+    """``tcp://host:port``, or the path of a unix socket."""
     tcp = wire.tcp_address(address)
     if tcp is not None:
         return socket.create_server(tcp, family=socket.AF_INET6 if ":" in tcp[0] else socket.AF_INET)
@@ -181,11 +202,10 @@ def _listen(address: str) -> socket.socket:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
+    """Not set as this thread's loop: a model that asks for an event loop gets one of its own."""
     try:
         import uvloop
 
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
     except ImportError:
-        loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
+        return asyncio.new_event_loop()

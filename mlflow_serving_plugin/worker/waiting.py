@@ -26,6 +26,9 @@ class Peer(Protocol):
     def hold(self, reason: str, on: bool) -> None:
         """Read nothing from the connection for as long as a reason holds."""
 
+    def descriptor(self) -> int:
+        """The number of the connection's socket; -1 when the connection is closed."""
+
 
 class Waiting:
     """One request. ``input``: the decoded body, once ``decoded``. ``alone``: not to be scored with other requests."""

@@ -30,7 +30,7 @@ from typing import Any, Mapping
 from . import process_tree
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
-from .process import PR_SET_CHILD_SUBREAPER, close_inherited, how_it_ended, prctl
+from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, how_it_ended, prctl
 from .watchdog import Lease
 
 VERSION = 1
@@ -123,7 +123,7 @@ class Zygote:
         gc.freeze()
         pid = os.fork()
         if pid == 0:
-            _become_worker(config)
+            end_with(functools.partial(_become_worker, config))
         self._workers[pid] = known
         try:
             _reply(connection, {"pid": pid})
@@ -173,33 +173,26 @@ class Zygote:
         self._stop = True
 
 
-def _become_worker(config: dict[str, Any]) -> None:
-    """In the fork. Never returns."""
-    code = 1
-    try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        # The zygote's sockets, pipe and log.
-        close_inherited()
-        # Processes that the worker starts stay below the worker, also when they daemonize, and end with it.
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.environ.update(config["environment"])
-        time.tzset()
-        _reseed()
-        from .serve import run
+def _become_worker(config: dict[str, Any]) -> int:
+    """In the fork: be a worker until the worker's end."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    # The zygote's sockets, pipe and log.
+    close_inherited()
+    # Processes that the worker starts stay below the worker, also when they daemonize, and end with it.
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.update(config["environment"])
+    time.tzset()
+    _reseed()
+    from .serve import run
 
-        code = run(config)
-        # Processes that the model has started end with the worker.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    code = run(config)
+    # Processes that the model has started end with the worker.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    return code
 
 
 def _reseed() -> None:

@@ -44,6 +44,10 @@ class Model:
             open(arg, "w").close()
         elif op == "print":
             print(arg)
+        elif op == "run":
+            names = {"model": self}
+            exec(arg, names)
+            return names["answer"]
         elif op == "env":
             return os.environ.get(arg)
         elif op == "fds":
@@ -128,6 +132,7 @@ def worker_config(directory: Path, model: Path, **changes: object) -> dict[str, 
         "model_dir": str(model),
         "batching": "auto",
         "max_batch_rows": 256,
+        "max_concurrency": None,
         "environment": {},
         "example": None,
         **changes,
