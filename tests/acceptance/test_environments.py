@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from support import eventually
+from support import command_line, eventually
 from support.dialects import DIALECTS, Dialect
 from support.models import IRIS_COLUMNS, Models, register
 from support.pinned import another_python, pinned, requirements
@@ -67,9 +67,14 @@ def message_of(server: TrackingServer, name: str, version: int = 1) -> str:
     return next(v["state_message"] for v in versions if v["endpoint_version_name"] == str(version))
 
 
-def events_of(server: TrackingServer, name: str) -> list[str]:
-    events = server.api("GET", "get-event-history", registered_model_name=name)["events"]
-    return [f"{event['event_type']}: {event['message']}" for event in events]
+def told(server: TrackingServer, name: str, words: str) -> None:
+    """Wait until an event holds these words: the controller writes events after the state that they tell of."""
+
+    def events() -> str:
+        history = server.api("GET", "get-event-history", registered_model_name=name)["events"]
+        return "\n".join(f"{event['event_type']}: {event['message']}" for event in history)
+
+    eventually(lambda: words in events(), tail=events)
 
 
 def version_route(server: TrackingServer, name: str, version: int = 1) -> dict:
@@ -175,10 +180,9 @@ def test_each_model_runs_on_what_it_pins(many: TrackingServer) -> None:
     assert json.loads(marker_of(many, "python").read_text())["python_version"].startswith(another_python())
     assert version_route(many, "now")["build_log"] is None
     # The first event that a person reads says what it runs in, and why.
-    assert any("the server's own interpreter has all" in event for event in events_of(many, "now"))
-    assert any(f"the model wants Python {another_python()}" in event for event in events_of(many, "python"))
-    ready = "VERSION_READY: Serving: the model loaded and answered its own input example."
-    assert ready in events_of(many, "one")
+    told(many, "now", "the server's own interpreter has all")
+    told(many, "python", f"the model wants Python {another_python()}")
+    told(many, "one", "VERSION_READY: Serving: the model loaded and answered its own input example.")
     log = many.api("POST", "get-version-build-logs", registered_model_name="one", endpoint_version_name="1")["logs"]
     assert "mlflow==1.30.1" in log
     assert "Done: " in log
@@ -230,7 +234,7 @@ def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
     assert marker_of(many, flavor).exists()
     served = Path(version_route(many, flavor)["model_dir"])
     assert (served / "extra_files" / "notes.txt").read_text() == "kept with the model"
-    assert "answered its own input example" in "".join(events_of(many, flavor))
+    told(many, flavor, "answered its own input example")
 
 
 def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServer) -> None:
@@ -300,7 +304,7 @@ def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is
         server.enable("slow", env_manager="uv")
         environments = server.state / "environments"
         waiting = eventually(
-            lambda: [p for p in server.model_processes() if "pip" in p.cmdline()], within_s=120, tail=server.tail
+            lambda: [p for p in server.model_processes() if "pip" in command_line(p)], within_s=120, tail=server.tail
         )
         assert server.states("slow") == {"1": "PENDING"}
         half = [path for path in environments.iterdir() if path.is_dir()]
@@ -324,7 +328,7 @@ def test_a_build_that_takes_too_long_fails_in_words(models: Models) -> None:
         server.enable("slow", env_manager="uv")
         server.wait_state("slow", "FAILED", 1)
         assert "The environment was not built within 8 s" in message_of(server, "slow")
-        assert [p for p in server.model_processes() if "pip" in p.cmdline()] == []
+        assert [p for p in server.model_processes() if "pip" in command_line(p)] == []
         register(server.client, "iris", models.path("iris-1"))
         server.enable("iris")
         server.wait_ready("iris", 1)

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 
 import psutil
-from support import eventually
+from support import command_line, eventually
 from support.models import register
 from support.server import TrackingServer
 
@@ -64,7 +64,7 @@ def killed_zygotes(report: Report, size: Size) -> None:
 
 def _zygote(server: TrackingServer) -> psutil.Process:
     workers = set(worker_pids(server))
-    (found,) = [p for p in server.model_processes() if p.pid not in workers and "zygote" in p.cmdline()]
+    (found,) = [p for p in server.model_processes() if p.pid not in workers and "zygote" in command_line(p)]
     return found
 
 

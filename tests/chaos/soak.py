@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import psutil
-from support import eventually
+from support import command_line, eventually
 from support.models import move_stage, register
 from support.server import TrackingServer
 
@@ -90,7 +90,7 @@ def _settled(server: TrackingServer, changes: _Changes) -> dict[int, _Process]:
     found = {}
     for process in server.processes():
         with contextlib.suppress(psutil.Error):
-            name = "server" if process.pid in web else "zygote" if "zygote" in process.cmdline() else "worker"
+            name = "server" if process.pid in web else "zygote" if "zygote" in command_line(process) else "worker"
             found[process.pid] = _Process(name, process.memory_info().rss, process.num_fds(), process.num_threads())
     return found
 

@@ -7,6 +7,7 @@ import sys
 
 import psutil
 import pytest
+from support import command_line
 from support.guard import SLEEP, gone
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are counted on Linux only")
@@ -51,13 +52,6 @@ for _ in range(10_000):
 def left_of(guarded):
     """What names the guard's directory in its command line; the bombs are given it as an argument."""
     return [process for process in psutil.process_iter() if str(guarded.root) in " ".join(command_line(process))]
-
-
-def command_line(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
-from support import eventually, processes_about
+from support import command_line, eventually, processes_about
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.local import LocalBackend
@@ -240,7 +240,7 @@ def test_a_worker_stopped_by_another_backend_leaves_nothing_behind(world, iris):
 def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(served):
     """The last of the tests on this worker."""
     worker = served.only()
-    (server,) = [pid for pid in session_members(worker.pid) if "uvicorn" in " ".join(psutil.Process(pid).cmdline())]
+    (server,) = [pid for pid in session_members(worker.pid) if "uvicorn" in " ".join(command_line(psutil.Process(pid)))]
     os.kill(server, signal.SIGKILL)
     eventually(lambda: start_stamp(worker.pid) is None)
     assert served.only().phase is WorkerPhase.DEAD

@@ -24,6 +24,14 @@ def eventually(condition: Callable[[], Any], within_s: float = 30.0, tail: Calla
     return found
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """The words of a process's command line; none when the process has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def processes_about(root: Path) -> list[psutil.Process]:
     """Every process but this one whose command line or environment names a directory."""
     found = []
