@@ -51,7 +51,8 @@ class EndpointConfig:
         WORKER, enum=list(RUNTIMES))
     batching: str = _key(
         "auto", "Batching",
-        "Score waiting requests together. auto does so for a model that was verified to answer the same either way.",
+        "Score waiting requests together. auto does so for a model whose classes are all known to score row by row; on "
+        "is for other models that score each row by itself.",
         WORKER, enum=["auto", "on", "off"])
     max_batch_rows: int = _key(
         256, "Rows in a batch", "Maximum number of rows scored together.", WORKER, minimum=1, maximum=10000)

@@ -1,20 +1,33 @@
-"""Scoring several requests with one call of the model, where a check has shown that batching changes no answer."""
+"""Scoring several requests with one call of the model, where that changes no answer.
+
+Two things are needed: the classes that the model is made of are known to score row by row (``row_wise``), and a proof
+on a few rows agrees. The owner's ``batching=on`` stands in for the first, never for the second.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from .decoding import Batchable
+from .row_wise import why_not_row_wise
 from .scoring import Scorer
 
 RELATIVE_TOLERANCE = 1e-6
+ABSOLUTE_TOLERANCE = 1e-9
+"""What rounding in single precision can make of a number, with some room."""
+
 CHECK_EVERY = 100
 """Batches. Of so many batches, one is also scored row by row."""
 
 CHECKED_ROWS = 4
 """Rows of a checked batch that are scored again: enough to see a difference, few enough to delay no request."""
+
+_FIRST_CHECKED = 10
+"""Batches, each of which is checked where only the owner says that the model scores row by row."""
 
 _MOST_ROWS = 12
 _LONG_ENOUGH_S = 5.0
@@ -26,6 +39,12 @@ class Verdict(NamedTuple):
 
     on: bool
     why: str
+    known: bool = True
+    """Whether the model's classes are known to score row by row; else the owner says so."""
+
+    def must_check(self, batch_number: int) -> bool:
+        """Whether a batch, counted from 1, is also scored row by row before its answers leave."""
+        return batch_number % CHECK_EVERY == 0 or (not self.known and batch_number <= _FIRST_CHECKED)
 
 
 def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verdict:
@@ -34,15 +53,17 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verd
         return Verdict(False, "switched off")
     if scorer.decoder is None:
         return Verdict(False, "no fast path for this model's input")
-    if mode == "on":
-        return Verdict(True, "switched on")
-    if not scorer.library_flavor:
-        return Verdict(False, "not a flavor that is known to score row by row")
-    return verify(scorer, example)
+    why_not = why_not_row_wise(scorer.model) if scorer.library_flavor else "a custom model may look at several rows"
+    if why_not and mode == "auto":
+        return Verdict(False, f"{why_not}; batching=on is for models that score each row by itself")
+    found = verify(scorer, example)
+    if mode == "on" and (found is None or found.on):
+        return Verdict(True, "switched on", known=not why_not)
+    return found or Verdict(False, "the model accepted too few rows to verify it")
 
 
-def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
-    """Whether predict(rows together) is predict(row by row), on the example and rows made from the signature."""
+def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict | None:
+    """Whether predict(rows together) is predict(row by row), on a few rows; None when the model takes too few."""
     rows: list[Batchable] = []
     singles: list[Any] = []
     began = time.monotonic()
@@ -55,7 +76,7 @@ def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
         except Exception:  # noqa: S112 - a row that the model refuses shows nothing either way
             continue
     if len({row.body() for row in rows}) < 2:
-        return Verdict(False, "the model accepted too few rows to verify it")
+        return None
     try:
         together = scorer.jsonable(scorer.predict(rows[0].join(rows[1:])))
     except Exception as error:
@@ -66,6 +87,22 @@ def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict:
         if not same(together[number], single[0]):
             return Verdict(False, "rows scored together and one by one give different answers")
     return Verdict(True, f"verified on {len(rows)} rows")
+
+
+def difference(scorer: Scorer, inputs: Sequence[Batchable], bodies: Sequence[bytes]) -> str | None:
+    """Score a few rows of a batch again, each row by itself; how the answers differ, None when they do not.
+
+    ``bodies``: the answer to each of ``inputs``, as JSON.
+    """
+    places = [(at, row) for at, one in enumerate(inputs) for row in range(one.count)]
+    try:
+        for at, row in random.sample(places, min(CHECKED_ROWS, len(places))):
+            alone = scorer.jsonable(scorer.predict(inputs[at].row(row)))[0]
+            if not same(json.loads(bodies[at])["predictions"][row], alone):
+                return "a row scored in a batch and alone got different answers"
+    except BaseException as error:
+        return f"a row that was scored in a batch raised {type(error).__name__} alone"
+    return None
 
 
 def split(output: Any, counts: list[int]) -> list[Any] | None:
@@ -85,11 +122,11 @@ def split(output: Any, counts: list[int]) -> list[Any] | None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two answers are the same: floats within 1e-6 relative, everything else exactly."""
+    """Whether two answers are the same: floats within a millionth (or 1e-9), everything else exactly."""
     if isinstance(one, float) and isinstance(other, (float, int)) and not isinstance(other, bool):
         if math.isnan(one) or math.isnan(other):
             return math.isnan(one) and math.isnan(other)
-        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-12)
+        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
     if type(one) is not type(other):
         return isinstance(other, float) and type(one) is int and same(other, one)
     if isinstance(one, list):
@@ -103,9 +140,12 @@ def _tried_rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[Batch
     assert scorer.decoder is not None  # noqa: S101 - decide() has looked
     given = scorer.decode(*example) if example else None
     rows = [given.row(index) for index in range(min(given.count, _MOST_ROWS // 3))] if given else []
-    made = scorer.decoder.probes()[0]
     # The example's rows may be alike; a model that looks at neighbouring rows is found out by unlike ones.
-    return [*rows, *(row.varied() for row in rows), *(made.row(index) for index in range(made.count))]
+    rows += [row.varied() for row in rows]
+    if not scorer.library_flavor:
+        return rows  # a custom model may do more with a row than compute
+    made = scorer.decoder.probes()[0]
+    return [*rows, *(made.row(index) for index in range(made.count))]
 
 
 def _one_each(answer: Any, count: int) -> bool:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 import sys
 from collections import deque
 from time import perf_counter_ns
@@ -158,8 +157,11 @@ class Engine:
 
     def _score_batch(self, batch: list[Waiting]) -> None:
         answers = self._score_together(batch)
-        if answers is None:
-            # One request's input is to blame: score each request alone, so that the others are answered.
+        self._batches += 1
+        if answers is not None and self._verdict.must_check(self._batches):
+            self._check(batch, answers)
+        if answers is None or not self._verdict.on:
+            # One request's input is to blame, or a check: score each request alone, so that the others are answered.
             for waiting in batch:
                 waiting.alone = True
             self._waiting.extendleft(reversed(batch))
@@ -172,10 +174,6 @@ class Engine:
             for part in wire.coalesce(parts):
                 peer.send(part)
         self._count(len(batch))
-        self._batches += 1
-        if self._batches % batching.CHECK_EVERY == 0:
-            # After the answers are sent.
-            asyncio.get_running_loop().call_soon(self._check, batch, answers)
 
     def _score_together(self, batch: list[Waiting]) -> list[Answer] | None:
         """One call of the model for all requests; None when the model raised or did not answer row by row."""
@@ -201,20 +199,12 @@ class Engine:
         ]
 
     def _check(self, batch: list[Waiting], answers: list[Answer]) -> None:
-        """Score a few rows of a batch again, each row by itself; a difference ends batching for this version."""
+        """Compare a few rows with their answers alone; a difference ends batching for this version."""
         inputs = [waiting.input for waiting in batch if waiting.input is not None]
-        places = [(at, row) for at, one in enumerate(inputs) for row in range(one.count)]
-        try:
-            for at, row in random.sample(places, min(batching.CHECKED_ROWS, len(places))):
-                alone = self._scorer.jsonable(self._scorer.predict(inputs[at].row(row)))[0]
-                if not batching.same(json.loads(answers[at].body)["predictions"][row], alone):
-                    self._verdict = batching.Verdict(False, "a row scored in a batch and alone got different answers")
-                    break
-        except BaseException as error:
-            why = f"a row that was scored in a batch raised {type(error).__name__} alone"
+        why = batching.difference(self._scorer, inputs, [answer.body for answer in answers])
+        if why is not None:
             self._verdict = batching.Verdict(False, why)
-        if not self._verdict.on:
-            print(f"Batching off: {self._verdict.why}.", file=sys.stderr, flush=True)
+            print(f"Batching off: {why}.", file=sys.stderr, flush=True)
             self.report()
 
     def _score_in_thread(self, waiting: Waiting) -> Answer | None:

@@ -12,7 +12,7 @@ import pytest
 from worker_models import Scorer, pyfunc, scorer_of
 
 from mlflow_serving_plugin.worker import batching, engine, waiting, wire
-from mlflow_serving_plugin.worker.batching import Verdict, decide
+from mlflow_serving_plugin.worker.batching import Verdict, decide, verify
 from mlflow_serving_plugin.worker.counts import Counts, Histogram, records
 from mlflow_serving_plugin.worker.engine import Engine
 
@@ -87,8 +87,6 @@ def serve(scorer, requests, tmp_path, verdict=ON, max_batch_rows=256):
             running.take(peer, number, one)
         while running.busy:
             await asyncio.sleep(0)
-        # A check comes after the answers.
-        await asyncio.sleep(0)
         return peer
 
     return asyncio.run(main())
@@ -367,7 +365,7 @@ def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_pat
     model = Recorded(lambda data: data * 2)
     scorer = scorer_of(COLUMNS, model)
     scorer.decoder = Numbers()
-    verdict = decide(scorer, "auto", (JSON, b'{"inputs": [7.0]}'))
+    verdict = verify(scorer, (JSON, b'{"inputs": [7.0]}'))
     assert verdict == Verdict(True, "verified on 5 rows")
     model.calls.clear()
     with mock.patch.object(batching, "CHECK_EVERY", 1):
@@ -381,12 +379,11 @@ def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_pat
 
 
 def test_a_row_wise_model_is_verified_on_its_example_and_made_rows():
-    verdict = decide(scorer_of(COLUMNS, sums), "auto", EXAMPLE)
-    assert verdict == Verdict(True, "verified on 6 rows")
+    assert verify(scorer_of(COLUMNS, sums), EXAMPLE) == Verdict(True, "verified on 6 rows")
 
 
 def test_a_model_that_subtracts_the_batch_mean_is_refused():
-    verdict = decide(scorer_of(COLUMNS, lambda data: data["a"] - data["a"].mean()), "auto", EXAMPLE)
+    verdict = decide(scorer_of(COLUMNS, lambda data: data["a"] - data["a"].mean()), "on", EXAMPLE)
     assert not verdict.on
     assert "different" in verdict.why
 
@@ -399,11 +396,11 @@ def test_a_model_that_looks_at_its_neighbours_is_refused_whatever_the_example(ex
         lambda data: data["a"].shift(1, fill_value=0.0),
         lambda data: [len(data)] * len(data),
     ):
-        assert not decide(scorer_of(COLUMNS, function), "auto", example).on
+        assert not decide(scorer_of(COLUMNS, function), "on", example).on
 
 
 def test_a_model_that_answers_one_thing_for_all_rows_is_refused():
-    assert "one element per row" in decide(scorer_of(COLUMNS, lambda data: [1.0]), "auto", EXAMPLE).why
+    assert "one element per row" in decide(scorer_of(COLUMNS, lambda data: [1.0]), "on", EXAMPLE).why
 
 
 def test_a_model_that_refuses_nearly_every_row_is_not_verified():
@@ -412,20 +409,21 @@ def test_a_model_that_refuses_nearly_every_row_is_not_verified():
             raise ValueError
         return [1]
 
-    assert "too few rows" in decide(scorer_of(COLUMNS, picky), "auto", EXAMPLE).why
+    assert verify(scorer_of(COLUMNS, picky), EXAMPLE) is None
+    assert decide(scorer_of(COLUMNS, picky), "on", EXAMPLE) == Verdict(True, "switched on", known=False)
 
 
 def test_a_slow_model_is_verified_on_fewer_rows():
     with mock.patch.object(batching, "_LONG_ENOUGH_S", -1.0):
-        assert decide(scorer_of(COLUMNS, sums), "auto", EXAMPLE) == Verdict(True, "verified on 2 rows")
+        assert verify(scorer_of(COLUMNS, sums), EXAMPLE) == Verdict(True, "verified on 2 rows")
 
 
-def test_only_library_flavors_are_batched_unless_switched_on():
+def test_a_custom_model_is_batched_only_when_switched_on():
     custom = scorer_of(COLUMNS, sums, "a_module_of_the_model")
-    assert "not a flavor" in decide(custom, "auto", EXAMPLE).why
+    assert "batching=on" in decide(custom, "auto", EXAMPLE).why
     assert decide(custom, "on", EXAMPLE).on
     assert not decide(custom, "off", EXAMPLE).on
-    assert decide(scorer_of(COLUMNS, sums), "on", None) == Verdict(True, "switched on")
+    assert decide(scorer_of(COLUMNS, sums), "on", None) == Verdict(True, "switched on", known=False)
     assert decide(scorer_of(COLUMNS, sums), "off", EXAMPLE) == Verdict(False, "switched off")
 
 
@@ -452,7 +450,7 @@ class TurnsBad:
 def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
     model = TurnsBad()
     scorer = scorer_of(COLUMNS, model)
-    verdict = decide(scorer, "auto", EXAMPLE)
+    verdict = verify(scorer, EXAMPLE)
     assert verdict.on
     model.bad = True
 
@@ -465,7 +463,8 @@ def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
             running.take(peer, number, request(body((number, 1.5))))
         while running.busy:
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        checked = [answer[1] for answer in list(peer.answers().values())[-4:]]
+        assert checked == [b'{"predictions": [0.0]}'] * 4
         peer.data = b""
         for number in range(3):
             running.take(peer, number, request(body((number, 1.5))))
@@ -478,6 +477,29 @@ def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
     status = json.loads((tmp_path / "status").read_text())
     assert status["batching"] is False
     assert status["why"] == "a row scored in a batch and alone got different answers"
+
+
+def of_the_same_kind(data):
+    """Depends on the rows with the same ``a``."""
+    return data["b"] - data.groupby("a")["b"].transform("mean")
+
+
+def test_what_an_owner_switched_on_by_mistake_lets_no_answer_out_that_differs(tmp_path):
+    scorer = scorer_of(COLUMNS, of_the_same_kind)
+    verdict = decide(scorer, "on", EXAMPLE)
+    assert verdict.on
+    requests = [request(body((1.0, number))) for number in range(64)]
+    answers = serve(scorer, requests, tmp_path, verdict).answers()
+    assert answers == dict.fromkeys(range(64), (200, b'{"predictions": [{"b": 0.0}]}'))
+    assert json.loads((tmp_path / "status").read_text())["batching"] is False
+
+
+def test_a_custom_model_is_not_tried_on_made_up_rows():
+    model = Recorded()
+    custom = scorer_of(COLUMNS, model, "a_module_of_the_model")
+    model.calls.clear()
+    assert decide(custom, "on", None).on
+    assert model.calls == []
 
 
 def test_a_status_that_cannot_be_written_is_left_out_and_leaves_nothing(tmp_path):
@@ -498,8 +520,10 @@ def test_a_check_scores_a_few_rows_however_many_the_batch_has(tmp_path):
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (1.0, 1.0 + 1e-9, True),
-        (1.0, 1.0 + 1e-5, False),
+        (1.0, 1.0 + 9e-7, True),
+        (1.0, 1.0 + 2e-6, False),
+        (0.0, 9e-10, True),
+        (0.0, 2e-9, False),
         (1.0, 1, True),
         (1, 1.0, True),
         (1, True, False),

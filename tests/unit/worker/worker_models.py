@@ -10,6 +10,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import PyFuncModel, scoring_server
+    from mlflow.sklearn import _SklearnModelWrapper
     from mlflow.types import ColSpec, Schema
 
 from mlflow_serving_plugin.worker.scoring import Scorer
@@ -25,7 +26,7 @@ class Predictor:
         return self._function(data)
 
 
-__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server"]
+__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server", "sklearn_scorer"]
 
 
 def pyfunc(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> PyFuncModel:
@@ -39,5 +40,13 @@ def pyfunc(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.
 def scorer_of(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> Scorer:
     """A scorer with its fast path, where the signature has one."""
     scorer = Scorer(pyfunc(columns, function, flavor))
+    scorer.prepare_fast_path()
+    return scorer
+
+
+def sklearn_scorer(columns: list[tuple[str, str]], estimator: Any) -> Scorer:
+    """A scorer of a scikit-learn estimator as MLflow loads the estimator."""
+    model = pyfunc(columns, None)
+    scorer = Scorer(PyFuncModel(model.metadata, _SklearnModelWrapper(estimator), predict_fn="predict"))
     scorer.prepare_fast_path()
     return scorer

@@ -1,0 +1,69 @@
+"""Generated pipelines: what is batched, and that no answer depends on the requests that it was batched with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from mlflow.pyfunc import PyFuncModel
+from mlflow.sklearn import _SklearnModelWrapper
+from support.pipelines import ROW_WISE, metadata, pipelines, rows
+
+from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.worker.batching import decide
+from mlflow_serving_plugin.worker.engine import Engine
+from mlflow_serving_plugin.worker.scoring import JSON, Scorer
+
+
+class Peer:
+    def __init__(self) -> None:
+        self.data = b""
+
+    def send(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None: ...
+
+    def hold(self, reason: str, on: bool) -> None: ...
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depends_on_others(tmp_path):
+    batched = 0
+    for pipeline in pipelines(200, seed=14):
+        scorer = Scorer(PyFuncModel(metadata(), _SklearnModelWrapper(pipeline.estimator)))
+        assert scorer.prepare_fast_path() is None
+        verdict = decide(scorer, "auto", None)
+        assert verdict.on is (pipeline.kind == ROW_WISE), (pipeline, verdict)
+        if verdict.on:
+            bodies = [body(rows(1 + number % 2, seed=number % 9)) for number in range(12)]
+            answers = together(Engine(scorer, verdict, 256, str(tmp_path / "status")), bodies)
+            alone = [predictions(scorer.score(JSON, one).body) for one in bodies]
+            assert answers == [pytest.approx(one, rel=1e-6, abs=1e-9) for one in alone], pipeline
+            batched += 1
+    assert batched == 80
+
+
+def body(data: Any) -> bytes:
+    return json.dumps({"dataframe_records": data.to_dict("records")}).encode()
+
+
+def predictions(answer: bytes) -> Any:
+    return json.loads(answer)["predictions"]
+
+
+def together(engine: Engine, bodies: list[bytes]) -> list[Any]:
+    """The predictions for bodies that wait together."""
+
+    async def main() -> Peer:
+        peer = Peer()
+        for number, one in enumerate(bodies):
+            engine.take(peer, number, wire.Request(60_000, JSON, one))
+        while engine.busy:
+            await asyncio.sleep(0)
+        return peer
+
+    frames = sorted(wire.Decoder().feed(asyncio.run(main()).data), key=lambda frame: frame.id)
+    return [predictions(wire.decode_response(frame).body) for frame in frames]
