@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
-
 from mlflow_serving_plugin.access import wrapped_app
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.guarded import GuardedAccess
@@ -24,10 +22,11 @@ from mlflow_serving_plugin.api.app import PATHS, create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.backends.selector import select_backend
 from mlflow_serving_plugin.background import AtStop, Background, Service
+from mlflow_serving_plugin.control import Control
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
-from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch, without_path
+from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
@@ -36,7 +35,7 @@ from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.registry import mlflow_server
@@ -63,7 +62,7 @@ def compose() -> Any:
     paths, store = open_state(settings)
     snapshot, tokens, metrics = SnapshotReader(paths.routes), TokenStore(store.engine), Metrics(paths.metrics)
     inner = inner_app()
-    access = make_access(settings, inner, tokens)
+    access = make_access(settings, inner, tokens, metrics)
     rules = browser_rules(authenticated=bool(settings.base_app))
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
@@ -114,25 +113,30 @@ def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Backgroun
     """The outermost app, which knows the handler of each path."""
 
     def mounts(scoring: Callable[..., Any], control: Callable[..., Any]) -> Mounts:
-        handlers = dict.fromkeys(PREFIXES, scoring) | dict.fromkeys(PATHS, without_path(control))
-        return Mounts(handlers, deps.static_prefix)
+        return Mounts(dict.fromkeys(PREFIXES, scoring) | dict.fromkeys(PATHS, control), deps.static_prefix)
 
-    api = create_api(deps)
+    control = Control(
+        create_api(deps),
+        deps.access,
+        rules=deps.browser_rules,
+        memory=gateway.memory,
+        prefix=deps.static_prefix,
+    )
     if mlflow_server.under_uvicorn():
         driver = AsgiGateway(gateway)
         # After a second Ctrl-C, such as `mlflow server` passes on beside the terminal's own, uvicorn skips lifespan.
         background.stop_at_exit()
-        return AsgiDispatch(inner, mounts(driver, WSGIMiddleware(api, workers=4)), background, driver.close)
+        return AsgiDispatch(inner, mounts(driver, partial(driver.serve, control.respond)), background, driver.close)
     blocking_driver = WsgiGateway(gateway)
     background.ensure_started()
     background.stop_at_exit()
     background.stop_early(lambda: gateway.busy)
     # WSGI servers do not tell their app that they stop. Registered last, so that connections close first.
     atexit.register(blocking_driver.close)
-    return WsgiDispatch(inner, mounts(blocking_driver, api), background)
+    return WsgiDispatch(inner, mounts(blocking_driver, partial(blocking_driver.serve, control.respond)), background)
 
 
-def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
+def make_access(settings: Settings, inner: Any, tokens: TokenStore, metrics: Metrics) -> Access:
     """Authentication by the wrapped app and our tokens; none without a wrapped app."""
     if not settings.base_app:
         return NoAuth()
@@ -147,7 +151,13 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore) -> Access:
     watch_deleted_users(flask_app, forget)
     wrapped_app.forget_with_user(settings.base_app, forget)
     authenticator = TokenAuthenticator(tokens, provider.account, challenge=provider.challenge)
-    return GuardedAccess(provider, authenticator, cache_s=settings.auth_cache_s, outage_s=settings.auth_outage_s)
+    return GuardedAccess(
+        provider,
+        authenticator,
+        cache_s=settings.auth_cache_s,
+        outage_s=settings.auth_outage_s,
+        report=partial(metrics.count, PASSWORDS),
+    )
 
 
 def open_state(settings: Settings) -> tuple[StatePaths, Store]:

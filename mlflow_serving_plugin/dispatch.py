@@ -41,15 +41,6 @@ class Mounts:
         return None
 
 
-def without_path(app: Callable[..., Any]) -> Handler:
-    """A handler of an ASGI or WSGI app that reads the path by itself."""
-
-    def handler(*connection: Any) -> Any:
-        return app(*connection[:-1])
-
-    return handler
-
-
 def settle_heap() -> None:
     """Hide all objects that exist after start-up from the garbage collector.
 

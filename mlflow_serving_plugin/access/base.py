@@ -46,14 +46,23 @@ class Access(Protocol):
     blocking: bool
     """Whether the methods do block, so that an event loop must not call them."""
 
-    def identify(self, headers: Mapping[str, str]) -> User:
-        """The caller, from request headers with lower-case names; UnauthenticatedError if there is none."""
+    def identify(self, headers: Mapping[str, str], address: str = "") -> User:
+        """The caller, from request headers with lower-case names; UnauthenticatedError if there is none.
+
+        ``address``: the client's. TooManyRequestsError when the client has to wait before it may try a password.
+        """
+
+    def checks_password(self, headers: Mapping[str, str]) -> bool:
+        """Whether ``identify`` may have to check a password, which costs a slow hash, and not just a token."""
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model."""
 
     def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
-        """The caller and the permission from memory alone; None when either has to be looked up."""
+        """The caller and the permission from memory alone; None when either has to be looked up.
+
+        UnauthenticatedError for credentials that are known to be wrong.
+        """
 
     def is_admin(self, user: User) -> bool:
         """Whether the user is an admin of the server."""
@@ -62,9 +71,9 @@ class Access(Protocol):
         """An id of the user's account that is never given to another; None where there are no accounts."""
 
 
-def look_up_grant(access: Access, headers: Mapping[str, str], workspace: str, name: str) -> Grant:
-    """The caller and the permission, looked up; may block. UnauthenticatedError without valid credentials."""
-    caller = access.identify(headers)
+def look_up_grant(access: Access, headers: Mapping[str, str], address: str, workspace: str, name: str) -> Grant:
+    """The caller and the permission, looked up; may block. Raises what ``identify`` raises."""
+    caller = access.identify(headers, address)
     return Grant(caller, access.permission(caller, workspace, name))
 
 

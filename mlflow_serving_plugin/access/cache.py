@@ -6,15 +6,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
-_logger = logging.getLogger(__name__)
+from mlflow_serving_plugin.errors import TooManyRequestsError
+from mlflow_serving_plugin.host.throttled import Throttled
+
+_unreachable = Throttled(logging.getLogger(__name__))
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 MOST_ENTRIES = 10_000
+
+_PATIENCE_S = 1.0
+"""How long a look-up may take before a value known from before counts."""
+
+_REFRESHERS = 4
 
 
 class _Entry(NamedTuple, Generic[V]):
@@ -23,6 +31,14 @@ class _Entry(NamedTuple, Generic[V]):
     """When the value expires."""
     known: float
     """When the value was last looked up with success."""
+
+
+class _Flight(NamedTuple, Generic[V]):
+    """A look-up under way."""
+
+    value: Future[V]
+    since: float
+    """By the monotonic clock."""
 
 
 class ShortCache(Generic[K, V]):
@@ -42,7 +58,8 @@ class ShortCache(Generic[K, V]):
         self._most = most_entries
         self._outage_s = outage_s
         self._entries: dict[K, _Entry[V]] = {}
-        self._flights: dict[K, Future[V]] = {}
+        self._flights: dict[K, _Flight[V]] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
@@ -55,37 +72,61 @@ class ShortCache(Generic[K, V]):
 
         The lifetime begins with the start of the look-up, so that a change during the look-up is not missed for longer
         than the lifetime. An error of the look-up is raised in all waiting threads, unless an earlier value is still
-        valid by ``outage_s``.
+        valid by ``outage_s``. Such a value also counts when the look-up takes longer than ``_PATIENCE_S``.
         """
         if (found := self.get(key)) is not None:
             return found
+        old = self._believable(key)
         with self._lock:
-            flight = self._flights.get(key)
-            own: Future[V] = Future()
-            if flight is None:
-                self._flights[key] = own
-        if flight is not None:
-            return flight.result()
-        since = self._clock()
+            is_own = key not in self._flights
+            flight = self._flights.setdefault(key, _Flight(Future(), time.monotonic()))
+        if old is None:
+            if is_own:
+                self._fly(flight, key, look_up, lifetime_s)
+            return flight.value.result()
+        if is_own:
+            self._threads().submit(self._fly, flight, key, look_up, lifetime_s)
+        if not wait([flight.value], max(0.0, flight.since + _PATIENCE_S - time.monotonic())).done:
+            _unreachable.log(logging.WARNING, "Auth does not answer. Callers verified before stay accepted.")
+            self._keep(key, old._replace(until=self._clock() + lifetime_s))
+            return old.value
+        return flight.value.result()
+
+    def _fly(self, flight: _Flight[V], key: K, look_up: Callable[[], V], lifetime_s: float) -> None:
         try:
-            value = self._look_up(key, look_up, since, lifetime_s)
-            own.set_result(value)
+            flight.value.set_result(self._look_up(key, look_up, self._clock(), lifetime_s))
         except BaseException as error:
-            own.set_exception(error)
-            raise
+            flight.value.set_exception(error)
         finally:
             with self._lock:
                 del self._flights[key]
-        return value
+
+    def _believable(self, key: K) -> _Entry[V] | None:
+        """An earlier value that stays valid while look-ups fail."""
+        old = self._entries.get(key)
+        return old if old is not None and self._clock() < old.known + self._outage_s else None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """For look-ups of values that are known from before. Made late: threads do not follow into forks."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_REFRESHERS, thread_name_prefix="serving-refresh")
+            return self._pool
 
     def _look_up(self, key: K, look_up: Callable[[], V], since: float, lifetime_s: float) -> V:
         try:
             entry = _Entry(look_up(), since + lifetime_s, since)
+        except TooManyRequestsError:
+            raise
         except Exception as error:
-            old = self._entries.get(key)
-            if old is None or since >= old.known + self._outage_s:
+            old = self._believable(key)
+            if old is None:
                 raise
-            _logger.warning("Auth is unreachable (%s). Callers verified before stay accepted.", type(error).__name__)
+            _unreachable.log(
+                logging.WARNING,
+                "Auth is unreachable (%s). Callers verified before stay accepted.",
+                type(error).__name__,
+            )
             entry = old._replace(until=since + lifetime_s)
         self._keep(key, entry)
         return entry.value

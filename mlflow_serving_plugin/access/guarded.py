@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hmac
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 
 from mlflow_serving_plugin.access.base import Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
+from mlflow_serving_plugin.access.guesses import Guesses, user_of
 from mlflow_serving_plugin.access.provider import Provider
 from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token
-from mlflow_serving_plugin.errors import UnauthenticatedError
+from mlflow_serving_plugin.errors import TooManyRequestsError, UnauthenticatedError
 
 _Holder = str | bytes | None
 
@@ -22,10 +24,17 @@ TOKEN_S = 1.0
 """How long a token is accepted without a look-up: a revoked token is refused everywhere after this time."""
 
 
+_HASHES = max(2, (os.cpu_count() or 2) // 2)
+"""Passwords that are checked at the same time: each costs a core for some 80 ms."""
+
+_HASH_WAIT_S = 2.0
+
+
 class GuardedAccess:
     """``Access`` through a provider. ``cache_s``: how long the provider's answers are cached; 0: not at all.
 
     ``outage_s``: how long cached answers stay valid while the provider, or the database of tokens, is unreachable.
+    ``report``: called with ``wrong`` or ``delayed`` for each password that was wrong or had to wait.
     """
 
     blocking = True
@@ -37,6 +46,7 @@ class GuardedAccess:
         *,
         cache_s: float,
         outage_s: float = 0.0,
+        report: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._provider = provider
@@ -44,18 +54,28 @@ class GuardedAccess:
         self._cache_s = cache_s
         self._secret = os.urandom(32)
         outage_s = outage_s if cache_s else 0.0
-        self._users: ShortCache[bytes, User | UnauthenticatedError] = ShortCache(clock, outage_s=outage_s)
+        # Apart, because a token's look-up waits for no password's.
+        self._by_token: ShortCache[bytes, User | UnauthenticatedError] = ShortCache(clock, outage_s=outage_s)
+        self._by_password: ShortCache[bytes, User | UnauthenticatedError] = ShortCache(clock, outage_s=outage_s)
         self._permissions: ShortCache[tuple[_Holder, str, str], Permission] = ShortCache(clock, outage_s=outage_s)
         self._admins: ShortCache[User, bool] = ShortCache(clock)
+        self._guesses = Guesses(report, clock)
+        self._hashing = threading.BoundedSemaphore(_HASHES)
 
-    def identify(self, headers: Mapping[str, str]) -> User:
-        """The caller; UnauthenticatedError."""
+    def identify(self, headers: Mapping[str, str], address: str = "") -> User:
+        """The caller; UnauthenticatedError, TooManyRequestsError."""
         token = _token(headers)
-        lifetime_s = self._cache_s if token is None else min(TOKEN_S, self._cache_s)
-        found = self._users.fetch(self._key(headers, token), lambda: self._look_up(headers, token), lifetime_s)
-        if isinstance(found, UnauthenticatedError):
-            raise UnauthenticatedError(found.message, challenge=found.challenge)
-        return found
+        key = self._key(headers, token)
+        if token is None:
+            found = self._by_password.fetch(key, lambda: self._check(key, headers, address), self._cache_s)
+        else:
+            lifetime_s = min(TOKEN_S, self._cache_s)
+            found = self._by_token.fetch(key, lambda: _or_refusal(lambda: self._tokens.user(token)), lifetime_s)
+        return _let_in(found)
+
+    def checks_password(self, headers: Mapping[str, str]) -> bool:
+        """Whether the credentials are no token of ours, so that the provider has to be asked."""
+        return _token(headers) is None
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model; with a scoped token, at most READ on the token's own model."""
@@ -67,10 +87,12 @@ class GuardedAccess:
         return _within_scope(user, workspace, name, found)
 
     def recall(self, headers: Mapping[str, str], workspace: str, name: str) -> Grant | None:
-        """The caller and the permission from the caches: two dictionary look-ups."""
-        user = self._users.get(self._key(headers, _token(headers)))
-        if not isinstance(user, User):
+        """The caller and the permission from the caches: two dictionary look-ups. UnauthenticatedError."""
+        token = _token(headers)
+        known = (self._by_password if token is None else self._by_token).get(self._key(headers, token))
+        if known is None:
             return None
+        user = _let_in(known)
         found = self._permissions.get((self._holder(user), workspace, name))
         return None if found is None else Grant(user, _within_scope(user, workspace, name, found))
 
@@ -94,12 +116,36 @@ class GuardedAccess:
             return user.name
         return hmac.digest(self._secret, repr(user.credentials).encode(), "sha256")
 
-    def _look_up(self, headers: Mapping[str, str], token: str | None) -> User | UnauthenticatedError:
-        # Refusals are cached too, so that repeating a wrong password costs one check.
+    def _check(self, key: bytes, headers: Mapping[str, str], address: str) -> User | UnauthenticatedError:
+        """Have the provider check credentials that are no token; TooManyRequestsError."""
+        user = user_of(headers.get("authorization", ""))
+        if user is not None:
+            self._guesses.admit(key, user, address)
+        if not self._hashing.acquire(timeout=_HASH_WAIT_S):
+            raise TooManyRequestsError("Too many passwords are being checked. Try again.", retry_after_s=1)
         try:
-            return self._provider.authenticate(headers) if token is None else self._tokens.user(token)
-        except UnauthenticatedError as refusal:
-            return refusal
+            found = _or_refusal(lambda: self._provider.authenticate(headers))
+        finally:
+            self._hashing.release()
+        if user is not None and isinstance(found, User):
+            self._guesses.succeeded(key)
+        elif user is not None:
+            self._guesses.failed(key, user, address)
+        return found
+
+
+def _or_refusal(authenticate: Callable[[], User]) -> User | UnauthenticatedError:
+    """Refusals are cached as callers are, so that repeating a wrong password costs one check."""
+    try:
+        return authenticate()
+    except UnauthenticatedError as refusal:
+        return refusal
+
+
+def _let_in(found: User | UnauthenticatedError) -> User:
+    if isinstance(found, UnauthenticatedError):
+        raise UnauthenticatedError(found.message, challenge=found.challenge)
+    return found
 
 
 def _token(headers: Mapping[str, str]) -> str | None:

@@ -11,7 +11,7 @@ from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.api import failures, server, tokens
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.mlflow_endpoints import routes as mlflow_endpoints
-from mlflow_serving_plugin.api.requests import WORKSPACES, lowercase_headers
+from mlflow_serving_plugin.api.requests import WORKSPACES, lowercase_headers, raise_refusal
 
 _APIS = (server, tokens, mlflow_endpoints)
 
@@ -36,6 +36,7 @@ def create_api(deps: ApiDeps) -> Flask:
     deps.secure(app)
     if rules is not None:
         app.before_request(lambda: refuse_forged(rules, request.method, lowercase_headers()))
+    app.before_request(raise_refusal)
     failures.install(app)
     app.after_request(_never_cached)
     prefix = deps.static_prefix.rstrip("/")

@@ -27,6 +27,9 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 WORKSPACES = "SERVING_WORKSPACES"
 """The key of the app's configuration that says whether the server has workspaces."""
 
+CALLER, REFUSAL = "serving.caller", "serving.refusal"
+"""Keys of a request's WSGI environment: who sent the request, and why the request is refused; None: not known yet."""
+
 MOST_EVENTS = 1000
 """Maximum number of events in one page."""
 
@@ -98,7 +101,15 @@ def lowercase_headers() -> dict[str, str]:
 
 def caller_of(access: Access) -> User:
     """The sender of the current request; UnauthenticatedError without valid credentials."""
-    return access.identify(lowercase_headers())
+    known: User | None = request.environ.get(CALLER)
+    return known or access.identify(lowercase_headers(), request.remote_addr or "")
+
+
+def raise_refusal() -> None:
+    """Raise the error for which the current request is refused, if any."""
+    refusal = request.environ.get(REFUSAL)
+    if refusal is not None:
+        raise refusal
 
 
 def current_workspace() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from mlflow_serving_plugin.errors import ServingError
@@ -19,6 +20,7 @@ from mlflow_serving_plugin.gateway.asgi_client import (
 )
 from mlflow_serving_plugin.gateway.asides import AsyncAsides
 from mlflow_serving_plugin.gateway.core import Gateway
+from mlflow_serving_plugin.gateway.lanes import Lanes
 from mlflow_serving_plugin.gateway.messages import (
     Aside,
     Head,
@@ -26,6 +28,7 @@ from mlflow_serving_plugin.gateway.messages import (
     Piece,
     Pieces,
     ReadBody,
+    Reply,
     RunBlocking,
     Step,
     Steps,
@@ -45,6 +48,7 @@ class AsgiGateway:
         self._gateway = gateway
         context = LinkContext(gateway.snapshot, gateway.nudge, gateway.settings.overdue_grace_s)
         self._clients = Clients()
+        self._lanes = Lanes()
         self._asides = AsyncAsides(lambda steps: self._drive(steps, Client(_nothing, _nowhere, 0.0)))
         self._links: dict[str, AsyncLink] = {
             "http": AsyncHttpLink(context),
@@ -53,12 +57,17 @@ class AsgiGateway:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send, path: str) -> None:
         """Answer one HTTP request. ``path`` is the scope's without the static prefix."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        client = Client(receive, send, self._gateway.settings.body_timeout_s)
-        self._clients.add(client)
         if not self._gateway.settings.access_log:
             _leave_out_of_access_log(send)
-        steps = self._gateway.respond(Head(scope["method"], path, headers))
+        await self.serve(self._gateway.respond, scope, receive, send, path)
+
+    async def serve(
+        self, respond: Callable[[Head], Steps[Reply]], scope: Message, receive: Receive, send: Send, path: str
+    ) -> None:
+        """Answer one HTTP request with the reply that ``respond`` comes to."""
+        client = Client(receive, send, self._gateway.settings.body_timeout_s)
+        self._clients.add(client)
+        steps = respond(_head(scope, path))
         try:
             reply = await self._drive(steps, client)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
@@ -77,6 +86,7 @@ class AsgiGateway:
     async def close(self) -> None:
         """End asides and close all connections to workers."""
         await self._asides.close()
+        self._lanes.close()
         for link in self._links.values():
             await link.close()
 
@@ -114,10 +124,17 @@ class AsgiGateway:
         if isinstance(step, Pause):
             return await client.unless_gone(asyncio.sleep(step.seconds))
         if isinstance(step, RunBlocking):
-            return await asyncio.to_thread(step.function)
+            return await self._lanes.run(step)
         if isinstance(step, Aside):
             return self._asides.start(step)
         return await (client.send(step.body) if isinstance(step, Piece) else client.unless_gone(step.stream.take()))
+
+
+def _head(scope: Message, path: str) -> Head:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    client = scope.get("client")
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Head(scope["method"], path, headers, None, client[0] if client else "", query, scope.get("scheme", "http"))
 
 
 def _leave_out_of_access_log(send: Send) -> None:

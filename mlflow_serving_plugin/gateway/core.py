@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,16 +30,19 @@ from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
-from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import Head, Lane, Pieces, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.host.throttled import Throttled
 from mlflow_serving_plugin.http_errors import error_headers
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
+_floods = Throttled(_logger)
+"""For refusals that one caller can cause by the thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class Gateway:
             refuse_forged(self._browser_rules, head.method, head.headers)
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
         started_s = self._clock()
-        exchange.caller = yield from self._authorise(head.headers, exchange.workspace, target.reference.name)
+        exchange.caller = yield from self._authorise(head, exchange.workspace, target.reference.name)
         exchange.auth_s = self._clock() - started_s
         if target.action is Action.SCORE:
             return (yield from self._scoring.score(exchange, target))
@@ -156,11 +159,12 @@ class Gateway:
             return _ping(choice)
         return (yield from _schema(choice))
 
-    def _authorise(self, headers: Mapping[str, str], workspace: str, name: str) -> Steps[User]:
-        grant = self._access.recall(headers, workspace, name)
+    def _authorise(self, head: Head, workspace: str, name: str) -> Steps[User]:
+        grant = self._access.recall(head.headers, workspace, name)
         if grant is None:
-            look_up = partial(look_up_grant, self._access, headers, workspace, name)
-            grant = (yield RunBlocking(look_up)) if self._access.blocking else look_up()
+            look_up = partial(look_up_grant, self._access, head.headers, head.client, workspace, name)
+            lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
+            grant = (yield RunBlocking(look_up, lane)) if self._access.blocking else look_up()
         if grant.permission < Permission.READ:
             raise PermissionDeniedError(f"You need READ permission on registered model '{name}' for this.")
         return grant.caller
@@ -192,5 +196,6 @@ def _refuse(error: ServingError, exchange: Exchange) -> Reply:
     headers = [("Content-Type", refusal.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):
         headers.append(("Allow", error.allowed))
-    _logger.info("Request %s: %d %r", exchange, refusal.status, error.message)
+    log = _floods.log if refusal.status in {401, 429} else _logger.log
+    log(logging.INFO, "Request %s: %d %r", exchange, refusal.status, error.message)
     return Reply(refusal.status, headers, refusal.body)

@@ -8,6 +8,7 @@ named tuples are made three times as fast as frozen dataclasses.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from mlflow_serving_plugin.gateway.limits import Reservation
@@ -23,6 +24,11 @@ class Head(NamedTuple):
     """Names in lower case."""
     hold_cap_s: float | None = None
     """The longest that this driver can hold a request; None: as long as the settings say."""
+    client: str = ""
+    """The client's address."""
+    query: str = ""
+    """As sent, still percent-encoded."""
+    scheme: str = "http"
 
 
 class ReadBody(NamedTuple):
@@ -40,10 +46,24 @@ class Pause(NamedTuple):
     seconds: float
 
 
+class Lane(Enum):
+    """Which threads run a blocking function under an event loop: what hangs or floods holds up its own lane only."""
+
+    WORK = "parsing and writing bodies"
+    LOOKUP = "tokens and permissions"
+    PASSWORD = "passwords"  # noqa: S105 - a name, no password
+    CONTROL = "the control API"
+
+
 class RunBlocking(NamedTuple):
-    """Step: call a function that may block. Result: what the function returns."""
+    """Step: call a function that may block. Result: what the function returns.
+
+    Failures of an event loop's driver: TooManyRequestsError when the lane is full, TemporarilyUnavailableError when
+    the function takes too long. A WSGI server has a thread for each request already, so there the function just runs.
+    """
 
     function: Callable[[], Any]
+    lane: Lane = Lane.WORK
 
 
 class TakePiece(NamedTuple):

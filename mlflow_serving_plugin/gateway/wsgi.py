@@ -19,6 +19,7 @@ from mlflow_serving_plugin.gateway.messages import (
     Piece,
     Pieces,
     ReadBody,
+    Reply,
     RunBlocking,
     Step,
     Steps,
@@ -52,14 +53,23 @@ class WsgiGateway:
 
     def __call__(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
         """Answer one request. ``path`` is the request's without the static prefix, decoded."""
+        return self.serve(self._gateway.respond, environ, start_response, path)
+
+    def serve(
+        self, respond: Callable[[Head], Steps[Reply]], environ: Environ, start_response: StartResponse, path: str
+    ) -> Iterable[bytes]:
+        """Answer one request with the reply that ``respond`` comes to."""
         held_by_gunicorn = str(environ.get("SERVER_SOFTWARE", "")).startswith("gunicorn")
         head = Head(
             environ["REQUEST_METHOD"],
             path,
             _headers(environ),
             hold_cap_s=_GUNICORN_HOLD_S if held_by_gunicorn else None,
+            client=environ.get("REMOTE_ADDR", ""),
+            query=environ.get("QUERY_STRING", ""),
+            scheme=environ.get("wsgi.url_scheme", "http"),
         )
-        reply = self._drive(self._gateway.respond(head), environ)
+        reply = self._drive(respond(head), environ)
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
         if isinstance(reply.body, Pieces):
             return _Body(reply.body, partial(self._take, environ=environ))

@@ -52,6 +52,7 @@ REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue
 IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
 BUILDS, TICKS = "builds", "ticks"
+PASSWORDS = "passwords"
 
 FAMILIES = {
     REQUESTS: Family(
@@ -75,6 +76,9 @@ FAMILIES = {
     START_FAILURES: Family("worker_start_failures", "Workers that did not become ready.", _OF_VERSION),
     BUILDS: Family(
         "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S
+    ),
+    PASSWORDS: Family(
+        "password_failures", "Passwords that were wrong, or had to wait after wrong ones (delayed).", ("outcome",)
     ),
     TICKS: Family("controller_tick_duration_seconds", "Rounds of the controller.", (), _TICK_BOUNDS_S),
 }

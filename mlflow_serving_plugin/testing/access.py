@@ -21,13 +21,16 @@ class MemoryAccess:
     admins: set[str | None] = field(default_factory=set)
     blocking: bool = False
 
-    def identify(self, headers: Mapping[str, str]) -> User:
+    def identify(self, headers: Mapping[str, str], address: str = "") -> User:
         if self.users is None:
             return User(None)
         name = self.users.get(headers.get("authorization", ""))
         if name is None:
             raise UnauthenticatedError("Credentials are missing or wrong.")
         return User(name)
+
+    def checks_password(self, headers: Mapping[str, str]) -> bool:
+        return headers.get("authorization", "")[:6].lower() == "basic "
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         return self.permissions.get((user.name, name), self.default)

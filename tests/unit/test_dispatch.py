@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_serving_plugin.api.app import PATHS
-from mlflow_serving_plugin.dispatch import Mounts, WsgiDispatch, without_path
+from mlflow_serving_plugin.dispatch import Mounts, WsgiDispatch
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 
 
@@ -24,10 +24,7 @@ def dispatched(path: str, prefix: str = "") -> tuple[str, str | None]:
     def app(name):
         return lambda environ, start_response, path=None: seen.append((name, path)) or []
 
-    mounts = Mounts(
-        dict.fromkeys(PREFIXES, app("gateway")) | dict.fromkeys(PATHS, without_path(app("api"))),
-        prefix,
-    )
+    mounts = Mounts(dict.fromkeys(PREFIXES, app("gateway")) | dict.fromkeys(PATHS, app("api")), prefix)
     dispatch = WsgiDispatch(app("mlflow"), mounts, Services())
     dispatch({"SCRIPT_NAME": "", "PATH_INFO": path.encode().decode("latin-1")}, None)
     return seen[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guarded import GuardedAccess
 from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token, digest_of, new_token
 from mlflow_serving_plugin.domain.token import Scope, Token
-from mlflow_serving_plugin.errors import UnauthenticatedError
+from mlflow_serving_plugin.errors import TooManyRequestsError, UnauthenticatedError
 
 ALICE = {"authorization": "Basic alice"}
 
@@ -25,6 +26,7 @@ class Provider:
         self.held = Permission.MANAGE
         self.accounts = {"alice": "1"}
         self.gate = None
+        self.password = "Basic alice"
 
     def credentials(self, headers):
         return headers.get("authorization", "").encode()
@@ -33,7 +35,7 @@ class Provider:
         self.asked.append("who")
         if self.gate is not None:
             self.gate.wait(10)
-        if headers.get("authorization") != "Basic alice":
+        if headers.get("authorization") != self.password:
             raise UnauthenticatedError("no")
         return User("alice")
 
@@ -56,8 +58,11 @@ class Tokens:
         self.used = []
         self.read_only = False
         self.forgotten = []
+        self.gate = None
 
     def find_token(self, digest):
+        if self.gate is not None:
+            self.gate.wait(30)
         if self.kept is None:
             raise OSError("the database is gone")
         return self.kept.get(digest)
@@ -79,8 +84,14 @@ class World:
         authenticator = TokenAuthenticator(
             self.tokens, self.provider.account, challenge="Basic", clock=lambda: self.now
         )
+        self.reported: list[str] = []
         self.access = GuardedAccess(
-            self.provider, authenticator, cache_s=cache_s, outage_s=outage_s, clock=lambda: self.now
+            self.provider,
+            authenticator,
+            cache_s=cache_s,
+            outage_s=outage_s,
+            report=self.reported.append,
+            clock=lambda: self.now,
         )
 
     def token(self, **changes):
@@ -138,7 +149,7 @@ def test_no_credential_is_a_key_of_the_memory(world):
     world.held(ALICE)
     headers = a_token(world)
     world.held(headers)
-    keys = repr(list(world.access._users._entries))
+    keys = repr([*world.access._by_password._entries, *world.access._by_token._entries])
     assert "alice" not in keys
     assert headers["authorization"].split()[1] not in keys
 
@@ -289,3 +300,96 @@ def test_headers_that_an_unknown_app_goes_by_are_no_key_of_the_memory(world):
     other = User("alice", credentials=(("x-api-key", "another"),))
     world.access.permission(other, "default", "iris")
     assert len(world.access._permissions._entries) == 2
+
+
+def guess(world, number, user="alice", address="6.6.6.6"):
+    """A try of another password each time: the refusal."""
+    encoded = base64.b64encode(f"{user}:{number}".encode()).decode()
+    with pytest.raises((UnauthenticatedError, TooManyRequestsError)) as refused:
+        world.access.identify({"authorization": f"Basic {encoded}"}, address)
+    return refused.value
+
+
+def test_wrong_passwords_are_checked_a_few_times_and_then_have_to_wait_longer_each_time(world):
+    assert {type(guess(world, number)) for number in range(6)} == {UnauthenticatedError}
+    delays = []
+    for number in range(6, 14):
+        refused = guess(world, number)
+        assert isinstance(refused, TooManyRequestsError)
+        delays.append(refused.retry_after_s)
+        world.now += refused.retry_after_s
+        assert isinstance(guess(world, number), UnauthenticatedError)
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert world.provider.asked == ["who"] * 14
+    assert world.reported == ["wrong"] * 6 + ["delayed", "wrong"] * 8
+
+
+def test_who_guesses_the_passwords_of_many_users_has_to_wait_too(world):
+    assert {type(guess(world, 1, f"user{number}")) for number in range(21)} == {UnauthenticatedError}
+    assert isinstance(guess(world, 1, "another"), TooManyRequestsError)
+    assert isinstance(guess(world, 1, "another", address="7.7.7.7"), UnauthenticatedError)
+
+
+def test_guessing_keeps_out_nobody_whose_password_was_right_before(world):
+    world.provider.password = "Basic " + base64.b64encode(b"alice:right").decode()
+    right = {"authorization": world.provider.password}
+    world.access.identify(right, "6.6.6.6")
+    for number in range(30):
+        guess(world, number)
+    world.now += 5.1
+    assert world.access.identify(right, "6.6.6.6").name == "alice"
+
+
+def test_a_program_that_repeats_an_old_password_does_not_guess(world):
+    for _ in range(30):
+        assert isinstance(guess(world, 1), UnauthenticatedError)
+        world.now += 5.1
+
+
+def test_wrong_passwords_are_forgotten_after_ten_minutes(world):
+    for number in range(7):
+        guess(world, number)
+    world.now += 601
+    assert {type(guess(world, number)) for number in range(10, 15)} == {UnauthenticatedError}
+
+
+def test_a_token_does_not_wait_for_passwords(world):
+    headers = a_token(world)
+    world.provider.gate = threading.Event()
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(guess, world, number) for number in range(20)]
+        assert world.access.identify(headers).name == "alice"
+        world.provider.gate.set()
+        assert {type(one.result(30)) for one in waiting} <= {UnauthenticatedError, TooManyRequestsError}
+
+
+def test_credentials_that_are_known_to_be_wrong_are_refused_from_memory(world):
+    guess(world, 1)
+    with pytest.raises(UnauthenticatedError):
+        world.access.recall({"authorization": "Basic " + base64.b64encode(b"alice:1").decode()}, "default", "iris")
+
+
+def test_who_was_known_is_let_in_while_the_database_hangs():
+    world = World(outage_s=60)
+    headers, gate = a_token(world), threading.Event()
+    world.held(headers)
+    world.tokens.gate = gate
+    world.now += 2
+    assert world.held(headers) is Permission.MANAGE
+    # Known for another second, then let in without a wait while the same look-up goes on.
+    assert world.access.recall(headers, "default", "iris").caller.name == "alice"
+    world.now += 2
+    assert world.held(headers) is Permission.MANAGE
+    gate.set()
+
+
+def test_a_wrong_password_is_logged_once_a_second_and_counted(world, caplog):
+    for number in range(6):
+        guess(world, number)
+    world.now += 1
+    guess(world, 6)
+    lines = [record.getMessage() for record in caplog.records if "password" in record.getMessage()]
+    assert lines == [
+        "A wrong password was sent; address 6.6.6.6.",
+        "A wrong password was sent; address 6.6.6.6. (5 more like this before)",
+    ]

@@ -308,7 +308,10 @@ def test_blocking_access_is_asked_off_the_event_loop(short, served):
             self.blocking = blocking
             self.threads = []
 
-        def identify(self, headers):
+        def checks_password(self, headers):
+            return False
+
+        def identify(self, headers, address=""):
             self.threads.append(threading.current_thread())
             return User("alice")
 

@@ -30,7 +30,10 @@ class Guarded:
 
     blocking = True
 
-    def identify(self, headers):
+    def checks_password(self, headers):
+        return True
+
+    def identify(self, headers, address=""):
         if "authorization" not in headers:
             raise UnauthenticatedError("Who are you?")
         return User(headers["authorization"])

@@ -1,0 +1,68 @@
+"""Callers who are not let in, or who send nothing, keep nobody else waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+from support.auth import BasicAuthServer, Cast, bearer
+from support.auth import basic as password
+from support.cells import IRIS
+from support.server import TrackingServer
+
+ENABLE = "/api/2.0/mlflow/endpoints/enable"
+ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
+"""uvicorn takes the client's address from a proxy on its own machine: guesses from here are not this machine's."""
+
+
+@contextlib.contextmanager
+def silent(server: TrackingServer, count: int, **headers: str) -> Iterator[list[socket.socket]]:
+    """Connections that send the head of a request, and no byte of its body."""
+    lines = [f"POST {server.prefix}{ENABLE} HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Content-Length: 100"]
+    head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]).encode()
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30)) for _ in range(count)
+        ]
+        for connection in sockets:
+            connection.sendall(head)
+        yield sockets
+
+
+def test_silent_connections_without_credentials_are_refused_at_once(basic: BasicAuthServer) -> None:
+    with silent(basic, 60) as connections:
+        assert {connection.recv(12) for connection in connections} == {b"HTTP/1.1 401"}
+
+
+def test_silent_connections_with_credentials_keep_nobody_out(basic: BasicAuthServer, cast: Cast) -> None:
+    with silent(basic, 60, **cast.passwords["read"]):
+        for _ in range(9):
+            assert requests.get(f"{basic.url}/serving/health", timeout=20).status_code == 200
+            assert basic.api("GET", "list")["endpoints"]
+
+
+def test_guessing_passwords_keeps_out_nobody_who_is_let_in(basic: BasicAuthServer, cast: Cast) -> None:
+    token, done = bearer(basic.token(cast.passwords["read"])), threading.Event()
+
+    def guess(number: int) -> set[int]:
+        seen, tries = set(), 0
+        while not done.is_set():
+            tries += 1
+            wrong = password("admin", f"{number}-{tries}") | ELSEWHERE
+            seen.add(requests.get(f"{basic.url}{ENABLE[:-6]}list", headers=wrong, timeout=30).status_code)
+        return seen
+
+    with ThreadPoolExecutor(32) as pool:
+        guesses = [pool.submit(guess, number) for number in range(32)]
+        try:
+            for _ in range(30):
+                scored = requests.post(f"{basic.url}/model/iris/1/invocations", json=IRIS, headers=token, timeout=30)
+                assert scored.status_code == 200, scored.text
+            assert basic.api("GET", "list")["endpoints"]
+        finally:
+            done.set()
+        assert set().union(*(one.result() for one in guesses)) == {401, 429}
