@@ -65,6 +65,10 @@ class EndpointConfig:
     request_timeout_s: float | None = _key(
         None, "Request timeout (s)", "Maximum time of a prediction. Empty: the server's default.",
         WORKER, GATEWAY, exclusiveMinimum=0, maximum=3600)
+    max_cells: int = _key(
+        10_000_000, "Cells",
+        "Maximum number of cells (values of a table or a tensor) in a request's body; larger bodies get 400.",
+        WORKER, GATEWAY, minimum=1000, maximum=2**31 - 1)
     memory_limit_mb: int | None = _key(
         None, "Memory limit (MB)", "Maximum memory of each process of a worker. Empty: no limit.",
         WORKER, minimum=64, maximum=1048576)

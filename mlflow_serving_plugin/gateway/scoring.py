@@ -8,6 +8,7 @@ from functools import partial
 
 from mlflow_serving_plugin.errors import UnsupportedTypeError
 from mlflow_serving_plugin.gateway.addresses import Target
+from mlflow_serving_plugin.gateway.cells import SMALL_BYTES, refuse_too_many_cells
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.failures import explain
@@ -57,6 +58,8 @@ class Scoring:
         self._metrics.touch()
         body: bytes = yield ReadBody(length, max_bytes, exchange.memory)
         started_s = self._clock()
+        if len(body) > SMALL_BYTES:
+            refuse_too_many_cells(headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
         if len(body) > _LARGE_BYTES:
             # Parsing here would keep every other request waiting.
             request: ScoringRequest = yield RunBlocking(partial(read, body))

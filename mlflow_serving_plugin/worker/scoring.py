@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple
 
-from . import fast_path
+from . import cells, fast_path
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 from .model_code import ModelCode
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 class Scorer:
     """One loaded model. Not thread-safe by itself: exactly as thread-safe as the model."""
 
-    def __init__(self, model: Any, code: ModelCode | None = None) -> None:
+    def __init__(self, model: Any, code: ModelCode | None = None, max_cells: int = cells.MOST_CELLS) -> None:
         from mlflow.pyfunc import scoring_server
 
         self._code = code or ModelCode()
@@ -53,6 +53,9 @@ class Scorer:
             self._server = FlaskServer(scoring_server, model, VERSION)
         self.model = model
         self._schema = model.metadata.get_input_schema()
+        self._max_cells = max_cells
+        named = self._schema is not None and self._schema.has_input_names()
+        self._columns: list[str] = self._schema.input_names() if named else []
         self.encode = _encoder()
         """From a model's output to the body that MLflow answers."""
         self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
@@ -61,7 +64,7 @@ class Scorer:
         self._predict_kwargs: dict[str, Any] = {}
 
     @classmethod
-    def load(cls, model_dir: str, code: ModelCode) -> Scorer:
+    def load(cls, model_dir: str, code: ModelCode, max_cells: int = cells.MOST_CELLS) -> Scorer:
         """Load a model as ``mlflow models serve`` does."""
         from mlflow.pyfunc import scoring_server
 
@@ -70,7 +73,7 @@ class Scorer:
         load = getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)
         with code:
             model = load(model_dir)
-        return cls(model, code)
+        return cls(model, code, max_cells)
 
     def score(self, content_type: str, body: bytes) -> Answer:
         """One request, as MLflow itself scores it."""
@@ -78,9 +81,13 @@ class Scorer:
 
         start = time.perf_counter_ns()
         try:
+            body = cells.bounded(content_type, body, self._columns, self._max_cells)
             with self._code:
                 result = self._server.invocations(body, content_type, self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response
+        except cells.TooManyCells as error:
+            status, mimetype = 400, JSON
+            text = json.dumps({"error_code": "BAD_REQUEST", "message": str(error)})
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, error.serialize_as_json()
             traceback.print_exc()

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from . import wire
 from .batching import decide
+from .cells import MOST_CELLS
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .model_code import ModelCode, handlers
@@ -123,7 +124,7 @@ def run(config: dict[str, Any]) -> int:
     os.chdir(config["model_dir"])
     listener = _inherited_listener(config["address"])
     code = ModelCode()
-    scorer = Scorer.load(config["model_dir"], code)
+    scorer = Scorer.load(config["model_dir"], code, config.get("max_cells", MOST_CELLS))
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)

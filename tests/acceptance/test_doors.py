@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 import requests
 from support.auth import BasicAuthServer, Cast, bearer
 from support.auth import basic as password
 from support.cells import IRIS
 from support.server import TrackingServer
 
+MB = 1024 * 1024
 ENABLE = "/api/2.0/mlflow/endpoints/enable"
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
 """uvicorn takes the client's address from a proxy on its own machine: guesses from here are not this machine's."""
@@ -66,3 +71,33 @@ def test_guessing_passwords_keeps_out_nobody_who_is_let_in(basic: BasicAuthServe
         finally:
             done.set()
         assert set().union(*(one.result() for one in guesses)) == {401, 429}
+
+
+def small_bodies_of_large_tables() -> list[object]:
+    """Bodies that ask for a table of gigabytes, each as its content type, itself and what refuses it."""
+    own = [{f"c{number}": number} for number in range(20_000)]
+    index = {"columns": ["a", "b", "c", "d"], "data": [[1, 2, 3, 4]], "index": list(range(1_000_000))}
+    return [
+        pytest.param("application/json", json.dumps({"dataframe_records": own}), "missing inputs", id="own columns"),
+        pytest.param("application/json", json.dumps({"dataframe_split": index}), "index", id="index"),
+        pytest.param("text/csv", "," * (16 * MB), "max_cells", id="commas"),
+        pytest.param("application/json", '{"instances": [' + "[]," * (5 * MB) + "[]]}", "max_cells", id="empty lists"),
+    ]
+
+
+@pytest.mark.parametrize(("content_type", "body", "reason"), small_bodies_of_large_tables())
+def test_a_small_body_of_a_large_table_costs_the_worker_no_memory(
+    plain: TrackingServer, content_type: str, body: str, reason: str
+) -> None:
+    before = _most_memory(plain)
+    refused = plain.score("iris/1", body.encode(), content_type)
+    assert refused.status_code == 400, refused.text
+    assert reason in refused.json()["message"], refused.text
+    assert len(refused.text) < 1000
+    assert _most_memory(plain) - before < 10 * 16 * MB
+
+
+def _most_memory(server: TrackingServer) -> int:
+    """The largest memory that the worker of ``iris`` ever had, in bytes."""
+    status = Path(f"/proc/{server.workers('iris')[0]['pid']}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024

@@ -1,0 +1,54 @@
+"""How many cells a body has, as far as its bytes tell without being parsed. Pure.
+
+A cell is a value of a table or a tensor. A body of a few bytes a cell becomes a hundred times as many bytes when it is
+parsed, so the cells are bounded and not the bytes alone. What only parsing can tell, the worker checks
+(``worker/cells.py``).
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway.dialects.content_type import CSV, PARQUET
+
+SMALL_BYTES = 16 * 1024
+"""Bodies up to this size cannot have enough cells to matter."""
+
+_OF_A_LIST = 4
+"""A list or an object of JSON costs as much as so many values."""
+
+_OF_AN_EMPTY_ONE = 50
+"""MLflow takes microseconds for each row, also for one without a value."""
+
+_OF_A_COLUMN = 100
+"""A column costs as much as so many values, also when it has none."""
+
+_FIRST_LINES = re.compile(rb"[^\r\n]+")
+
+
+def refuse_too_many_cells(content_type: str, body: bytes, most: int) -> None:
+    """BadRequestError for a body of more than ``most`` cells. ``content_type``: a supported one, as it was sent."""
+    mime = content_type.partition(";")[0].strip().lower()
+    if mime == PARQUET:
+        return
+    cells = _of_csv(body) if mime == CSV else _of_json(body)
+    if cells > most:
+        raise BadRequestError(
+            f"The body has more cells than max_cells allows: about {cells}, where the limit is {most}. Send fewer rows "
+            "in one request, or set the endpoint's max_cells."
+        )
+
+
+def _of_json(body: bytes) -> int:
+    """Each value but the last of a list or an object is followed by a comma. Commas in texts count too."""
+    lists = body.count(b"[") + body.count(b"{")
+    empty = body.count(b"[]") + body.count(b"{}") + body.count(b"[ ]")
+    return body.count(b",") + 1 + _OF_A_LIST * lists + _OF_AN_EMPTY_ONE * empty
+
+
+def _of_csv(body: bytes) -> int:
+    """pandas takes the number of columns from the header or from the first row, whichever has more."""
+    lines = _FIRST_LINES.finditer(body)
+    columns = 1 + max(line[0].count(b",") for line, _ in zip(lines, range(2), strict=False)) if body.strip() else 0
+    return columns * max(_OF_A_COLUMN, body.count(b"\n") + body.count(b"\r"))

@@ -1,0 +1,88 @@
+"""A body is not made into a table that is far larger than the body."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlflow_serving_plugin.worker.cells import JSON, PARQUET, TooManyCells, bounded
+
+MOST = 10_000_000
+
+
+def body_of(field, value):
+    return json.dumps({field: value}).encode()
+
+
+def own_columns(count, field="dataframe_records"):
+    """Records, each with a column of its own."""
+    return body_of(field, [{f"c{number}": number, "a": 1.5} for number in range(count)])
+
+
+def parquet(frame, **options):
+    out = io.BytesIO()
+    frame.to_parquet(out, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("field", ["dataframe_records", "instances"])
+def test_columns_that_the_model_does_not_know_are_left_out_before_they_make_a_table(field):
+    kept = json.loads(bounded(JSON, own_columns(20_000, field), ["a", "b"], MOST))
+    assert kept == {field: [{"a": 1.5}] * 20_000}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        pytest.param(JSON, own_columns(20_000), id="own columns, no signature"),
+        pytest.param(JSON, own_columns(20_000, "instances"), id="own columns of instances"),
+        pytest.param(
+            JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]], "index": [0] * 99_999}), id="i"
+        ),
+        pytest.param(
+            JSON, body_of("dataframe_split", {"columns": [str(n) for n in range(200_000)], "data": []}), id="c"
+        ),
+        pytest.param(JSON, body_of("inputs", {f"c{n}": [0] * (n % 9) for n in range(200_000)}), id="inputs"),
+        pytest.param(
+            PARQUET, parquet(pd.DataFrame({"a": np.zeros(11_000_000, "int8")}), compression="zstd"), id="rows"
+        ),
+        pytest.param(
+            PARQUET,
+            parquet(pd.DataFrame({"a": [b"x" * 1_000_000 + b"%d" % n for n in range(170)]}), compression="zstd"),
+            id="bytes",
+        ),
+    ],
+)
+def test_a_small_body_that_asks_for_a_large_table_is_refused(content_type, body):
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooManyCells):
+            bounded(content_type, body, (), MOST)
+        # What parsing takes in Python, and no table.
+        assert tracemalloc.get_traced_memory()[1] < 32 * len(body) + 4 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, body_of("dataframe_records", [{"a": 1, "b": 2}] * 5000)),
+        (JSON, body_of("dataframe_records", [{"a": 1} if number % 2 else {"b": 2} for number in range(5000)])),
+        (JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]] * 9000, "index": list(range(9000))})),
+        (JSON, body_of("inputs", [[0.5] * 10_000])),
+        (JSON, b'{"instances": [' + b" " * 20_000),
+        (JSON, json.dumps([{"a": 1}] * 5000).encode()),
+        ("text/csv", b"," * 20_000),
+        (PARQUET, parquet(pd.DataFrame({"a": np.random.default_rng(0).random(10_000)}))),
+        (PARQUET, b"no Parquet" * 5000),
+        (JSON, own_columns(100)),
+    ],
+)
+def test_any_other_body_stays_as_it_is(content_type, body):
+    assert bounded(content_type, body, ("a", "b"), MOST) is body
