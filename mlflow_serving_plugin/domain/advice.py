@@ -70,6 +70,14 @@ TABLE: tuple[Advice, ...] = (
         any_body=True,
     ),
     Advice(
+        r"no-tracking-server:",
+        "A worker has no tracking server: set environment.MLFLOW_TRACKING_URI to the address of one, or log what the "
+        "model needs with the model, as artifacts.",
+        "mlflow.tracking.registry.UnsupportedModelRegistryStoreURIException:  Model registry functionality is "
+        "unavailable; got unsupported URI 'no-tracking-server://set-environment.MLFLOW_TRACKING_URI'",
+        any_body=True,
+    ),
+    Advice(
         r"Registered Model with name=(\S+) not found|Logged model with ID '?([\w-]+)'? not found",
         "A worker cannot read the Model Registry by itself: log the other model's files with this model, as artifacts, "
         "or set environment.MLFLOW_TRACKING_URI to the address of this server.",
@@ -97,6 +105,41 @@ TABLE: tuple[Advice, ...] = (
         r"^MemoryError|Unable to allocate",
         "The worker's memory does not suffice: raise or clear memory_limit_mb, or use a machine with more memory.",
         "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 74.5 GiB for an array",
+    ),
+    Advice(
+        r"^KeyError: '([A-Za-z_]\w*)'",
+        "The model needs the environment variable {0}: set environment.{0}.",
+        "KeyError: 'SCORE_API_KEY'",
+        any_body=True,
+        frame=r'File "(?:<frozen os>|[^"]*[/\\]os\.py)", line \d+, in __getitem__\n'
+        r"(?:\s*(?:raise|\^).*\n)*\s*KeyError: ",
+        seen_in="  File \"<frozen os>\", line 679, in __getitem__\nKeyError: 'SCORE_API_KEY'",
+    ),
+    Advice(
+        r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b[^.]*\benv(?:ironment)? ?var"
+        r"|(?i:\benv(?:ironment)? ?var(?:iable)?s?)[ :]+\W?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+        "The model needs an environment variable: set environment.{0}{1}.",
+        "openai.OpenAIError: The api_key client option must be set either by passing api_key to the client or by "
+        "setting the OPENAI_API_KEY environment variable",
+    ),
+    Advice(
+        r"Read-only file system|readonly database",
+        "In the sandbox the model's directory is read-only: let the model write below tempfile.gettempdir(), or set "
+        "sandbox to off.",
+        "sqlite3.OperationalError: attempt to write a readonly database",
+    ),
+    Advice(
+        r"Already (?:mutably )?borrowed|SQLite objects created in a thread|(?:changed size|mutated) during iteration"
+        r"|Recursive use of cursors|generator already executing|another operation is in progress",
+        "The model is not thread-safe: set max_concurrency to 1.",
+        "RuntimeError: Already borrowed",
+        stages=("predict",),
+    ),
+    Advice(
+        r"signal only works in main thread|no current event loop in thread",
+        "The model has to run in the main thread: set max_concurrency to 1.",
+        "ValueError: signal only works in main thread of the main interpreter",
+        stages=("predict",),
     ),
     Advice(
         r"No space left on device|Disk quota exceeded",

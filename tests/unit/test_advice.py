@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os  # noqa: F401 - for eval
 import re
+from traceback import format_exc
 
 import pytest
 
@@ -45,6 +47,38 @@ def test_advice_names_what_the_error_names() -> None:
 def test_an_error_without_advice_is_its_own_reason() -> None:
     assert explain("RuntimeError: the licence file is missing", "load") == "RuntimeError: the licence file is missing"
     assert explain("ModuleNotFoundError: No module named 'boto3'", "fetch").endswith("beside MLflow on the server.")
+
+
+@pytest.mark.parametrize(
+    ("code", "advised"),
+    [
+        ("os.environ['SCORE_API_KEY']", True),
+        ("os.environ.pop('SCORE_API_KEY')", True),
+        ("{}['SCORE_API_KEY']", False),
+        ("{}[os.environ.get('HOME', '') + 'SCORE_API_KEY'[:0] or 'SCORE_API_KEY']", False),
+    ],
+)
+def test_a_missing_variable_is_told_apart_from_a_missing_key(code: str, advised: bool) -> None:
+    try:
+        eval(code)
+    except KeyError as error:
+        reason = explain(f"KeyError: {error}", "load", "\n".join(map(str.strip, format_exc().splitlines())))
+    assert reason.endswith(
+        ". The model needs the environment variable SCORE_API_KEY: set environment.SCORE_API_KEY."
+    ) == (advised), reason
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        ("ValueError: Please set the HF_TOKEN environment variable", "HF_TOKEN"),
+        ('environs.exceptions.EnvError: Environment variable "GITHUB_USER" not set', "GITHUB_USER"),
+        ("RuntimeError: DB_URL is missing from the env vars", "DB_URL"),
+        ("RuntimeError: no environment variable: API_TOKEN", "API_TOKEN"),
+    ],
+)
+def test_a_variable_that_an_error_names_is_named_with_its_key(error: str, name: str) -> None:
+    assert explain(error, "load") == f"{error}. The model needs an environment variable: set environment.{name}."
 
 
 def test_a_reason_is_one_line_that_ends_in_time() -> None:
