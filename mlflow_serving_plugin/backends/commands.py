@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
+from mlflow_serving_plugin.worker.tracking import NO_TRACKING_SERVER, TRACKING_URI
 
 WORKER_PACKAGE = Path(__file__).parent.parent / "worker"
 """Started as ``<python> <this directory> …``."""
@@ -27,6 +28,11 @@ _PASSED_ON = frozenset(
 
 _OF_THE_SERVERS_PYTHON = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX"})
 """Passed on to the server's own interpreter only: they would mislead the libraries of another."""
+
+
+def model_variables(own: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a model: its endpoint's ``own``, and a tracking URI in any case."""
+    return {TRACKING_URI: NO_TRACKING_SERVER, **own}
 
 
 def worker_environment(
@@ -56,7 +62,8 @@ def start_guarded(
     """Start a guard, and a worker's command below it: see ``worker/guard.py``. Both get the ``extra`` variables."""
     config = {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"}
     guard = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config)]
-    env = worker_environment(os.environ, spec.settings.environment, extra, spec.environment.python)
+    own = model_variables(spec.settings.environment)
+    env = worker_environment(os.environ, own, extra, spec.environment.python)
     return start_session([*guard, *command], cwd=spec.model_dir.parent, env=env)
 
 

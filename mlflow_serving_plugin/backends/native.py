@@ -17,7 +17,13 @@ from typing import Any
 
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
-from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded, start_session, worker_environment
+from mlflow_serving_plugin.backends.commands import (
+    WORKER_PACKAGE,
+    model_variables,
+    start_guarded,
+    start_session,
+    worker_environment,
+)
 from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
 from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
@@ -185,7 +191,7 @@ def _worker_config(
         "status_file": f"{address}.status",
         "model_dir": str(spec.model_dir),
         "max_frame_bytes": max(MAX_FRAME_BYTES, _JSON_OF_BODY * max_body_bytes),
-        "environment": dict(spec.settings.environment),
+        "environment": model_variables(spec.settings.environment),
         "example": {"body": example.body.decode("utf-8", "replace"), "content_type": example.content_type}
         if example
         else None,

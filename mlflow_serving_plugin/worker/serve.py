@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any, cast
 
-from . import wire
+from . import tracking, wire
 from .batching import decide
 from .cells import MOST_CELLS
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
@@ -137,7 +137,7 @@ def run(config: dict[str, Any]) -> int:
     gc.collect()
     gc.freeze()
     batching = f"Batching {'on' if verdict.on else 'off'}: {verdict.why}."
-    print(f"Loaded. Fast path: {why_not or 'on'}. {batching}", flush=True)
+    print(f"Loaded. Fast path: {why_not or 'on'}. {batching}{tracking.note()}", flush=True)
     _new_loop().run_until_complete(_serve(engine, config, listener or _listen(config["address"]), code))
     with contextlib.suppress(OSError):
         counts.flush()

@@ -143,6 +143,14 @@ def test_its_environment_has_nothing_of_the_server_s(server: TrackingServer, nam
 
 
 @whichever
+def test_mlflow_in_a_model_has_no_store_and_makes_none_beside_the_model(server: TrackingServer, name: str) -> None:
+    said, *refused = ast.literal_eval(attack(server, name, "track"))
+    assert said == "traced"
+    assert all("set-environment.MLFLOW_TRACKING_URI" in sentence for sentence in refused), refused
+    assert not {"mlflow.db", "mlruns"} & set(ast.literal_eval(attack(server, name, "ls", ".")))
+
+
+@whichever
 def test_nothing_of_the_server_s_is_open_in_it(server: TrackingServer, name: str) -> None:
     files = attack(server, name, "files")
     assert "mlflow.db" not in files

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
@@ -96,6 +98,27 @@ def sleep(seconds):
 def python(code):
     """What a process of its own prints."""
     return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False).stdout
+
+
+def track(_):
+    """What a traced function returns, and what MLflow says to calls that need a store."""
+
+    @mlflow.trace
+    def traced():
+        return "traced"
+
+    said = [traced()]
+    for call in (
+        lambda: mlflow.log_metric("a", 1.0),
+        lambda: mlflow.set_experiment("e"),
+        mlflow.start_run,
+        lambda: mlflow.pyfunc.load_model("models:/iris/1"),
+    ):
+        try:
+            said.append(str(call()))
+        except MlflowException as error:
+            said.append(str(error))
+    return str(said)
 
 
 def ptrace(pid):

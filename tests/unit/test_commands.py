@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, worker_environment
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, model_variables, worker_environment
 from mlflow_serving_plugin.backends.stock import stock_command
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.ready import own_environment
+from mlflow_serving_plugin.worker.tracking import NO_TRACKING_SERVER
 
 SECRETS = [
     "_MLFLOW_SERVER_FILE_STORE",
@@ -90,6 +91,12 @@ def test_a_worker_sends_no_telemetry_and_writes_its_log_at_once():
     found = worker_environment({}, {"MLFLOW_DISABLE_TELEMETRY": "false", "PYTHONUNBUFFERED": ""}, {})
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert found["PYTHONUNBUFFERED"] == "1"
+
+
+def test_a_model_has_no_tracking_server_unless_its_endpoint_names_one():
+    assert model_variables({"A": "1"}) == {"A": "1", "MLFLOW_TRACKING_URI": NO_TRACKING_SERVER}
+    own = {"MLFLOW_TRACKING_URI": "https://mlflow.example"}
+    assert model_variables(own) == own
 
 
 @pytest.mark.parametrize("server", [{"PATH": "/a:/b"}, {}])
