@@ -78,7 +78,7 @@ class Scoring:
     def _reply(self, exchange: Exchange, answer: WorkerReply, body: bytes) -> Reply:
         started_s = self._clock()
         if answer.status != 200:
-            failure = explain(answer.status, body, debug=self._settings.debug)
+            failure = explain(answer.status, body, debug=self._settings.debug, sent=exchange.request)
             status, content_type, body = exchange.reply_format.refuse(failure)
             _logger.info("Request %s: the worker answered %d, the client gets %d", exchange, answer.status, status)
         else:

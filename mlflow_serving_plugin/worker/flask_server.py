@@ -26,6 +26,8 @@ class FlaskServer:
 
     def __init__(self, server: Any, model: Any, mlflow_version: str) -> None:
         self._app = server.init(model)
+        # Else Flask answers 500 in HTML for errors that MLflow does not catch, and the error is lost.
+        self._app.config["PROPAGATE_EXCEPTIONS"] = True
         self._is_mlflow1 = mlflow_version.startswith("1.")
 
     def invocations(self, data: bytes, content_type: str, model: Any, input_schema: Any) -> Result:

@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple
 
-from . import cells, fast_path
+from . import cells, failures, fast_path
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 from .model_code import ModelCode
@@ -89,10 +89,11 @@ class Scorer:
             status, mimetype = 400, JSON
             text = json.dumps({"error_code": "BAD_REQUEST", "message": str(error)})
         except MlflowException as error:
-            status, mimetype, text = error.get_http_status_code(), JSON, error.serialize_as_json()
+            status, mimetype, text = error.get_http_status_code(), JSON, _written(error)
             traceback.print_exc()
-        except Exception:
-            status, mimetype, text = 500, "text/plain", "Internal Server Error"
+        except Exception as error:
+            status, text = failures.explain(error)
+            mimetype = JSON
             traceback.print_exc()
         except BaseException as error:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": _ended(error)})
@@ -160,6 +161,15 @@ def _ended(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "The model called sys.exit() instead of returning a prediction."
     return f"The model raised {type(error).__name__} instead of returning a prediction."
+
+
+def _written(error: Any) -> str:
+    """An error in MLflow's shape. What the model has added to the error may have no JSON form."""
+    try:
+        text: str = error.serialize_as_json()
+    except Exception:
+        return failures.document(error.error_code, error.message, failures.trace_of(error))
+    return text
 
 
 def _loader_module(model: Any) -> Any:

@@ -1,7 +1,7 @@
 """Turns a worker's answer other than 200 into a failure, and a failure into MLflow's shape of an error.
 
-Statuses and bodies are those of MLflow's scoring server (``{"error_code", "message"}``), with these
-differences: no traceback unless asked for, none of the caller's data, and no 5xx for an error in the request.
+Statuses and bodies are those of MLflow's scoring server (``{"error_code", "message"}``), with these differences: no
+traceback unless asked for, no path of the server, none of the caller's data.
 """
 
 from __future__ import annotations
@@ -9,35 +9,49 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mlflow_serving_plugin.domain.places import without_places
 from mlflow_serving_plugin.errors import (
     BadRequestError,
     BodyTooLargeError,
     DeadlineError,
+    ServingError,
     UnsupportedTypeError,
 )
-from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, failure_of
+from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
-from mlflow_serving_plugin.gateway.dialects.redact import last_words, redact
+from mlflow_serving_plugin.gateway.dialects.json_text import parse
+from mlflow_serving_plugin.gateway.dialects.redact import last_words, redact, without_traceback
 
-UNEXPECTED = (
-    "The model could not score this request: the body does not fit the model, or the prediction is not valid JSON."
-)
+UNEXPECTED = "The model's server failed without a reason: the prediction may have no JSON form. See the version's log."
+"""About a 500 of ``mlflow models serve`` without a body in MLflow's shape."""
 
 
-def explain(status: int, body: bytes, *, debug: bool) -> Failure:
-    """The failure behind a worker's answer, which was not 200. ``debug``: with the model's traceback."""
+def explain(status: int, body: bytes, *, debug: bool, sent: ScoringRequest | None = None) -> Failure:
+    """The failure behind a worker's answer, which was not 200, to the request that was ``sent``.
+
+    ``debug``: with the model's traceback.
+    """
+    document = _error_document(body)
+    if document is not None and status >= 400:
+        stack_trace = str(document.get("stack_trace") or "") if debug else ""
+        return Failure(status, str(document["error_code"]), _message(document), stack_trace=stack_trace)
     if status == 413:
         return failure_of(BodyTooLargeError("The request body is too large for the model's worker."))
     if status == 415:
         return failure_of(UnsupportedTypeError(redact(body.decode(errors="replace"))))
     if status == 504:
         return failure_of(DeadlineError("The prediction took longer than the model's worker allows."))
-    document = _error_document(body)
-    if document is None:
-        return failure_of(BadRequestError(UNEXPECTED))
-    status, code = (status, str(document["error_code"])) if 400 <= status < 500 else (400, "BAD_REQUEST")
-    stack_trace = str(document.get("stack_trace") or "") if debug else ""
-    return Failure(status, code, _message(document), stack_trace=stack_trace)
+    return _unexplained(sent)
+
+
+def _unexplained(sent: ScoringRequest | None) -> Failure:
+    """``mlflow models serve`` fails alike on a prediction that it cannot write and on a body that it cannot read."""
+    try:
+        if sent is not None and sent.content_type.startswith(JSON):
+            parse(sent.body)
+    except BadRequestError as error:
+        return failure_of(error)
+    return failure_of(ServingError(UNEXPECTED))
 
 
 def refusal(failure: Failure) -> Refusal:
@@ -61,7 +75,11 @@ def _error_document(body: bytes) -> dict[str, Any] | None:
 
 
 def _message(document: dict[str, Any]) -> str:
-    message = redact(document["message"])
+    return without_places(_said(document))
+
+
+def _said(document: dict[str, Any]) -> str:
+    message = redact(without_traceback(document["message"]))
     # MLflow gives the model's own words only in the traceback, which is not shown; without them nobody can act.
     if message.startswith("Encountered an unexpected error") and (
         words := last_words(str(document.get("stack_trace") or ""))

@@ -56,6 +56,8 @@ _VALUES = tuple(
     )
 )
 
+_TRACEBACK = "Traceback (most recent call last):"
+
 _JSON_ERROR = re.compile(r"JSONDecodeError\(.([A-Z][^0-9]{0,80}line \d+ column \d+ \(char \d+\))")
 _NOT_JSON = "valid JSON formatted string. Error: "
 
@@ -101,3 +103,13 @@ def last_words(stack_trace: str) -> str:
     while rest and rest[0].startswith("    "):
         rest = rest[1:]
     return "\n".join(rest).strip()
+
+
+def without_traceback(message: str) -> str:
+    """The message with the exception alone for a traceback in it, also for one that was quoted as a Python string."""
+    head, found, trace = message.partition(_TRACEBACK)
+    if not found:
+        return message
+    if "\n" not in trace.strip():
+        trace = trace.replace("\\n", "\n")
+    return f"{head.strip()} {last_words(trace)}".strip()

@@ -429,7 +429,7 @@ def test_a_timeout_is_504(bench, ready):
 
 def test_a_workers_error_is_explained(bench, ready):
     reply = bench(ready).send(workers=[(500, "text/plain", b"Internal Server Error")])
-    assert (reply.status, reply.json["error_code"]) == (400, "BAD_REQUEST")
+    assert (reply.status, reply.json["error_code"]) == (500, "INTERNAL_ERROR")
     assert "predict;dur=1000" in reply.headers["server-timing"]
 
 

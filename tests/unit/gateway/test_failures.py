@@ -10,7 +10,7 @@ from mlflow_serving_plugin.errors import (
     UnavailableError,
     UnsupportedTypeError,
 )
-from mlflow_serving_plugin.gateway.dialects.base import failure_of
+from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.failures import UNEXPECTED, explain
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
 from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
@@ -65,15 +65,42 @@ def test_a_models_own_words_are_taken_from_its_traceback():
 @pytest.mark.parametrize(
     "text", [b"Internal Server Error", b"", b"\xff", b"[]", b'{"message": 1, "error_code": "x"}', b"[" * 100_000]
 )
-def test_a_crash_of_the_scoring_server_is_a_bad_request_in_one_sentence(text):
-    assert answered(500, text=text) == (400, {"error_code": "BAD_REQUEST", "message": UNEXPECTED})
+def test_a_crash_of_the_scoring_server_is_an_internal_error_in_one_sentence(text):
+    assert answered(500, text=text) == (500, {"error_code": "INTERNAL_ERROR", "message": UNEXPECTED})
 
 
-def test_a_models_internal_error_is_a_bad_request_with_its_message():
-    status, body = answered(
-        500, error_code="INTERNAL_ERROR", message="Failed to predict data '[1]'. \nError: no such user"
-    )
-    assert (status, body) == (400, {"error_code": "BAD_REQUEST", "message": "Failed to predict. Error: no such user"})
+def test_a_crash_of_the_scoring_server_on_a_body_that_is_no_json_is_a_bad_request():
+    for sent, status in ((b'{"inputs": ' + b"[" * 100_000, 400), (b'{"inputs": [1]}', 500)):
+        request = ScoringRequest("application/json", sent, MLFLOW2)
+        assert explain(500, b"Internal Server Error", debug=False, sent=request).status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "INTERNAL_ERROR"), (503, "TEMPORARILY_UNAVAILABLE"), (501, "NOT_IMPLEMENTED")]
+)
+def test_a_models_own_error_keeps_its_status_and_code_as_of_the_stock_server(status, code):
+    found = answered(status, error_code=code, message="Failed to predict data '[1]'. \nError: no such user")
+    assert found == (status, {"error_code": code, "message": "Failed to predict. Error: no such user"})
+
+
+def test_a_models_timeout_of_its_own_keeps_the_models_words():
+    found = answered(504, error_code="DEADLINE_EXCEEDED", message="the feature store is slow")
+    assert found == (504, {"error_code": "DEADLINE_EXCEEDED", "message": "the feature store is slow"})
+
+
+@pytest.mark.parametrize("quoted", [False, True], ids=["as it is", "as a Python string"])
+def test_a_traceback_in_a_models_own_words_is_cut_to_the_exception(quoted):
+    trace = repr(TRACE)[1:-1] if quoted else TRACE
+    _, body = answered(400, error_code="BAD_REQUEST", message=f"Failed to predict data 'x'. \nError: {trace}")
+    assert body["message"].startswith("Failed to predict. Error: ValueError: Input X contains")
+    assert "Traceback" not in body["message"] and "a.py" not in body["message"]
+
+
+def test_no_path_of_the_server_reaches_the_caller():
+    failure = {"error_code": "BAD_REQUEST", "message": "cannot open '/srv/state/models/1/model/lookup.db'"}
+    assert answered(400, **failure)[1]["message"] == "cannot open 'lookup.db'"
+    failure = {"error_code": "BAD_REQUEST", "message": "Encountered an unexpected error.", "stack_trace": "E: /srv/a/b"}
+    assert answered(400, **failure)[1]["message"] == "Encountered an unexpected error. Error: E: b"
 
 
 def test_413_415_and_504_have_our_shapes():
