@@ -39,6 +39,7 @@ from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.registry import mlflow_server
+from mlflow_serving_plugin.registry.download import download_model_version
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
@@ -102,7 +103,7 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             registry=_registry(),
             backend=select_backend(settings, paths),
             environments=Environments(settings, paths.environments),
-            download=mlflow_server.download_model_version,
+            download=download_model_version,
             example=scoring_example,
             metrics=metrics,
         )

@@ -1,4 +1,4 @@
-"""Internals of MLflow's server: the only place where ``registry`` and ``app`` use any.
+"""Internals of MLflow's server: the only place, beside ``download``, where ``registry`` and ``app`` use any.
 
 Written against MLflow 3.10 to 3.17; ``tests/integration/test_mlflow_internals.py`` fails when an internal changes.
 """
@@ -11,7 +11,6 @@ from typing import Any
 from flask import Flask
 
 from mlflow_serving_plugin.errors import ConfigurationError
-from mlflow_serving_plugin.registry.workspaces import in_workspace
 
 
 def flask_app() -> Flask:
@@ -78,23 +77,3 @@ def secure(app: Flask) -> None:
     from mlflow.server import security
 
     security.init_security_middleware(app)
-
-
-def download_model_version(workspace: str, name: str, version: int, destination: str) -> str:
-    """Download all files of a model version into a directory; return where they are.
-
-    ``mlflow-artifacts:`` locations belong to this server. They are read from the artifact store itself, as
-    ``get_model_version_artifact_handler`` does, because inside the server MLflow's tracking URI is the database.
-    """
-    from mlflow.server import handlers
-
-    with in_workspace(workspace):
-        uri = registry_store().get_model_version_download_uri(name, str(version))
-        if handlers._is_servable_proxied_run_artifact_root(uri):
-            repository = handlers._get_artifact_repo_mlflow_artifacts()
-            path = handlers._get_proxied_run_artifact_destination_path(proxied_artifact_root=uri)
-            if scoped := getattr(handlers, "_get_workspace_scoped_repo_path_if_enabled", None):
-                path = scoped(path)
-        else:
-            repository, path = handlers._get_artifact_repository_for_uri(uri), ""
-        return str(repository.download_artifacts(path, destination))

@@ -6,12 +6,14 @@ When one of these fails after an upgrade, its message names what moved; the plac
 from __future__ import annotations
 
 import asyncio
+import http.server
 import importlib
 import inspect
 import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from types import FunctionType
 
@@ -157,29 +159,81 @@ def test_mlflow_itself_finds_a_version_s_files_by_the_same_functions():
         assert name in source, f"get_model_version_artifact_handler no longer uses {name}"
 
 
-def test_a_version_behind_mlflow_artifacts_is_downloaded_from_the_server_s_own_store(tmp_path):
-    for number in (1, 2):
-        (tmp_path / "store" / "1" / f"m-{number}").mkdir(parents=True)
-        (tmp_path / "store" / "1" / f"m-{number}" / "MLmodel").write_text(f"{number}")
+class ArtifactServer(http.server.BaseHTTPRequestHandler):
+    """Another server with ``--serve-artifacts``: each directory holds one file, ``MLmodel``."""
+
+    def do_GET(self) -> None:
+        listed = {"files": [{"path": "MLmodel", "is_dir": False, "file_size": 5}]}
+        body = json.dumps(listed).encode() if "?path=" in self.path else b"other"
+        self.send_response(200 if "/mlflow-artifacts/artifacts" in self.path else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def artifact_server():
+    """The host and port of another server with artifacts."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), ArtifactServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_version_s_files_are_found_behind_every_kind_of_source_as_over_http(tmp_path, artifact_server):
     code = f"""
+import socket, time
 from pathlib import Path
-from mlflow_serving_plugin.registry import mlflow_server
-store = mlflow_server.registry_store()
-store.create_registered_model("iris")
-store.create_model_version("iris", "mlflow-artifacts:/1/m-1")
-store.create_model_version("iris", "file://{tmp_path}/store/1/m-2")
-for version in (1, 2):
+from mlflow.server.handlers import _get_tracking_store
+from mlflow_serving_plugin.registry.download import download_model_version
+from mlflow_serving_plugin.registry.mlflow_server import registry_store
+
+def put(uri, text):
+    directory = Path({str(tmp_path)!r}) / "store" / uri.partition(":/")[2]
+    directory.mkdir(parents=True)
+    (directory / "MLmodel").write_text(text)
+
+listener = socket.create_server(("127.0.0.1", 0))
+own = "127.0.0.1:%d" % listener.getsockname()[1]
+runs, registry = _get_tracking_store(), registry_store()
+experiment = runs.create_experiment("e", "mlflow-artifacts:/1")
+run = runs.create_run(experiment, "", int(time.time() * 1000), [], "r").info
+model = runs.create_logged_model(experiment_id=experiment, name="logged", source_run_id=run.run_id)
+put("mlflow-artifacts:/1/m-1", "own")
+put("file:/1/m-2", "file")
+put(run.artifact_uri + "/model", "run")
+put(model.artifact_location, "logged")
+registry.create_registered_model("iris")
+for source in (
+    "mlflow-artifacts:/1/m-1",
+    "file://{tmp_path}/store/1/m-2",
+    f"runs:/{{run.run_id}}/model",
+    f"runs:/{{run.run_id}}/logged",
+    "models:/iris/1",
+    "models:/iris/5",
+    "mlflow-artifacts://{artifact_server}/1/m-1",
+    "models:/iris/7",
+    "http://{artifact_server}/api/2.0/mlflow-artifacts/artifacts/1/m-1",
+    f"mlflow-artifacts://{{own}}/1/m-1",
+):
+    registry.create_model_version("iris", source)
+for version in range(1, 11):
     to = Path({str(tmp_path)!r}) / f"to-{{version}}"
     to.mkdir()
-    print((Path(mlflow_server.download_model_version("default", "iris", version, str(to))) / "MLmodel").read_text())
+    print((Path(download_model_version("default", "iris", version, str(to))) / "MLmodel").read_text())
 """
     said = python(
         code,
         _MLFLOW_SERVER_FILE_STORE=f"sqlite:///{tmp_path}/mlflow.db",
+        _MLFLOW_SERVER_ARTIFACT_ROOT="mlflow-artifacts:/",
         _MLFLOW_SERVER_ARTIFACT_DESTINATION=str(tmp_path / "store"),
         _MLFLOW_SERVER_SERVE_ARTIFACTS="true",
+        MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES="mlflow-artifacts,http",
     )
-    assert said == ["1", "2"]
+    assert said == ["own", "file", "run", "logged", "own", "own", "other", "other", "other", "own"]
 
 
 # registry/reader.py
