@@ -69,6 +69,10 @@ class Worker:
     ready_since_ms: int | None = None
     scored_example: bool = True
     """Whether it has answered the model's own input example; one without an example only answered a ping."""
+    example_form: int | None = 0
+    """Which of the example's forms it has answered; None: it has refused all of them."""
+    example_note: str = ""
+    """What it answered, for a person, when it has refused the model's own example; without the example's data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

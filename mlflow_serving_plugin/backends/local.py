@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import (
@@ -23,6 +23,7 @@ from mlflow_serving_plugin.backends.base import (
 )
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
+from mlflow_serving_plugin.backends.probe import Trial
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, write_record
 from mlflow_serving_plugin.backends.runtime import Runtime
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
@@ -70,7 +71,7 @@ class LocalBackend:
                 path.unlink(missing_ok=True)
 
     def launch(self, spec: WorkerSpec) -> None:
-        """Start a worker and wait until it has scored the model's input example (without one: answered a ping)."""
+        """Start a worker and wait until it has answered the model's input example (without one: a ping)."""
         deadline = time.monotonic() + self._settings.start_timeout_s
         with self._may_spawn():
             worker = self._spawn(spec)
@@ -78,9 +79,8 @@ class LocalBackend:
         try:
             probe = self._runtimes[spec.settings.runtime].probe(worker.record.address)
             probe.wait_until_answering(deadline, lambda: self._give_up(worker))
-            if spec.example is not None:
-                probe.score_example(spec.example, max(1.0, deadline - time.monotonic()))
-            ready = replace(worker.record, ready_since_ms=_now_ms(), scored_example=spec.example is not None)
+            trial = probe.try_example(spec.example, deadline) if spec.example is not None else Trial()
+            ready = replace(worker.record, ready_since_ms=_now_ms(), **asdict(trial))
             with self._lock:
                 # Stopped meanwhile: its files were removed, and must not be written again.
                 if worker_id not in self._workers:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError
+from mlflow_serving_plugin.backends.refusals import Refusal, read_refusal
 from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
@@ -17,8 +18,16 @@ from mlflow_serving_plugin.worker.wire import WireError
 
 _POLL_S = 0.02
 _PING_TIMEOUT_S = 5.0
-_LONGEST = 300
 _BROKEN = (OSError, http.client.HTTPException, WireError)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a worker did with the model's own input example; see the fields of ``Worker``."""
+
+    scored_example: bool = False
+    example_form: int | None = 0
+    example_note: str = ""
 
 
 class Probe(ABC):
@@ -45,8 +54,23 @@ class Probe(ABC):
                 raise WorkerFailedError("The worker did not answer within the start timeout. See the version's log.")
             time.sleep(_POLL_S)
 
-    def score_example(self, example: Example, timeout_s: float) -> None:
-        """Score the model's own input example; WorkerFailedError has the worker's answer when that is an error."""
+    def try_example(self, example: Example, deadline: float) -> Trial:
+        """Score the model's own input example, in the first of its forms that the model takes.
+
+        WorkerFailedError when nothing can be scored: the worker is lost, does not answer in time, or answers with an
+        error that every request would get. Any other error is about one body, and the model may score others.
+        """
+        first: Refusal | None = None
+        for form, body in enumerate(example.forms):
+            refusal = self._try(body, max(1.0, deadline - time.monotonic()))
+            if refusal is None:
+                return Trial(scored_example=True, example_form=form)
+            if refusal.any_body:
+                raise WorkerFailedError(f"The model loaded, but cannot score any request: {refusal.reason}")
+            first = first or refusal
+        return Trial(example_form=None, example_note=first.note if first else "")
+
+    def _try(self, example: Example, timeout_s: float) -> Refusal | None:
         try:
             status, body = self._score(example, timeout_s)
         except (TimeoutError, DroppedError):
@@ -55,8 +79,9 @@ class Probe(ABC):
             ) from None
         except _BROKEN:
             raise WorkerFailedError("The worker died while scoring the model's own input example.") from None
-        if status != 200:
-            raise WorkerFailedError(f"The model loaded, but could not score its own input example: {_message(body)}")
+        if status == 504:
+            raise WorkerFailedError("The model loaded, but scoring its own input example reached the request timeout.")
+        return None if status == 200 else read_refusal(status, body)
 
     @abstractmethod
     def _ping(self) -> bool: ...
@@ -94,16 +119,3 @@ class FrameProbe(Probe):
         with closing(FrameConnection(self._address, _PING_TIMEOUT_S)) as connection:
             response = connection.call(example.content_type, example.body, timeout_s)
         return response.status, response.body
-
-
-def _message(body: bytes) -> str:
-    """The message of a worker's error, without the example's data that MLflow puts before the message."""
-    text = body.decode("utf-8", "replace")
-    try:
-        answer = json.loads(text)
-        trace = str(answer.get("stack_trace") or "").strip().splitlines()
-        text = trace[-1] if trace else str(answer.get("message", text)).rpartition("\nError: ")[2]
-    except (ValueError, AttributeError):
-        pass
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -70,6 +70,7 @@ def _entity(
 ) -> EntityRoute:
     found = standing(wanted, replicas, workers, observed)
     earlier = before.entities.get(str(wanted.key))
+    tried = next(iter([*found.fresh, *found.outdated]), None)
     need = found.need
     log = build_log(need.recipe.key) if need else None
     return EntityRoute(
@@ -83,7 +84,9 @@ def _entity(
         note=storable(next((w.note for w in workers if w.note), "")),
         environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
         build_log=str(log) if log else None,
-        scored_example=any(w.scored_example for w in workers if w.phase is WorkerPhase.READY),
+        scored_example=tried is not None and tried.scored_example,
+        example_form=tried.example_form if tried is not None else 0,
+        example_note=storable(tried.example_note) if tried is not None else "",
         workers=tuple(_worker(worker) for worker in workers if worker.phase is not WorkerPhase.DEAD),
         replicas=replicas,
         changing=len(found.fresh) != replicas or bool(found.outdated),

@@ -60,4 +60,6 @@ def _in_words(entity: EntityRoute) -> str:
         return f"{entity.state.facts.label}."
     if entity.scored_example:
         return "Serving: the model loaded and answered its own input example."
+    if entity.example_note:
+        return f"Serving: the model loaded. {entity.example_note}"
     return "Serving: the model loaded. It has no input example, so no prediction was tried."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.domain.config import EndpointConfig
 
@@ -43,10 +43,19 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A model's input example as a scoring request, in the canonical dialect."""
+    """A model's input example as a scoring request, in the canonical dialect.
+
+    ``others``: the same input in other forms, for a model that does not take this form.
+    """
 
     body: bytes
     content_type: str
+    others: tuple[Example, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def forms(self) -> tuple[Example, ...]:
+        """All forms, this one first."""
+        return self, *self.others
 
 
 def name_order(name: str) -> tuple[int, str]:

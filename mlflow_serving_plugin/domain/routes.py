@@ -55,6 +55,10 @@ class EntityRoute:
     """The Python environment of the workers, for a person; empty until the environment is there."""
     scored_example: bool = False
     """Whether a ready worker has answered the model's own input example."""
+    example_form: int | None = 0
+    """Which of the example's forms the model takes; None: the model refuses its own example."""
+    example_note: str = ""
+    """Why the model refuses its own example, for a person."""
     build_log: str | None = None
     """The log of the environment's build, None for the server's own environment."""
     replicas: int = 1
@@ -78,6 +82,11 @@ class EntityRoute:
     def settled(self) -> bool:
         """Whether nothing more happens by itself, but for retries of what has failed."""
         return self.state.facts.settled and (self.degraded or not self.changing)
+
+    @property
+    def explanation(self) -> str:
+        """What to tell a person beside the state."""
+        return self.message or self.example_note
 
     @property
     def worker_states(self) -> Counter[str]:

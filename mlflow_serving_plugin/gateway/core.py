@@ -187,7 +187,8 @@ def _schema(choice: Choice) -> Steps[Reply]:
     if entity.model_dir is None:
         raise UnavailableError(f"The files of version {choice.version} have not been fetched yet.")
     title = f"{choice.endpoint.name}, version {choice.version}"
-    body: bytes = yield RunBlocking(partial(openapi_document, Path(entity.model_dir), title, entity.model.version))
+    make = partial(openapi_document, Path(entity.model_dir), title, entity.model.version, entity.example_form)
+    body: bytes = yield RunBlocking(make)
     return Reply(200, [("Content-Type", JSON)], body)
 
 

@@ -256,14 +256,12 @@ def test_a_model_that_raises_on_load_fails_with_what_it_raised_and_leaves_nothin
     assert world.is_clear()
 
 
-def test_a_model_that_cannot_score_its_own_example_fails_with_what_it_raised(world):
+def test_a_model_that_refuses_its_own_example_is_ready_with_a_note(world):
     model = save_code(world.root / "m", "raise KeyError('petal')", pd.DataFrame({"x": [1.0]}))
     example = Example(b'{"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}', "application/json")
-    with pytest.raises(WorkerFailedError) as caught:
-        world.launch(model, example=example)
-    assert caught.value.message.startswith("The model loaded, but could not score its own input example: ")
-    assert "KeyError: 'petal'" in caught.value.message
-    assert world.is_clear()
+    worker = world.launch(model, example=example)
+    assert (worker.phase, worker.scored_example, worker.example_form) == (WorkerPhase.READY, False, None)
+    assert worker.example_note.startswith("The model refuses its own input example: KeyError, see the version's log.")
 
 
 def test_a_start_that_takes_too_long_fails_and_leaves_nothing(world, iris):

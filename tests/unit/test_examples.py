@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlflow_serving_plugin.domain.entity import Example
-from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.registry.examples import accepted_example, scoring_example
 
 SPLIT = {"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}
 
@@ -49,6 +49,62 @@ def test_an_empty_number_of_an_older_model_is_null(tmp_path):
     info = {"artifact_path": "example.json", "type": "dataframe", "pandas_orient": "split"}
     model = a_model(tmp_path, info, example={"columns": ["Age"], "data": [[float("nan")]]})
     assert request_of(model) == {"dataframe_split": {"columns": ["Age"], "data": [[None]]}}
+
+
+def forms_of(model: Path) -> list[object]:
+    found = scoring_example(model)
+    assert found is not None
+    return [json.loads(form.body) for form in found.forms]
+
+
+TEXT = {"dataframe_split": {"columns": ["text"], "data": [["one text"]]}}
+
+
+@pytest.mark.parametrize("content", [[["one text"]], {"data": [["one text"]]}], ids=["rows", "MLflow's own"])
+def test_a_frame_kept_without_column_names_is_sent_as_a_frame_with_the_signature_s_names(tmp_path, content):
+    info = {"artifact_path": "example.json", "type": "dataframe", "pandas_orient": "values"}
+    model = a_model(tmp_path, info, example=content)
+    unnamed = [{"dataframe_split": {"columns": [0], "data": [["one text"]]}}, {"inputs": [["one text"]]}]
+    assert forms_of(model)[-2:] == unnamed
+    signature = {"inputs": json.dumps([{"type": "string", "name": "text"}])}
+    (model / "MLmodel").write_text(yaml.safe_dump({"saved_input_example_info": info, "signature": signature}))
+    assert TEXT in forms_of(model)[:2]
+    assert {"dataframe_records": [{"text": "one text"}]} in forms_of(model)
+
+
+@pytest.mark.parametrize(
+    ("request_body", "other"),
+    [
+        ({"inputs": {"a": ["x", ["y"]]}}, {"dataframe_records": [{"a": ["x", ["y"]]}]}),
+        ({"inputs": [{"a": 1}]}, {"dataframe_records": [{"a": 1}]}),
+        ({"inputs": "one", "params": {"t": 1}}, {"inputs": ["one"], "params": {"t": 1}}),
+        ({"inputs": ["a", "b"]}, {"dataframe_split": {"columns": [0], "data": [["a"], ["b"]]}}),
+        ({"messages": [], "t": 1}, {"inputs": {"messages": [], "t": 1}}),
+        ({"dataframe_split": {"data": [[1, 2]]}}, {"inputs": [[1, 2]]}),
+    ],
+)
+def test_what_mlflow_wrote_comes_first_and_the_same_input_in_other_forms_after_it(tmp_path, request_body, other):
+    model = a_model(tmp_path, {"serving_input_path": "serving.json"}, serving=request_body)
+    assert forms_of(model)[0] == request_body
+    assert other in forms_of(model)[1:]
+    assert len(forms_of(model)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "indices", "indptr"), [("csr", [0, 2, 1], [0, 2, 3]), ("csc", [0, 1, 0], [0, 1, 2, 3])]
+)
+def test_a_sparse_matrix_is_sent_as_its_rows(tmp_path, kind, indices, indptr):
+    info = {"artifact_path": "example.json", "type": f"sparse_matrix_{kind}"}
+    data = [1, 2, 3] if kind == "csr" else [1, 3, 2]
+    sparse = {"data": data, "indices": indices, "indptr": indptr, "shape": [2, 3]}
+    assert request_of(a_model(tmp_path, info, example=sparse)) == {"inputs": [[1, 0, 2], [0, 3, 0]]}
+
+
+def test_a_form_that_a_worker_refused_is_not_shown(tmp_path):
+    model = a_model(tmp_path, {"serving_input_path": "serving.json"}, serving={"inputs": "one"})
+    assert json.loads(accepted_example(model, 1).body) == {"inputs": ["one"]}
+    assert accepted_example(model, None) is None
+    assert accepted_example(model, 99) is None
 
 
 def test_the_frame_of_an_older_model_is_sent_as_the_split_that_it_is(tmp_path):

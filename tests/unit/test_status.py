@@ -349,6 +349,16 @@ def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
     assert events(still, off) == [("1", "VERSION_BATCHING", "Batching off: answers differ.")]
 
 
+def test_a_version_that_refuses_its_own_example_says_so_when_it_gets_ready_and_beside_its_state():
+    note = "The model refuses its own input example: ValueError, see the version's log. Other requests may be scored."
+    refusing = replace(READY_WORKER, scored_example=False, example_form=None, example_note=note)
+    routes = routes_of(ONLY_ONE, workers=(refusing,))
+    (version,) = routes.entities.values()
+    assert (version.state, version.explanation, version.example_form) == (EntityState.READY, note, None)
+    assert ("1", "VERSION_READY", f"Serving: the model loaded. {note}") in events(NOBODY, routes)
+    assert load_routes(dump_routes(routes)) == routes
+
+
 def test_a_message_that_changes_within_a_state_is_no_event():
     waiting = routes_of(ONLY_ONE)
     fetching = routes_of(ONLY_ONE, before=waiting, fetching={K1})

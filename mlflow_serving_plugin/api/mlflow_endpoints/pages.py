@@ -14,7 +14,7 @@ from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import current_workspace, read_fields
 from mlflow_serving_plugin.metrics.counting import REQUESTS
 from mlflow_serving_plugin.metrics.files import read_totals
-from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.registry.examples import accepted_example
 
 
 def get_access(context: Context) -> dict[str, Any]:
@@ -57,6 +57,6 @@ def _requests(deps: ApiDeps) -> Counter[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1024)
-def has_example(model_dir: str) -> bool:
-    """Whether the fetched model files, which never change, include an input example."""
-    return scoring_example(Path(model_dir)) is not None
+def has_example(model_dir: str, form: int | None) -> bool:
+    """Whether the fetched model files, which never change, include an input example that the model takes."""
+    return accepted_example(Path(model_dir), form) is not None

@@ -38,7 +38,7 @@ def endpoint_version(version: EntityRoute, served: Served) -> dict[str, Any]:
     return {
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
-        "state_message": version.message,
+        "state_message": version.explanation,
         "retry_at": version.retry_ms,
     } | _for_people(version, served)
 
@@ -52,7 +52,7 @@ def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
     """One version in ``endpoints-v2``."""
     return {
         "endpoint_version_name": version.name,
-        "service_status": {"state": version.state.facts.service_state, "message": version.message},
+        "service_status": {"state": version.state.facts.service_state, "message": version.explanation},
     }
 
 
@@ -76,7 +76,7 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
 
 
 def overview(
-    served: Served, has_example: Callable[[str], bool], requests: Mapping[tuple[str, str], int]
+    served: Served, has_example: Callable[[str, int | None], bool], requests: Mapping[tuple[str, str], int]
 ) -> dict[str, Any]:
     """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
 
@@ -96,12 +96,14 @@ def overview(
     }
 
 
-def _overview_of_version(version: EntityRoute, served: Served, has_example: Callable[[str], bool]) -> dict[str, Any]:
+def _overview_of_version(
+    version: EntityRoute, served: Served, has_example: Callable[[str, int | None], bool]
+) -> dict[str, Any]:
     aliases = served.route.aliases if served.route else {}
     return {
         "version": version.model.version,
         "state": version.state.value,
-        "message": version.message,
+        "message": version.explanation,
         "note": version.note,
         "environment": version.environment,
         "since": version.since_ms,
@@ -110,5 +112,5 @@ def _overview_of_version(version: EntityRoute, served: Served, has_example: Call
         "replicas": version.replicas,
         "ready_replicas": len(version.ready_workers),
         "retry_at": version.retry_ms,
-        "has_example": bool(version.model_dir) and has_example(str(version.model_dir)),
+        "has_example": bool(version.model_dir) and has_example(str(version.model_dir), version.example_form),
     } | _for_people(version, served)

@@ -11,7 +11,7 @@ from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import read_fields
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host.processes import memory_bytes
-from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.registry.examples import accepted_example
 
 
 def list_versions(context: Context) -> dict[str, Any]:
@@ -42,8 +42,9 @@ def get_version_replicas(context: Context) -> dict[str, Any]:
 def get_input_example(context: Context) -> dict[str, Any]:
     """The input example that was logged with one version, as a scoring request."""
     served, version = context.version(read_fields(requests.VERSION))
-    example = scoring_example(Path(version.model_dir)) if version.model_dir else None
+    example = accepted_example(Path(version.model_dir), version.example_form) if version.model_dir else None
     if example is None:
-        reason = "has no input example" if version.model_dir else "has not been fetched yet"
+        reason = "has not been fetched yet" if version.model_dir is None else "has no input example"
+        reason = "refuses its own input example" if version.example_form is None else reason
         raise NotFoundError(f"Version {version.name} of registered model '{served.endpoint.name}' {reason}.")
     return {"input_example": example.body.decode(errors="replace"), "content_type": example.content_type}

@@ -16,7 +16,7 @@ from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import UnavailableError
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
-from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.registry.examples import accepted_example
 
 _logger = logging.getLogger(__name__)
 
@@ -42,8 +42,11 @@ _ERROR = {
 }
 
 
-def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
-    """The document as JSON; UnavailableError when the MLmodel file cannot be read."""
+def openapi_document(model_dir: Path, title: str, version: int, example_form: int | None = 0) -> bytes:
+    """The document as JSON; UnavailableError when the MLmodel file cannot be read.
+
+    ``example_form``: which form of the model's example the model takes; None: none.
+    """
     from mlflow.models import ModelSignature
 
     try:
@@ -56,11 +59,12 @@ def openapi_document(model_dir: Path, title: str, version: int) -> bytes:
         part.to_dict() if (part := getattr(signature, name, None)) else None for name in ("inputs", "outputs", "params")
     )
     # A parameter's default may be NaN, which is not JSON.
-    return null_for_nan(json.dumps(_document(title, version, inputs, outputs, params, _example(model_dir))).encode())
+    shown = _example(model_dir, example_form)
+    return null_for_nan(json.dumps(_document(title, version, inputs, outputs, params, shown)).encode())
 
 
-def _example(model_dir: Path) -> Any:
-    found = scoring_example(model_dir)
+def _example(model_dir: Path, form: int | None) -> Any:
+    found = accepted_example(model_dir, form)
     if found is None or found.content_type != JSON:
         return None
     try:

@@ -146,10 +146,25 @@ def test_a_model_that_raises_on_loading_is_named_as_the_reason(world, tmp_path):
     assert world.fails(code_model(tmp_path / "m", "raise RuntimeError('no licence')")) == "RuntimeError: no licence"
 
 
-def test_a_model_that_cannot_score_its_own_example_is_not_ready(world, code):
-    reason = world.fails(code, example=Example(ask("raise", "bad luck"), JSON))
-    assert reason.startswith("The model loaded, but could not score its own input example: ")
-    assert "bad luck" in reason
+def test_a_model_that_refuses_its_own_example_is_ready_with_a_note_that_holds_no_data(world, code):
+    status = world.launch(code, 31, Example(ask("raise", "bad luck"), JSON))
+    assert (status.phase, status.scored_example, status.example_form) == (WorkerPhase.READY, False, None)
+    assert status.example_note.startswith("The model refuses its own input example: ValueError, see the version's log")
+    assert "bad luck" not in status.example_note
+    world.backend.stop(status.worker_id)
+
+
+def test_an_example_is_tried_in_its_other_forms_and_the_one_that_scores_is_remembered(world, code):
+    example = Example(ask("raise", "bad luck"), JSON, others=(Example(ask("pid"), JSON),))
+    status = world.launch(code, 32, example)
+    assert (status.scored_example, status.example_form, status.example_note) == (True, 1, "")
+    world.backend.stop(status.worker_id)
+
+
+def test_an_error_that_every_request_would_meet_is_the_reason_of_the_version(world, code):
+    reason = world.fails(code, example=Example(ask("import", "module_that_nobody_has"), JSON))
+    assert reason.startswith("The model loaded, but cannot score any request: ModuleNotFoundError: No module named ")
+    assert reason.endswith("add its package to the model's requirements.")
 
 
 def test_a_model_that_crashes_the_process_is_said_to_have(world, tmp_path, code):

@@ -80,6 +80,8 @@ class Model:
             ctypes.string_at(0)
         elif op == "kill":
             os.kill(os.getpid(), 9)
+        elif op == "import":
+            __import__(arg)
         elif op == "raise":
             raise ValueError(arg)
         elif op == "cwd":
