@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from mlflow_serving_plugin.errors import TooManyRequestsError
 from mlflow_serving_plugin.host.throttled import Throttled
@@ -25,7 +26,8 @@ _PATIENCE_S = 1.0
 _REFRESHERS = 4
 
 
-class _Entry(NamedTuple, Generic[V]):
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[V]):
     value: V
     until: float
     """When the value expires."""
@@ -127,7 +129,7 @@ class ShortCache(Generic[K, V]):
                 "Auth is unreachable (%s). Callers verified before stay accepted.",
                 type(error).__name__,
             )
-            entry = old._replace(until=since + lifetime_s)
+            entry = replace(old, until=since + lifetime_s)
         self._keep(key, entry)
         return entry.value
 
