@@ -12,10 +12,11 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from mlflow_serving_plugin.environments.conda import conda_command
-from mlflow_serving_plugin.environments.explain import explain
+from mlflow_serving_plugin.environments.conda import channels_of, conda_command
+from mlflow_serving_plugin.environments.explain import explain, explain_conda
 from mlflow_serving_plugin.environments.installed import server_python
 from mlflow_serving_plugin.environments.recipe import Recipe
+from mlflow_serving_plugin.environments.requirement import for_uv
 from mlflow_serving_plugin.environments.run import BuildFailedError, Runner
 from mlflow_serving_plugin.settings import Settings
 
@@ -51,24 +52,40 @@ class Builder:
         self._directory = directory
         self._runner = runner
         self._settings = settings
+        self._files: list[Path] = []
 
     def build(self) -> Path:
         """Make the environment; its interpreter."""
         steps: dict[str, Callable[[], Path]] = {"uv": self._uv_venv, "conda": self._conda, "virtualenv": self._mlflow}
-        python = steps[self._recipe.manager]()
-        self._install(python)
+        try:
+            python = steps[self._recipe.manager]()
+            self._install(python)
+        finally:
+            # An index URL in them may hold a password, and models can read the environment that they run in.
+            for path in self._files:
+                path.unlink(missing_ok=True)
         return python
 
     def _uv_venv(self) -> Path:
         directory = self._directory / "env"
-        python = python_for(self._recipe.python, os.environ)
-        self._step([find_uv_bin(), "venv", "--no-project", "--python", python, str(directory)])
+
+        def command(minor: str) -> list[str]:
+            python = python_for(minor, os.environ)
+            return [find_uv_bin(), "venv", "--no-project", "--python", python, str(directory)]
+
+        self._first_that_works([command(minor) for minor in self._recipe.pythons])
         return directory / "bin" / "python"
 
     def _conda(self) -> Path:
-        prefix = self._directory / "env"
-        recipe = self._recipe
-        self._step(conda_command(prefix, recipe.conda_packages, recipe.channels, offline=self._settings.offline))
+        prefix, recipe, offline = self._directory / "env", self._recipe, self._settings.offline
+        commands = [
+            conda_command(prefix, (f"python={minor}", *recipe.conda_packages), recipe.channels, offline=offline)
+            for minor in recipe.pythons
+        ]
+        if not any(self._run(command) for command in commands):
+            packages = recipe.conda_packages or (f"python={recipe.python}",)
+            channels = channels_of(recipe.channels, for_rattler=False)
+            raise BuildFailedError(explain_conda(self._runner.log.tail, packages, channels))
         return prefix / "bin" / "python"
 
     def _mlflow(self) -> Path:
@@ -87,23 +104,51 @@ class Builder:
 
     def _install(self, python: Path) -> None:
         """Install by uv what pip would install. Packages that are there already stay as they are."""
-        recipe, binary = self._recipe, self._settings.only_binary
-        constraints = self._file("constraints.txt", recipe.constraints) if recipe.constraints else None
+        recipe = self._recipe
+
+        def command(
+            name: str, lines: tuple[str, ...], limits: tuple[str, ...] = (), wheels: tuple[str, ...] = ()
+        ) -> list[str]:
+            in_file, words = for_uv(lines)
+            constraints = self._file(f"constraints-{name}", limits) if limits else None
+            binary = (":all:",) if self._settings.only_binary else wheels
+            return [*uv_install(python, self._file(name, in_file), constraints, only_binary=binary), *words]
+
         if recipe.build_requirements:
-            first = self._file("build-requirements.txt", recipe.build_requirements)
-            self._step(uv_install(python, first, None, only_binary=binary))
-        requirements = self._file("requirements.txt", recipe.requirements)
-        self._step(uv_install(python, requirements, constraints, only_binary=binary))
+            self._step(command("build-requirements.txt", recipe.build_requirements))
+        wanted = [command("requirements.txt", recipe.requirements, recipe.constraints)]
+        if recipe.preferred or recipe.limits:
+            lines, limits = (*recipe.requirements, *recipe.preferred), (*recipe.constraints, *recipe.limits)
+            # Wheels only: a library that takes an hour to compile is not worth it, when others would do.
+            wheels = tuple(line.partition("==")[0] for line in recipe.preferred)
+            first = command("requirements-preferred.txt", lines, limits, wheels)
+            wanted = [first] if recipe.local_fits else [first, *wanted]
+        self._first_that_works(wanted)
 
     def _file(self, name: str, lines: tuple[str, ...]) -> Path:
         path = self._directory / name
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._files.append(path)
         return path
 
+    def _first_that_works(self, commands: list[list[str]]) -> None:
+        """Run commands until one ends well; BuildFailedError, from the last one, when none does."""
+        *others, last = commands
+        if not any(self._run(command) for command in others):
+            self._step(last)
+
     def _step(self, command: list[str], env: dict[str, str] | None = None) -> None:
+        if not self._run(command, env):
+            directory = self._recipe.model_dir
+            tail = [
+                line.replace(f"file://{directory}/", "").replace(f"{directory}/", "") for line in self._runner.log.tail
+            ]
+            recipe, offline = self._recipe, self._settings.offline
+            raise BuildFailedError(explain(tail, recipe.python, offline=offline, asked=recipe.requirements))
+
+    def _run(self, command: list[str], env: dict[str, str] | None = None) -> bool:
         # Paths in a model's requirements start at the model.
-        if not self._runner.run(command, self._recipe.model_dir, env):
-            raise BuildFailedError(explain(self._runner.log.tail, self._recipe.python, offline=self._settings.offline))
+        return self._runner.run(command, self._recipe.model_dir, env)
 
 
 def build_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
@@ -125,10 +170,12 @@ def build_environment(environ: Mapping[str, str], settings: Settings) -> dict[st
     return env | {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
-def uv_install(python: Path, requirements: Path, constraints: Path | None, *, only_binary: bool) -> list[str]:
-    """Install what a requirements file lists."""
+def uv_install(
+    python: Path, requirements: Path, constraints: Path | None, *, only_binary: tuple[str, ...] = ()
+) -> list[str]:
+    """Install what a requirements file lists. ``only_binary``: projects of which wheels only, ``:all:`` of all."""
     limits = ("--constraint", str(constraints)) if constraints else ()
-    binary = ("--only-binary", ":all:") if only_binary else ()
+    binary = [word for project in only_binary for word in ("--only-binary", project)]
     command = [find_uv_bin(), "pip", "install", "--python", str(python), "--requirement", str(requirements)]
     return [*command, *limits, *binary]
 

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -67,7 +68,13 @@ class Environments:
         recipe = self._recipes.get((model_dir, env_manager))
         if recipe is None:
             spec = read_spec(model_dir)
-            choice = choose(spec, env_manager, server_python=server_python(), unsatisfied=first_unsatisfied)
+            choice = choose(
+                spec,
+                env_manager,
+                server_python=server_python(),
+                unsatisfied=first_unsatisfied,
+                installed=installed_version,
+            )
             recipe = write_recipe(
                 spec,
                 choice,
@@ -130,7 +137,7 @@ class Environments:
             directory.mkdir(mode=0o700)
             log = self._now[recipe.key] = BuildLog(ready.log_path(self._root, recipe.key))
             log.line(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {recipe}: {recipe.why}")
-            environment = self._make(recipe, directory, log, deadline)
+            environment = self._make_or_local(recipe, directory, log, deadline)
             ready.mark_ready(self._root, environment)
             log.line(f"Done: {environment}")
         except BaseException as error:
@@ -146,6 +153,16 @@ class Environments:
             if log is not None:
                 log.close()
         return environment
+
+    def _make_or_local(self, recipe: Recipe, directory: Path, log: BuildLog, deadline: float) -> Environment:
+        try:
+            return self._make(recipe, directory, log, deadline)
+        except BuildFailedError as error:
+            if not recipe.local_fits or self._cancelled.is_set():
+                raise
+            log.line(f"{error.message} The server's own interpreter is taken: the requirements admit what it has.")
+            shutil.rmtree(directory, ignore_errors=True)
+            return replace(ready.own_environment(), key=recipe.key)
 
     def _make(self, recipe: Recipe, directory: Path, log: BuildLog, deadline: float) -> Environment:
         began = time.monotonic()
@@ -166,6 +183,7 @@ class Environments:
             seconds=round(time.monotonic() - began, 1),
             size_bytes=ready.size_of(directory),
             directory=str(directory),
+            libraries=ready.library_versions(python),
         )
 
     def _failure(self, error: BaseException, recipe: Recipe, log: BuildLog | None) -> BaseException:

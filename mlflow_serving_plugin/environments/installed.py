@@ -10,7 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlflow_serving_plugin.environments.spec import parsed
+from mlflow_serving_plugin.environments.requirement import parsed
 
 Version = Callable[[str], str | None]
 """The installed version of a project, None when it is not there."""

@@ -7,16 +7,21 @@ environment hold its path: it cannot be built elsewhere and renamed. So it is th
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from mlflow_serving_plugin.environments.installed import installed_version
 from mlflow_serving_plugin.host.files import write_atomically
+from mlflow_serving_plugin.host.mlmodel import LIBRARIES
 
 RECENT_S = 600.0
 
@@ -34,19 +39,36 @@ class Environment:
     seconds: float = 0.0
     size_bytes: int = 0
     directory: str = ""
+    libraries: tuple[tuple[str, str], ...] = ()
+    """The versions of flavors' libraries, by their names on PyPI."""
+
+    def version_of(self, name: str) -> str:
+        """The version of ``Python``, ``MLflow`` or a flavor's library; empty when there is none."""
+        return {"Python": self.python_version, "MLflow": self.mlflow_version, **dict(self.libraries)}.get(name, "")
 
     def __str__(self) -> str:
-        if not self.key:
+        if self.manager == "local":
             return f"the server's own, Python {self.python_version}"
         return (
             f"Python {self.python_version}, {self.packages} packages, built by {self.manager} in {self.seconds:.0f} s"
         )
 
 
+@functools.cache
 def own_environment() -> Environment:
-    """The server's own interpreter."""
+    """The server's own interpreter. A server does not install while it runs."""
     version = ".".join(map(str, sys.version_info[:3]))
-    return Environment("", "local", sys.executable, version, installed_version("mlflow") or "")
+    found = {name: installed_version(name) for name, _ in LIBRARIES.values()}
+    libraries = tuple((name, version) for name, version in found.items() if version is not None)
+    return Environment("", "local", sys.executable, version, installed_version("mlflow") or "", libraries=libraries)
+
+
+def library_versions(python: Path) -> tuple[tuple[str, str], ...]:
+    """The versions of flavors' libraries in the environment of an interpreter."""
+    names = {name for name, _ in LIBRARIES.values()}
+    places = [str(path) for path in python.parent.parent.glob("lib/python*/site-packages")]
+    found = {canonicalize_name(d.metadata["Name"] or ""): d.version for d in metadata.distributions(path=places)}
+    return tuple((name, version) for name, version in sorted(found.items()) if name in names)
 
 
 def marker_path(root: Path, key: str) -> Path:
@@ -62,8 +84,10 @@ def log_path(root: Path, key: str) -> Path:
 def find_ready(root: Path, key: str) -> Environment | None:
     """The environment of that key if it is complete, None otherwise."""
     try:
-        found = Environment(**json.loads(marker_path(root, key).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        marked = json.loads(marker_path(root, key).read_bytes())
+        libraries = tuple((str(name), str(version)) for name, version in marked.pop("libraries", ()))
+        found = Environment(**marked, libraries=libraries)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     return found if found.key == key and os.access(found.python, os.X_OK) else None
 
@@ -106,7 +130,8 @@ def remove(root: Path, environment: Environment) -> None:
     """Remove an environment: the marker first, so that a half-removed one is none."""
     marker_path(root, environment.key).unlink(missing_ok=True)
     log_path(root, environment.key).unlink(missing_ok=True)
-    shutil.rmtree(environment.directory, ignore_errors=True)
+    if environment.directory:
+        shutil.rmtree(environment.directory, ignore_errors=True)
 
 
 def size_of(directory: Path) -> int:

@@ -9,13 +9,16 @@ import hashlib
 import json
 import sysconfig
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.version import Version
-
+from mlflow_serving_plugin.environments.conda_specs import by_pip, conda_name
+from mlflow_serving_plugin.environments.logged import first_other, open_libraries
+from mlflow_serving_plugin.environments.mlflow_line import OF_MLFLOW_1, is_mlflow_1, mlflow_line
+from mlflow_serving_plugin.environments.pythons import OLDEST, candidates, minor_of, too_old
 from mlflow_serving_plugin.environments.ready import Environment
-from mlflow_serving_plugin.environments.spec import EnvironmentSpec, conda_name, identity, named, parsed
+from mlflow_serving_plugin.environments.requirement import named
+from mlflow_serving_plugin.environments.spec import EnvironmentSpec, RequirementsError, identity
 
 _FORMAT = 1
 """Raised when an environment is built in another way from the same requirements."""
@@ -24,29 +27,57 @@ _SETUPTOOLS = "setuptools<81"
 """Libraries of MLflow 1's time import ``pkg_resources``; setuptools 81 ended it, and uv's environments have neither."""
 
 
+_BY_PIP = frozenset({"uv", "virtualenv"})
+"""Managers that know no conda packages: what PyPI has too comes from there."""
+
+_TAKES_LOGGED = frozenset({"uv", "conda"})
+"""Managers with which the libraries that the model was logged with are preferred. MLflow's own does as MLflow does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``manager``: ``local``, ``uv``, ``virtualenv`` or ``conda``; ``why``: for a person."""
+    """``manager``: ``local``, ``uv``, ``virtualenv`` or ``conda``; ``why``: for a person.
+
+    ``local_fits``: the server's own interpreter has what the requirements ask for too, though another version than
+    the model was logged with; the best there is when no environment can be built.
+    """
 
     manager: str
     why: str
+    local_fits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """``manager`` ``local`` needs nothing built. ``python``: minor version. Relative paths start at ``model_dir``."""
+    """``manager`` ``local`` needs nothing built. Relative paths start at ``model_dir``."""
 
     key: str
     manager: str
     why: str
-    python: str
+    pythons: tuple[str, ...]
+    """Minor versions, the best one first; the first one that can be had is taken."""
     build_requirements: tuple[str, ...]
     """Installed first and separately, as MLflow does: their pins do not constrain the rest."""
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     conda_packages: tuple[str, ...]
+    """Without Python."""
     channels: tuple[str, ...]
     model_dir: Path
+    preferred: tuple[str, ...] = ()
+    """Versions of libraries that the model was logged with. The requirements admit others, which are taken when these
+    cannot be had."""
+    limits: tuple[str, ...] = ()
+    """Constraints that an old MLflow needs and does not name. They are given up when they contradict the rest."""
+    local_fits: bool = False
+    """See ``Choice``."""
+    logged_with: tuple[tuple[str, str], ...] = ()
+    """``MlModel.logged_with``."""
+
+    @property
+    def python(self) -> str:
+        """The minor version that is wanted most."""
+        return self.pythons[0]
 
     def __str__(self) -> str:
         return f"Python {self.python}, by {self.manager}"
@@ -66,23 +97,40 @@ def choose(
     *,
     server_python: str,
     unsatisfied: Callable[[Iterable[str]], str | None],
+    installed: Callable[[str], str | None],
 ) -> Choice:
     """``auto``: the server's own interpreter where that is what the model asks for, else conda where only conda has
-    what it asks for, else uv. ``unsatisfied`` says why the server's interpreter is not what some lines ask for.
+    what it asks for, else uv. ``unsatisfied`` says why the server's interpreter is not what some lines ask for;
+    ``installed`` is the version of a project there.
     """
+    lines, only_conda = by_pip(spec.conda_packages, named(spec.requirements))
     if env_manager != "auto":
-        return Choice(env_manager, "as configured")
-    if spec.conda_packages:
-        return Choice("conda", f"conda.yaml names {', '.join(spec.conda_packages[:3])}")
-    if spec.python is not None and spec.python != server_python:
-        return Choice("uv", f"the model wants Python {spec.python}, the server has {server_python}")
-    # A constraint limits versions and requires nothing, so only a resolver can apply it.
-    if spec.constraints:
-        return Choice("uv", "the model comes with constraints")
-    reason = unsatisfied(spec.requirements)
-    if reason:
+        them = "it" if len(only_conda) == 1 else "them"
+        left_out = f"; conda.yaml's {', '.join(only_conda)} left out, as PyPI is not known to have {them}"
+        return Choice(env_manager, "as configured" + (left_out if only_conda and env_manager in _BY_PIP else ""))
+    if only_conda:
+        return Choice("conda", f"conda.yaml names {', '.join(only_conda[:3])}")
+    python = wanted_pythons(spec, server_python)[0]
+    reason = ""
+    if python != server_python:
+        reason = f"the model wants Python {python}, the server has {server_python}"
+    elif spec.constraints:
+        # A constraint limits versions and requires nothing, so only a resolver can apply it.
+        reason = "the model comes with constraints"
+    if reason := reason or unsatisfied((*spec.requirements, *lines)) or "":
         return Choice("uv", reason)
+    if reason := first_other(open_libraries(spec, python), installed) or "":
+        return Choice("uv", reason, local_fits=True)
     return Choice("local", "the server's own interpreter has all that the model asks for")
+
+
+def wanted_pythons(spec: EnvironmentSpec, server_python: str) -> tuple[str, ...]:
+    """The minor versions of Python that the model may run on, the best one first."""
+    if not spec.python_range:
+        return (spec.python or server_python,)
+    logged = minor_of(dict(spec.logged_with).get("Python"))
+    found = candidates(spec.python_range, logged=logged, server=server_python)
+    return found or (minor_of(spec.conda_python) or server_python,)
 
 
 def write_recipe(
@@ -94,38 +142,39 @@ def write_recipe(
     server_mlflow: str,
     server_constraints: str = "",
 ) -> Recipe:
-    """The recipe for what a model asks for. ``server_constraints``: the content of the server's constraints file."""
-    python = spec.python or server_python
+    """The recipe for what a model asks for. ``server_constraints``: the content of the server's constraints file.
+
+    RequirementsError for a Python on which no worker runs.
+    """
+    pythons = wanted_pythons(spec, server_python)
+    if choice.manager != "local" and too_old(pythons[0]):
+        raise RequirementsError(
+            f"The model asks for Python {pythons[0]}, and a worker needs Python {OLDEST} or later. Log the model with "
+            f"a later Python, or set env_manager to local to try the server's own Python {server_python}."
+        )
     by_conda = choice.manager == "conda"
-    packages = (spec.conda_python or f"python={python}", *spec.conda_packages) if by_conda else ()
-    names = {conda_name(package) for package in packages}
-    first, requirements = build_requirements(spec, names), complete(spec, server_mlflow, names)
-    text = json.dumps(
-        [
-            _FORMAT,
-            choice.manager,
-            python,
-            sysconfig.get_platform(),
-            sorted(first),
-            sorted(identity(model_dir, line) for line in requirements),
-            sorted(identity(model_dir, line) for line in spec.constraints),
-            [sorted(packages), spec.channels] if packages else [],
-            server_constraints,
-        ]
-    )
-    key = "" if choice.manager == "local" else hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Recipe(
-        key=key,
+    packages = spec.conda_packages if by_conda else ()
+    lines = () if by_conda else by_pip(spec.conda_packages, named(spec.requirements))[0]
+    first = build_requirements(spec, {conda_name(package) for package in packages})
+    requirements = _with_mlflow(spec, (*spec.requirements, *lines), pythons[0], server_mlflow, packages)
+    preferred = open_libraries(spec, pythons[0]) if choice.manager in _TAKES_LOGGED else ()
+    recipe = Recipe(
+        key="",
         manager=choice.manager,
         why=choice.why,
-        python=python,
+        pythons=pythons,
         build_requirements=first,
         requirements=requirements,
+        preferred=preferred,
+        limits=OF_MLFLOW_1 if is_mlflow_1(requirements, pythons[0]) else (),
         constraints=spec.constraints,
         conda_packages=packages,
-        channels=spec.channels if packages else (),
+        channels=spec.channels if by_conda else (),
+        local_fits=choice.local_fits,
         model_dir=model_dir,
+        logged_with=spec.logged_with,
     )
+    return recipe if choice.manager == "local" else replace(recipe, key=_key(recipe, server_constraints))
 
 
 def build_requirements(spec: EnvironmentSpec, by_conda: set[str]) -> tuple[str, ...]:
@@ -134,19 +183,28 @@ def build_requirements(spec: EnvironmentSpec, by_conda: set[str]) -> tuple[str, 
     return (*spec.build_requirements, *(() if "setuptools" in known else (_SETUPTOOLS,)))
 
 
-def complete(spec: EnvironmentSpec, server_mlflow: str, by_conda: set[str]) -> tuple[str, ...]:
-    """The model's requirements, with MLflow at the server's version, or the newest before it that fits, when nothing
-    names it.
-    """
-    have = named(spec.requirements)
-    if "mlflow" in have or "mlflow" in by_conda:
-        return spec.requirements
-    return (*spec.requirements, _mlflow(have.get("mlflow-skinny"), server_mlflow))
+def _with_mlflow(
+    spec: EnvironmentSpec, lines: tuple[str, ...], python: str, server_mlflow: str, by_conda: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The lines and, when they do not name the whole of one MLflow, what has to be added."""
+    added = mlflow_line(lines, python=python, server_mlflow=server_mlflow, constraints=spec.constraints, conda=by_conda)
+    return lines if added is None else (*lines, added)
 
 
-def _mlflow(skinny: str | None, server_mlflow: str) -> str:
-    """``mlflow-skinny`` has no scoring server: the whole of the same version is needed."""
-    requirement = parsed(skinny) if skinny else None
-    if requirement is not None:
-        return f"mlflow{requirement.specifier}"
-    return "mlflow" if Version(server_mlflow).is_prerelease else f"mlflow<={server_mlflow}"
+def _key(recipe: Recipe, server_constraints: str) -> str:
+    """Names an environment by all that goes into it."""
+    parts: list[object] = [
+        _FORMAT,
+        recipe.manager,
+        recipe.python,
+        sysconfig.get_platform(),
+        sorted(recipe.build_requirements),
+        sorted(identity(recipe.model_dir, line) for line in recipe.requirements),
+        sorted(identity(recipe.model_dir, line) for line in recipe.constraints),
+        [sorted(recipe.conda_packages), recipe.channels] if recipe.manager == "conda" else [],
+        server_constraints,
+    ]
+    # Only when there are some, so that environments built before these were read are found again.
+    if recipe.preferred or recipe.limits or len(recipe.pythons) > 1:
+        parts += [recipe.pythons, recipe.preferred, recipe.limits, recipe.local_fits]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

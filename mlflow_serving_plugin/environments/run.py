@@ -79,7 +79,11 @@ class Runner:
         self._cancelled = cancelled
 
     def run(self, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> bool:
-        """Run a command; whether it ended well. BuildFailedError on a timeout or when the controller stops."""
+        """Run a command; whether it ended well. BuildFailedError on a timeout or when the controller stops.
+
+        The log's ``tail`` then holds what this command printed, and nothing of those before it.
+        """
+        self.log.tail = []
         self.log.line(f"$ {' '.join(command)}")
         process = subprocess.Popen(
             list(command),

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
+from mlflow_serving_plugin.environments.conda_specs import conda_name, versions
+from mlflow_serving_plugin.environments.pythons import is_range, minor_of
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.mlmodel import read_mlmodel
+from mlflow_serving_plugin.host.mlmodel import MlModel, read_mlmodel
 
-_MINOR = re.compile(r"^\D*(\d+\.\d+)")
-_CONDA_PYTHON = re.compile(r"^python\s*(?:[=<>!~ ]|$)")
-_CONDA_NAME = re.compile(r"^(?:[^:\s]+::)?([A-Za-z0-9_.-]+)")
 _NOT_PACKAGES = frozenset({"python", "pip"})
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"^(?:-r|--requirement|-c|--constraint)(?:[\s=]+)(.+)$")
@@ -35,9 +32,9 @@ class RequirementsError(ServingError):
 class EnvironmentSpec:
     """What a model's files ask for.
 
-    ``python``: the minor version (``3.11``), None when no file says; pickles do not depend on more. ``requirements``:
-    lines for pip, options among them. ``build_requirements``: what MLflow installs first (pip, setuptools, wheel).
-    ``conda_packages``: conda's own match specs but python and pip.
+    ``python``: the minor version (``3.11``), None when no file says or a range does; pickles do not depend on more.
+    ``requirements``: lines for pip, options among them. ``build_requirements``: what MLflow installs first (pip,
+    setuptools, wheel). ``conda_packages``: conda's own match specs but python and pip.
     """
 
     python: str | None = None
@@ -48,6 +45,10 @@ class EnvironmentSpec:
     channels: tuple[str, ...] = ()
     conda_python: str | None = None
     """conda's own words for the Python it wants, say ``python=3.11.7``."""
+    python_range: tuple[str, ...] = ()
+    """The alternatives, as PEP 440 specifiers, when the model asks for a range of Python versions."""
+    logged_with: tuple[tuple[str, str], ...] = ()
+    """``MlModel.logged_with``, name and version."""
 
 
 def read_spec(model_dir: Path) -> EnvironmentSpec:
@@ -56,7 +57,8 @@ def read_spec(model_dir: Path) -> EnvironmentSpec:
     ``requirements.txt`` is what ``python_env.yaml`` refers to; of a model that has only ``conda.yaml`` (MLflow before
     1.25) its pip section counts. A model with none of them asks for nothing.
     """
-    declared = _declared_files(model_dir)
+    mlmodel = _mlmodel(model_dir)
+    declared = _declared_files(mlmodel)
     conda = _yaml(model_dir, declared.get("conda", "conda.yaml"))
     python_env = _yaml(model_dir, declared.get("virtualenv", "python_env.yaml"))
     packages, pip_lines = _conda_dependencies(conda)
@@ -68,22 +70,21 @@ def read_spec(model_dir: Path) -> EnvironmentSpec:
         requirements, constraints = read_requirements(model_dir, "requirements.txt")
     else:
         requirements, constraints = [], []
-    conda_python = next((package for package in packages if _CONDA_PYTHON.match(package)), None)
+    conda_python = next((package for package in packages if conda_name(package) == "python"), None)
+    logged_with = mlmodel.logged_with if mlmodel is not None else {}
+    python_range = _python_range(conda_python, str(python_env.get("python") or ""))
+    pinned = minor_of(python_env.get("python")) or minor_of(conda_python) or minor_of(logged_with.get("Python"))
     return EnvironmentSpec(
-        python=_minor(python_env.get("python")) or _minor(conda_python) or _minor(declared.get("python_version")),
+        python=None if python_range else pinned,
         requirements=tuple(requirements),
         constraints=tuple(constraints),
         build_requirements=tuple(_lines(python_env.get("build_dependencies"))),
         conda_packages=tuple(p for p in packages if conda_name(p) not in _NOT_PACKAGES),
         channels=tuple(str(channel) for channel in conda.get("channels") or ()),
         conda_python=conda_python,
+        python_range=python_range,
+        logged_with=tuple(logged_with.items()),
     )
-
-
-def conda_name(match_spec: str) -> str:
-    """The package that a conda match spec is about."""
-    found = _CONDA_NAME.match(match_spec)
-    return found.group(1).lower() if found else match_spec
 
 
 def read_requirements(model_dir: Path, name: str, depth: int = 0) -> tuple[list[str], list[str]]:
@@ -127,25 +128,6 @@ def logical_lines(text: str) -> Iterator[str]:
             yield " ".join(bare.split())
 
 
-def parsed(line: str) -> Requirement | None:
-    """The line as a requirement by name; None for an option, a path or a bare URL."""
-    try:
-        # Hashes are for the installer; what is asked for stands before them.
-        return Requirement(line.partition(" --hash")[0].strip())
-    except InvalidRequirement:
-        return None
-
-
-def named(lines: Iterable[str]) -> dict[str, str]:
-    """Canonical project name → line, for all lines that name one."""
-    found: dict[str, str] = {}
-    for line in lines:
-        requirement = parsed(line)
-        if requirement is not None:
-            found[canonicalize_name(requirement.name)] = line
-    return found
-
-
 def identity(model_dir: Path, line: str) -> str:
     """What a line stands for in the key of an environment: a file of the model by its content, all else by itself."""
     words = line.split()
@@ -155,17 +137,32 @@ def identity(model_dir: Path, line: str) -> str:
     return line
 
 
-def _declared_files(model_dir: Path) -> dict[str, str]:
-    """What ``MLmodel`` says: ``conda`` and ``virtualenv`` (files), ``python_version``."""
+def _mlmodel(model_dir: Path) -> MlModel | None:
     try:
-        flavor = read_mlmodel(model_dir).python_function
+        return read_mlmodel(model_dir)
     except FileNotFoundError:
-        return {}
+        return None
     except (OSError, ValueError):
         raise RequirementsError("The model's MLmodel cannot be read: it is not valid YAML.") from None
-    env = flavor.get("env") or {}
-    found = {"conda": env} if isinstance(env, str) else {k: str(v) for k, v in env.items() if isinstance(v, str)}
-    return {**found, "python_version": str(flavor.get("python_version") or "")}
+
+
+def _declared_files(mlmodel: MlModel | None) -> dict[str, str]:
+    """The files that ``MLmodel`` names: ``conda`` and ``virtualenv``."""
+    env = mlmodel.python_function.get("env") if mlmodel is not None else None
+    if isinstance(env, dict):
+        return {name: value for name, value in env.items() if isinstance(value, str)}
+    return {"conda": env} if isinstance(env, str) else {}
+
+
+def _python_range(conda_python: str | None, python_env: str) -> tuple[str, ...]:
+    """The range that conda.yaml gives; empty when it gives one minor version, or python_env.yaml another one.
+
+    MLflow writes the number of ``python>=3.7.12`` into python_env.yaml, as if the range were a pin.
+    """
+    alternatives = versions(conda_python) if conda_python is not None else None
+    if alternatives is None or not is_range(alternatives) or (python_env and python_env not in str(conda_python)):
+        return ()
+    return alternatives
 
 
 def _conda_dependencies(conda: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -181,11 +178,6 @@ def _conda_dependencies(conda: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 def _lines(value: Any) -> list[str]:
     return [str(line).strip() for line in value or () if str(line).strip()]
-
-
-def _minor(text: Any) -> str | None:
-    found = _MINOR.match(str(text)) if text else None
-    return found.group(1) if found else None
 
 
 def _yaml(model_dir: Path, name: str) -> dict[str, Any]:

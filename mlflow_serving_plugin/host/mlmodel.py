@@ -7,11 +7,35 @@ fetched models as well: this is the lowest layer that all of them may import.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+LIBRARIES = {
+    "sklearn": ("scikit-learn", "sklearn_version"),
+    "xgboost": ("xgboost", "xgb_version"),
+    "lightgbm": ("lightgbm", "lgb_version"),
+    "catboost": ("catboost", "catboost_version"),
+    "pytorch": ("torch", "pytorch_version"),
+    "onnx": ("onnx", "onnx_version"),
+    "statsmodels": ("statsmodels", "statsmodels_version"),
+    "prophet": ("prophet", "prophet_version"),
+    "pmdarima": ("pmdarima", "pmdarima_version"),
+    "spacy": ("spacy", "spacy_version"),
+    "transformers": ("transformers", "transformers_version"),
+    "sentence_transformers": ("sentence-transformers", "sentence_transformers_version"),
+    "langchain": ("langchain", "langchain_version"),
+    "keras": ("keras", "keras_version"),
+    # MLflow writes TensorFlow's version under Keras' name.
+    "tensorflow": ("tensorflow", "keras_version"),
+    "h2o": ("h2o", "h2o_version"),
+    "paddle": ("paddlepaddle", "paddle_version"),
+    "shap": ("shap", "shap_version"),
+    "spark": ("pyspark", "pyspark_version"),
+}
+"""Flavor → its library on PyPI, and the key of the flavor's entry that holds the library's version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +48,9 @@ class MlModel:
     """Where the input example is, and of what type."""
     signature: Mapping[str, Any]
     """Inputs, outputs and params, as ``mlflow.models.ModelSignature.from_dict`` reads them."""
+    logged_with: Mapping[str, str] = field(default_factory=dict)
+    """Versions that were there when the model was logged: of ``Python``, of ``MLflow``, and of the library of the
+    flavor that serves, by its name on PyPI."""
 
 
 def read_mlmodel(model_dir: Path) -> MlModel:
@@ -38,7 +65,22 @@ def read_mlmodel(model_dir: Path) -> MlModel:
         python_function=_mapping(_mapping(content.get("flavors")).get("python_function")),
         example_info=_mapping(content.get("saved_input_example_info")),
         signature=_mapping(content.get("signature")),
+        logged_with=_logged_with(content),
     )
+
+
+def _logged_with(content: Mapping[str, Any]) -> dict[str, str]:
+    flavors = _mapping(content.get("flavors"))
+    serving = _mapping(flavors.get("python_function"))
+    # ``mlflow.sklearn`` loads what the flavor ``sklearn`` describes.
+    name = str(serving.get("loader_module", "")).removeprefix("mlflow.")
+    library, key = LIBRARIES.get(name, ("", ""))
+    found = {
+        "Python": serving.get("python_version"),
+        "MLflow": content.get("mlflow_version"),
+        library: _mapping(flavors.get(name)).get(key),
+    }
+    return {name: str(version) for name, version in found.items() if name and version}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

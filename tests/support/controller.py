@@ -51,7 +51,7 @@ def desired_of(*numbers: int, name: str = "iris", **config: object) -> dict[Enti
 def a_need(model_dir: str = "/models/1", key: str = "", environment: Environment | None = OWN) -> Need:
     """What a fetched model needs: the server's own environment unless a ``key`` says otherwise."""
     manager = "uv" if key else "local"
-    recipe = Recipe(key, manager, "it says so", "3.11", (), (), (), (), (), Path(model_dir))
+    recipe = Recipe(key, manager, "it says so", ("3.11",), (), (), (), (), (), Path(model_dir))
     return Need(recipe, None if key and environment is OWN else environment)
 
 

@@ -60,7 +60,7 @@ def test_a_server_that_is_set_up_for_pip_is_set_up_for_uv():
 
 
 def test_index_urls_are_on_no_command_line():
-    words = builders.uv_install(Path("/e/bin/python"), Path("/r.txt"), Path("/c.txt"), only_binary=True)
+    words = builders.uv_install(Path("/e/bin/python"), Path("/r.txt"), Path("/c.txt"), only_binary=(":all:",))
     assert not any("://" in word or "index" in word for word in words)
     assert words[-2:] == ["--only-binary", ":all:"]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_serving_plugin.environments.spec import EnvironmentSpec, RequirementsError, identity, named, read_spec
+from mlflow_serving_plugin.environments.requirement import named
+from mlflow_serving_plugin.environments.spec import EnvironmentSpec, RequirementsError, identity, read_spec
 
 PYTHON_ENV = """
 python: 3.10.13
@@ -65,14 +66,41 @@ def test_the_files_that_the_mlmodel_names_are_the_ones_read(model):
     directory = model(MLmodel=env, python_env_yaml=PYTHON_ENV)
     (directory / "other").mkdir()
     (directory / "other" / "p.yaml").write_text("dependencies: [six]\n")
-    assert read_spec(directory) == EnvironmentSpec(python="3.8", requirements=("six",))
+    assert read_spec(directory) == EnvironmentSpec(
+        python="3.8", requirements=("six",), logged_with=(("Python", "3.8.1"),)
+    )
 
 
 def test_conda_s_own_packages_are_told_from_python_and_pip(model):
     conda = "dependencies: [python>=3.10, pip, 'conda-forge::libfoo=1.2', gdal ==3.6, {pip: [six]}]\n"
     spec = read_spec(model(conda_yaml=conda))
     assert spec.conda_packages == ("conda-forge::libfoo=1.2", "gdal ==3.6")
-    assert spec.conda_python == "python>=3.10"
+    assert (spec.conda_python, spec.python, spec.python_range) == ("python>=3.10", None, (">=3.10",))
+
+
+@pytest.mark.parametrize(
+    ("conda", "python_env", "python", "python_range"),
+    [
+        # MLflow writes the number of a range into python_env.yaml, as if the range were a pin.
+        ("python>=3.7.12", "3.7.12", None, (">=3.7.12",)),
+        ("python>=3.7.12", "3.11.7", "3.11", ()),
+        ("python=3.7.9", "3.7.9", "3.7", ()),
+        ("python>=3.8,<3.12", "", None, (">=3.8,<3.12",)),
+        ("python 3.9.* *_cpython", "", "3.9", ()),
+        ("python", "", None, ("",)),
+        ("python", "3.10.13", "3.10", ()),
+        ("python~=3.8", "", None, ("~=3.8",)),
+        ("python~=3.8.1", "", "3.8", ()),
+        ("conda-forge::python==3.10", "", "3.10", ()),
+        ("python[version='>=3.9']", "", None, (">=3.9",)),
+        # Without quotes YAML reads the number 3.1.
+        ("pip", "3.10", "3.10", ()),
+    ],
+)
+def test_a_range_of_python_versions_is_told_from_one_version(model, conda, python_env, python, python_range):
+    env = f"python: {python_env}\n" if python_env else "{}\n"
+    spec = read_spec(model(conda_yaml=f'dependencies: ["{conda}"]\n', python_env_yaml=env))
+    assert (spec.python, spec.python_range) == (python, python_range)
 
 
 def test_a_model_without_any_of_the_files_asks_for_nothing(tmp_path):
