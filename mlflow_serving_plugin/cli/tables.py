@@ -52,6 +52,18 @@ def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     console.print(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
+        if version.get("libraries"):
+            console.print(_libraries(version["libraries"]), soft_wrap=True)
+
+
+def _libraries(libraries: list[dict[str, Any]]) -> Text:
+    """What a model was logged with and, where that is another version, what it runs with."""
+    line = Text("  logged with ", style="dim")
+    for number, library in enumerate(libraries):
+        line.append(", " if number else "").append(f"{library['name']} {library['logged']}")
+        if library["differs"]:
+            line.append(f" (runs with {library['running']})", style="yellow")
+    return line
 
 
 def print_events(events: Iterable[dict[str, Any]]) -> None:

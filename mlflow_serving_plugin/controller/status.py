@@ -17,11 +17,13 @@ from mlflow_serving_plugin.domain.events import storable
 from mlflow_serving_plugin.domain.routes import (
     EndpointRoute,
     EntityRoute,
+    Library,
     Routes,
     WorkerRoute,
     routes_key,
 )
 from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.environments.recipe import Need
 
 _DRAINS = "No longer active; requests in flight finish."
 
@@ -83,6 +85,7 @@ def _entity(
         model_dir=str(need.recipe.model_dir) if need else None,
         note=storable(next((w.note for w in workers if w.note), "")),
         environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
+        libraries=_libraries(need) if need else (),
         build_log=str(log) if log else None,
         scored_example=tried is not None and tried.scored_example,
         example_form=tried.example_form if tried is not None else 0,
@@ -91,6 +94,13 @@ def _entity(
         replicas=replicas,
         changing=len(found.fresh) != replicas or bool(found.outdated),
         retry_ms=found.failure.retry_ms if found.failure else None,
+    )
+
+
+def _libraries(need: Need) -> tuple[Library, ...]:
+    there = need.environment
+    return tuple(
+        Library(name, logged, there.version_of(name) if there else "") for name, logged in need.recipe.logged_with
     )
 
 

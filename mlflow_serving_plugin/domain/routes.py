@@ -37,6 +37,23 @@ class WorkerRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Library:
+    """``Python``, ``MLflow`` or the library of a model's flavor: the version that the model was logged with, and the
+    version that serves the model, empty until the environment is there.
+    """
+
+    name: str
+    logged: str
+    running: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether what was logged may not load for that reason. Patch releases of Python do not matter."""
+        digits = 2 if self.name == "Python" else None
+        return bool(self.running) and self.logged.split(".")[:digits] != self.running.split(".")[:digits]
+
+
+@dataclass(frozen=True, slots=True)
 class EntityRoute:
     """One entity as this host sees it. ``workers`` holds the workers that are up; only ready workers score."""
 
@@ -59,6 +76,8 @@ class EntityRoute:
     """Which of the example's forms the model takes; None: the model refuses its own example."""
     example_note: str = ""
     """Why the model refuses its own example, for a person."""
+    libraries: tuple[Library, ...] = ()
+    """What the model was logged with, beside what it runs with; empty when the model's files do not say."""
     build_log: str | None = None
     """The log of the environment's build, None for the server's own environment."""
     replicas: int = 1

@@ -13,12 +13,24 @@ export interface State {
   tone: Tone;
 }
 
+/** Python, MLflow or the library of the model's flavor. */
+export interface Library {
+  name: string;
+  /** The version that the model was logged with. */
+  logged: string;
+  /** The version that serves the model; empty until the environment is built. */
+  running: string;
+  /** Whether the difference may matter. */
+  differs: boolean;
+}
+
 export interface Version extends State {
   version: number;
   message: string;
   note: string;
   /** The Python environment of the version's workers, and why that one; empty until it is built. */
   environment: string;
+  libraries: Library[];
   /** When the version entered its state, in milliseconds since 1970. */
   since: number;
   stage: string;

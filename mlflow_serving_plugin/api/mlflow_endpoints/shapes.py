@@ -39,6 +39,7 @@ def endpoint_version(version: EntityRoute, served: Served) -> dict[str, Any]:
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
         "state_message": version.explanation,
+        "libraries": _libraries(version),
         "retry_at": version.retry_ms,
     } | _for_people(version, served)
 
@@ -54,6 +55,14 @@ def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:
         "endpoint_version_name": version.name,
         "service_status": {"state": version.state.facts.service_state, "message": version.explanation},
     }
+
+
+def _libraries(version: EntityRoute) -> list[dict[str, Any]]:
+    """Python, MLflow and the flavor's library: the version that the model was logged with and the running one."""
+    return [
+        {"name": found.name, "logged": found.logged, "running": found.running, "differs": found.differs}
+        for found in version.libraries
+    ]
 
 
 def aliases(served: Served) -> list[dict[str, str]]:
@@ -106,6 +115,7 @@ def _overview_of_version(
         "message": version.explanation,
         "note": version.note,
         "environment": version.environment,
+        "libraries": _libraries(version),
         "since": version.since_ms,
         "stage": version.stage,
         "aliases": sorted(alias for alias, name in aliases.items() if name == version.name),

@@ -1,11 +1,13 @@
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import yaml
 from support.api import version, worker
 
 from mlflow_serving_plugin.api.mlflow_endpoints.versions import memory_bytes
+from mlflow_serving_plugin.domain.routes import Library
 from mlflow_serving_plugin.domain.states import EntityState
 
 V2 = "/api/2.0/mlflow/endpoints-v2"
@@ -15,7 +17,7 @@ AJAX = "/ajax-api/2.0/mlflow/endpoints"
 def test_versions_are_listed_newest_first_in_both_shapes(world, call):
     world.enable()
     world.publish(version(2, EntityState.FAILED, "No module named 'x'"), version(10), version(1))
-    ready = {"retry_at": None, "label": "Ready", "tone": "ready", "settled": True}
+    ready = {"libraries": [], "retry_at": None, "label": "Ready", "tone": "ready", "settled": True}
     assert call("GET", "list-versions", registered_model_name="iris") == (
         200,
         {
@@ -25,7 +27,7 @@ def test_versions_are_listed_newest_first_in_both_shapes(world, call):
                     "endpoint_version_name": "2",
                     "state": "VERSION_STATE_FAILED",
                     "state_message": "No module named 'x'",
-                    **{"retry_at": None, "label": "Failed", "tone": "failed", "settled": True},
+                    **{"libraries": [], "retry_at": None, "label": "Failed", "tone": "failed", "settled": True},
                 },
                 {"endpoint_version_name": "1", "state": "VERSION_STATE_READY", "state_message": "", **ready},
             ]
@@ -141,3 +143,19 @@ def test_no_input_example_is_404_with_the_reason(world, call, model_dir):
     status, body = example(call)
     assert status == 404
     assert "no input example" in body["message"]
+
+
+def test_what_a_model_was_logged_with_stands_beside_what_it_runs_with(world, call):
+    world.enable()
+    there = (Library("Python", "3.11.2", "3.11.7"), Library("scikit-learn", "1.4.2", "1.9.1"))
+    world.publish(replace(version(1), libraries=there), replace(version(2), libraries=(Library("MLflow", "2.9", ""),)))
+    _, body = call("GET", "list-versions", registered_model_name="iris")
+    _, page = call("GET", "get-overview", base=AJAX, registered_model_name="iris")
+    for versions in (body["endpoint_versions"], page["overview"]["versions"]):
+        assert [one["libraries"] for one in versions] == [
+            [{"name": "MLflow", "logged": "2.9", "running": "", "differs": False}],
+            [
+                {"name": "Python", "logged": "3.11.2", "running": "3.11.7", "differs": False},
+                {"name": "scikit-learn", "logged": "1.4.2", "running": "1.9.1", "differs": True},
+            ],
+        ]

@@ -14,6 +14,7 @@ const VERSION = {
   message: "",
   note: "",
   environment: "",
+  libraries: [],
   since: 0,
   stage: "None",
   aliases: [],

@@ -8,6 +8,7 @@ import { Tabs } from "../../shared/ui/Tabs";
 import { EventsTable } from "../events/EventsTable";
 import { addressesOf } from "./addresses";
 import { CallModel } from "./CallModel";
+import { Libraries } from "./Libraries";
 import { BuildLog, Logs } from "./Logs";
 
 interface Props {
@@ -92,6 +93,7 @@ function Chosen({ overview, version, access }: { overview: Overview; version: Ve
       {version.tone === "failed" && <Notice tone="error">{version.message}</Notice>}
       {version.environment && <p className="muted small">Environment: {version.environment}.</p>}
       {version.note && <p className="muted small">{version.note}</p>}
+      <Libraries libraries={version.libraries} />
       <dl className="addresses">
         {addresses.map(({ label, url }) => (
           <div key={label}>

@@ -9,6 +9,7 @@ const version = (number: number, tone: Tone): Version => ({
   message: "",
   note: "",
   environment: "",
+  libraries: [],
   since: 0,
   stage: "None",
   aliases: [],
