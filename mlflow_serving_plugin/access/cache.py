@@ -35,7 +35,8 @@ class _Entry(Generic[V]):
     """When the value was last looked up with success."""
 
 
-class _Flight(NamedTuple, Generic[V]):
+@dataclass(frozen=True, slots=True)
+class _Flight(Generic[V]):
     """A look-up under way."""
 
     value: Future[V]
@@ -90,7 +91,7 @@ class ShortCache(Generic[K, V]):
             self._threads().submit(self._fly, flight, key, look_up, lifetime_s)
         if not wait([flight.value], max(0.0, flight.since + _PATIENCE_S - time.monotonic())).done:
             _unreachable.log(logging.WARNING, "Auth does not answer. Callers verified before stay accepted.")
-            self._keep(key, old._replace(until=self._clock() + lifetime_s))
+            self._keep(key, replace(old, until=self._clock() + lifetime_s))
             return old.value
         return flight.value.result()
 
