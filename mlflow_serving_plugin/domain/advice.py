@@ -97,6 +97,18 @@ TABLE: tuple[Advice, ...] = (
         any_body=True,
     ),
     Advice(
+        r"(?:No such file|not found|does not exist|Errno 2\b).*(?:[A-Za-z]:\\|\w\\+\w)",
+        "The model was logged on Windows with a path that does not exist here: log the model again with the file as an "
+        "artifact or in code_paths.",
+        "FileNotFoundError: [Errno 2] No such file or directory: '/srv/model/artifacts\\\\m.json'",
+        any_body=True,
+    ),
+    Advice(
+        r"(?:FileNotFoundError|NotADirectoryError)\b",
+        "The model needs a file that is not among its files: log the model again, with the file as an artifact.",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'lookup.csv'",
+    ),
+    Advice(
         r"CUDA out of memory|OutOfMemoryError",
         "The GPU has no memory left: serve fewer versions or replicas there, or set environment.CUDA_VISIBLE_DEVICES.",
         "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
@@ -191,15 +203,19 @@ def advice_for(error: str, stage: Stage, traceback: str = "") -> Advice | None:
     return None
 
 
+def advise(error: str, stage: Stage, traceback: str = "") -> str:
+    """What to do about an error, in a sentence or two; empty when the table does not know the error."""
+    row = advice_for(error, stage, traceback)
+    found = re.search(row.error, error) if row is not None else None
+    if row is None or found is None:
+        return ""
+    return without_places(row.sentence.format(*(group or "" for group in found.groups())))
+
+
 def explain(error: str, stage: Stage, traceback: str = "") -> str:
     """A reason: the error on one line, without paths and URIs of the server, and what to do about the error."""
-    said = shorten(without_places(error))
-    row = advice_for(error, stage, traceback)
-    if row is None:
-        return said
-    found = re.search(row.error, error)
-    assert found is not None  # noqa: S101 - advice_for has looked
-    return f"{said.rstrip('.')}. {row.sentence.format(*(group or '' for group in found.groups()))}"
+    said, advice = shorten(without_places(error)), advise(error, stage, traceback)
+    return f"{said.rstrip('.')}. {advice}" if advice else said
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mlflow_serving_plugin.domain.advice import advise
 from mlflow_serving_plugin.domain.places import without_places
 from mlflow_serving_plugin.errors import (
     BadRequestError,
@@ -20,7 +21,12 @@ from mlflow_serving_plugin.errors import (
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.json_text import parse
-from mlflow_serving_plugin.gateway.dialects.redact import last_words, redact, without_traceback
+from mlflow_serving_plugin.gateway.dialects.redact import (
+    LONGEST_MESSAGE,
+    last_words,
+    redact,
+    without_traceback,
+)
 
 UNEXPECTED = "The model's server failed without a reason: the prediction may have no JSON form. See the version's log."
 """About a 500 of ``mlflow models serve`` without a body in MLflow's shape."""
@@ -75,14 +81,13 @@ def _error_document(body: bytes) -> dict[str, Any] | None:
 
 
 def _message(document: dict[str, Any]) -> str:
-    return without_places(_said(document))
-
-
-def _said(document: dict[str, Any]) -> str:
-    message = redact(without_traceback(document["message"]))
+    """The message without data and places, and what to do, as far as the table of advice knows the error."""
+    trace = str(document.get("stack_trace") or "")
+    message, words = redact(without_traceback(document["message"])), last_words(trace)
     # MLflow gives the model's own words only in the traceback, which is not shown; without them nobody can act.
-    if message.startswith("Encountered an unexpected error") and (
-        words := last_words(str(document.get("stack_trace") or ""))
-    ):
-        return f"{message} Error: {redact(words)}"
-    return message
+    if message.startswith("Encountered an unexpected error") and words:
+        message = f"{message} Error: {redact(words)}"
+    # Errors of models may be of any length.
+    error = (words or message).partition("\n")[0][:LONGEST_MESSAGE]
+    message, advice = without_places(message), advise(error, "predict", trace)
+    return f"{message.rstrip('.')}. {advice}" if advice else message

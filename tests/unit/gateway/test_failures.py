@@ -103,6 +103,15 @@ def test_no_path_of_the_server_reaches_the_caller():
     assert answered(400, **failure)[1]["message"] == "Encountered an unexpected error. Error: E: b"
 
 
+def test_an_error_that_the_table_of_advice_knows_comes_with_what_to_set():
+    trace = TRACE.replace("ValueError: Input X contains\nNaN.", "RuntimeError: Already borrowed")
+    failure = {"error_code": "BAD_REQUEST", "message": "Encountered an unexpected error.", "stack_trace": trace}
+    message = answered(400, **failure)[1]["message"]
+    assert message.endswith(
+        "Error: RuntimeError: Already borrowed. The model is not thread-safe: set max_concurrency to 1."
+    )
+
+
 def test_413_415_and_504_have_our_shapes():
     assert answered(413, text=b"x")[1]["error_code"] == "REQUEST_TOO_LARGE"
     assert answered(415, text=b"Unrecognized content type parameters: x.") == (
