@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlflow_serving_plugin.domain.advice import explain
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.registry.windows_paths import mend_windows_paths
 
 _MANIFEST = "files.json"
 _FILES = "model"
@@ -90,6 +91,7 @@ def _download(source: str, scratch: Path, download: Download) -> None:
     else:  # the artifact store's own files, which must stay where they are
         shutil.copytree(found, files)
     shutil.rmtree(incoming, ignore_errors=True)
+    mend_windows_paths(files)
     manifest = {
         str(path.relative_to(files)): (path.stat().st_size, _sha256(path))
         for path in sorted(files.rglob("*"))
