@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import struct
 import time
 from typing import Any, NamedTuple, Sequence
 
@@ -17,8 +18,9 @@ from .row_wise import why_not_row_wise
 from .scoring import Scorer
 
 RELATIVE_TOLERANCE = 1e-6
-ABSOLUTE_TOLERANCE = 1e-9
-"""What rounding in single precision can make of a number, with some room."""
+_ABSOLUTE_TOLERANCE = 1e-12
+_ABSOLUTE_TOLERANCE_SINGLE = 1e-6
+"""Below 1, a number in single precision may be the difference of numbers about 1, of which 1e-6 is the rounding."""
 
 CHECK_EVERY = 100
 """Batches. Of so many batches, one is also scored row by row."""
@@ -122,11 +124,16 @@ def split(output: Any, counts: list[int]) -> list[Any] | None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two answers are the same: floats within a millionth (or 1e-9), everything else exactly."""
+    """Whether two answers are the same: all but floats exactly.
+
+    Floats within 1e-6 of the number; in single precision also within 1e-6 absolute, else within 1e-12.
+    """
     if isinstance(one, float) and isinstance(other, (float, int)) and not isinstance(other, bool):
         if math.isnan(one) or math.isnan(other):
             return math.isnan(one) and math.isnan(other)
-        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+        single = _is_single(one) and _is_single(other)
+        near_zero = _ABSOLUTE_TOLERANCE_SINGLE if single else _ABSOLUTE_TOLERANCE
+        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=near_zero)
     if type(one) is not type(other):
         return isinstance(other, float) and type(one) is int and same(other, one)
     if isinstance(one, list):
@@ -134,6 +141,14 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return bool(one == other)
+
+
+def _is_single(number: float) -> bool:
+    """Whether single precision holds the very number."""
+    try:
+        return bool(struct.unpack("f", struct.pack("f", number))[0] == number)
+    except OverflowError:
+        return False
 
 
 def _tried_rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[Batchable]:

@@ -67,6 +67,22 @@ KNOWN = {
 }
 """Public module: names of classes. A private name stands under the private module that it is in."""
 
+_ROUNDING = (
+    "FactorAnalysis FastICA GaussianRandomProjection IncrementalPCA KernelCenterer KernelPCA "
+    "LinearDiscriminantAnalysis NeighborhoodComponentsAnalysis Normalizer Nystroem PCA PLSRegression "
+    "PolynomialCountSketch RBFSampler SkewedChi2Sampler SparseRandomProjection TruncatedSVD"
+)
+_JUMPS = (
+    "HistGradientBoostingClassifier HistGradientBoostingRegressor KBinsDiscretizer KNeighborsClassifier "
+    "KNeighborsRegressor LocalOutlierFactor RadiusNeighborsClassifier RadiusNeighborsRegressor"
+)
+
+ROUNDING = frozenset(_ROUNDING.split())
+"""Transformers whose last digit depends on the number of rows, because they add up."""
+
+JUMPS = frozenset(_JUMPS.split())
+"""Estimators with borders on the very values that they were fitted on, where the last digit decides."""
+
 _ONLY_FIT_USES = (
     "_curve_scorer callbacks criterion cv cv_results_ eval_metric fun is_data_valid is_model_valid loss memory "
     "objective param_distributions param_grid refit score_func scorer_ scoring strategy transformers"

@@ -7,12 +7,14 @@ A subclass is another class: the subclass may override anything.
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from functools import lru_cache
 from typing import Any, Iterator
 
-from .known_classes import KNOWN, NOT_ASKED_FOR_ROWS
+from . import onnx_graph
+from .known_classes import JUMPS, KNOWN, NOT_ASKED_FOR_ROWS, ROUNDING
 
 _WRAPPED = ("sklearn_model", "xgb_model", "lgb_model", "cb_model", "statsmodels_model")
 """Where MLflow's own wrappers of flavors keep the library's object."""
@@ -24,6 +26,9 @@ _DATA_OF = frozenset(("builtins", "collections", "datetime", "numpy", "pandas", 
 """Packages whose objects are data."""
 
 _LIBRARIES = frozenset(module.partition(".")[0] for module in KNOWN)
+_OF_COLUMNS = re.compile(r"[\w\s~+:*-]*")
+"""A formula of names of columns only."""
+
 _CONSTANT_DUMMIES = ("constant", "most_frequent", "prior")
 _TREES = ("ball_tree", "kd_tree")
 
@@ -33,6 +38,8 @@ def why_not_row_wise(model: Any) -> str | None:
     method = getattr(model._predict_fn, "__name__", "")
     if method not in _METHODS:
         return f"{method or 'the function that MLflow calls'} is not known to score row by row"
+    if type(model._model_impl).__name__ == "_OnnxModelWrapper":
+        return onnx_graph.why_not_row_wise(getattr(model._model_impl.rt, "_model_path", None))
     root = _library_object(model._model_impl)
     if type(root).__module__.partition(".")[0] == "statsmodels":
         return _against_statsmodels(root)
@@ -50,17 +57,20 @@ def _library_object(impl: Any) -> Any:
 def _against(root: Any) -> str | None:
     """The first object within a known one that stands against it."""
     seen: set[int] = set()
+    names: set[str] = set()
     todo = [("", root)]
     while todo:
         place, value = todo.pop()
         if type(value) in _PLAIN or id(value) in seen:
             continue
         seen.add(id(value))
+        names.add(type(value).__name__)
         why = _against_one(place, value)
         if why:
             return why
         todo.extend(_parts(place, value))
-    return None
+    rounding, jumps = sorted(names & ROUNDING), sorted(names & JUMPS)
+    return f"the last digit of {rounding[0]} may decide in {jumps[0]}" if rounding and jumps else None
 
 
 def _against_one(place: str, value: Any) -> str | None:
@@ -125,6 +135,9 @@ def _unless(value: Any) -> str | None:
         own = [function for function in (value.func, value.inverse_func) if function is not None]
         if value.kw_args or not all(map(_is_elementwise, own)):
             return "the function of FunctionTransformer may look at several rows"
+    final = type(getattr(value, "final_estimator_", None)).__name__
+    if final in JUMPS:
+        return f"the last digit of an estimator may decide in {final}"
     if getattr(value, "_fit_method", None) not in (None, *_TREES):
         return f"ties between neighbours depend on rounding in {name} with algorithm={value._fit_method}"
     return None
@@ -148,13 +161,13 @@ def _unknown(kind: type) -> str:
 
 
 def _against_statsmodels(results: Any) -> str | None:
-    """For a regression; a formula is an expression over whole columns."""
+    """For a regression. A function in a formula gets whole columns."""
     model = results.model
     kind: type = type(model)
     if not _is_known(kind):
         return _unknown(kind)
-    if getattr(model, "formula", None) is not None:
-        return "a formula may look at several rows"
+    if not _OF_COLUMNS.fullmatch(getattr(model, "formula", None) or ""):
+        return "a formula with a function may look at several rows"
     family = getattr(model, "family", None)
     for part in (results, family, getattr(family, "link", None)):
         if part is not None and not type(part).__module__.startswith("statsmodels."):

@@ -7,9 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from mlflow.pyfunc import PyFuncModel
-from mlflow.sklearn import _SklearnModelWrapper
-from support.pipelines import ROW_WISE, metadata, pipelines, rows
+from support.pipelines import ROW_WISE, loaded, pipelines, rows
 
 from mlflow_serving_plugin.worker import wire
 from mlflow_serving_plugin.worker.batching import decide
@@ -33,12 +31,12 @@ class Peer:
 def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depends_on_others(tmp_path):
     batched = 0
     for pipeline in pipelines(200, seed=14):
-        scorer = Scorer(PyFuncModel(metadata(), _SklearnModelWrapper(pipeline.estimator)))
+        scorer = Scorer(loaded(pipeline.estimator))
         assert scorer.prepare_fast_path() is None
         verdict = decide(scorer, "auto", None)
         assert verdict.on is (pipeline.kind == ROW_WISE), (pipeline, verdict)
         if verdict.on:
-            bodies = [body(rows(1 + number % 2, seed=number % 9)) for number in range(12)]
+            bodies = [body(rows(1 + number % 2, seed=number % 6)) for number in range(8)]
             answers = together(Engine(scorer, verdict, 256, str(tmp_path / "status")), bodies)
             alone = [predictions(scorer.score(JSON, one).body) for one in bodies]
             assert answers == [pytest.approx(one, rel=1e-6, abs=1e-9) for one in alone], pipeline

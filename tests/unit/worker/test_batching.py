@@ -522,8 +522,14 @@ def test_a_check_scores_a_few_rows_however_many_the_batch_has(tmp_path):
     [
         (1.0, 1.0 + 9e-7, True),
         (1.0, 1.0 + 2e-6, False),
-        (0.0, 9e-10, True),
-        (0.0, 2e-9, False),
+        (0.1, 0.1 + 2e-7, False),
+        (0.0, 9e-13, True),
+        (0.0, 2e-12, False),
+        (float(np.float32(0.01)), float(np.float32(0.0100009)), True),
+        (float(np.float32(0.01)), float(np.float32(0.010002)), False),
+        (float(np.float32(1000)), float(np.float32(1000.0005)), True),
+        (float(np.float32(1000)), float(np.float32(1000.002)), False),
+        (1e300, 1e300, True),
         (1.0, 1, True),
         (1, 1.0, True),
         (1, True, False),
@@ -539,5 +545,5 @@ def test_a_check_scores_a_few_rows_however_many_the_batch_has(tmp_path):
         (float("inf"), float("-inf"), False),
     ],
 )
-def test_answers_are_the_same_within_a_millionth_or_exactly(one, other, same):
+def test_floats_are_the_same_within_a_millionth_and_all_else_exactly(one, other, same):
     assert batching.same(one, other) is same

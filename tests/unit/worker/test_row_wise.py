@@ -11,16 +11,16 @@ import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
-from sklearn.decomposition import NMF
+from sklearn.decomposition import NMF, PCA
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, StackingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils import all_estimators
 from worker_models import sklearn_scorer
@@ -83,6 +83,8 @@ class OwnArray(np.ndarray):
         (DummyClassifier(strategy="stratified", random_state=1), "strategy=stratified is random"),
         (SVC(kernel=lambda one, other: one @ other.T), "the function in SVC.kernel"),
         (KNeighborsClassifier(algorithm="brute"), "ties between neighbours"),
+        (make_pipeline(PCA(2), KBinsDiscretizer(), Ridge()), "the last digit of PCA may decide in KBinsDiscretizer"),
+        (StackingRegressor([("r", Ridge())], KNeighborsRegressor()), "may decide in KNeighborsRegressor"),
         (KNeighborsClassifier(weights=np.flipud), "the function in KNeighborsClassifier.weights"),
         (KNeighborsClassifier(weights=lambda distances: 1 / (distances + distances.mean())), "KNeighborsClassifier.we"),
     ],
@@ -125,6 +127,8 @@ def test_a_class_of_a_library_with_a_method_from_elsewhere_is_refused(monkeypatc
         DummyClassifier(strategy="prior"),
         RandomForestClassifier(n_estimators=3),
         make_pipeline(SimpleImputer(), Ridge()),
+        make_pipeline(StandardScaler(), KBinsDiscretizer(), Ridge()),
+        make_pipeline(PCA(2), RandomForestClassifier(n_estimators=3)),
     ],
     ids=lambda value: type(value).__name__,
 )
