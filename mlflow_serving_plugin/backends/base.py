@@ -18,6 +18,9 @@ from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.worker import wire
 
+OVERDUE = "A prediction ran on long after its request timeout."
+"""Why a worker drains or is ended, for a person."""
+
 
 class WorkerFailedError(ServingError):
     """A worker did not become ready; the message is the reason, for a person."""
@@ -29,6 +32,8 @@ class WorkerPhase(str, Enum):
     STARTING = "STARTING"
     READY = "READY"
     """It has answered a real prediction."""
+    DRAINING = "DRAINING"
+    """It finishes the predictions that it has begun, takes no more requests, and ends."""
     DEAD = "DEAD"
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import (
+    OVERDUE,
     Worker,
     WorkerFailedError,
     WorkerPhase,
@@ -106,7 +107,7 @@ class LocalBackend:
             worker = self._workers.get(worker_id)
         if worker is None:
             return
-        if worker.running() and not at_once:
+        if worker.running() and not at_once and not worker.stopped():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.record.pid, signal.SIGTERM)
             self._wait_gone(worker)
@@ -211,6 +212,10 @@ class LocalBackend:
         message = ""
         if not worker.running():
             phase, message = WorkerPhase.DEAD, worker.why_dead()
+        elif phase is WorkerPhase.READY and worker.stopped():
+            phase, message = WorkerPhase.DEAD, "The worker was stopped by a signal or a debugger."
+        elif phase is WorkerPhase.READY and worker.draining():
+            phase, message = WorkerPhase.DRAINING, OVERDUE
         elif phase is WorkerPhase.READY and not Path(record.address).exists():
             # A guard logs how its worker ended, then removes the socket, then ends itself.
             removed = "The worker's socket was removed: the worker is unreachable."

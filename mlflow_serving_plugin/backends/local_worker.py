@@ -12,11 +12,14 @@ from pathlib import Path
 
 from mlflow_serving_plugin.backends.diagnose import death_reason, last_output
 from mlflow_serving_plugin.backends.records import WorkerRecord
+from mlflow_serving_plugin.host.processes import is_stopped
 
 _TAIL_BYTES = 64 * 1024
 _LONGEST_NOTE = 4096
 _LOGGED_S = 1.0
 _CONNECT_S = 1.0
+_STOPPED_S = 2.0
+"""A worker that is stopped for so long holds up its requests. Its requests are retried once it is killed."""
 
 
 def listens(address: str) -> bool:
@@ -42,6 +45,8 @@ class LocalWorker:
     _status_mtime_ns: int = 0
     _note: str = ""
     _has_served: bool = False
+    _draining: bool = False
+    _stopped_at: float | None = None
 
     def running(self) -> bool:
         """Whether the worker's process runs. Also reaps a child that has ended."""
@@ -57,6 +62,23 @@ class LocalWorker:
         self._listen()
         return self._has_served
 
+    def draining(self) -> bool:
+        """Whether the worker says that it takes no more requests."""
+        self._listen()
+        return self._draining
+
+    def stopped(self) -> bool:
+        """Whether the process has been stopped for a while, by SIGSTOP or a debugger: it answers nothing.
+
+        A profiler stops a process for moments only. To be asked regularly.
+        """
+        now = time.monotonic()
+        if not is_stopped(self.record.pid):
+            self._stopped_at = None
+        elif self._stopped_at is None:
+            self._stopped_at = now
+        return self._stopped_at is not None and now - self._stopped_at >= _STOPPED_S
+
     def _listen(self) -> None:
         """Read the worker's status file, beside its socket, when the file has changed."""
         path = Path(f"{self.record.address}.status")
@@ -66,6 +88,7 @@ class LocalWorker:
                 status = json.loads(_read_start(path))
                 self._note = f"Batching {'on' if status['batching'] else 'off'}: {str(status['why'])[:200]}."
                 self._has_served = status.get("proved") is True
+                self._draining = status.get("draining") is True
                 self._status_mtime_ns = stamp
         except (OSError, ValueError, KeyError, TypeError):
             pass

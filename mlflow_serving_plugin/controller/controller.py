@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import WorkerPhase
+from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity, ModelKey, View, desire
 from mlflow_serving_plugin.controller.execute import Executor
@@ -35,7 +35,6 @@ from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 _logger = logging.getLogger(__name__)
 _REFRESH = "refresh"
 _REFRESH_RETRY_S = 2.0
-_OVERDUE = "A prediction ran on long after its request timeout."
 
 
 class Controller:
@@ -99,6 +98,7 @@ class Controller:
 
     def _reconcile(self, view: View, now: float) -> None:
         observed = self._state.observe(self._deps.backend.observe(), now)
+        self._executor.see_to_draining(observed, now)
         blocked = self._executor.clearing_up
         replicas = scale(self._state.desired)
         actions = plan(
@@ -148,7 +148,7 @@ class Controller:
     def _take(self, nudge: Nudge, now: float) -> None:
         """Act on a nudge. A ``Wake`` has done its work: the tick came at once."""
         if isinstance(nudge, Overdue):
-            self._recycle(nudge.worker_id, now)
+            self._recycle(nudge, now)
         elif isinstance(nudge, Changed):
             self._refresh_soon(nudge.workspace, nudge.name, now)
 
@@ -159,11 +159,16 @@ class Controller:
         elif self._dirty is not None:
             self._dirty.add((workspace, name))
 
-    def _recycle(self, worker_id: str, now: float) -> None:
-        """End a worker that still runs a prediction whose request timed out long ago."""
+    def _recycle(self, overdue: Overdue, now: float) -> None:
+        """End a worker that still runs a prediction whose request timed out: at once, unless others may finish."""
         for worker in self._deps.backend.observe():
-            if worker.worker_id == worker_id and worker.phase is WorkerPhase.READY:
-                self._executor.stop(worker, now, failure=_OVERDUE, at_once=True)
+            if worker.worker_id != overdue.worker_id or worker.phase is not WorkerPhase.READY:
+                continue
+            if overdue.answers and (wanted := self._state.desired.get(worker.key)) is not None:
+                longest_s = wanted.settings.request_timeout_s + self._settings.overdue_grace_s
+                self._state.drain(worker.worker_id, now + longest_s)
+            else:
+                self._executor.stop(worker, now, failure=OVERDUE, at_once=True)
 
     def _start_refresh(self, now: float) -> None:
         if self._tasks.running(_REFRESH) or now < min(self._refresh_at, self._poll_at):

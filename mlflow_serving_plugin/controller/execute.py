@@ -57,11 +57,8 @@ class Executor:
         state = self._state
         if worker.worker_id in state.stopping:
             return
-        if failure is not None:
-            self._metrics.worker_lost(worker.key)
-            if state.is_current(worker.key, worker.fingerprint):
-                served_s = state.served_s(worker, now)
-                state.failed(state.desired[worker.key], failure, now=now, served_s=served_s, proved=worker.has_served)
+        if failure is not None and worker.worker_id not in state.noted:
+            self._note_failure(worker, failure, now)
         state.stopping.add(worker.worker_id)
 
         def stopped(outcome: Outcome, now: float) -> None:
@@ -70,6 +67,24 @@ class Executor:
             log_failure(outcome, now)
 
         self._tasks.start("stop", partial(self._deps.backend.stop, worker.worker_id, at_once=at_once), stopped)
+
+    def see_to_draining(self, observed: Observed, now: float) -> None:
+        """Note the failures of workers that drain, so that they are replaced; end those whose time is over."""
+        for worker in observed.workers:
+            if worker.phase is not WorkerPhase.DRAINING or worker.worker_id in self._state.stopping:
+                continue
+            if worker.worker_id not in self._state.noted:
+                self._state.noted.add(worker.worker_id)
+                self._note_failure(worker, worker.message, now)
+            if self._state.drained(worker.worker_id, now):
+                self.stop(worker, now, failure=None, at_once=True)
+
+    def _note_failure(self, worker: WorkerStatus, failure: str, now: float) -> None:
+        state = self._state
+        self._metrics.worker_lost(worker.key)
+        if state.is_current(worker.key, worker.fingerprint):
+            served_s = state.served_s(worker, now)
+            state.failed(state.desired[worker.key], failure, now=now, served_s=served_s, proved=worker.has_served)
 
     def _fetch(self, wanted: DesiredEntity) -> None:
         def fetched(outcome: Outcome, now: float) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
-from mlflow_serving_plugin.backends.base import WorkerStatus
+from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.standing import Observed
@@ -38,6 +38,10 @@ class ControllerState:
         """Environments, by their keys."""
         self.launching: Counter[EntityKey] = Counter()
         self.stopping: set[str] = set()
+        self._draining_until: dict[str, float] = {}
+        """Workers that cannot tell by themselves that they drain, and when they are to be ended."""
+        self.noted: set[str] = set()
+        """Draining workers whose failure has been noted."""
 
     def refreshed(
         self, desired: Mapping[EntityKey, DesiredEntity], needs: Mapping[EntityKey, Need], asked: Container[str] = ()
@@ -81,19 +85,35 @@ class ControllerState:
             if need.recipe.key == key:
                 self.needs[version] = replace(need, environment=environment)
 
+    def drain(self, worker_id: str, until: float) -> None:
+        """Send a worker no more requests, and have it ended at ``until``, when those that it has are over."""
+        self._draining_until.setdefault(worker_id, until)
+
+    def drained(self, worker_id: str, now: float) -> bool:
+        """Whether the time of a worker that drains is over."""
+        return self._draining_until.get(worker_id, now) < now
+
     def served_s(self, worker: WorkerStatus, now: float) -> float:
         """For how long a worker has been ready."""
         return now - self._ready_at.get(worker.worker_id, now)
 
     def observe(self, workers: Iterable[WorkerStatus], now: float) -> Observed:
         """Take in which workers there are; return all that is observed."""
-        workers = tuple(workers)
+        workers = tuple(self._with_draining(worker) for worker in workers)
+        ids = {worker.worker_id for worker in workers}
+        self.noted &= ids
+        self._draining_until = {key: until for key, until in self._draining_until.items() if key in ids}
         self._ready_at = {
             worker.worker_id: self._ready_at.get(worker.worker_id, now - _age_s(worker.ready_since_ms))
             for worker in workers
             if worker.ready_since_ms is not None
         }
         return self.observed(workers)
+
+    def _with_draining(self, worker: WorkerStatus) -> WorkerStatus:
+        if worker.worker_id not in self._draining_until or worker.phase is not WorkerPhase.READY:
+            return worker
+        return replace(worker, phase=WorkerPhase.DRAINING, message=OVERDUE)
 
     def observed(self, workers: Iterable[WorkerStatus]) -> Observed:
         """All that is observed, for ``plan`` and ``describe``."""

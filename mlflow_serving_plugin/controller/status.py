@@ -125,7 +125,14 @@ def _draining(
 def _worker(worker: WorkerStatus) -> WorkerRoute:
     ready = worker.phase is WorkerPhase.READY
     return WorkerRoute(
-        worker.worker_id, worker.protocol, worker.address, worker.pid, worker.started_ms, ready, worker.secret
+        worker_id=worker.worker_id,
+        protocol=worker.protocol,
+        address=worker.address,
+        pid=worker.pid,
+        started_ms=worker.started_ms,
+        ready=ready,
+        secret=worker.secret,
+        draining=worker.phase is WorkerPhase.DRAINING,
     )
 
 

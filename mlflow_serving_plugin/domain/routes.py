@@ -34,6 +34,8 @@ class WorkerRoute:
     ready: bool
     secret: str = field(default="", repr=False)
     """What a worker on TCP asks its callers for; empty on a unix socket, which file permissions guard."""
+    draining: bool = False
+    """Whether it takes no more requests, finishes those that it has, and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,11 @@ class EntityRoute:
     @property
     def worker_states(self) -> Counter[str]:
         """The number of workers that are ``ready``, ``starting`` and ``draining``."""
-        other = "draining" if self.state is EntityState.DRAINING else "starting"
-        return Counter("ready" if worker.ready else other for worker in self.workers)
+        leaves = self.state is EntityState.DRAINING
+        return Counter(
+            "ready" if worker.ready else "draining" if leaves or worker.draining else "starting"
+            for worker in self.workers
+        )
 
     @property
     def ready_workers(self) -> tuple[WorkerRoute, ...]:

@@ -1,8 +1,8 @@
 """From a request that workers can read to a worker's answer: hold, pick a worker, retry. No I/O of its own.
 
-Requests for an entity that starts or restarts are held. A request that lost its worker is retried once, since scoring
-is a pure call; the second loss is blamed on the request. Requests that lost a worker are retried one at a time per
-host, so that a poisonous request kills nothing else.
+Requests for an entity that starts or restarts are held. A request that lost its worker is retried once and with its
+whole time, since scoring is a pure call; the second loss is blamed on the request. Requests that lost a worker are
+retried one at a time per host, so that a poisonous request kills nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from dataclasses import dataclass
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.errors import (
-    DeadlineError,
-    TemporarilyUnavailableError,
-    UnavailableError,
-    WorkerCrashedError,
-)
+from mlflow_serving_plugin.errors import TemporarilyUnavailableError, UnavailableError, WorkerCrashedError
 from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
@@ -48,8 +43,6 @@ class TimeBudget:
 
     hold_s: float
     held_s: float = 0.0
-    predicting_s: float = 0.0
-    """Spent on calls that lost their worker."""
     lock_s: float = _LOCK_S
     losses: int = 0
 
@@ -109,16 +102,15 @@ class Holding:
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
-            timeout_s = choice.endpoint.config.request_timeout_s - budget.predicting_s
-            if timeout_s <= 0:
-                raise DeadlineError(f"The prediction took longer than {choice.endpoint.config.request_timeout_s:g} s.")
             lock = self._retry_lock(choice.key, budget)
             if lock is None:
                 yield from self._pause(exchange, budget, _LOCK_POLL_S)
                 budget.lock_s -= _LOCK_POLL_S
                 continue
+            endpoint, careful = choice.endpoint, budget.losses > 0
+            timeout_s = endpoint.config.request_timeout_s
             call = WorkerCall(
-                worker, request.content_type, request.body, timeout_s, exchange.workspace, choice.endpoint.name
+                worker, request.content_type, request.body, timeout_s, exchange.workspace, endpoint.name, careful
             )
             started_s = self._clock()
             load = exchange.load = self._loads.slot(worker.worker_id)
@@ -160,7 +152,6 @@ class Holding:
         _logger.info("Request %s lost its worker: %s", exchange, lost.message)
         if not lost.sent:
             return
-        budget.predicting_s += took_s
         budget.losses += 1
         if budget.losses == 2:
             raise WorkerCrashedError("The model's worker crashed while scoring this request.")

@@ -25,9 +25,10 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A worker still runs a prediction whose request timed out."""
+    """A worker still runs a prediction whose request timed out. ``answers``: the worker gives a sign of life."""
 
     worker_id: str
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,15 @@ def start_stamp(pid: int) -> str | None:
         return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, by a signal or a debugger. Known on Linux only; elsewhere False."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return chr(stat[stat.rindex(b")") + 2]) in "Tt"
+
+
 @functools.cache
 def _boot_id() -> str:
     try:

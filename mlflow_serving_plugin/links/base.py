@@ -1,8 +1,9 @@
 """Links: how a worker is called. One class per protocol and kind of web worker, picked by ``WorkerRoute.protocol``.
 
 Fed with the core's ``WorkerCall`` steps; feeds workers. A link keeps connections to workers and drops connections to
-workers that have left the routes snapshot. When a call times out, its caller gets the error at once and the worker may
-finish: a worker that is still busy after ``overdue_grace_s`` is reported to the controller for a restart.
+workers that have left the routes snapshot. When a call times out, its caller gets the error at once. A native worker
+ends overdue predictions by itself, so a link of frames reports only a worker that gives no sign of life. A worker of
+MLflow's own server is reported when a prediction still runs after ``overdue_grace_s``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ L = TypeVar("L")
 
 
 class WorkerCall(NamedTuple):
-    """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError."""
+    """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError.
+
+    ``careful``: send the body only after a sign of life, where the protocol has one: the worker may be dying.
+    """
 
     worker: WorkerRoute
     content_type: str
@@ -28,6 +32,7 @@ class WorkerCall(NamedTuple):
     timeout_s: float
     workspace: str
     name: str
+    careful: bool = False
 
     def lost(self, why: object, *, sent: bool) -> LostError:
         """The error when there is no answer. ``sent``: the worker may have begun to score the request."""
@@ -35,7 +40,7 @@ class WorkerCall(NamedTuple):
 
     def timed_out(self) -> DeadlineError:
         """The error after ``timeout_s``."""
-        return DeadlineError(f"The prediction took longer than {self.timeout_s:.3g} s.")
+        return DeadlineError(f"The prediction took longer than the request timeout of {self.timeout_s:g} s.")
 
 
 class WorkerStream(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
@@ -20,15 +21,19 @@ class BlockingFrameLink:
         self._live = LiveAddresses(context.snapshot)
         self._idle: dict[str, list[FrameConnection]] = {}
         self._lock = threading.Lock()
+        self._heard_at: dict[str, float] = {}
+        """When each worker last answered, by its address and the monotonic clock."""
 
     def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer."""
         connection = self._take(call)
         try:
+            if call.careful:
+                connection.ping(call.timeout_s)
             response = connection.call(call.content_type, call.body, call.timeout_s)
-        except DroppedError:
+        except DroppedError as dropped:
             self._give_back(call.worker.address, connection)
-            raise call.timed_out() from None
+            raise (call.timed_out() if dropped.late else call.lost(dropped, sent=False)) from None
         except TimeoutError:
             self._watch_overdue(connection, call)
             raise call.timed_out() from None
@@ -37,6 +42,7 @@ class BlockingFrameLink:
             # A worker says hello before it scores anything.
             sent = connection.sent and connection.greeted
             raise call.lost(error, sent=sent) from error
+        self._heard_at[call.worker.address] = time.monotonic()
         self._give_back(call.worker.address, connection)
         return WorkerReply(response.status, response.content_type, response.body, response.times_us)
 
@@ -76,21 +82,28 @@ class BlockingFrameLink:
         for address in [address for address in self._idle if address not in self._live]:
             for connection in self._idle.pop(address):
                 connection.close()
+            self._heard_at.pop(address, None)
 
     def _watch_overdue(self, connection: FrameConnection, call: WorkerCall) -> None:
-        """Let the prediction go on for ``overdue_grace_s``, then report the worker.
+        """Report the worker when there is no sign of life for as long as a prediction may take.
 
         A request that could not even be sent in time only shows that the worker was busy with other requests.
         """
         if not connection.sent:
             connection.close()
             return
+        sent_at = time.monotonic() - call.timeout_s
         connection.cancel()
 
         def watch() -> None:
+            wait_s = self._context.overdue_grace_s
             try:
-                if not connection.readable(self._context.overdue_grace_s):
-                    self._context.nudge(Overdue(call.worker.worker_id))
+                while not connection.readable(wait_s):
+                    heard_at = max(sent_at, self._heard_at.get(call.worker.address, sent_at))
+                    wait_s = call.timeout_s - (time.monotonic() - heard_at)
+                    if wait_s <= 0:
+                        self._context.nudge(Overdue(call.worker.worker_id))
+                        return
             finally:
                 connection.close()
 

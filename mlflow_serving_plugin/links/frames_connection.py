@@ -11,7 +11,11 @@ from mlflow_serving_plugin.worker import wire
 
 
 class DroppedError(Exception):
-    """The worker did not score the request: the request timed out in the worker's queue."""
+    """The worker did not score the request. ``late``: because the request timed out in the worker's queue."""
+
+    def __init__(self, *, late: bool) -> None:
+        super().__init__("the worker did not get to the request in time" if late else "it takes no more requests")
+        self.late = late
 
 
 class FrameConnection:
@@ -37,6 +41,7 @@ class FrameConnection:
 
     def ping(self, timeout_s: float) -> None:
         """Return when the worker has answered."""
+        self.sent = False
         self._socket.settimeout(timeout_s)
         self._socket.sendall(wire.encode(wire.PING, 0))
         deadline = time.monotonic() + timeout_s
@@ -59,13 +64,13 @@ class FrameConnection:
             if frame.id == frame_id and frame.kind == wire.RESPONSE:
                 return wire.decode_response(frame)
             if frame.id == frame_id and frame.kind == wire.DROPPED:
-                raise DroppedError("the worker did not get to the request in time")
+                raise DroppedError(late=time.monotonic() >= deadline)
 
     def cancel(self) -> None:
-        """Tell the worker that the last request was cancelled, unless that would block."""
+        """Tell the worker that the last request was cancelled, and ask for a sign of life, unless that would block."""
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):
-            self._socket.send(wire.encode(wire.CANCEL, self._next_id - 1))
+            self._socket.send(wire.encode(wire.CANCEL, self._next_id - 1) + wire.encode(wire.PING))
 
     def alive(self) -> bool:
         """Whether the worker has neither closed the connection nor said anything unasked (goodbye)."""

@@ -20,7 +20,10 @@ from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerC
 _IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
 
-_URL = "http://worker/invocations"
+_URL, _PING_URL = "http://worker/invocations", "http://worker/ping"
+_PING_S = 2.0
+"""How long a worker has to answer a ping. Its predictions run in threads, so only a stuck process needs longer."""
+
 _NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")
 
 
@@ -108,7 +111,8 @@ class AsyncHttpLink:
         try:
             await asyncio.wait({request}, timeout=self._context.overdue_grace_s)
             if not request.done():
-                self._context.nudge(Overdue(call.worker.worker_id))
+                answers = await _answers_ping(call.worker.address)
+                self._context.nudge(Overdue(call.worker.worker_id, answers))
         finally:
             request.cancel()
             # Awaited, so that its outcome is retrieved and its connection returns to the pool.
@@ -165,6 +169,15 @@ async def _exchange(session: aiohttp.ClientSession, call: WorkerCall, attempt: _
         attempt.received = True
         body = await response.read()
         return WorkerReply(response.status, response.headers.get("Content-Type", ""), body)
+
+
+async def _answers_ping(address: str) -> bool:
+    timeout = aiohttp.ClientTimeout(total=_PING_S)
+    try:
+        async with _open_session(address) as session, session.get(_PING_URL, timeout=timeout):
+            return True
+    except (aiohttp.ClientError, OSError, asyncio.TimeoutError):
+        return False
 
 
 def _open_session(address: str) -> aiohttp.ClientSession:

@@ -14,24 +14,21 @@ A request is under way from ``take`` to ``_finish``; its answer is sent between 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import sys
 from collections import deque
 from time import perf_counter_ns
+from typing import Callable
 
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .scoring import JSON, Answer, Scorer
+from .status import StatusFile
 from .threads import threads_for
 from .waiting import Peer, Waiting, response_frame
 from .watchdog import RunningPredictions
 
 _READ_AT_MOST_BYTES = 256 * 1024 * 1024
 """Of bodies under way. Beyond this size no connection is read until requests are answered."""
-
-_HAS_SERVED_AFTER = 10
-"""Predictions. When a worker dies after so many, not every request kills the worker."""
 
 
 class Engine:
@@ -49,25 +46,25 @@ class Engine:
     ) -> None:
         self.connections: set[Peer] = set()
         self.paused = False
+        self.handing_back = False
         self._running = running or RunningPredictions(grace_s=1.0)
         self._batch_rows = batch_rows or Histogram(Counts(None), "", BATCH_ROWS_BOUNDS)
         self._scorer = scorer
         self._verdict = verdict
         self._max_batch_rows = max_batch_rows
-        self._status_file = status_file
+        self._status = StatusFile(status_file)
         self._waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._scheduled = False
         self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
-        self._predicted = 0
         one_at_a_time = scorer.library_flavor or verdict.on
         self._threads = threads_for(one_at_a_time=one_at_a_time, max_concurrency=max_concurrency)
 
     @property
     def busy(self) -> bool:
-        """Whether requests are under way."""
-        return bool(self._under_way)
+        """Whether requests are under way, other than overdue predictions, which nobody waits for."""
+        return len(self._under_way) > self._running.overdue()
 
     def take(self, peer: Peer, request_id: int, request: wire.Request) -> None:
         """A request came in."""
@@ -76,12 +73,28 @@ class Engine:
         self._bytes += len(request.body)
         if self._bytes > _READ_AT_MOST_BYTES and not self.paused:
             self._set_paused(True)
-        if self._threads is not None:
-            future = self._threads.run(self._score_in_thread, waiting)
-            future.add_done_callback(lambda done: self._reply(waiting, done.result()))
-        else:
+        if self._threads is None:
             self._waiting.append(waiting)
             self._schedule()
+        elif self.handing_back:
+            self._reply(waiting, None)
+        else:
+            waiting.job = self._threads.submit(self._score_in_thread, waiting, asyncio.get_running_loop())
+
+    def stop_when_overdue(self, stop: Callable[[], object]) -> None:
+        """Once a prediction is overdue, begin no other, and call ``stop``. Called on the loop that is to do so."""
+        loop = asyncio.get_running_loop()
+        self._running.drain_by(lambda: loop.call_soon_threadsafe(self._hand_back, stop))
+
+    def _hand_back(self, stop: Callable[[], object]) -> None:
+        """Requests that wait, and those still to come, are for another worker."""
+        print("A prediction ran on long after its request timeout: the worker takes no more requests.", flush=True)
+        self.handing_back = True
+        self._status.report_draining()
+        for waiting in list(self._under_way.values()):
+            if waiting.job is not None and waiting.job.cancel():
+                self._reply(waiting, None)
+        stop()
 
     def cancel(self, peer: Peer, request_id: int) -> None:
         """The client of a request went away."""
@@ -96,12 +109,8 @@ class Engine:
                 waiting.cancelled = True
 
     def report(self) -> None:
-        """Write the status file that the backend reads. On a full disk the status is lost, the worker goes on."""
-        proved = self._predicted >= _HAS_SERVED_AFTER
-        known = {"batching": self._verdict.on, "why": self._verdict.why, "proved": proved}
-        # In place: a sandboxed worker may write this file only. The backend reads a half-written file again.
-        with contextlib.suppress(OSError), open(self._status_file, "w") as out:
-            json.dump(known, out)
+        """Tell the backend whether requests are scored together."""
+        self._status.report_batching(self._verdict.on, self._verdict.why)
 
     def _schedule(self) -> None:
         if self._waiting and not self._scheduled:
@@ -132,7 +141,7 @@ class Engine:
             if waiting.useless(now):
                 self._reply(self._waiting.popleft(), None)
                 continue
-            self._decode(waiting)
+            waiting.decode(self._scorer)
             rows += waiting.input.count if waiting.input else 0
             if batch and (waiting.alone or rows > self._max_batch_rows):
                 break
@@ -140,14 +149,6 @@ class Engine:
             if waiting.alone:
                 break
         return batch
-
-    def _decode(self, waiting: Waiting) -> None:
-        if not waiting.decoded:
-            start = perf_counter_ns()
-            waiting.input = self._scorer.decode(waiting.request.content_type, waiting.request.body)
-            waiting.decode_ns = perf_counter_ns() - start
-            waiting.decoded = True
-            waiting.alone = waiting.input is None
 
     def _score_one(self, waiting: Waiting) -> None:
         answers = self._score_together([waiting])
@@ -173,7 +174,7 @@ class Engine:
         for peer, parts in out.items():
             for part in wire.coalesce(parts):
                 peer.send(part)
-        self._count(len(batch))
+        self._status.count(len(batch))
 
     def _score_together(self, batch: list[Waiting]) -> list[Answer] | None:
         """One call of the model for all requests; None when the model raised or did not answer row by row."""
@@ -207,24 +208,20 @@ class Engine:
             print(f"Batching off: {why}.", file=sys.stderr, flush=True)
             self.report()
 
-    def _score_in_thread(self, waiting: Waiting) -> Answer | None:
-        if waiting.useless(perf_counter_ns()):
-            return None
-        with self._running.during(waiting.request.timeout_ms):
-            return self._scorer.score(waiting.request.content_type, waiting.request.body)
+    def _score_in_thread(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
+        answer = None
+        if not waiting.useless(perf_counter_ns()):
+            with self._running.during(waiting.request.timeout_ms):
+                answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
+        loop.call_soon_threadsafe(self._reply, waiting, answer)
 
     def _reply(self, waiting: Waiting, answer: Answer | None) -> None:
-        """Send an answer; None: the request was not scored, because nobody waits for the answer."""
+        """Send an answer; None: the request was not scored, and does not have to be scored here."""
         self._finish(waiting)
         for part in response_frame(waiting, answer) if answer else (wire.encode(wire.DROPPED, waiting.id),):
             waiting.peer.send(part)
         if answer is not None and answer.status == 200:
-            self._count(1)
-
-    def _count(self, predictions: int) -> None:
-        before, self._predicted = self._predicted, self._predicted + predictions
-        if before < _HAS_SERVED_AFTER <= self._predicted:
-            self.report()
+            self._status.count(1)
 
     def _finish(self, waiting: Waiting) -> None:
         """A request has its answer: no drain waits for the request any more, and nothing cancels the request."""

@@ -25,7 +25,7 @@ from .engine import Engine
 from .model_code import ModelCode, handlers
 from .process import end_with, limit
 from .scoring import Scorer
-from .watchdog import RunningPredictions, Watchdog
+from .watchdog import RunningPredictions, Watchdog, end_overdue
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
@@ -141,12 +141,16 @@ def run(config: dict[str, Any]) -> int:
     _new_loop().run_until_complete(_serve(engine, config, listener or _listen(config["address"]), code))
     with contextlib.suppress(OSError):
         counts.flush()
+    if engine.handing_back:
+        # Python itself would wait for the thread.
+        end_overdue()
     return 0
 
 
 async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket, code: ModelCode) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    engine.stop_when_overdue(stop.set)
     before = handlers()
     for number in before:
         loop.add_signal_handler(number, stop.set)
@@ -157,6 +161,9 @@ async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket
     await stop.wait()
     server.close()
     await _drain(engine)
+    if engine.handing_back:
+        # The backend is to find the reason, and removes the files.
+        return
     for path in (config["address"], config["status_file"]):
         with contextlib.suppress(OSError):
             if os.path.isabs(path):

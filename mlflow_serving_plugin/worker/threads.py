@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable
 
 
@@ -17,9 +16,9 @@ class ModelThreads:
         # What the model has put into context variables while it loaded is there, as in MLflow's own server.
         self._context = contextvars.copy_context()
 
-    def run(self, call: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        """Call in one of the threads, from the thread of the running loop."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, self._context.copy().run, call, *arguments)
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call in one of the threads, as soon as one is free."""
+        return self._pool.submit(self._context.copy().run, call, *arguments)
 
 
 def threads_for(*, one_at_a_time: bool, max_concurrency: int | None) -> ModelThreads | None:

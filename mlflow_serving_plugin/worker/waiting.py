@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from time import perf_counter_ns
 from typing import Protocol
 
 from . import wire
 from .decoding import Batchable
-from .scoring import JSON, Answer
+from .scoring import JSON, Answer, Scorer
 
 _JSON = JSON.encode()
 _LARGEST_ANSWER = wire.MAX_FRAME_BYTES - 64 * 1024
@@ -31,9 +32,12 @@ class Peer(Protocol):
 
 
 class Waiting:
-    """One request. ``input``: the decoded body, once ``decoded``. ``alone``: not to be scored with other requests."""
+    """One request. ``input``: the decoded body, once ``decoded``. ``alone``: not to be scored with other requests.
 
-    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_ns", "decoded", "id", "input", "peer", "request")
+    ``job``: the prediction in a thread, where predictions run in threads.
+    """
+
+    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_ns", "decoded", "id", "input", "job", "peer", "request")
 
     def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
         self.peer = peer
@@ -45,6 +49,16 @@ class Waiting:
         self.decoded = False
         self.input: Batchable | None = None
         self.decode_ns = 0
+        self.job: Future[None] | None = None
+
+    def decode(self, scorer: Scorer) -> None:
+        """Decode the body, once."""
+        if not self.decoded:
+            start = perf_counter_ns()
+            self.input = scorer.decode(self.request.content_type, self.request.body)
+            self.decode_ns = perf_counter_ns() - start
+            self.decoded = True
+            self.alone = self.input is None
 
     def useless(self, now_ns: int) -> bool:
         """Whether nobody waits for the answer any more."""

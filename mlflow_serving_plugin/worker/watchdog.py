@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, NoReturn
 
 from .counts import Counts
 from .logs import RotatedLog, life_line
@@ -19,6 +19,16 @@ from .logs import RotatedLog, life_line
 _LOOK_S = 0.25
 _RECORDED_S = 10.0
 """The controller writes a worker's record within this time after the worker's start."""
+
+
+_LAST_ANSWERS_S = 5.0
+"""How long the event loop has for its last answers, once all predictions that still run are overdue."""
+
+
+def end_overdue() -> NoReturn:
+    """End the process at once, and say why. The threads of overdue predictions end with the process."""
+    print("Ending: a prediction ran on long after its request timeout.", flush=True)
+    os._exit(1)
 
 
 class Lease:
@@ -49,6 +59,14 @@ class RunningPredictions:
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
         self._ends: dict[int, float] = {}
+        """By the thread that predicts."""
+        self._drain: Callable[[], object] | None = None
+        self._loop_thread: int | None = None
+
+    def drain_by(self, drain: Callable[[], object]) -> None:
+        """Call ``drain``, from another thread, once a prediction is overdue. Called by the event loop's thread."""
+        self._drain = drain
+        self._loop_thread = threading.get_ident()
 
     @contextlib.contextmanager
     def during(self, timeout_ms: int) -> Iterator[None]:
@@ -60,10 +78,26 @@ class RunningPredictions:
         finally:
             del self._ends[thread]
 
-    def overdue(self) -> bool:
-        """Whether a prediction still runs, and its timeout and the grace are over."""
+    def overdue(self) -> int:
+        """How many predictions still run though their timeout and the grace are over."""
+        if not self._ends:
+            return 0
         now = time.monotonic()
-        return any(end < now for end in list(self._ends.values()))
+        return sum(end < now for end in list(self._ends.values()))
+
+    def in_time(self) -> bool:
+        """Whether a prediction runs that is not overdue."""
+        now = time.monotonic()
+        return any(end >= now for end in list(self._ends.values()))
+
+    def drain(self) -> bool:
+        """Have the worker drain, once; False when the event loop cannot, because the overdue prediction runs there."""
+        if self._loop_thread in self._ends:
+            return False
+        drain, self._drain = self._drain, None
+        if drain is not None:
+            drain()
+        return True
 
 
 class Watchdog:
@@ -79,6 +113,7 @@ class Watchdog:
         self._counts = counts
         self._log = None if config["log"] is None else RotatedLog(config)
         self._fd = -1
+        self._drains_until: float | None = None
 
     def start(self) -> None:
         """Send all output to the log, and begin to watch."""
@@ -99,9 +134,7 @@ class Watchdog:
         while True:
             time.sleep(_LOOK_S)
             if self._running.overdue():
-                # Nothing in a process can end a thread; the next worker goes on serving.
-                print("Ending: a prediction ran on long after its request timeout.", flush=True)
-                os._exit(1)
+                self._end_overdue()
             if self._log is None:
                 continue
             self._keep_files(self._log)
@@ -109,6 +142,15 @@ class Watchdog:
                 self._end(f"No controller for {self._config['orphan_grace_s']} s")
             if record and time.monotonic() > recorded_by and not os.path.exists(record):
                 self._end("No controller has a record of this worker")
+
+    def _end_overdue(self) -> None:
+        """Nothing in a process can end a thread, so the worker ends, after the predictions that are still in time."""
+        now = time.monotonic()
+        drains = self._running.drain()
+        if self._drains_until is None or self._running.in_time():
+            self._drains_until = now + _LAST_ANSWERS_S
+        if not drains or now > self._drains_until:
+            end_overdue()
 
     def _keep_files(self, log: RotatedLog) -> None:
         """Write the counts and rotate the log. A full disk stops neither the worker nor this thread."""

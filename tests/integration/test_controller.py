@@ -450,6 +450,39 @@ def test_a_worker_that_is_overdue_is_restarted(serving):
     serving.until(lambda: restarting in [message for _, _, message in serving.events()])
 
 
+def test_a_worker_that_drains_is_replaced_while_it_finishes_and_its_failure_counts_once(serving):
+    (worker,) = serving.backend.live()
+    serving.backend.drain(worker.worker_id)
+    serving.nudge("iris")
+    serving.until(lambda: serving.backend.numbers() == [1, 1])
+    serving.until_ready(1)
+    routes = {route.worker_id: (route.ready, route.draining) for route in serving.entity(1).workers}
+    assert routes.pop(worker.worker_id) == (False, True)
+    assert set(routes.values()) == {(True, False)}
+    assert serving.backend.stopped == []
+    serving.backend.die(worker.worker_id, "A prediction ran on long after its request timeout.")
+    serving.nudge("iris")
+    serving.until(lambda: serving.backend.stopped == [worker.worker_id])
+    assert serving.counted(RESTARTS, serving.endpoint.id, "1") == [1]
+    assert len(serving.backend.launched) == 2
+
+
+def test_a_stock_server_with_an_overdue_prediction_gets_no_more_requests_and_time_for_the_others(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, request_timeout_s=2.0, overdue_grace_s=0.0))
+    try:
+        world.endpoint = world.enable()
+        world.start()
+        world.until_ready(1)
+        (worker,) = world.backend.live()
+        send_nudge(paths.nudges, Overdue(worker.worker_id, answers=True))
+        world.until(lambda: world.backend.numbers() == [1, 1])
+        assert world.backend.stopped == []
+        world.until(lambda: world.backend.stopped == [worker.worker_id])
+        assert world.backend.numbers() == [1]
+    finally:
+        world.close()
+
+
 def test_an_overdue_worker_that_is_unknown_harms_nobody(serving):
     send_nudge(serving.paths.nudges, Overdue("nobody"))
     serving.versions(a_version(1), a_version(2))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.base import OVERDUE, WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
@@ -108,6 +108,11 @@ class FakeBackend:
         with self._lock:
             dead = replace(self._workers[worker_id], phase=WorkerPhase.DEAD, message=message, has_served=has_served)
             self._workers[worker_id] = dead
+
+    def drain(self, worker_id: str) -> None:
+        """Let a worker say that it takes no more requests."""
+        with self._lock:
+            self._workers[worker_id] = replace(self._workers[worker_id], phase=WorkerPhase.DRAINING, message=OVERDUE)
 
     def live(self) -> list[WorkerStatus]:
         """The workers that are not dead."""

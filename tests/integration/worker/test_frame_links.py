@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import struct
 import threading
@@ -289,11 +290,43 @@ def test_a_worker_that_never_answers_is_reported_after_the_grace(rude, link, cal
     eventually(lambda: wire.CANCEL in [frame.kind for frame in server.seen])
 
 
-def test_a_worker_that_says_it_dropped_the_request_is_not_reported(rude, link, call, nudges):
+def test_a_request_that_a_draining_worker_hands_back_in_time_is_for_another_worker(rude, link, call, nudges):
     rude(drop)
-    with pytest.raises(DeadlineError):
-        link.call(call(timeout_s=5))
+    with pytest.raises(LostError) as caught:
+        link.call(call(timeout_s=30))
+    assert not caught.value.sent
     assert len(nudges) == 0
+
+
+def close_at_a_ping(server, connection):
+    greeting(connection)
+    for frame in server.frames(connection):
+        if frame.kind == wire.PING:
+            connection.close()
+
+
+def test_a_retry_is_sent_only_after_a_sign_of_life(rude, link, call):
+    server = rude(close_at_a_ping)
+    with pytest.raises(LostError) as caught:
+        link.call(call()._replace(careful=True))
+    assert not caught.value.sent
+    assert wire.REQUEST not in [frame.kind for frame in server.seen]
+
+
+def test_a_retry_to_a_worker_that_lives_is_answered(kept, link, call):
+    assert predictions(link.call(call(ask("echo", "x"))._replace(careful=True))) == ["x"]
+
+
+def test_of_requests_lost_together_the_newest_is_told_first(rude, async_link, call):
+    server = rude(never_answer)
+    told = []
+    futures = [async_link.start(call(timeout_s=30)) for _ in range(20)]
+    for number, future in enumerate(futures):
+        future.add_done_callback(lambda _, number=number: told.append(number))
+    eventually(lambda: len(server.seen) == 20)
+    server.connections[0].shutdown(socket.SHUT_RDWR)
+    eventually(lambda: len(told) == 20)
+    assert told == sorted(told, reverse=True)
 
 
 @pytest.mark.parametrize("late", ["answered", "dropped"])
@@ -441,14 +474,19 @@ def test_a_request_that_waits_behind_slow_ones_times_out_and_the_worker_is_not_b
     assert not (tmp_path / "late").exists()
 
 
-def test_a_prediction_that_hangs_is_reported_though_the_worker_answers_others(start, link, call, nudges):
-    """Of link and worker only the link watches here. The time allowed lets a busy machine begin the prediction."""
-    start(overdue_grace_s=3600.0).connect().close()
-    assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
+def test_a_prediction_that_hangs_is_the_worker_s_own_business_while_the_worker_lives(start, link, call, nudges):
+    """Of link and worker only the link watches here. Once the worker is stopped, the link reports the worker."""
+    worker = start(overdue_grace_s=3600.0)
+    worker.connect().close()
+    # The time allowed lets a busy machine begin the prediction.
+    for _ in range(2):
+        with pytest.raises(DeadlineError):
+            link.call(call(ask("sleep", "600"), timeout_s=2.0))
+    assert not nudges
+    worker.process.send_signal(signal.SIGSTOP)
     with pytest.raises(DeadlineError):
-        link.call(call(ask("sleep", "60"), timeout_s=2.0))
-    assert predictions(link.call(call(ask("echo", "x")))) == ["x"]
-    eventually(lambda: nudges == [OVERDUE])
+        link.call(call(ask("echo", "x"), timeout_s=2.0))
+    eventually(lambda: OVERDUE in nudges)
 
 
 def test_a_worker_that_dies_scoring_is_a_loss_after_sending(worker, link, call):

@@ -344,9 +344,10 @@ def test_a_hung_worker_is_replaced_at_the_nudge(controlled, hang):
         connection = FrameConnection(hung.address, 5.0)
         with pytest.raises(TimeoutError):
             connection.call(JSON, ask("sleep", "600"), 2.0)
+        send_nudge(paths.nudges, Overdue(hung.worker_id))
     else:
+        # By SIGSTOP or a debugger: the backend sees that without a request that times out.
         os.kill(hung.pid, signal.SIGSTOP)
-    send_nudge(paths.nudges, Overdue(hung.worker_id))
     fresh = eventually(lambda: [one for one in ready(backend) if one.worker_id != hung.worker_id])
     assert predict(fresh[0], "echo", "x") == "x"
     eventually(lambda: start_stamp(hung.pid) is None)

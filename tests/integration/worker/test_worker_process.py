@@ -229,6 +229,45 @@ def test_sigterm_lets_requests_finish_says_goodbye_and_ends(start, tmp_path):
     assert not Path(worker.address).exists()
 
 
+def test_an_overdue_prediction_costs_its_worker_and_no_other_request(start, tmp_path):
+    """The worker takes no more requests, hands back those that wait, finishes those that run, and ends."""
+    worker = start(overdue_grace_s=0.2)
+    worker.connect().close()
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    with Raw(worker.address) as raw:
+        for number in range(threads - 1):
+            raw.ask(number, "wait", str(tmp_path / f"go-{number}"))
+        eventually(lambda: len(list(tmp_path.glob("*.begun"))) == threads - 1)
+        raw.ask(100, "sleep", "600", timeout_ms=500)
+        raw.ask(200, "touch", str(tmp_path / "scored"))
+        frames = [raw.next(), raw.next()]
+        assert {(frame.kind, frame.id) for frame in frames} == {(wire.GOODBYE, 0), (wire.DROPPED, 200)}
+        raw.ask(201, "touch", str(tmp_path / "scored"))
+        assert raw.next() == wire.Frame(wire.DROPPED, 201, b"")
+        assert json.loads(Path(str(worker.config["status_file"])).read_text())["draining"] is True
+        with pytest.raises(ConnectionRefusedError):
+            FrameConnection(worker.address, 1)
+        for number in range(threads - 1):
+            (tmp_path / f"go-{number}").touch()
+        answered = [raw.next() for _ in range(threads - 1)]
+        assert {(frame.kind, frame.id) for frame in answered} == {(wire.RESPONSE, n) for n in range(threads - 1)}
+        assert raw.next() is None
+    assert worker.process.wait(30) == 1
+    assert "Ending: a prediction ran on long after its request timeout." in worker.log()
+    assert not (tmp_path / "scored").exists()
+
+
+def test_neighbours_of_an_overdue_prediction_that_do_not_end_either_hold_nothing_up(start):
+    worker = start(overdue_grace_s=0.2)
+    worker.connect().close()
+    with Raw(worker.address) as raw:
+        raw.ask(1, "sleep", "600", timeout_ms=500)
+        raw.ask(2, "sleep", "600", timeout_ms=2000)
+        assert raw.next().kind == wire.GOODBYE
+        assert raw.next() is None
+    assert worker.process.wait(30) == 1
+
+
 def test_a_worker_without_a_controller_ends_after_its_grace(start):
     worker = start(orphan_grace_s=1.0)
     worker.connect().close()

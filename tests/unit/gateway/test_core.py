@@ -414,12 +414,10 @@ def test_a_request_does_not_wait_long_for_its_turn(bench, ready):
     assert 1.0 <= waited < 1.1
 
 
-def test_a_retry_has_what_is_left_of_the_request_timeout(bench, ready):
-    made = bench(ready, timeout_s=5.0)
-    made.send(workers=[LostError("reset", sent=True), PREDICTED])
-    assert [call.timeout_s for call in made.calls] == [5.0, 4.0]
-    spent = bench(ready, timeout_s=0.5)
-    assert spent.send(workers=[LostError("reset", sent=True)]).status == 504
+def test_a_retry_has_the_whole_request_timeout_and_waits_for_a_sign_of_life(bench, ready):
+    made = bench(ready, timeout_s=0.5)
+    assert made.send(workers=[LostError("reset", sent=True), PREDICTED]).status == 200
+    assert [(call.timeout_s, call.careful) for call in made.calls] == [(0.5, False), (0.5, True)]
 
 
 def test_a_timeout_is_504(bench, ready):

@@ -1,0 +1,201 @@
+"""One connection to a worker of frames, for many requests at once, on an event loop.
+
+A request outlives its caller, since only a restart ends a prediction: it stays pending until it is answered, or until
+the worker has given no sign of life for as long as a prediction may take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from mlflow_serving_plugin.host.messages import Overdue
+from mlflow_serving_plugin.links.base import LinkContext, WorkerCall, WorkerReply
+from mlflow_serving_plugin.worker import wire
+
+_TICK_S = 0.1
+_MAX_ID = 0xFFFF_FFFF
+
+
+@dataclass(slots=True)
+class _Pending:
+    """One request at a worker. A timeout, or a client that leaves, ends ``future`` before the worker answers."""
+
+    call: WorkerCall
+    future: asyncio.Future[WorkerReply]
+    sent_at: float
+    due: float
+    """By the loop's clock: when the request times out; after that, when to look for a sign of life."""
+    timed_out: bool = False
+    """Whether the caller has been told that the request timed out."""
+
+
+class MultiplexedConnection(asyncio.Protocol):
+    """Frames to and from one worker. ``opened`` and ``closed`` are called with the connection."""
+
+    def __init__(
+        self,
+        context: LinkContext,
+        secret: bytes,
+        opened: Callable[[MultiplexedConnection], None],
+        closed: Callable[[MultiplexedConnection], None],
+    ) -> None:
+        self._context = context
+        self._opened = opened
+        self._closed = closed
+        self._secret = secret
+        self._loop = asyncio.get_running_loop()
+        self._decoder = wire.Decoder()
+        self._pending: dict[int, _Pending] = {}
+        self._pings: list[asyncio.Future[None]] = []
+        self._next_id = 1
+        self._ticking = False
+        self._heard_at = 0.0
+        self._greeted = False
+        self._leaving = False
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests may be sent. The worker's hello may still be to come: a busy worker says it late."""
+        return self._transport is not None and not self._transport.is_closing() and not self._leaving
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are still to come."""
+        return bool(self._pending)
+
+    def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> int:
+        """Send a request; its answer or its error goes to the future. Returns the frame id."""
+        frame_id = self._next_id
+        while frame_id in self._pending:
+            frame_id = frame_id % _MAX_ID + 1
+        self._next_id = frame_id % _MAX_ID + 1
+        now = self._loop.time()
+        self._pending[frame_id] = _Pending(call, future, now, now + call.timeout_s)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_S, self._tick)
+        timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
+        for part in wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body):
+            self._write(part)
+        return frame_id
+
+    async def ping(self, call: WorkerCall) -> None:
+        """Return when the worker gives a sign of life; LostError, and DeadlineError after the call's timeout."""
+        ping: asyncio.Future[None] = self._loop.create_future()
+        self._pings.append(ping)
+        self._write(wire.encode(wire.PING))
+        try:
+            await asyncio.wait_for(ping, call.timeout_s)
+        except asyncio.TimeoutError:
+            raise call.timed_out() from None
+        except OSError as error:
+            raise call.lost(error, sent=False) from None
+
+    def cancel(self, frame_id: int) -> None:
+        """Tell the worker that a request was cancelled. The worker is still watched until the request is answered."""
+        if frame_id in self._pending:
+            self._write(wire.encode(wire.CANCEL, frame_id))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(wire.encode_hello(self._secret))
+        self._opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the worker."""
+        self._heard_at = self._loop.time()
+        try:
+            for frame in self._decoder.feed(data):
+                self._take(frame)
+        except wire.WireError as error:
+            self._fail(str(error))
+            self.close()
+        if self._leaving and not self._pending:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended: every pending request is lost."""
+        self._fail(str(exc or "it closed the connection"))
+        self._closed(self)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _take(self, frame: wire.Frame) -> None:
+        if not self._greeted:
+            wire.check_hello(frame, self._secret)
+            self._greeted = True
+        elif frame.kind == wire.RESPONSE:
+            self._answer(frame)
+        elif frame.kind == wire.DROPPED:
+            self._drop(frame)
+        elif frame.kind == wire.PONG:
+            for ping in self._pings:
+                if not ping.done():
+                    ping.set_result(None)
+            self._pings.clear()
+        elif frame.kind == wire.GOODBYE:
+            self._leaving = True
+
+    def _answer(self, frame: wire.Frame) -> None:
+        pending = self._pending.get(frame.id)
+        if pending is not None and not pending.future.done():
+            response = wire.decode_response(frame)
+            pending.future.set_result(
+                WorkerReply(response.status, response.content_type, response.body, response.times_us)
+            )
+        self._pending.pop(frame.id, None)
+
+    def _drop(self, frame: wire.Frame) -> None:
+        """A request was not scored: its time was over, or the worker ends and the request is for another worker."""
+        pending = self._pending.pop(frame.id, None)
+        if pending is not None and not pending.future.done():
+            late = self._loop.time() >= pending.due - _TICK_S
+            error = pending.call.timed_out() if late else pending.call.lost("it takes no more requests", sent=False)
+            pending.future.set_exception(error)
+
+    def _tick(self) -> None:
+        """Look for requests that timed out: one timer for all requests is cheaper than a timer each."""
+        now = self._loop.time()
+        for frame_id, pending in [item for item in self._pending.items() if item[1].due <= now]:
+            if not pending.timed_out:
+                pending.timed_out = True
+                pending.due = now + self._context.overdue_grace_s
+                if not pending.future.done():
+                    pending.future.set_exception(pending.call.timed_out())
+                    self._write(wire.encode(wire.CANCEL, frame_id))
+                self._write(wire.encode(wire.PING))
+            elif now - (quiet_since := max(pending.sent_at, self._heard_at)) < pending.call.timeout_s:
+                # The worker answers something: busy, not stuck. The worker itself ends a single stuck prediction.
+                pending.due = quiet_since + pending.call.timeout_s
+                self._write(wire.encode(wire.PING))
+            else:
+                del self._pending[frame_id]
+                self._context.nudge(Overdue(pending.call.worker.worker_id))
+        self._ticking = bool(self._pending)
+        if self._ticking:
+            self._loop.call_later(_TICK_S, self._tick)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _fail(self, why: str) -> None:
+        for ping in self._pings:
+            if not ping.done():
+                ping.set_exception(ConnectionResetError(why))
+        self._pings.clear()
+        pending, self._pending = self._pending, {}
+        # The newest first: requests that are fatal to a worker are retried one at a time in this order, and most
+        # of them are fatal at once.
+        for request in reversed(pending.values()):
+            if not request.future.done():
+                # A worker says hello before it scores anything.
+                request.future.set_exception(request.call.lost(why, sent=self._greeted))
