@@ -7,6 +7,7 @@ from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
 from .fuzz import fuzzed
 from .loops import crash_loops, guilty_requests
+from .loss import lost_workers
 from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, Scenario] = {
     "clock": clock_jumps,
     "guilty": guilty_requests,
     "loops": crash_loops,
+    "loss": lost_workers,
     "database": database_away,
     "disk": disk_full,
     "files": corrupt_files,

@@ -13,6 +13,7 @@ from support.server import TrackingServer
 from .client import Request, Response
 from .load import Load
 from .loops import fatal, serve_fatal
+from .loss import Round, play, serve_lossy
 from .report import Report, Size
 from .world import (
     in_production,
@@ -52,6 +53,7 @@ def smoke(report: Report, size: Size) -> None:
         report.none_failed("workers killed, stage moved, snapshot damaged", load.figures)
         report.none_lost("workers killed, stage moved, snapshot damaged", load.figures)
         _guilty(report, server)
+        _lose(report, server)
         _kill_leader(report, server)
         _kill_all(report, server)
         os.killpg(server.pid, signal.SIGINT)
@@ -102,6 +104,13 @@ def _guilty(report: Report, server: TrackingServer) -> None:
             answer = server.score("fatal/1", fatal("x"))
             report.check("then served again", json.loads(answer.content) == {"predictions": ["x"]}, answer.text)
     report.none_failed("the innocent beside", load.figures)
+
+
+def _lose(report: Report, server: TrackingServer) -> None:
+    rounds = [Round(f"lossy-{fault}", fault, 2, 8, 1) for fault in ("overdue", "killed", "stopped")]
+    for one in rounds:
+        serve_lossy(server, one.name, one.replicas)
+    play(report, server, *rounds)
 
 
 def _kill_leader(report: Report, server: TrackingServer) -> None:

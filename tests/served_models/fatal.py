@@ -1,9 +1,11 @@
-"""A model that dies or cuts its connections when asked to; at loading while the file in FATAL_FILE is there."""
+"""A model that dies, hangs or cuts its connections when asked to; at loading while the file in FATAL_FILE is there."""
 
 import ctypes
 import os
 import signal
 import socket
+import sys
+import time
 from pathlib import Path
 
 from mlflow.models import set_model
@@ -19,7 +21,16 @@ class Fatal(PythonModel):
             os._exit(3)
 
     def predict(self, context, model_input, params=None):
-        do = str(model_input["do"].iloc[0])
+        said = str(model_input["do"].iloc[0])
+        do, _, seconds = said.partition(" ")
+        if do == "sleep":
+            time.sleep(float(seconds.split()[0]))
+        if do == "hang":
+            time.sleep(3600)
+        if do == "leave":
+            sys.exit(3)
+        if do == "allocate":
+            allocate()
         if do == "exit":
             os._exit(3)
         if do == "kill":
@@ -28,7 +39,14 @@ class Fatal(PythonModel):
             ctypes.string_at(0)
         if do == "cut":
             cut()
-        return [do]
+        return [said]
+
+
+def allocate():
+    """Take memory until there is no more."""
+    taken = []
+    while True:
+        taken.append(bytearray(16 * 1024 * 1024))
 
 
 def cut():
