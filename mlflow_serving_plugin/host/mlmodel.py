@@ -48,6 +48,8 @@ class MlModel:
     """Where the input example is, and of what type."""
     signature: Mapping[str, Any]
     """Inputs, outputs and params, as ``mlflow.models.ModelSignature.from_dict`` reads them."""
+    from_type_hint: bool = False
+    """Whether the signature was made of a Python type hint (since MLflow 2.20)."""
     logged_with: Mapping[str, str] = field(default_factory=dict)
     """Versions that were there when the model was logged: of ``Python``, of ``MLflow``, and of the library of the
     flavor that serves, by its name on PyPI."""
@@ -65,6 +67,7 @@ def read_mlmodel(model_dir: Path) -> MlModel:
         python_function=_mapping(_mapping(content.get("flavors")).get("python_function")),
         example_info=_mapping(content.get("saved_input_example_info")),
         signature=_mapping(content.get("signature")),
+        from_type_hint=content.get("is_signature_from_type_hint") is True,
         logged_with=_logged_with(content),
     )
 

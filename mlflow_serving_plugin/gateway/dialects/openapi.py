@@ -1,39 +1,25 @@
 """The OpenAPI document of one served version, from the signature and the input example in its MLmodel file.
 
 Fed by the model files that the controller fetched; feeds ``GET …/schema``. Reads files, so it is called off
-the event loop. The types' translation is pure.
+the event loop. Which forms of a body there are, and the types, are pure.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import UnavailableError
-from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
+from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.openapi_forms import contents_of, forms_of
+from mlflow_serving_plugin.gateway.dialects.openapi_types import Columns, rows_of
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 from mlflow_serving_plugin.registry.examples import accepted_example
 
 _logger = logging.getLogger(__name__)
-
-_SIMPLE: dict[str, dict[str, Any]] = {
-    "boolean": {"type": "boolean"},
-    "integer": {"type": "integer", "format": "int32"},
-    "long": {"type": "integer", "format": "int64"},
-    "float": {"type": "number", "format": "float"},
-    "double": {"type": "number", "format": "double"},
-    "string": {"type": "string"},
-    "binary": {"type": "string", "contentEncoding": "base64"},
-    "datetime": {"type": "string", "format": "date-time"},
-}
-_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string", "S": "string"}
-_ANYTHING: dict[str, Any] = {}
-_Columns = list[dict[str, Any]] | None
-"""Inputs, outputs or params of a signature, as their ``to_dict`` gives them."""
 
 _ERROR = {
     "type": "object",
@@ -50,17 +36,19 @@ def openapi_document(model_dir: Path, title: str, version: int, example_form: in
     from mlflow.models import ModelSignature
 
     try:
-        written = read_mlmodel(model_dir).signature
-        signature = ModelSignature.from_dict(written) if written else None
+        model = read_mlmodel(model_dir)
+        signature = ModelSignature.from_dict(model.signature) if model.signature else None
     except Exception as error:  # the file is a user's: anything may be wrong with it
         _logger.exception("The MLmodel file in %s could not be read.", model_dir)
         raise UnavailableError("The model's MLmodel file cannot be read.") from error
     inputs, outputs, params = (
         part.to_dict() if (part := getattr(signature, name, None)) else None for name in ("inputs", "outputs", "params")
     )
+    example = _example(model_dir, example_form)
+    forms = forms_of(inputs, example, from_type_hint=model.from_type_hint)
+    contents = contents_of(forms, params, example)
     # A parameter's default may be NaN, which is not JSON.
-    shown = _example(model_dir, example_form)
-    return null_for_nan(json.dumps(_document(title, version, inputs, outputs, params, shown)).encode())
+    return null_for_nan(json.dumps(_document(title, version, contents, outputs)).encode())
 
 
 def _example(model_dir: Path, form: int | None) -> Any:
@@ -73,11 +61,13 @@ def _example(model_dir: Path, form: int | None) -> Any:
         return None
 
 
-def _document(
-    title: str, version: int, inputs: _Columns, outputs: _Columns, params: _Columns, example: Any
-) -> dict[str, Any]:
-    """The OpenAPI 3.1 document. Its server URL is relative, so that the document holds behind any prefix."""
-    predictions = {"anyOf": [{"type": "object", "properties": {"predictions": _rows(outputs)}}, _rows(outputs)]}
+def _document(title: str, version: int, contents: dict[str, dict[str, Any]], outputs: Columns) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. Its server URL is relative, so that the document holds behind any prefix.
+
+    ``contents``: what a request may hold, by content type.
+    """
+    rows = rows_of(outputs)
+    predictions = {"anyOf": [{"type": "object", "properties": {"predictions": rows}}, rows]}
     scored = {
         "description": "Predictions; without the object around them for a request of MLflow 1.",
         "content": {JSON: {"schema": predictions}},
@@ -86,7 +76,7 @@ def _document(
     invocations = {
         "operationId": "invocations",
         "summary": "Score rows.",
-        "requestBody": {"required": True, "content": _bodies(inputs, params, example)},
+        "requestBody": {"required": True, "content": contents},
         "responses": {"200": scored, "default": failed},
     }
     ping = {"operationId": "ping", "summary": "Ready?", "responses": {"200": {"description": "Ready."}, "503": failed}}
@@ -96,85 +86,3 @@ def _document(
         "servers": [{"url": "."}],
         "paths": {"/invocations": {"post": invocations}, "/ping": {"get": ping}},
     }
-
-
-def _bodies(inputs: _Columns, params: _Columns, example: Any) -> dict[str, dict[str, Any]]:
-    rows, split = _rows(inputs), _split(inputs)
-    values = _tensor(inputs)
-    fields = {"dataframe_split": split, "dataframe_records": rows, "instances": values, "inputs": values}
-    further = {"params": _object(params)} if params else {}
-    one_of = [
-        {"type": "object", "required": [name], "properties": {name: schema, **further}}
-        for name, schema in fields.items()
-    ]
-    shown = {} if example is None else {"example": example}
-    return {
-        JSON: {"schema": {"oneOf": one_of}, **shown},
-        f"{JSON}; format=pandas-records": {"schema": rows},
-        f"{JSON}; format=pandas-split": {"schema": split},
-        JSON_NUMPY_SPLIT: {"schema": {**split, "required": ["index", "columns", "data"]}},
-        CSV: {"schema": {"type": "string"}},
-        PARQUET: {"schema": {"type": "string", "contentMediaType": PARQUET}},
-    }
-
-
-def _rows(columns: _Columns) -> dict[str, Any]:
-    """JSON schema of a list of records; of anything when columns have no names."""
-    if not columns or not all("name" in column for column in columns):
-        return _ANYTHING
-    return {"type": "array", "items": _object(columns)}
-
-
-def _split(columns: _Columns) -> dict[str, Any]:
-    names = [column["name"] for column in columns or () if "name" in column]
-    header: dict[str, Any] = {"type": "array"}
-    if names:
-        header["items"] = {"enum": names}
-    properties = {"columns": header, "data": {"type": "array", "items": {"type": "array"}}, "index": {"type": "array"}}
-    return {"type": "object", "required": ["columns", "data"], "properties": properties}
-
-
-def _tensor(columns: _Columns) -> dict[str, Any]:
-    if columns and len(columns) == 1 and "name" not in columns[0]:
-        return _json_type(columns[0])
-    return _ANYTHING
-
-
-def _object(columns: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """JSON schema of one record, or of the parameters (which have defaults and are all optional)."""
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    for column in columns:
-        schema = _json_type(column)
-        if column.get("shape") is not None:
-            schema = {"type": "array", "items": schema}
-        properties[column["name"]] = {**schema, "default": column["default"]} if "default" in column else schema
-        if column.get("required", "default" not in column):
-            required.append(column["name"])
-    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
-
-
-def _json_type(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON schema of one MLflow type, as ``to_dict`` of its column, property, array, map or tensor gives it."""
-    kind = spec.get("type")
-    if kind == "tensor":
-        return _json_tensor(spec["tensor-spec"])
-    if kind == "array":
-        return {"type": "array", "items": _json_type(spec["items"])}
-    if kind == "map":
-        return {"type": "object", "additionalProperties": _json_type(spec["values"])}
-    if kind == "object":
-        return _object({"name": name, **of} for name, of in spec["properties"].items())
-    return _SIMPLE.get(str(kind), _ANYTHING)
-
-
-def _json_tensor(spec: Mapping[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
-    kind = _KINDS.get(np.dtype(spec["dtype"]).kind)
-    schema: dict[str, Any] = {"type": kind} if kind else {}
-    for size in reversed(spec["shape"]):
-        schema = {"type": "array", "items": schema}
-        if size >= 0:
-            schema |= {"minItems": size, "maxItems": size}
-    return schema
