@@ -15,7 +15,7 @@ from mlflow_serving_plugin.access.base import Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guesses import Guesses, user_of
 from mlflow_serving_plugin.access.provider import Provider
-from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token
+from mlflow_serving_plugin.access.tokens import TokenAuthenticator, token_in
 from mlflow_serving_plugin.errors import TooManyRequestsError, UnauthenticatedError
 
 _Holder = str | bytes | None
@@ -149,7 +149,7 @@ def _let_in(found: User | UnauthenticatedError) -> User:
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
-    return bearer_token(headers.get("authorization", ""))
+    return token_in(headers.get("authorization", ""))
 
 
 def _within_scope(user: User, workspace: str, name: str, held: Permission) -> Permission:

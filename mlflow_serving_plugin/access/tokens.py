@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import logging
 import re
@@ -20,7 +22,11 @@ PREFIX = "mlsp_"
 """Marks tokens of this plugin among those of identity providers, and makes leaked tokens easy to search for."""
 
 _BYTES = 32
-_BEARER = re.compile(r"bearer +(mlsp_[A-Za-z0-9_-]{43}) *", re.IGNORECASE)
+_TOKEN = r"(mlsp_[A-Za-z0-9_-]{43})"
+_BEARER = re.compile(rf"bearer +{_TOKEN} *", re.IGNORECASE)
+_BASIC = re.compile(r"basic +([A-Za-z0-9+/=]+) *", re.IGNORECASE)
+_PASSWORD = re.compile(rf"token:{_TOKEN}".encode())
+"""The user name that Databricks' documents, curl and Power BI send with a token as the password."""
 _RECORD_EVERY_S = 60.0
 
 
@@ -47,10 +53,21 @@ def digest_of(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def bearer_token(authorization: str) -> str | None:
-    """The plugin's token in an Authorization header; None when the header holds anything else."""
-    found = _BEARER.fullmatch(authorization)
-    return found.group(1) if found else None
+def token_in(authorization: str) -> str | None:
+    """The plugin's token in an Authorization header, as ``Bearer`` or as the password of the user ``token``.
+
+    None when the header holds anything else: a real user may have the name ``token``.
+    """
+    if found := _BEARER.fullmatch(authorization):
+        return found.group(1)
+    encoded = _BASIC.fullmatch(authorization)
+    if encoded is None:
+        return None
+    try:
+        password = _PASSWORD.fullmatch(base64.b64decode(encoded.group(1)))
+    except binascii.Error:
+        return None
+    return password.group(1).decode() if password else None
 
 
 class TokenAuthenticator:

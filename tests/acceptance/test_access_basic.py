@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import requests
 from support.auth import ADMIN, Cast, basic, bearer
-from support.cells import KINDS, SERVED, SPARE, wrong_cells
+from support.cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,6 +81,38 @@ def test_a_token_expires(cast: Cast) -> None:
     headers = bearer(cast.server.token(cast.passwords["read"], lifetime_seconds=2))
     assert cast.score(headers) == 200
     cast.everywhere(headers, 401)
+
+
+def test_a_token_as_the_password_of_the_user_name_token_counts_as_bearer(cast: Cast) -> None:
+    """As ``curl -u token:$TOKEN`` and Power BI send a token."""
+    server, owner = cast.server, cast.passwords["manage"]
+
+    def answers(headers: Mapping[str, str]) -> list[tuple[int, Any]]:
+        control = f"{server.url}/api/2.0/mlflow/endpoints/get-status?registered_model_name={SERVED}"
+        scored = requests.post(f"{server.url}/model/{SERVED}/1/invocations", json=IRIS, headers=headers, timeout=60)
+        asked = requests.get(control, headers=headers, timeout=60)
+        return [(answer.status_code, answer.json()) for answer in (scored, asked)]
+
+    def token(**fields: object) -> tuple[str, str]:
+        made = server.mlflow("POST", "/api/2.0/token/create", owner, **fields)
+        return made["token_value"], made["token_info"]["token_id"]
+
+    (good, _), (revoked, revoked_id), (expired, _) = token(), token(), token(lifetime_seconds=1)
+    server.mlflow("POST", "/api/2.0/token/delete", owner, token_id=revoked_id)
+    cast.everywhere(bearer(expired), 401)
+    for value, words in ((good, ""), (revoked, "revoked"), (expired, "has expired")):
+        found = answers(basic("token", value))
+        assert found == answers(bearer(value))
+        assert {status for status, _ in found} == ({401} if words else {200})
+        assert all(words in str(body) for _, body in found)
+    cast.everywhere(basic("someone", good), 401)
+
+
+def test_a_real_user_may_have_the_name_token(cast: Cast) -> None:
+    headers = cast.server.add_user("token")
+    cast.server.grant("token", SERVED, "READ")
+    cast.everywhere(headers, 200)
+    cast.everywhere(basic("token", "mlsp_wrong"), 401)
 
 
 def test_a_token_for_one_model_reads_that_and_nothing_else(cast: Cast) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mlflow_serving_plugin.access.base import Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guarded import GuardedAccess
-from mlflow_serving_plugin.access.tokens import TokenAuthenticator, bearer_token, digest_of, new_token
+from mlflow_serving_plugin.access.tokens import TokenAuthenticator, digest_of, new_token, token_in
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import TooManyRequestsError, UnauthenticatedError
 
@@ -203,11 +203,27 @@ def test_the_use_of_a_token_is_noted_once_a_minute(world):
 
 
 def test_somebody_else_s_bearer_token_is_the_provider_s_to_judge():
-    assert bearer_token("Bearer eyJhbGciOi.x.y") is None
-    assert bearer_token("Bearer mlsp_short") is None
-    assert bearer_token("Basic " + new_token()) is None
+    assert token_in("Bearer eyJhbGciOi.x.y") is None
+    assert token_in("Bearer mlsp_short") is None
+    assert token_in("Basic " + new_token()) is None
     value = new_token()
-    assert bearer_token(f"bearer {value}") == value
+    assert token_in(f"bearer {value}") == value
+
+
+@pytest.mark.parametrize("scheme", ["Basic ", "basic   "])
+def test_a_token_is_also_the_password_of_the_user_name_token(scheme):
+    value = new_token()
+    encoded = base64.b64encode(f"token:{value}".encode()).decode()
+    assert token_in(scheme + encoded) == value
+
+
+@pytest.mark.parametrize(
+    "credentials", ["token:a password", "token:mlsp_short", "token:", "token", "Token:{}", "alice:{}", "token:{} ", ""]
+)
+def test_the_password_of_a_real_user_is_the_provider_s_to_judge(credentials):
+    encoded = base64.b64encode(credentials.format(new_token()).encode()).decode()
+    assert token_in("Basic " + encoded) is None
+    assert token_in("Basic " + encoded[:-1] + "é") is None
 
 
 def test_those_who_ask_at_the_same_moment_cost_one_look_up(world):
