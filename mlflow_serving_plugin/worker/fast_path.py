@@ -137,7 +137,8 @@ class CompiledSignature:
     def _reordered(self, names: list[Any], rows: list[list[Any]]) -> list[list[Any]] | None:
         if set(map(type, names)) != {str} or len(names) != len(self._names) or self._name_set != set(names):
             return None
-        order = [names.index(name) for name in self._names]
+        positions = {name: position for position, name in enumerate(names)}
+        order = [positions[name] for name in self._names]
         return [[row[position] for position in order] for row in rows]
 
     def _valid(self, rows: list[list[Any]]) -> bool:
