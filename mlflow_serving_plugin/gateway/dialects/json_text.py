@@ -17,14 +17,21 @@ def parse(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     # MLflow also takes some documents that orjson refuses: bare NaN and Infinity, lone surrogates.
-    require_utf8(body)
     try:
         return json.loads(body.decode())
+    except UnicodeDecodeError:
+        raise _not_json("it is not valid UTF-8") from None
     except json.JSONDecodeError as error:
-        place = f"{error.msg} at line {error.lineno}, column {error.colno}"
-        raise BadRequestError(f"The request body is not valid JSON: {place}.") from None
+        raise _not_json(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
-        raise BadRequestError("The request body is not valid JSON: too deep, or a number is too long.") from None
+        raise _not_json("too deep, or a number is too long") from None
+
+
+def _not_json(why: str) -> BadRequestError:
+    """With the words that MLflow 2 and 3 have in common, which clients look for."""
+    return BadRequestError(
+        f"The request body is not valid JSON: {why}. Ensure that input is a valid JSON formatted string."
+    )
 
 
 def require_utf8(body: bytes) -> None:

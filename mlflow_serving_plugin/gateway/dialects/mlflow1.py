@@ -56,7 +56,7 @@ def read_records(body: bytes) -> ScoringRequest:
 
 def read_bare(document: Any, body: bytes) -> ScoringRequest | None:
     """A JSON body without a declared format, parsed before; None when MLflow 1 alone would not know the body."""
-    if isinstance(document, list):
+    if isinstance(document, list) and all(isinstance(row, (dict, list)) for row in document):
         return to_mlflow2(b"dataframe_records", body)
     if isinstance(document, dict) and "columns" in document and "data" in document:
         return to_mlflow2(b"dataframe_split", body)

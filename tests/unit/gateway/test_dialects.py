@@ -103,6 +103,12 @@ def test_what_mlflow_1_did_not_know_stays_modern_in_a_legacy_endpoint(body):
     assert read(JSON, body, default="legacy").reply_format is not MLFLOW1
 
 
+@pytest.mark.parametrize("body", [b"[1]", b"[1, 2.5]", b'["a"]', b"[null]", b"[[1], 2]", b'[{"a": 1}, "b"]'])
+def test_a_list_of_neither_records_nor_rows_is_left_to_mlflow_s_own_sentence(body):
+    assert read(JSON, body) == (JSON, body, MLFLOW2)
+    assert read(f"{JSON}; format=pandas-records", body).body == b'{"dataframe_records": %s}' % body
+
+
 def test_parquet_passes_as_it_is():
     found = read(PARQUET, b"\xef\xbb\xbfPAR1\xff", default="legacy")
     assert (found.content_type, found.body, found.reply_format) == (PARQUET, b"\xef\xbb\xbfPAR1\xff", MLFLOW2)
@@ -160,6 +166,9 @@ def test_malformed_bodies_are_bad_requests_in_one_sentence_without_the_data(cont
     with pytest.raises(BadRequestError, match=says) as caught:
         read(content_type, body)
     assert "secret" not in caught.value.message
+    # What clients of MLflow 2 and 3 look for.
+    if "not valid JSON" in caught.value.message:
+        assert "nsure that input is a valid JSON formatted string" in caught.value.message
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
 
 
