@@ -62,6 +62,17 @@ test("tokens are offered where the server asks who one is", async () => {
   expect(screen.getByRole("button", { name: "Stop" }).getAttribute("aria-disabled")).toBe("true");
 });
 
+test("with an auth app that serving does not know, the tab says that there are no tokens and no admins", async () => {
+  reply("GET", `${BASE}/get-access`, { user: null, auth: true, tokens: false, permission: "READ" });
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
+  open();
+  fireEvent.click(await screen.findByRole("tab", { name: "Tokens" }));
+  const said = (await screen.findByText(/auth app tells Serving of no users/)).textContent;
+  expect(said).toContain("there are no tokens");
+  expect(said).toContain("there are no admins");
+  expect(asked).not.toContain("GET /ajax-api/2.0/token/list");
+});
+
 test("while the server fails, what was known stays on the page, with what is wrong", async () => {
   show("MANAGE", EMPTY);
   await screen.findByText("No active version");

@@ -3,7 +3,7 @@ import { EndpointHeader } from "../features/endpoint/EndpointHeader";
 import { NotEnabled } from "../features/endpoint/NotEnabled";
 import { EventsTable } from "../features/events/EventsTable";
 import { Settings } from "../features/settings/Settings";
-import { Tokens } from "../features/tokens/Tokens";
+import { NoTokens, Tokens } from "../features/tokens/Tokens";
 import { Versions } from "../features/versions/Versions";
 import type { Access, Overview } from "../shared/api";
 import { useAccess, useOverview } from "../shared/queries";
@@ -43,7 +43,7 @@ function Enabled({ overview, access, version }: Props) {
     { key: "events", label: "Model Events" },
     { key: "settings", label: "Settings" },
     // A server without users has no tokens.
-    ...(access?.tokens ? [{ key: "tokens" as const, label: "Tokens" }] : []),
+    ...(access?.auth ? [{ key: "tokens" as const, label: "Tokens" }] : []),
   ];
   return (
     <>
@@ -52,7 +52,7 @@ function Enabled({ overview, access, version }: Props) {
         {tab === "versions" && <Versions overview={overview} access={access} first={version} />}
         {tab === "events" && <EventsTable name={name} versions={overview.versions.map((one) => one.version)} />}
         {tab === "settings" && <Settings name={name} access={access} />}
-        {tab === "tokens" && <Tokens name={name} user={access?.user ?? null} />}
+        {tab === "tokens" && (access?.tokens ? <Tokens name={name} user={access.user} /> : <NoTokens />)}
       </Tabs>
     </>
   );

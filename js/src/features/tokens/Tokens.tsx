@@ -33,6 +33,17 @@ export function Tokens({ name, user }: Props) {
   );
 }
 
+/** In place of tokens, where serving does not know the auth app: another than basic-auth and oidc-auth. */
+export function NoTokens() {
+  return (
+    <p>
+      This server’s auth app tells Serving of no users. So there are no tokens: programs send the credentials that the
+      auth app takes. And there are no admins: nobody may see the metrics and the audit. Tokens and admins need basic-auth
+      or oidc-auth.
+    </p>
+  );
+}
+
 function NewToken({ name }: { name: string }) {
   const [limited, setLimited] = useState(true);
   const [comment, setComment] = useState("");
