@@ -7,15 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
+from mlflow_serving_plugin.connections import Message, Receive, Send, cut_off, send_last
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.asgi_client import (
     Client,
     ClientGoneError,
     Clients,
-    Message,
-    Receive,
-    Send,
-    cut_off,
     send_body,
 )
 from mlflow_serving_plugin.gateway.asides import AsyncAsides
@@ -67,7 +64,8 @@ class AsgiGateway:
         """Answer one HTTP request with the reply that ``respond`` comes to."""
         client = Client(receive, send, self._gateway.settings.body_timeout_s)
         self._clients.add(client)
-        steps = respond(_head(scope, path))
+        head = _head(scope, path)
+        steps = respond(head)
         try:
             reply = await self._drive(steps, client)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
@@ -81,7 +79,10 @@ class AsgiGateway:
             steps.close()
             self._clients.remove(client)
         await send(start)
-        await send_body(send, reply.body, self._gateway.settings.body_timeout_s)
+        if client.unread and not {"content-length", "transfer-encoding"}.isdisjoint(head.headers):
+            await send_last(receive, send, {"type": "http.response.body", "body": reply.body})
+        else:
+            await send_body(send, reply.body, self._gateway.settings.body_timeout_s)
 
     async def close(self) -> None:
         """End asides and close all connections to workers."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from mlflow_serving_plugin.connections import Receive, Send, cut_off
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
 from mlflow_serving_plugin.gateway.messages import ReadBody
 
 _logger = logging.getLogger(__name__)
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _CHECK_S = 0.1
 _BODY_PAUSES = 10
@@ -47,6 +44,11 @@ class Client:
     _waiting: Awaitable[Any] | None = None
     _gone: asyncio.Task[None] | None = None
     """Ends when the client has left."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether the client may still be sending its body. A client that paused for too long is not waited for."""
+        return not (self._body_read or self._paused)
 
     async def read_body(self, step: ReadBody) -> bytes:
         """The whole body; BodyTooLargeError, BadRequestError when the client pauses for too long."""
@@ -168,11 +170,3 @@ async def send_piece(send: Send, piece: bytes, longest_pause_s: float, *, more: 
         cut_off(send)
         return False
     return True
-
-
-def cut_off(send: Send) -> None:
-    """Close the client's connection at once, so that the client can tell that its body is not whole."""
-    # Closing would wait for the client. Without the attribute, uvicorn closes the connection when the app returns.
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is not None:
-        transport.abort()

@@ -8,6 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
+from mlflow_serving_plugin.connections import read_around
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.asides import BlockingAsides
 from mlflow_serving_plugin.gateway.core import Gateway
@@ -73,7 +74,7 @@ class WsgiGateway:
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
         if isinstance(reply.body, Pieces):
             return _Body(reply.body, partial(self._take, environ=environ))
-        return [reply.body]
+        return read_around([reply.body], environ, start_response)
 
     def close(self) -> None:
         """Close all idle connections to workers."""

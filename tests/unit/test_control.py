@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from support.api import ApiWorld
 
+from mlflow_serving_plugin import connections
 from mlflow_serving_plugin.access.forgery import BrowserRules
 from mlflow_serving_plugin.control import Control
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
@@ -52,7 +53,10 @@ class Doors:
             await driver.close()
 
     async def ask(self, driver, method, path, headers=(), body=b"", *, silent=False, query=b""):
-        """The reply, as sent on an event loop, and how much of the body was asked for. ``silent``: no body comes."""
+        """The reply, as sent on an event loop, and how much of the body was asked for before the reply.
+
+        ``silent``: no body comes.
+        """
         asked, sent = [], []
 
         async def receive():
@@ -62,13 +66,13 @@ class Doors:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message):
-            sent.append(message)
+            sent.append(message | {"asked": len(asked)})
 
         raw = [(name.encode(), value.encode()) for name, value in dict(headers).items()]
         scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": query}
         await driver.serve(self.control.respond, scope, receive, send, path)
         replied = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return SimpleNamespace(status=sent[0]["status"], headers=replied, body=sent[1]["body"], asked=len(asked))
+        return SimpleNamespace(status=sent[0]["status"], headers=replied, body=sent[1]["body"], asked=sent[1]["asked"])
 
     def on_uvicorn(self, *request, **options):
         async def ask():
@@ -141,7 +145,8 @@ def test_what_the_head_rules_out_is_refused_before_a_byte_of_the_body_is_read(as
     assert reply.headers["cache-control"] == "no-store"
 
 
-def test_health_needs_no_thread_and_no_body(doors):
+def test_health_needs_no_thread_and_no_body(doors, monkeypatch):
+    monkeypatch.setattr(connections, "_PAUSE_S", 0.01)
     reply = doors.on_uvicorn("GET", "/serving/health", {"content-length": "100"}, silent=True)
     assert (reply.status, reply.asked) == (503, 0)
     assert json.loads(reply.body)["controller"]["alive"] is False
