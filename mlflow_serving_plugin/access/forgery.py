@@ -22,6 +22,8 @@ class BrowserRules:
     """By ``--cors-allowed-origins`` alone. MLflow also allows every page from localhost, and such a page could use the
     visitor's password; here an origin on localhost has to be named like any other."""
     bearer_exempt: bool
+    any_origin: bool = False
+    """Whether ``--cors-allowed-origins`` is ``*``."""
 
 
 def refuse_forged(rules: BrowserRules, method: str, headers: Mapping[str, str]) -> None:

@@ -23,4 +23,5 @@ def browser_rules(*, authenticated: bool) -> BrowserRules | None:
         allowed_host=lru_cache(_HOSTS)(lambda host: bool(security_utils.is_allowed_host_header(hosts, host))),
         allowed_origin=lambda origin: any(fnmatch.fnmatchcase(origin, allowed) for allowed in origins),
         bearer_exempt=authenticated,
+        any_origin="*" in origins,
     )

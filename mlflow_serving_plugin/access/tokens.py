@@ -22,10 +22,10 @@ PREFIX = "mlsp_"
 """Marks tokens of this plugin among those of identity providers, and makes leaked tokens easy to search for."""
 
 _BYTES = 32
-_TOKEN = r"(mlsp_[A-Za-z0-9_-]{43})"
-_BEARER = re.compile(rf"bearer +{_TOKEN} *", re.IGNORECASE)
+_VALUE = r"(mlsp_[A-Za-z0-9_-]{43})"
+_BEARER = re.compile(rf"bearer +{_VALUE} *", re.IGNORECASE)
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/=]+) *", re.IGNORECASE)
-_PASSWORD = re.compile(rf"token:{_TOKEN}".encode())
+_PASSWORD = re.compile(rf"token:{_VALUE}".encode())
 """The user name that Databricks' documents, curl and Power BI send with a token as the password."""
 _RECORD_EVERY_S = 60.0
 

@@ -5,15 +5,20 @@ A control API is a module with ``PATHS`` and ``blueprints``; a new one is a line
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from flask import Flask, Response, request
 
+from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
-from mlflow_serving_plugin.api import failures, server, tokens
+from mlflow_serving_plugin.api import failures, not_yet, server, tokens
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.mlflow_endpoints import routes as mlflow_endpoints
 from mlflow_serving_plugin.api.requests import WORKSPACES, lowercase_headers, raise_refusal
 
-_APIS = (server, tokens, mlflow_endpoints)
+_APIS = (server, tokens, mlflow_endpoints, not_yet)
 
 PATHS: tuple[str, ...] = tuple(path for api in _APIS for path in api.PATHS)
 """The application answers at these paths and at all below them."""
@@ -29,13 +34,7 @@ def create_api(deps: ApiDeps) -> Flask:
     # A form made from the configuration's schema has its fields in the schema's order.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config[WORKSPACES] = deps.workspaces
-    rules = deps.browser_rules
-    if rules is not None:
-        # Flask runs these in reverse order of registration: this one runs last.
-        app.after_request(lambda response: _hide_from_other_sites(response, rules))
-    deps.secure(app)
-    if rules is not None:
-        app.before_request(lambda: refuse_forged(rules, request.method, lowercase_headers()))
+    _secure(app, deps)
     app.before_request(raise_refusal)
     failures.install(app)
     app.after_request(_never_cached)
@@ -47,12 +46,42 @@ def create_api(deps: ApiDeps) -> Flask:
     return app
 
 
-def _hide_from_other_sites(response: Response, rules: BrowserRules) -> Response:
-    """Unlike MLflow, let pages on the visitor's own machine read replies only if their origin is allowed by name."""
-    origin = request.headers.get("Origin")
-    if origin and not rules.allowed_origin(origin):
-        for name in [name for name, _ in response.headers if name.lower().startswith("access-control-")]:
-            del response.headers[name]
+def _secure(app: Flask, deps: ApiDeps) -> None:
+    """MLflow's own checks and ours, on all paths but the health check's."""
+    health, rules = deps.static_prefix.rstrip("/") + server.HEALTH_PATH, deps.browser_rules
+    # Flask runs these in reverse order of registration: this one runs last.
+    app.after_request(partial(_across_origins, rules))
+    app.before_request(_answer_preflight)
+    ours = len(app.before_request_funcs[None])
+    deps.secure(app)
+    if rules is not None:
+        app.before_request(lambda: refuse_forged(rules, request.method, lowercase_headers()))
+    # As MLflow's own /health: a load balancer asks by an address of its own.
+    checks = app.before_request_funcs[None]
+    checks[ours:] = [partial(_unless_path, health, check) for check in checks[ours:]]
+
+
+def _unless_path(path: str, check: Callable[[], Any]) -> Any:
+    return None if request.path == path else check()
+
+
+def _answer_preflight() -> Response | None:
+    # Before the path is looked at, so that a page can read why its request fails.
+    return Response() if is_preflight(request.method, lowercase_headers()) else None
+
+
+def _across_origins(rules: BrowserRules | None, response: Response) -> Response:
+    """Our headers for pages of other origins in place of those of MLflow's middleware.
+
+    Unlike ours, MLflow's let each page on the visitor's own machine read answers.
+    """
+    for name in [name for name, _ in response.headers if name.lower().startswith("access-control-")]:
+        del response.headers[name]
+    for name, value in cors_headers(rules, request.method, lowercase_headers()):
+        if name == "Vary":
+            response.vary.add(value)
+        else:
+            response.headers[name] = value
     return response
 
 

@@ -25,28 +25,34 @@ class Action(Enum):
     SCORE = "score"
     PING = "ping"
     SCHEMA = "schema"
+    VERSION = "version"
 
 
 class Target(NamedTuple):
-    """What a path leads to. ``method``: the one HTTP method that is allowed there."""
+    """What a path leads to. ``methods``: the HTTP methods that are allowed there."""
 
     reference: Reference
     action: Action
-    method: str
+    methods: tuple[str, ...]
     dialect: Dialect
 
 
-_ACTIONS: dict[str, tuple[Action, str, Dialect]] = {
-    "invocations": (Action.SCORE, "POST", INVOCATIONS),
-    "ping": (Action.PING, "GET", INVOCATIONS),
-    "schema": (Action.SCHEMA, "GET", INVOCATIONS),
+_READ = ("GET", "HEAD")
+_ACTIONS: dict[str, tuple[Action, tuple[str, ...], Dialect]] = {
+    "invocations": (Action.SCORE, ("POST",), INVOCATIONS),
+    "ping": (Action.PING, _READ, INVOCATIONS),
+    # These two as on MLflow's scoring server.
+    "health": (Action.PING, _READ, INVOCATIONS),
+    "version": (Action.VERSION, _READ, INVOCATIONS),
+    "schema": (Action.SCHEMA, _READ, INVOCATIONS),
 }
 
 
 def _below_model(segments: list[str]) -> Target:
     if not segments or segments[-1] not in _ACTIONS:
         parse_reference(segments)
-        raise NotFoundError("A model version answers at …/invocations, …/ping and …/schema only.")
+        *others, last = (f"…/{action}" for action in _ACTIONS)
+        raise NotFoundError(f"A model version answers at {', '.join(others)} and {last} only.")
     return Target(parse_reference(segments[:-1]), *_ACTIONS[segments[-1]])
 
 
@@ -66,7 +72,7 @@ def target_of(path: str) -> Target:
     """What a path (percent-decoded, without the static prefix) leads to; NotFoundError."""
     if len(path) > _LONGEST_PATH:
         raise NotFoundError("This path is too long to name a model version.")
-    root, *segments = path.removeprefix("/").split("/")
+    root, *segments = path.removeprefix("/").removesuffix("/").split("/")
     if root not in _READERS:
         raise NotFoundError("This path is not below /model/.")
     return _READERS[root](segments)

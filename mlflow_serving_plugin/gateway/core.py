@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
+from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import (
@@ -27,6 +28,7 @@ from mlflow_serving_plugin.gateway.choice import Choice, choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
+from mlflow_serving_plugin.gateway.encoding import SMALLEST_BYTES, answer_encoding, compress
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
@@ -43,6 +45,9 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 _floods = Throttled(_logger)
 """For refusals that one caller can cause by the thousand."""
+
+_LONG_BYTES = 32 * 1024
+"""Compressing more than this on an event loop would keep other requests waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +105,27 @@ class Gateway:
 
     def respond(self, head: Head) -> Steps[Reply]:
         """Answer one request: yields steps, returns the reply. Every error becomes a reply."""
+        across = cors_headers(self._browser_rules, head.method, head.headers)
+        if is_preflight(head.method, head.headers):
+            return Reply(200, [("Content-Length", "0"), *across], b"")
         exchange = Exchange(head, request_id_of(head.headers), self._clock())
         try:
-            reply = yield from self._answer(exchange)
+            plain = yield from self._answer(exchange)
+            reply = yield from _compressed(plain, head)
         except ServingError as error:
-            reply = _refuse(error, exchange)
+            plain = reply = _refuse(error, exchange)
         except GeneratorExit:
             self._finish(exchange, CLIENT_GONE)
             raise
         except Exception:
             _logger.exception("Request %s failed in the gateway.", exchange)
-            reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), exchange)
+            plain = reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), exchange)
         if isinstance(reply.body, Pieces):
             reply.body.finished = partial(self._finish_pieces, exchange, reply, reply.body)
-            return reply._replace(headers=[*reply.headers, *exchange.headers()])
-        exchange.reply = reply
+            return reply._replace(headers=[*reply.headers, *exchange.headers(), *across])
+        exchange.reply = plain
         self._finish(exchange, reply.status)
-        headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *exchange.headers()]
+        headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *exchange.headers(), *across]
         return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
 
     def _finish_pieces(self, exchange: Exchange, reply: Reply, pieces: Pieces) -> None:
@@ -144,8 +153,8 @@ class Gateway:
         head = exchange.head
         target = exchange.target = target_of(head.path)
         exchange.reply_format = target.dialect
-        if head.method != target.method:
-            raise _NotThisMethodError(target.method)
+        if head.method not in target.methods:
+            raise _NotThisMethodError(target.methods)
         if self._browser_rules is not None:
             refuse_forged(self._browser_rules, head.method, head.headers)
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
@@ -157,6 +166,8 @@ class Gateway:
         choice = exchange.choice = choose(self.snapshot.current(), exchange.workspace, target.reference)
         if target.action is Action.PING:
             return _ping(choice)
+        if target.action is Action.VERSION:
+            return _version(choice)
         return (yield from _schema(choice))
 
     def _authorise(self, head: Head, workspace: str, name: str) -> Steps[User]:
@@ -170,16 +181,38 @@ class Gateway:
         return grant.caller
 
 
+def _compressed(reply: Reply, head: Head) -> Steps[Reply]:
+    """The reply in an encoding that the client accepts. Not one in pieces: these must not wait in a buffer."""
+    body, accept = reply.body, head.headers.get("accept-encoding")
+    if accept is None or isinstance(body, Pieces) or len(body) <= SMALLEST_BYTES:
+        return reply
+    headers = [*reply.headers, ("Vary", "Accept-Encoding")]
+    encoding = answer_encoding(accept)
+    if encoding is None:
+        return Reply(reply.status, headers, body)
+    work = partial(compress, body, encoding)
+    body = (yield RunBlocking(work)) if len(body) > _LONG_BYTES else work()
+    return Reply(reply.status, [*headers, ("Content-Encoding", encoding)], body)
+
+
 class _NotThisMethodError(MethodNotAllowedError):
-    def __init__(self, allowed: str) -> None:
-        super().__init__(f"Only {allowed} is allowed here.")
-        self.allowed = allowed
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"Only {allowed[0]} is allowed here.")
+        self.allowed = ", ".join(allowed)
 
 
 def _ping(choice: Choice) -> Reply:
     if not choice.workers:
         raise UnavailableError(f"Version {choice.version} is {choice.entity.state.value}: {choice.entity.message}")
     return Reply(200, [("Content-Type", JSON)], b"\n")
+
+
+def _version(choice: Choice) -> Reply:
+    """The version of MLflow that serves the model, as MLflow's scoring server tells it: bare, and called JSON."""
+    found = next((library.running for library in choice.entity.libraries if library.name == "MLflow"), "")
+    if not found:
+        raise UnavailableError(f"The environment of version {choice.version} is not there yet: {choice.entity.message}")
+    return Reply(200, [("Content-Type", JSON)], found.encode())
 
 
 def _schema(choice: Choice) -> Steps[Reply]:

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from mlflow_serving_plugin.errors import UnsupportedTypeError
 from mlflow_serving_plugin.gateway.addresses import Target
 from mlflow_serving_plugin.gateway.cells import SMALL_BYTES, refuse_too_many_cells
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.failures import explain
+from mlflow_serving_plugin.gateway.encoding import decompress, request_encoding
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
-from mlflow_serving_plugin.gateway.limits import BodyMemory, InFlight, declared_length
+from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.links.base import WorkerReply
 from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
@@ -49,8 +49,7 @@ class Scoring:
         budget = self._holding.budget(exchange.head.hold_cap_s)
         choice = yield from self._holding.choose(exchange, target.reference, budget)
         headers, max_bytes = exchange.head.headers, self._settings.max_body_bytes
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise UnsupportedTypeError("The scoring server takes bodies without Content-Encoding only.")
+        encoding = request_encoding(headers.get("content-encoding"))
         read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
         length = declared_length(headers, max_bytes)
         exchange.place = self._in_flight.slot(choice.key)
@@ -58,6 +57,10 @@ class Scoring:
         self._metrics.touch()
         body: bytes = yield ReadBody(length, max_bytes, exchange.memory)
         started_s = self._clock()
+        if encoding is not None:
+            # A few kilobytes may hold megabytes.
+            plain = BodyBuffer(max_bytes, exchange.memory)
+            body = yield RunBlocking(partial(decompress, body, encoding, plain))
         if len(body) > SMALL_BYTES:
             refuse_too_many_cells(headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
         if len(body) > _LARGE_BYTES:

@@ -38,7 +38,7 @@ def version(number, state=EntityState.READY, message="", *, stage="None", model_
 class ApiWorld:
     """One server's control API and everything around it."""
 
-    def __init__(self, root: Path, static_prefix: str = "", secure=lambda app: None) -> None:
+    def __init__(self, root: Path, static_prefix: str = "", secure=lambda app: None, rules=None) -> None:
         self.paths = StatePaths.create(root)
         self.store = MemoryStore()
         self.registry = MemoryRegistry()
@@ -61,6 +61,7 @@ class ApiWorld:
             metrics=Metrics(self.paths.metrics),
             static_prefix=static_prefix,
             secure=secure,
+            browser_rules=rules,
         )
         self.app: Flask = create_api(self.deps)
         self.client = self.app.test_client()

@@ -112,7 +112,10 @@ def test_a_workspace_is_refused_by_a_server_that_has_none(world, call):
 
 def test_the_table_of_the_acceptance_tests_has_every_route_that_there_is(world):
     there = {
-        (method, rule.rule) for rule in world.app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
+        (method, rule.rule)
+        for rule in world.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if "not-yet" not in rule.endpoint
     }
     ours = {(route.method, route.path) for route in table()}
     assert there == {(method, path) for method, path in ours if not path.startswith(("/model", "/ajax-model"))}

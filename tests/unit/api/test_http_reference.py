@@ -8,6 +8,7 @@ def test_the_http_reference_has_every_route_with_its_method(world):
     routes = {
         (max(rule.methods - {"HEAD", "OPTIONS"}), rule.rule.rsplit("/", 1)[1])
         for rule in world.app.url_map.iter_rules()
+        if "not-yet" not in rule.endpoint
     }
     assert len(routes) > 20
     missing = [

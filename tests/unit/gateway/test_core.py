@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
 from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.forgery import BrowserRules
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.routes import Library, Routes
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
@@ -48,7 +52,7 @@ class Guarded:
 class Bench:
     """A gateway whose steps are taken here. ``workers`` gives the results of calls, in turn."""
 
-    def __init__(self, directory, published, access=None, observers=(), **settings):
+    def __init__(self, directory, published, access=None, observers=(), rules=None, **settings):
         self.path = directory / "routes.json"
         self.now = 0.0
         self.calls: list[WorkerCall] = []
@@ -61,6 +65,7 @@ class Bench:
             snapshot(self.path, published),
             access or NoAuth(),
             HostServices(self.nudges),
+            browser_rules=rules,
             observers=observers,
             clock=lambda: self.now,
         )
@@ -76,7 +81,7 @@ class Bench:
         except StopIteration as stop:
             reply = stop.value
         names = {name.lower(): value for name, value in reply.headers}
-        is_json = names["content-type"] == "application/json" and reply.body.strip()
+        is_json = names.get("content-type") == "application/json" and reply.body.startswith((b"{", b"["))
         return SimpleNamespace(
             status=reply.status, headers=names, body=reply.body, json=json.loads(reply.body) if is_json else None
         )
@@ -103,8 +108,8 @@ class Bench:
 
 @pytest.fixture
 def bench(short):
-    def make(*versions, access=None, observers=(), settings=None, **kwargs):
-        return Bench(short, routes(*versions, **kwargs), access, observers, **(settings or {}))
+    def make(*versions, access=None, observers=(), rules=None, settings=None, **kwargs):
+        return Bench(short, routes(*versions, **kwargs), access, observers, rules, **(settings or {}))
 
     return make
 
@@ -183,6 +188,79 @@ def test_other_methods_are_told_the_right_one(bench, ready, method):
     assert bool(reply.body) is (method != "HEAD")
 
 
+@pytest.mark.parametrize("action", ["ping", "health", "version", "schema"])
+@pytest.mark.parametrize("reference", ["iris/1", "iris/None", "iris/latest", "iris@champion"])
+def test_head_is_get_without_the_body_and_a_slash_at_the_end_changes_nothing(bench, ready, action, reference, tmp_path):
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    libraries = (Library("Python", "3.9.1", "3.9.7"), Library("MLflow", "2.1.0", "2.2.0"))
+    made = bench(replace(ready, model_dir=str(tmp_path), libraries=libraries), aliases={"champion": 1})
+    assert action != "version" or made.send(f"/model/{reference}/version", "GET").body == b"2.2.0"
+    for slash in ("", "/"):
+        url = f"/model/{reference}/{action}{slash}"
+        asked, headed = (made.send(url, method, {"accept-encoding": "gzip"}) for method in ("GET", "HEAD"))
+        assert (asked.status, bool(asked.body), headed.body) == (200, True, b"")
+        for name in ("content-type", "content-length", "content-encoding", "vary", "x-mlflow-model-version"):
+            assert asked.headers.get(name) == headed.headers.get(name)
+        assert asked.headers["content-length"] == str(len(asked.body))
+    assert made.send(f"/model/{reference}/{action}", "POST").headers["allow"] == "GET, HEAD"
+
+
+def test_the_version_of_mlflow_is_not_known_before_the_environment_is_there(bench):
+    reply = bench(version(1, state=EntityState.BUILDING, message="building")).send("/model/iris/1/version", "GET")
+    assert (reply.status, "building" in reply.json["message"]) == (503, True)
+
+
+LONG = (200, "application/json", b'{"predictions": [' + b"1.5, " * 60_000 + b"0]}")
+
+
+@pytest.mark.parametrize("encoding, undo", [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
+@pytest.mark.parametrize("count", [400, 60_000])
+def test_a_long_answer_is_compressed_for_a_client_that_accepts_it(bench, ready, encoding, undo, count):
+    worker_answer = (200, "application/json", b'{"predictions": [' + b"1.5, " * count + b"0]}")
+    reply = bench(ready).send(headers={**JSON_HEADERS, "accept-encoding": encoding}, workers=[worker_answer])
+    assert (reply.headers["content-encoding"], reply.headers["vary"]) == (encoding, "Accept-Encoding")
+    assert undo(reply.body) == worker_answer[2]
+    assert int(reply.headers["content-length"]) == len(reply.body) < len(worker_answer[2]) // 10
+
+
+@pytest.mark.parametrize(
+    "accept, workers", [(None, LONG), ("gzip;q=0", LONG), ("identity", LONG), ("br", LONG), ("gzip", PREDICTED)]
+)
+def test_short_answers_and_those_of_other_clients_are_plain(bench, ready, accept, workers):
+    headers = JSON_HEADERS if accept is None else {**JSON_HEADERS, "accept-encoding": accept}
+    reply = bench(ready).send(headers=headers, workers=[workers])
+    assert "content-encoding" not in reply.headers
+    assert reply.body == workers[2]
+
+
+@pytest.mark.parametrize("encoding, squeeze", [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body_is_scored_as_the_plain_one(bench, ready, encoding, squeeze):
+    made = bench(ready)
+    assert made.send(headers={**JSON_HEADERS, "content-encoding": encoding}, body=squeeze(IRIS)).status == 200
+    assert made.calls[0].body == IRIS
+
+
+def test_the_limit_of_a_body_counts_after_decompression_and_its_memory_is_given_back(bench, ready):
+    made = bench(ready, settings={"max_body_bytes": 200_000})
+    headers = {**JSON_HEADERS, "content-encoding": "gzip"}
+    assert made.send(headers=headers, body=gzip.compress(bytes(300_000))).status == 413
+    assert made.send(headers=headers, body=gzip.compress(b" " * 150_000 + IRIS)).status == 200
+    assert made.gateway.memory.taken == 0
+
+
+def test_an_allowed_page_may_read_every_answer_and_is_told_so_before(bench, ready):
+    rules = BrowserRules(lambda _: True, lambda origin: origin == "http://app.example", bearer_exempt=False)
+    made = bench(ready, rules=rules)
+    headers = {**JSON_HEADERS, "origin": "http://app.example"}
+    for url in (URL, "/model/nothing/1/invocations", "/model/"):
+        asked = made.send(url, "OPTIONS", {**headers, "access-control-request-method": "POST"})
+        assert (asked.status, asked.headers["access-control-allow-origin"]) == (200, "http://app.example")
+        replies = [made.send(url, method, headers) for method in ("POST", "GET")]
+        assert {reply.headers["access-control-allow-origin"] for reply in replies} == {"http://app.example"}
+    other = made.send(URL, "OPTIONS", {"origin": "http://evil.example", "access-control-request-method": "POST"})
+    assert [name for name in other.headers if name.startswith("access-control")] == []
+
+
 def test_callers_are_checked_before_anything_is_told(bench, ready):
     made = bench(ready, access=Guarded())
     reply = made.send()
@@ -199,7 +277,7 @@ def test_callers_are_checked_before_anything_is_told(bench, ready):
     [
         ({}, 415),
         ({"content-type": "text/plain"}, 415),
-        ({**JSON_HEADERS, "content-encoding": "gzip"}, 415),
+        ({**JSON_HEADERS, "content-encoding": "br"}, 415),
         ({**JSON_HEADERS, "content-length": "999999999"}, 413),
         ({**JSON_HEADERS, "content-length": "-1"}, 400),
         ({**JSON_HEADERS, "x-mlflow-scoring-dialect": "v2"}, 400),
