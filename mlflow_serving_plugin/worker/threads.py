@@ -7,12 +7,14 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable
 
+from .thread_limits import limit_this_thread
+
 
 class ModelThreads:
     """``threads`` threads, made by the thread that has loaded the model."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(threads, initializer=limit_this_thread)
         # What the model has put into context variables while it loaded is there, as in MLflow's own server.
         self._context = contextvars.copy_context()
 

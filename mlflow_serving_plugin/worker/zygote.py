@@ -31,6 +31,7 @@ from . import process_tree
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
 from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, how_it_ended, prctl
+from .thread_limits import set_limits
 from .watchdog import Lease
 
 VERSION = 1
@@ -184,6 +185,7 @@ def _become_worker(config: dict[str, Any]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(config["environment"])
+    set_limits(config["environment"])
     time.tzset()
     _reseed()
     from .serve import run

@@ -32,7 +32,7 @@ BY_REQUEST = {"overdue": ("hang", {504}), "exit": ("exit", {502}), "leave": ("le
 """Faults that a request brings about: what it says, and how it may be answered."""
 
 BY_REQUEST["memory"] = ("allocate", {400, 500, 502})
-BY_SIGNAL = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
+BY_SIGNAL = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP, "all killed": signal.SIGKILL}
 FAULTS = (*BY_REQUEST, *BY_SIGNAL)
 
 
@@ -119,8 +119,10 @@ async def _neighbour(pool: ConnectionPool, name: str, after_s: float, length_s: 
 async def _fault(server: TrackingServer, pool: ConnectionPool, one: Round, after_s: float) -> str | None:
     await asyncio.sleep(after_s)
     if one.fault in BY_SIGNAL:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(random.Random(one.seed).choice(sorted(worker_pids(server, one.name))), BY_SIGNAL[one.fault])
+        pids = sorted(worker_pids(server, one.name))
+        for pid in pids if one.fault == "all killed" else random.Random(one.seed).sample(pids, 1):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, BY_SIGNAL[one.fault])
         return None
     says, allowed = BY_REQUEST[one.fault]
     response = await pool.send(Request(f"/model/{one.name}/1/invocations", fatal(says)))

@@ -119,6 +119,14 @@ def test_a_fork_that_is_killed_is_reaped_and_its_log_says_so(world):
     eventually(lambda: "worker killed ended, killed by SIGKILL\n" in world.log("killed"))
 
 
+def test_thread_variables_of_an_endpoint_reach_libraries_that_were_imported_before_the_fork(world):
+    _, three = world.fork("three", environment={"OMP_NUM_THREADS": "3"})
+    _, two = world.fork("two-threads", environment={"OPENBLAS_NUM_THREADS": "2"})
+    # A custom model computes in threads of a pool: each of them is limited.
+    assert predict(three, "blas threads") == [3]
+    assert predict(two, "blas threads") == [2]
+
+
 def test_one_worker_does_not_see_the_variables_of_another(world):
     _, one = world.fork("one", environment={"MODEL_TOKEN": "of one"})
     _, two = world.fork("two")

@@ -48,6 +48,9 @@ class Model:
             names = {"model": self}
             exec(arg, names)
             return names["answer"]
+        elif op == "blas threads":
+            from threadpoolctl import threadpool_info
+            return sorted({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
         elif op == "env":
             return os.environ.get(arg)
         elif op == "fds":
