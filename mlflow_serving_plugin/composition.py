@@ -68,13 +68,14 @@ def compose() -> Any:
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
     add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
+    endpoints = EndpointOperations(store, _registry(), access, snapshot, send)
     deps = ApiDeps(
         settings=settings,
         paths=paths,
         snapshot=snapshot,
         access=access,
-        endpoints=EndpointOperations(store, _registry(), access, snapshot, send),
-        tokens=TokenOperations(tokens, access),
+        endpoints=endpoints,
+        tokens=TokenOperations(tokens, access, endpoints.model),
         metrics=metrics,
         static_prefix=mlflow_server.static_prefix(),
         secure=mlflow_server.secure,

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.token import Scope
-from mlflow_serving_plugin.errors import NotFoundError, PermissionDeniedError
+from mlflow_serving_plugin.errors import PermissionDeniedError
 
 
 class Permission(IntEnum):
@@ -26,6 +26,8 @@ class User:
     name: str | None
     scope: Scope | None = None
     """The one model that the caller's token is limited to; None: no limit."""
+    by_token: bool = False
+    """Whether the caller sent a token, and not a user's own credentials."""
     credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers for requests to the wrapped app in the caller's name, where only that app can check them."""
 
@@ -77,14 +79,10 @@ def look_up_grant(access: Access, headers: Mapping[str, str], address: str, work
     return Grant(caller, access.permission(caller, workspace, name))
 
 
-def require(access: Access, user: User, workspace: str, name: str, needed: Permission) -> None:
-    """Raise unless the user has the permission: NotFoundError for a model that the user may not read."""
-    held = access.permission(user, workspace, name)
-    if held >= needed:
-        return
-    if held < Permission.READ:
-        raise NotFoundError(f"Registered Model with name={name} not found")
-    raise PermissionDeniedError(f"You need {needed.name} permission on registered model '{name}' for this.")
+def require_manage(access: Access, user: User, workspace: str, name: str) -> None:
+    """PermissionDeniedError unless the user, who may read the model, may also manage it."""
+    if access.permission(user, workspace, name) < Permission.MANAGE:
+        raise PermissionDeniedError(f"You need MANAGE permission on registered model '{name}' for this.")
 
 
 def require_admin(access: Access, user: User, what: str) -> None:

@@ -100,9 +100,12 @@ def lowercase_headers() -> dict[str, str]:
 
 
 def caller_of(access: Access) -> User:
-    """The sender of the current request; UnauthenticatedError without valid credentials."""
-    known: User | None = request.environ.get(CALLER)
-    return known or access.identify(lowercase_headers(), request.remote_addr or "")
+    """The sender of the current request; UnauthenticatedError, PermissionDeniedError with a token for one model."""
+    caller: User = request.environ.get(CALLER) or access.identify(lowercase_headers(), request.remote_addr or "")
+    if caller.scope is not None:
+        # Logs, events and the input example hold more than a program that scores has to see.
+        raise PermissionDeniedError("A token for one model can score that model, and nothing else.")
+    return caller
 
 
 def raise_refusal() -> None:

@@ -199,7 +199,7 @@ class Routes:
         """The endpoint of a model; NotFoundError when serving is not enabled on it."""
         found = self.endpoints.get(routes_key(workspace, name))
         if found is None:
-            raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
+            raise NotFoundError(not_enabled(name))
         return found
 
     def entities_of(self, endpoint: EndpointRoute) -> list[EntityRoute]:
@@ -211,6 +211,11 @@ class Routes:
         """The endpoint and the entity that a reference means; NotFoundError."""
         endpoint = self.endpoint(workspace, reference.name)
         return endpoint, self.entities[f"{endpoint.id}/{endpoint.resolve(reference)}"]
+
+
+def not_enabled(name: str) -> str:
+    """What a caller is told of a model that is not served, or that the caller may not read."""
+    return f"Serving is not enabled on registered model '{name}', or you have no READ permission on the model."
 
 
 def routes_key(workspace: str, name: str) -> str:

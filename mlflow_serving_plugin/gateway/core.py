@@ -16,10 +16,11 @@ from pathlib import Path
 from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
+from mlflow_serving_plugin.domain.routes import not_enabled
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import (
     MethodNotAllowedError,
-    PermissionDeniedError,
+    NotFoundError,
     ServingError,
     UnavailableError,
 )
@@ -177,7 +178,8 @@ class Gateway:
             lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
             grant = (yield RunBlocking(look_up, lane)) if self._access.blocking else look_up()
         if grant.permission < Permission.READ:
-            raise PermissionDeniedError(f"You need READ permission on registered model '{name}' for this.")
+            # In the words for a model that is not served: nobody is told which models there are.
+            raise NotFoundError(not_enabled(name))
         return grant.caller
 
 

@@ -10,16 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_serving_plugin.access.base import Access, Permission, User, require
+from mlflow_serving_plugin.access.base import Access, Permission, User, require_manage
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
-from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, routes_key
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, not_enabled, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host.messages import Changed, Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.config import merge_config
+from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.store.endpoints import Store
 
@@ -82,10 +83,9 @@ class EndpointOperations:
 
     def enable(self, caller: User, workspace: str, name: str, changes: dict[str, Any] | None = None) -> None:
         """Enable serving on a model. On an enabled endpoint, ``changes`` apply and failed versions are retried."""
-        require(self.access, caller, workspace, name, Permission.READ)
-        # Before MANAGE: auth apps give a default permission on models that do not exist.
-        model = self.registry.model(workspace, name)
-        require(self.access, caller, workspace, name, Permission.MANAGE)
+        model = self.model(caller, workspace, name)
+        name = model.name
+        require_manage(self.access, caller, workspace, name)
         if changes:
             # Checked before anything is enabled. A disabled endpoint shows no values that a placeholder could keep.
             present = self.store.find(workspace, name)
@@ -97,34 +97,43 @@ class EndpointOperations:
         self.send(Changed(workspace, name))
 
     def disable(self, caller: User, workspace: str, name: str) -> None:
-        """Disable serving on a model; idempotent."""
-        require(self.access, caller, workspace, name, Permission.MANAGE)
+        """Disable serving on a model; idempotent. NotFoundError when there is no such model."""
+        endpoint = self._readable(caller, workspace, name)
+        name = endpoint.name if endpoint else self.model(caller, workspace, name).name
+        require_manage(self.access, caller, workspace, name)
         self.store.disable(workspace, name, by=caller.name)
         self.send(Changed(workspace, name))
 
     def configure(self, caller: User, workspace: str, name: str, changes: dict[str, Any]) -> Endpoint:
         """Merge ``changes`` into the configuration; NotEnabledError, InvalidParameterError naming the key."""
         present = self.describe(caller, workspace, name).endpoint
-        require(self.access, caller, workspace, name, Permission.MANAGE)
-        endpoint = self.store.configure(workspace, name, merge_config(present.config, changes), by=caller.name)
-        self.send(Changed(workspace, name))
+        require_manage(self.access, caller, workspace, present.name)
+        config = merge_config(present.config, changes)
+        endpoint = self.store.configure(workspace, present.name, config, by=caller.name)
+        self.send(Changed(workspace, present.name))
         return endpoint
 
     def describe(self, caller: User, workspace: str, name: str) -> Served:
-        """The endpoint of a model; NotEnabledError."""
-        require(self.access, caller, workspace, name, Permission.READ)
-        endpoint = self.store.find(workspace, name)
+        """The endpoint of a model; NotEnabledError, also when the caller may not read the model."""
+        endpoint = self._readable(caller, workspace, name)
         if endpoint is None:
-            raise NotEnabledError(f"Serving is not enabled on registered model '{name}'.")
+            raise NotEnabledError(not_enabled(name))
         return self._join(endpoint)
 
     def describe_if_enabled(self, caller: User, workspace: str, name: str) -> Served | None:
         """The endpoint of a model, None when serving is not enabled; NotFoundError when there is no such model."""
-        try:
-            return self.describe(caller, workspace, name)
-        except NotEnabledError:
-            self.registry.model(workspace, name)
+        endpoint = self._readable(caller, workspace, name)
+        if endpoint is None:
+            self.model(caller, workspace, name)
             return None
+        return self._join(endpoint)
+
+    def permission(self, caller: User, workspace: str, name: str) -> Permission:
+        """What the caller may do with a model; NONE when there is no such model."""
+        try:
+            return self.access.permission(caller, workspace, self.model(caller, workspace, name).name)
+        except NotFoundError:
+            return Permission.NONE
 
     def find_all(self, caller: User, workspace: str) -> list[Served]:
         """The endpoints of a workspace that the caller may read, by name."""
@@ -139,9 +148,28 @@ class EndpointOperations:
         self, caller: User, workspace: str, name: str, *, version: int | None, page_token: str | None, limit: int
     ) -> tuple[list[Event], str | None]:
         """A page of an endpoint's events, newest first, and the token of the next page; NotEnabledError."""
-        self.describe(caller, workspace, name)
+        name = self.describe(caller, workspace, name).endpoint.name
         entity = None if version is None else str(version)
         return self.store.events(workspace, name, entity=entity, page_token=page_token, limit=limit)
+
+    def _readable(self, caller: User, workspace: str, name: str) -> Endpoint | None:
+        """The endpoint of a model that the caller may read, by the name in the endpoint's row.
+
+        MySQL and MariaDB find a row by a name in other letters too, and an auth app does not.
+        """
+        endpoint = self.store.find(workspace, name)
+        if endpoint is None or self.access.permission(caller, workspace, endpoint.name) < Permission.READ:
+            return None
+        return endpoint
+
+    def model(self, caller: User, workspace: str, name: str) -> RegisteredModel:
+        """A registered model that the caller may read; NotFoundError, in the same words, for any other."""
+        # Auth apps give a default permission on models that do not exist.
+        if self.access.permission(caller, workspace, name) >= Permission.READ:
+            model = self.registry.model(workspace, name)
+            if self.access.permission(caller, workspace, model.name) >= Permission.READ:
+                return model
+        raise NotFoundError(f"Registered Model with name={name} not found")
 
     def _join(self, endpoint: Endpoint) -> Served:
         """An endpoint with its route, unless the snapshot still has an earlier endpoint of that name."""

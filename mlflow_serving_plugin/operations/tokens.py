@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlflow_serving_plugin.access.base import Access, Permission, User, require, require_admin
+from mlflow_serving_plugin.access.base import Access, User, require_admin
 from mlflow_serving_plugin.access.tokens import digest_of, new_token
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.token import NEVER, Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
+from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.tokens import TokenStore
 
 
@@ -21,6 +22,8 @@ class TokenOperations:
 
     store: TokenStore
     access: Access
+    readable: Callable[[User, str, str], RegisteredModel]
+    """A registered model that the user may read, by workspace and name; NotFoundError for any other."""
     clock: Callable[[], float] = time.time
 
     def add(
@@ -37,10 +40,10 @@ class TokenOperations:
         ``lifetime_s`` None: the token never expires. ``model``: the token scores this one model only.
         """
         account = self._account(caller)
-        scope = None
-        if model is not None:
-            require(self.access, caller, workspace, model, Permission.READ)
-            scope = Scope(workspace, model)
+        if caller.by_token:
+            # Such a token would outlive the caller's: its revocation, its lifetime.
+            raise PermissionDeniedError("A token cannot create tokens: use your own user name and password.")
+        scope = None if model is None else Scope(workspace, self.readable(caller, workspace, model).name)
         value, now_ms = new_token(), int(self.clock() * 1000)
         token = Token(
             id=uuid.uuid4().hex,
@@ -76,7 +79,7 @@ class TokenOperations:
     def _account(self, caller: User) -> str:
         """The account that the caller's tokens belong to."""
         if caller.scope is not None:
-            raise PermissionDeniedError("A token for one model may not see or change tokens.")
+            raise PermissionDeniedError("A token for one model cannot see or change tokens.")
         account = self.access.account(caller)
         if account is None:
             raise InvalidParameterError(

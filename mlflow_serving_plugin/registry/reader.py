@@ -49,7 +49,7 @@ class RegistryReader:
             workspace=workspace,
             name=found.name,
             created_ms=int(found.creation_timestamp or 0),
-            versions=tuple(sorted(self._versions(store, name), key=lambda version: version.number)),
+            versions=tuple(sorted(self._versions(store, found.name), key=lambda version: version.number)),
             aliases={alias: int(number) for alias, number in (found.aliases or {}).items()},
         )
 

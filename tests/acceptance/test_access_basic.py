@@ -46,12 +46,12 @@ def test_a_denied_version_tier_is_not_scored(cast: Cast) -> None:
         resource_id="*",
         permission="DENY",
     )
-    cast.everywhere(headers, 403)
+    cast.everywhere(headers, 404)
 
 
 def test_a_granted_permission_and_a_new_password_count_within_seconds(cast: Cast) -> None:
     headers = cast.server.add_user("late", "the first password")
-    assert cast.score(headers) == 403
+    assert cast.score(headers) == 404
     cast.server.grant("late", SERVED, "READ")
     cast.everywhere(headers, 200)
     cast.server.mlflow(
@@ -115,7 +115,7 @@ def test_a_real_user_may_have_the_name_token(cast: Cast) -> None:
     cast.everywhere(basic("token", "mlsp_wrong"), 401)
 
 
-def test_a_token_for_one_model_reads_that_and_nothing_else(cast: Cast) -> None:
+def test_a_token_for_one_model_scores_that_and_nothing_else(cast: Cast) -> None:
     server = cast.server
     headers = bearer(server.token(cast.passwords["manage"], scope={"registered_model_name": SERVED}))
     assert cast.score(headers) == 200
@@ -124,8 +124,13 @@ def test_a_token_for_one_model_reads_that_and_nothing_else(cast: Cast) -> None:
         return requests.request(method, server.url + path, headers=headers, json=fields, timeout=60).status_code
 
     base = "/api/2.0/mlflow/endpoints"
-    assert status("GET", f"{base}/get-status", registered_model_name=SERVED) == 200
-    assert status("GET", f"{base}/get-status", registered_model_name=SPARE) == 404
+    for action in ("ping", "schema"):
+        assert status("GET", f"/model/{SERVED}/1/{action}") == 200
+        assert status("GET", f"/model/{SPARE}/1/{action}") == 404
+    version = {"registered_model_name": SERVED, "endpoint_version_name": "1"}
+    for route in ("get-status", "get-version-logs", "get-event-history", "list"):
+        assert status("GET", f"{base}/{route}", **version) == 403
+    assert status("GET", "/ajax-api/2.0/mlflow/endpoints/get-input-example", **version) == 403
     assert status("POST", f"{base}/disable", registered_model_name=SERVED) == 403
     assert status("POST", "/api/2.0/token/create") == 403
     assert status("GET", "/api/2.0/token/list") == 403
@@ -195,6 +200,6 @@ def test_mlflow_s_own_pages_and_permissions_work_as_before(cast: Cast) -> None:
     assert page.status_code == 200 and "<html" in page.text
     assert requests.get(f"{server.url}/signup", headers=server.credentials, timeout=60).status_code == 200
     models = f"{server.url}/api/2.0/mlflow/registered-models/get"
-    for kind, status in {"read": 200, "none": 403, "wrong": 401}.items():
+    for kind, status in {"read": 200, "none": 404, "wrong": 401}.items():
         answer = requests.get(models, params={"name": SERVED}, headers=cast.passwords[kind], timeout=60)
         assert answer.status_code == status, (kind, answer.text)

@@ -49,15 +49,15 @@ class ApiWorld:
         self.inbox = Inbox(self.paths.nudges)
         self.routes = Routes()
         snapshot = SnapshotReader(self.paths.routes, check_every_s=0)
+        send = partial(send_nudge, self.paths.nudges)
+        endpoints = EndpointOperations(self.store, self.registry, self.access, snapshot, send)
         self.deps = ApiDeps(
             settings=Settings(),
             paths=self.paths,
             snapshot=snapshot,
             access=self.access,
-            endpoints=EndpointOperations(
-                self.store, self.registry, self.access, snapshot, partial(send_nudge, self.paths.nudges)
-            ),
-            tokens=TokenOperations(self.tokens, self.access),
+            endpoints=endpoints,
+            tokens=TokenOperations(self.tokens, self.access, endpoints.model),
             metrics=Metrics(self.paths.metrics),
             static_prefix=static_prefix,
             secure=secure,

@@ -29,7 +29,7 @@ def get_access(context: Context) -> dict[str, Any]:
         "user": user.name,
         "auth": user.name is not None or bool(user.credentials),
         "tokens": access.account(user) is not None,
-        "permission": access.permission(user, current_workspace(), name).name,
+        "permission": context.endpoints.permission(user, current_workspace(), name).name,
     }
 
 

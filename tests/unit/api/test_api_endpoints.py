@@ -194,9 +194,9 @@ def test_a_caller_without_read_sees_no_such_model_and_a_reader_may_not_change_it
     alice, bob = {"Authorization": "alice"}, {"Authorization": "bob"}
 
     assert [e["registered_model_name"] for e in call("GET", "list", headers=alice)[1]["endpoints"]] == ["iris"]
-    assert call("GET", "get-status", headers=alice, registered_model_name="wine")[0] == 404
+    assert call("GET", "get-status", headers=alice, registered_model_name="wine")[0] == 400
     for method, route in (("POST", "enable"), ("POST", "disable"), ("PUT", "update-compute-config")):
-        for name, expected in (("iris", 403), ("wine", 404)):
+        for name, expected in (("iris", 403), ("wine", 400 if method == "PUT" else 404)):
             got = call(method, route, headers=alice, registered_model_name=name, config={"replicas": 2})
             assert got[0] == expected
     assert call("POST", "disable", headers=bob, registered_model_name="iris") == (200, {})

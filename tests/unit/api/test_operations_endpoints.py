@@ -133,3 +133,64 @@ def test_the_events_of_a_model_need_read_on_the_model():
     world.access.default = Permission.NONE
     with pytest.raises(NotFoundError):
         world.operations.events(ALICE, "default", "iris", version=None, page_token=None, limit=5)
+
+
+DENIED, UNKNOWN = "wine", "nosuch"
+
+
+@pytest.mark.parametrize("default", [Permission.NONE, Permission.READ, Permission.MANAGE])
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda operations, name: operations.enable(ALICE, "default", name),
+        lambda operations, name: operations.disable(ALICE, "default", name),
+        lambda operations, name: operations.configure(ALICE, "default", name, {}),
+        lambda operations, name: operations.describe(ALICE, "default", name),
+        lambda operations, name: operations.describe_if_enabled(ALICE, "default", name),
+        lambda operations, name: operations.permission(ALICE, "default", name),
+        lambda operations, name: operations.events(ALICE, "default", name, version=None, page_token=None, limit=9),
+    ],
+    ids=["enable", "disable", "configure", "describe", "overview", "permission", "events"],
+)
+def test_a_denied_model_looks_like_one_that_does_not_exist(ask, enabled, default):
+    world = World(default)
+    world.access.permissions = {("alice", DENIED): Permission.NONE}
+    if enabled:
+        world.enable(DENIED)
+
+    def answer(name):
+        try:
+            return ask(world.operations, name)
+        except NotFoundError as refused:
+            return type(refused), refused.message.replace(name, "…")
+
+    assert answer(DENIED) == answer(UNKNOWN)
+    assert world.sent == []
+
+
+class CaselessStore(MemoryStore):
+    """As a store on MySQL or MariaDB: a name finds its row in any case."""
+
+    def find(self, workspace, name):
+        return next(
+            (one for one in self.enabled() if (one.workspace, one.name.lower()) == (workspace, name.lower())), None
+        )
+
+
+def test_another_spelling_of_a_name_is_the_same_endpoint_with_the_same_permissions():
+    world = World(Permission.MANAGE)
+    object.__setattr__(world.operations, "store", CaselessStore())
+    world.store = world.operations.store
+    world.enable("iris")
+    assert world.operations.describe(ALICE, "default", "IRIS").endpoint.name == "iris"
+    world.operations.disable(ALICE, "default", "IRIS")
+    assert world.store.enabled() == []
+    world.enable("iris")
+    world.access.permissions = {("alice", "iris"): Permission.NONE}
+    for ask in (world.operations.describe, lambda *who: world.operations.configure(*who, {})):
+        with pytest.raises(NotEnabledError):
+            ask(ALICE, "default", "IRIS")
+    with pytest.raises(NotFoundError):
+        world.operations.disable(ALICE, "default", "IRIS")
+    assert world.store.enabled() != []

@@ -6,15 +6,25 @@ from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.tokens import digest_of
 from mlflow_serving_plugin.domain.token import NEVER, Scope
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
+from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
-from mlflow_serving_plugin.testing import MemoryAccess, MemoryStore, MemoryTokens
+from mlflow_serving_plugin.testing import MemoryAccess, MemoryRegistry, MemoryStore, MemoryTokens
 
 ALICE, BOB, ROOT = User("alice"), User("bob"), User("root")
 
 
 @pytest.fixture
 def tokens():
-    return TokenOperations(MemoryTokens(MemoryStore()), MemoryAccess(admins={"root"}), clock=lambda: 100.0)
+    access, registry = MemoryAccess(admins={"root"}), MemoryRegistry()
+    registry.add("iris", workspace="team")
+    endpoints = EndpointOperations(MemoryStore(), registry, access, None, None)
+    return TokenOperations(MemoryTokens(MemoryStore()), access, endpoints.model, clock=lambda: 100.0)
+
+
+def refusal_of(tokens, model):
+    with pytest.raises(NotFoundError) as refused:
+        tokens.add(ALICE, "team", model=model)
+    return refused.value.message
 
 
 def test_a_token_belongs_to_its_maker_s_account_and_only_its_hash_is_stored(tokens):
@@ -31,9 +41,9 @@ def test_a_token_without_a_lifetime_never_expires(tokens):
 
 def test_a_token_can_be_limited_to_a_model_that_its_maker_may_read(tokens):
     assert tokens.add(ALICE, "team", model="iris")[1].scope == Scope("team", "iris")
+    unknown = refusal_of(tokens, "wine")
     tokens.access.default = Permission.NONE
-    with pytest.raises(NotFoundError):
-        tokens.add(ALICE, "team", model="iris")
+    assert refusal_of(tokens, "iris") == unknown.replace("wine", "iris")
     assert len(tokens.store.tokens(None)) == 1
 
 
@@ -58,6 +68,12 @@ def test_a_caller_with_a_token_for_one_model_can_neither_make_nor_see_tokens(tok
     ):
         with pytest.raises(PermissionDeniedError, match="for one model"):
             refused()
+
+
+def test_a_token_cannot_create_tokens_which_would_outlive_it(tokens):
+    with pytest.raises(PermissionDeniedError, match="cannot create tokens"):
+        tokens.add(User("alice", by_token=True), "default", lifetime_s=1)
+    assert tokens.store.tokens(None) == []
 
 
 def test_a_server_without_users_has_no_tokens(tokens):

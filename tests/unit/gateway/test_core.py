@@ -266,8 +266,9 @@ def test_callers_are_checked_before_anything_is_told(bench, ready):
     reply = made.send()
     assert (reply.status, "www-authenticate" in reply.headers) == (401, True)
     reply = made.send(headers={**JSON_HEADERS, "authorization": "bob"})
-    assert (reply.status, reply.json["error_code"]) == (403, "PERMISSION_DENIED")
-    assert made.send("/model/unknown/1/invocations", headers={"authorization": "bob"}).status == 403
+    assert (reply.status, reply.json["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    unknown = made.send("/model/unknown/1/invocations", headers={"authorization": "alice"})
+    assert (unknown.status, unknown.json["message"].replace("unknown", "iris")) == (404, reply.json["message"])
     assert not made.read
     assert made.send(headers={**JSON_HEADERS, "authorization": "alice"}).status == 200
 
@@ -397,7 +398,7 @@ def test_observers_see_the_whole_exchange_once_it_has_ended(bench, ready):
     assert (exchange.answer.body, exchange.reply.body) == (PREDICTED[2], b"[0, 1]")
     assert (exchange.status, exchange.took_s, exchange.predict_s) == (200, 1.0, 1.0)
     made.send(headers={**JSON_HEADERS, "authorization": "bob"})
-    assert (ended[1].status, ended[1].caller, ended[1].choice) == (403, None, None)
+    assert (ended[1].status, ended[1].caller, ended[1].choice) == (404, None, None)
 
 
 def test_an_observer_that_fails_harms_neither_the_request_nor_other_observers(bench, ready, caplog):
