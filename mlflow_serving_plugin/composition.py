@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
+from mlflow_serving_plugin.domain.config import ServerRules
+from mlflow_serving_plugin.domain.restrictions import restrictions
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
@@ -34,6 +36,7 @@ from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.processes import machine_memory_bytes
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
@@ -49,6 +52,9 @@ from mlflow_serving_plugin.store.database import database_uri_for, open_database
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tokens import TokenStore
 from mlflow_serving_plugin.ui.pages import add_serving_tab
+
+_MEMORY_SHARE = 0.75
+"""Of the machine's memory, for each process of a worker without a limit of its own."""
 
 
 def inner_app() -> Any:
@@ -106,9 +112,16 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             environments=Environments(settings, paths.environments),
             download=download_model_version,
             example=scoring_example,
+            rules=_rules(settings, os.environ),
             metrics=metrics,
         )
     )
+
+
+def _rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
+    """What the operator decides for all workers: by settings, and by MLflow's variables that allow or forbid."""
+    limit_mb = settings.memory_limit_mb or int(machine_memory_bytes() * _MEMORY_SHARE) // 2**20
+    return ServerRules(settings.sandbox_by_default, limit_mb if limit_mb > 0 else None, restrictions(environ))
 
 
 def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Background) -> Any:

@@ -72,6 +72,12 @@ class Settings:
     max_waiting_bytes: int = _setting(
         256 * 1024 * 1024, "Maximum bytes of request bodies in the memory of one web worker; more get 429.", at_least=1
     )
+    memory_limit_mb: int = _setting(
+        0,
+        "Maximum memory (MB) of each process of a worker, unless the endpoint's configuration has its own. "
+        "0: three quarters of the machine's memory. -1: no limit.",
+        at_least=-1,
+    )
     start_timeout_s: float = _setting(900.0, "Timeout from the start of a worker to its first prediction.", at_least=1)
     max_concurrent_starts: int = _setting(
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1

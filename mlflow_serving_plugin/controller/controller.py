@@ -191,7 +191,7 @@ class Controller:
         needs: Mapping[EntityKey, Need],
     ) -> tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]:
         view = refresh(self._deps.store, self._deps.registry, before, names)
-        desired = desire(view, self._settings.request_timeout_s, sandbox_by_default=self._settings.sandbox_by_default)
+        desired = desire(view, self._settings.request_timeout_s, self._deps.rules)
         known = {
             key: need
             for key, need in needs.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import Backend
+from mlflow_serving_plugin.domain.config import NO_RULES, ServerRules
 from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -33,5 +34,6 @@ class ControllerDeps:
     environments: Environments
     download: Callable[[str, str, int, str], str]
     example: Callable[[Path], Example | None]
+    rules: ServerRules = NO_RULES
     metrics: Metrics = field(default_factory=lambda: Metrics(None))
     merge_metrics_every_s: float = MERGE_EVERY_S

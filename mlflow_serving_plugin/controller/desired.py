@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.backends.base import fingerprint
-from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings, part_of, resolve
+from mlflow_serving_plugin.domain.config import NO_RULES, EndpointConfig, ServerRules, WorkerSettings, part_of, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import Entity, EntityKey, ModelRef
 from mlflow_serving_plugin.registry.models import RegisteredModel
@@ -63,19 +63,17 @@ def entities_of(endpoint: Endpoint, models: Mapping[ModelKey, RegisteredModel]) 
     ]
 
 
-def desire(view: View, default_timeout_s: float, *, sandbox_by_default: bool = False) -> dict[EntityKey, DesiredEntity]:
+def desire(view: View, default_timeout_s: float, rules: ServerRules = NO_RULES) -> dict[EntityKey, DesiredEntity]:
     """All entities to be served, in a stable order: by endpoint, newest first."""
     desired = {}
     for endpoint in view.endpoints.values():
         for entity in entities_of(endpoint, view.models):
-            settings = worker_settings(entity.config, default_timeout_s, sandbox_by_default=sandbox_by_default)
+            settings = worker_settings(entity.config, default_timeout_s, rules)
             desired[entity.key] = DesiredEntity(entity, settings, fingerprint(entity.source, settings))
     return desired
 
 
-def worker_settings(
-    config: EndpointConfig, default_timeout_s: float, *, sandbox_by_default: bool = False
-) -> WorkerSettings:
+def worker_settings(config: EndpointConfig, default_timeout_s: float, rules: ServerRules = NO_RULES) -> WorkerSettings:
     """What an entity's workers are started with."""
-    resolved = resolve(config, request_timeout_s=default_timeout_s, sandbox_by_default=sandbox_by_default)
+    resolved = resolve(config, request_timeout_s=default_timeout_s, rules=rules)
     return part_of(resolved, WorkerSettings)

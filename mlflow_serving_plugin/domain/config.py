@@ -70,7 +70,7 @@ class EndpointConfig:
         "Maximum number of cells (values of a table or a tensor) in a request's body; larger bodies get 400.",
         WORKER, GATEWAY, minimum=1000, maximum=2**31 - 1)
     memory_limit_mb: int | None = _key(
-        None, "Memory limit (MB)", "Maximum memory of each process of a worker. Empty: no limit.",
+        None, "Memory limit (MB)", "Maximum memory of each process of a worker. Empty: the server's default.",
         WORKER, minimum=64, maximum=1048576)
     max_processes: int = _key(
         256, "Processes", "Maximum number of processes of one worker. A worker with more is restarted.",
@@ -133,11 +133,26 @@ def part_of(config: EndpointConfig, kind: type[_Part]) -> _Part:
     return kind(**{item.name: getattr(config, item.name) for item in fields(kind)})
 
 
-def resolve(config: EndpointConfig, *, request_timeout_s: float, sandbox_by_default: bool = False) -> EndpointConfig:
-    """The configuration with the server's settings in place of an empty timeout and of the sandbox ``auto``."""
-    sandbox = "on" if sandbox_by_default or config.network == "off" else "off"
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """What the server's operator decides for all workers. ``memory_limit_mb``: where an endpoint has no limit."""
+
+    sandbox_by_default: bool = False
+    memory_limit_mb: int | None = None
+    restrictions: Mapping[str, str] = field(default_factory=dict)
+    """Variables that no endpoint's ``environment`` replaces."""
+
+
+NO_RULES = ServerRules()
+
+
+def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRules = NO_RULES) -> EndpointConfig:
+    """The configuration with the server's settings in place of empty keys and of the sandbox ``auto``."""
+    sandbox = "on" if rules.sandbox_by_default or config.network == "off" else "off"
     return replace(
         config,
+        environment={**config.environment, **rules.restrictions},
+        memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,
         request_timeout_s=config.request_timeout_s or request_timeout_s,
         sandbox=sandbox if config.sandbox == "auto" else config.sandbox,
     )

@@ -86,3 +86,12 @@ def memory_bytes(pid: int | None) -> int | None:
         return sum(int(member.memory_info().rss) for member in family)
     except psutil.Error:
         return None
+
+
+def machine_memory_bytes() -> int:
+    """The memory of this machine, or of the container that this process runs in."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no control group, or the word "max"
+        return total

@@ -13,6 +13,7 @@ from mlflow_serving_plugin.domain.config import (
     MOST_VARIABLES,
     EndpointConfig,
 )
+from mlflow_serving_plugin.domain.restrictions import is_restriction
 from mlflow_serving_plugin.errors import InvalidParameterError
 
 PLACEHOLDER = "********"
@@ -86,7 +87,7 @@ def _refusal(name: str) -> str | None:
     for prefix, reason in _REFUSED_PREFIXES.items():
         if name.startswith(prefix):
             return reason
-    return _REFUSED_NAMES.get(name)
+    return "the server's operator decides about it" if is_restriction(name) else _REFUSED_NAMES.get(name)
 
 
 def _explain(error: ValidationError) -> str:

@@ -11,7 +11,7 @@ from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoin
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
 from mlflow_serving_plugin.controller.scaling import scale
-from mlflow_serving_plugin.domain.config import WorkerSettings
+from mlflow_serving_plugin.domain.config import ServerRules, WorkerSettings
 
 
 def numbers(*versions, **config):
@@ -65,11 +65,11 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
     ],
 )
 def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(config, by_default, sandboxed):
-    settings = worker_settings(an_endpoint(**config).config, TIMEOUT_S, sandbox_by_default=by_default)
+    settings = worker_settings(an_endpoint(**config).config, TIMEOUT_S, ServerRules(by_default))
     assert settings.sandbox == sandboxed
     assert settings.network == config.get("network", "on")
     view = a_view((an_endpoint("a", **config), a_model("a", a_version(1))))
-    (wanted,) = desire(view, TIMEOUT_S, sandbox_by_default=by_default).values()
+    (wanted,) = desire(view, TIMEOUT_S, ServerRules(by_default)).values()
     assert wanted.settings.sandbox == sandboxed
 
 

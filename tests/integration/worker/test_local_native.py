@@ -23,7 +23,8 @@ from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, 
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.domain.config import WorkerSettings
+from mlflow_serving_plugin.controller.desired import worker_settings
+from mlflow_serving_plugin.domain.config import EndpointConfig, ServerRules, WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Overdue, send_nudge
@@ -351,3 +352,17 @@ def test_a_hung_worker_is_replaced_at_the_nudge(controlled, hang):
     fresh = eventually(lambda: [one for one in ready(backend) if one.worker_id != hung.worker_id])
     assert predict(fresh[0], "echo", "x") == "x"
     eventually(lambda: start_stamp(hung.pid) is None)
+
+
+BAN = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+
+
+@pytest.mark.parametrize("runtime", ["native", "mlflow"])
+def test_a_pickled_model_fails_where_the_operator_forbids_pickles(world, models, runtime):
+    wanted = worker_settings(
+        EndpointConfig(runtime=runtime, environment={"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}),
+        60.0,
+        ServerRules(restrictions=BAN),
+    )
+    reason = world.fails(models.path("iris"), runtime=runtime, environment=wanted.environment)
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION" in reason
