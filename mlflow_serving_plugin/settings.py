@@ -112,6 +112,7 @@ class Settings:
     )
     backoff_cap_s: float = _setting(300.0, "Maximum delay before a failed version is retried.", at_least=0)
     event_retention_days: float = _setting(30.0, "Events older than this are deleted.", at_least=0)
+    audit_retention_days: float = _setting(365.0, "Entries of the audit older than this are deleted.", at_least=0)
     log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a version's log is rotated.", at_least=1024)
     log_backups: int = _setting(2, "Number of rotated logs kept for each version.", at_least=0)
     access_log: bool = _setting(False, "Write one line for each scoring request to the web server's access log.")

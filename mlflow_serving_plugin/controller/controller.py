@@ -45,7 +45,7 @@ class Controller:
         self._settings = deps.settings
         self._inbox = Inbox(deps.paths.nudges)
         self._tasks = Tasks(self._inbox.wake)
-        self._journal = Journal(deps.store, self._tasks, deps.settings.event_retention_days)
+        self._journal = Journal(deps.store, self._tasks, deps.settings)
         self._state = ControllerState(
             deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing
         )

@@ -8,6 +8,7 @@ from functools import partial
 
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.events import EventLog
 
 _logger = logging.getLogger(__name__)
@@ -20,10 +21,10 @@ _DAY_MS = 24 * 3600 * 1000
 class Journal:
     """Writes events in order, a batch at a time, off the loop."""
 
-    def __init__(self, store: EventLog, tasks: Tasks, retention_days: float) -> None:
+    def __init__(self, store: EventLog, tasks: Tasks, settings: Settings) -> None:
         self._store = store
         self._tasks = tasks
-        self._retention_days = retention_days
+        self._settings = settings
         self._waiting: deque[tuple[str, Event]] = deque(maxlen=_BACKLOG)
         self._next_prune = 0.0
 
@@ -41,8 +42,11 @@ class Journal:
             self._tasks.start(_WRITE, partial(self._store.add_events, batch), partial(self._written, batch))
         if now >= self._next_prune and not self._tasks.running(_PRUNE):
             self._next_prune = now + _PRUNE_EVERY_S
-            oldest = now_ms - int(self._retention_days * _DAY_MS)
-            self._tasks.start(_PRUNE, partial(self._store.prune_events, oldest), _pruned)
+            self._tasks.start(_PRUNE, partial(self._prune, now_ms), _pruned)
+
+    def _prune(self, now_ms: int) -> None:
+        self._store.prune_events(now_ms - int(self._settings.event_retention_days * _DAY_MS))
+        self._store.prune_audit(now_ms - int(self._settings.audit_retention_days * _DAY_MS))
 
     def _written(self, batch: list[tuple[str, Event]], outcome: Outcome, _: float) -> None:
         """A batch that could not be written waits again, before what came later."""

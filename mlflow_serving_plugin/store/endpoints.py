@@ -15,7 +15,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.store.database import session_on
-from mlflow_serving_plugin.store.events import EventLog, record
+from mlflow_serving_plugin.store.events import REMOVED, EventLog, record
 from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
 
 
@@ -53,8 +53,7 @@ class Store(EventLog):
             row = _row(session, workspace, name, lock=True)
             if row is not None and row.model_created_ms != model_created_ms:
                 # Another model had this name once; its settings are not this one's.
-                _remove(session, row.id)
-                session.expunge(row)
+                _remove(session, row)
                 row = None
             if row is None:
                 row = EndpointRow(id=uuid.uuid4().hex, workspace=workspace, name=name, enabled=False, generation=0)
@@ -66,9 +65,9 @@ class Store(EventLog):
                 row.config = _dump(config)
             if not row.enabled:
                 row.enabled = True
-                record(session, row.id, "ENDPOINT_ENABLED", f"Serving was enabled{_by(by)}.")
+                record(session, row, "ENDPOINT_ENABLED", f"Serving was enabled{_by(by)}.")
             elif changed:
-                record(session, row.id, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
+                record(session, row, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
             row.generation += 1
             session.flush()
             return _endpoint(row)
@@ -80,7 +79,7 @@ class Store(EventLog):
             if row is None or not row.enabled:
                 return False
             row.enabled = False
-            record(session, row.id, "ENDPOINT_DISABLED", f"Serving was disabled{_by(by)}.")
+            record(session, row, "ENDPOINT_DISABLED", f"Serving was disabled{_by(by)}.")
             return True
 
     def configure(self, workspace: str, name: str, config: EndpointConfig, *, by: str | None) -> Endpoint:
@@ -92,7 +91,7 @@ class Store(EventLog):
             if _load(row.config) != config:
                 row.config = _dump(config)
                 row.generation += 1
-                record(session, row.id, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
+                record(session, row, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
             return _endpoint(row)
 
     def rename(self, endpoint: Endpoint, name: str) -> None:
@@ -103,15 +102,16 @@ class Store(EventLog):
             if row is None or (taken is not None and taken.enabled):
                 return
             if taken is not None:
-                _remove(session, taken.id)
-                session.expunge(taken)
+                _remove(session, taken)
             row.name = name
-            record(session, row.id, "MODEL_RENAMED", f"The model was renamed from '{endpoint.name}' to '{name}'.")
+            record(session, row, "MODEL_RENAMED", f"The model was renamed from '{endpoint.name}' to '{name}'.")
 
     def remove(self, endpoint: Endpoint) -> None:
-        """Forget an endpoint whose registered model was deleted, with its history."""
+        """Forget an endpoint whose registered model was deleted, with its history. The audit stays."""
         with session_on(self._writing) as session:
-            _remove(session, endpoint.id)
+            row = session.get(EndpointRow, endpoint.id)
+            if row is not None:
+                _remove(session, row)
 
 
 def _row(session: Session, workspace: str, name: str, *, lock: bool = False) -> EndpointRow | None:
@@ -120,9 +120,11 @@ def _row(session: Session, workspace: str, name: str, *, lock: bool = False) -> 
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
-def _remove(session: Session, endpoint_id: str) -> None:
-    session.execute(delete(EventRow).where(EventRow.endpoint_id == endpoint_id))
-    session.execute(delete(EndpointRow).where(EndpointRow.id == endpoint_id))
+def _remove(session: Session, row: EndpointRow) -> None:
+    record(session, row, REMOVED, "Serving ended: the registered model was deleted, or replaced under its name.")
+    session.execute(delete(EventRow).where(EventRow.endpoint_id == row.id))
+    session.execute(delete(EndpointRow).where(EndpointRow.id == row.id))
+    session.expunge(row)
 
 
 def _by(user: str | None) -> str:

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import for_writing, session_on
-from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
+from mlflow_serving_plugin.store.tables import AuditRow, EndpointRow, EventRow
 
-OF_THE_SERVER = "server"
-"""Stands for the endpoint in events of none."""
+REMOVED = "ENDPOINT_REMOVED"
+"""An endpoint was forgotten with its events. Only the audit tells of this."""
 
-AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", "TOKEN_CREATED", "TOKEN_REVOKED")
+AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED")
 """Events of what people do; all others are of what follows from that."""
 
 
@@ -60,8 +60,13 @@ class EventLog:
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """A page of what people changed, newest first, and the next page's token. ``name`` is empty for tokens."""
-        query = select(EventRow, EndpointRow).outerjoin(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
-        return self._page(query.where(EventRow.type.in_(AUDITED)), page_token, limit)
+        query = select(AuditRow)
+        if page_token is not None:
+            query = query.where(AuditRow.id < _page_start(page_token))
+        with session_on(self.engine) as session:
+            rows = session.scalars(query.order_by(AuditRow.id.desc()).limit(limit + 1)).all()
+        page = [Event(row.timestamp_ms, row.workspace, row.name, None, row.type, row.message) for row in rows[:limit]]
+        return page, str(rows[limit - 1].id) if len(rows) > limit else None
 
     def _page(self, query: Any, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         """``query``: of events, each with its endpoint."""
@@ -73,22 +78,32 @@ class EventLog:
         return page, str(rows[limit - 1][0].id) if len(rows) > limit else None
 
     def prune_events(self, before_ms: int) -> int:
-        """Remove events older than ``before_ms``; return how many."""
+        """Remove events older than ``before_ms``; return how many. The audit stays."""
+        return self._prune(EventRow, before_ms)
+
+    def prune_audit(self, before_ms: int) -> int:
+        """Remove entries of the audit older than ``before_ms``; return how many."""
+        return self._prune(AuditRow, before_ms)
+
+    def _prune(self, table: type[EventRow | AuditRow], before_ms: int) -> int:
         with session_on(self._writing) as session:
-            count = session.scalar(select(func.count()).select_from(EventRow).where(EventRow.timestamp_ms < before_ms))
-            session.execute(delete(EventRow).where(EventRow.timestamp_ms < before_ms))
+            count = session.scalar(select(func.count()).select_from(table).where(table.timestamp_ms < before_ms))
+            session.execute(delete(table).where(table.timestamp_ms < before_ms))
             return int(count or 0)
 
 
-def record(session: Session, endpoint_id: str, kind: str, message: str) -> None:
-    """Add an event of now, of an endpoint as a whole or ``OF_THE_SERVER``, to a transaction."""
-    now = int(time.time() * 1000)
-    session.add(EventRow(endpoint_id=endpoint_id, timestamp_ms=now, entity=None, type=kind, message=storable(message)))
+def record(session: Session, endpoint: EndpointRow | None, kind: str, message: str) -> None:
+    """Add an event of now to a transaction, of an endpoint as a whole or (None) of a token; to the audit as well."""
+    told = {"timestamp_ms": int(time.time() * 1000), "type": kind, "message": storable(message)}
+    if endpoint is not None and kind != REMOVED:
+        session.add(EventRow(endpoint_id=endpoint.id, entity=None, **told))
+    if kind in AUDITED:
+        workspace, name = (endpoint.workspace, endpoint.name) if endpoint is not None else ("", "")
+        session.add(AuditRow(workspace=workspace, name=name, **told))
 
 
-def _event(event: EventRow, endpoint: EndpointRow | None) -> Event:
-    workspace, name = (endpoint.workspace, endpoint.name) if endpoint is not None else ("", "")
-    return Event(event.timestamp_ms, workspace, name, event.entity, event.type, event.message)
+def _event(event: EventRow, endpoint: EndpointRow) -> Event:
+    return Event(event.timestamp_ms, endpoint.workspace, endpoint.name, event.entity, event.type, event.message)
 
 
 def _page_start(token: str) -> int:

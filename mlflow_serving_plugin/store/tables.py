@@ -51,6 +51,19 @@ class EventRow(Base):
     message: Mapped[str] = mapped_column(Text)
 
 
+class AuditRow(Base):
+    """What somebody changed. ``name``: the registered model's at that time; empty for tokens."""
+
+    __tablename__ = "serving_audit"
+
+    id: Mapped[int] = mapped_column(_BIG_KEY, primary_key=True, autoincrement=True)
+    timestamp_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    workspace: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(256))
+    type: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+
+
 class TokenRow(Base):
     """A token, without its value: ``digest`` is the SHA-256 of that, in hexadecimal."""
 

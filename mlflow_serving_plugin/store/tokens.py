@@ -8,7 +8,7 @@ from mlflow_serving_plugin.domain.events import storable
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import session_on
-from mlflow_serving_plugin.store.events import OF_THE_SERVER, EventLog, record
+from mlflow_serving_plugin.store.events import EventLog, record
 from mlflow_serving_plugin.store.tables import TokenRow
 
 MOST_TOKENS = 600
@@ -26,7 +26,7 @@ class TokenStore(EventLog):
                 raise InvalidParameterError(f"You have {held} tokens, which is the most: delete one first.")
             session.add(_row(token, digest))
             what = f" for model '{token.scope.name}' only" if token.scope else ""
-            record(session, OF_THE_SERVER, "TOKEN_CREATED", f"Token {token.id}{what} was created by {token.owner}.")
+            record(session, None, "TOKEN_CREATED", f"Token {token.id}{what} was created by {token.owner}.")
 
     def find_token(self, digest: str) -> Token | None:
         """The token with this SHA-256."""
@@ -48,7 +48,7 @@ class TokenStore(EventLog):
             row = session.get(TokenRow, token_id, with_for_update=True)
             if row is None or owner not in {None, row.owner}:
                 return False
-            record(session, OF_THE_SERVER, "TOKEN_REVOKED", f"Token {row.id} of {row.owner} was revoked by {by}.")
+            record(session, None, "TOKEN_REVOKED", f"Token {row.id} of {row.owner} was revoked by {by}.")
             session.delete(row)
             return True
 
@@ -59,7 +59,7 @@ class TokenStore(EventLog):
             gone = and_(gone, TokenRow.account != other_than)
         with session_on(self._writing) as session:
             for row in session.scalars(select(TokenRow).where(gone)).all():
-                record(session, OF_THE_SERVER, "TOKEN_REVOKED", f"Token {row.id} ended with its user {row.owner}.")
+                record(session, None, "TOKEN_REVOKED", f"Token {row.id} ended with its user {row.owner}.")
                 session.execute(delete(TokenRow).where(TokenRow.id == row.id))
 
     def token_used(self, token_id: str, now_ms: int) -> None:

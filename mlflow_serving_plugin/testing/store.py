@@ -12,7 +12,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event, storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
-from mlflow_serving_plugin.store.events import AUDITED
+from mlflow_serving_plugin.store.events import AUDITED, REMOVED
 
 
 class MemoryStore:
@@ -24,6 +24,7 @@ class MemoryStore:
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self._enabled = set(self._endpoints)
         self._events: list[tuple[int, str, Event]] = []
+        self._audit: list[tuple[int, str, Event]] = []
         self._last_event = 0
         self._ids: Counter[str] = Counter()
 
@@ -86,6 +87,8 @@ class MemoryStore:
 
     def remove(self, endpoint: Endpoint) -> None:
         with self._use():
+            if endpoint.id in self._endpoints:
+                self.record(endpoint.id, REMOVED, "Serving ended: the registered model was deleted, or replaced.")
             self._endpoints.pop(endpoint.id, None)
             self._enabled.discard(endpoint.id)
             self._events = [kept for kept in self._events if kept[1] != endpoint.id]
@@ -97,8 +100,12 @@ class MemoryStore:
                     self._add(endpoint_id, event)
 
     def record(self, endpoint_id: str, kind: str, message: str) -> None:
-        """Add an event of now, of an endpoint as a whole or of none (``server``)."""
-        self._add(endpoint_id, Event(int(time.time() * 1000), "", "", None, kind, message))
+        """Add an event of now, of an endpoint as a whole or of none (``server``); to the audit as well."""
+        event = Event(int(time.time() * 1000), "", "", None, kind, storable(message))
+        if endpoint_id in self._endpoints:
+            self._add(endpoint_id, event)
+        if kind in AUDITED:
+            self._audit.append((len(self._audit) + 1, endpoint_id, self._named_event(endpoint_id, event)))
 
     def events(
         self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
@@ -109,11 +116,12 @@ class MemoryStore:
             def wanted(endpoint_id: str, event: Event) -> bool:
                 return endpoint is not None and endpoint_id == endpoint.id and entity in {None, event.entity}
 
-            return self._page(wanted, page_token, limit)
+            page, token = self._page(self._events, wanted, page_token, limit)
+            return [self._named_event(endpoint.id, event) for event in page] if endpoint else [], token
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         with self._use():
-            return self._page(lambda _, event: event.type in AUDITED, page_token, limit)
+            return self._page(self._audit, lambda *_: True, page_token, limit)
 
     def prune_events(self, before_ms: int) -> int:
         with self._use():
@@ -122,18 +130,29 @@ class MemoryStore:
             self._events = kept
             return pruned
 
+    def prune_audit(self, before_ms: int) -> int:
+        with self._use():
+            kept = [entry for entry in self._audit if entry[2].timestamp_ms >= before_ms]
+            pruned = len(self._audit) - len(kept)
+            self._audit = kept
+            return pruned
+
     def _add(self, endpoint_id: str, event: Event) -> None:
         self._last_event += 1
         self._events.append((self._last_event, endpoint_id, replace(event, message=storable(event.message))))
 
     def _page(
-        self, wanted: Callable[[str, Event], bool], page_token: str | None, limit: int
+        self,
+        entries: list[tuple[int, str, Event]],
+        wanted: Callable[[str, Event], bool],
+        page_token: str | None,
+        limit: int,
     ) -> tuple[list[Event], str | None]:
         if page_token is not None and not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
             raise InvalidParameterError("page_token is not one that get-event-history gave.")
         below = float("inf") if page_token is None else int(page_token)
-        found = [entry for entry in reversed(self._events) if entry[0] < below and wanted(*entry[1:])]
-        page = [self._named_event(endpoint_id, event) for _, endpoint_id, event in found[:limit]]
+        found = [entry for entry in reversed(entries) if entry[0] < below and wanted(*entry[1:])]
+        page = [event for _, _, event in found[:limit]]
         return page, str(found[limit - 1][0]) if len(found) > limit else None
 
     def _named_event(self, endpoint_id: str, event: Event) -> Event:

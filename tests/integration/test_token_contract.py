@@ -85,3 +85,27 @@ def test_the_audit_tells_what_people_changed_a_page_at_a_time(store, tokens):
         ("iris", "ENDPOINT_ENABLED", "Serving was enabled by ada."),
     ]
     assert end is None
+
+
+def test_the_audit_outlives_endpoints_models_and_their_events(store, tokens):
+    endpoint = store.enable("default", "iris", model_created_ms=1, config=None, by="ada")
+    store.prune_events(2**60)
+    store.remove(endpoint)
+    again = store.enable("default", "iris", model_created_ms=2, config=None, by="ben")
+    store.disable("default", "iris", by="cleo")
+    store.enable("default", "iris", model_created_ms=3, config=None, by="dora")
+    page, _ = tokens.audit(page_token=None, limit=100)
+    assert again.id != endpoint.id
+    assert {event.name for event in page} == {"iris"}
+    assert [
+        (event.type, event.message.split()[-1]) for event in reversed(page) if event.type != "ENDPOINT_REMOVED"
+    ] == [
+        ("ENDPOINT_ENABLED", "ada."),
+        ("ENDPOINT_ENABLED", "ben."),
+        ("ENDPOINT_DISABLED", "cleo."),
+        ("ENDPOINT_ENABLED", "dora."),
+    ]
+    assert [event.type for event in reversed(page)].index("ENDPOINT_REMOVED") == 1
+    assert store.prune_audit(page[-1].timestamp_ms) == 0
+    assert store.prune_audit(2**60) == len(page)
+    assert tokens.audit(page_token=None, limit=100) == ([], None)
