@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 _logger = logging.getLogger(__name__)
@@ -53,10 +54,18 @@ def _prepare() -> None:
 
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.errors import ConfigurationError
-    from mlflow_serving_plugin.settings import Settings
+    from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.settings import Settings, unknown_variables
 
     try:
-        if name := Settings.from_environ(os.environ).base_app:
+        settings = Settings.from_environ(os.environ)
+        _log_to_stderr()
+        for sentence in unknown_variables(os.environ):
+            _logger.warning("%s", sentence)
+        if settings.state_dir:
+            # Here, because web workers that cannot start are started again without an end.
+            StatePaths.create(Path(settings.state_dir))
+        if name := settings.base_app:
             wrapped_app.prepare(name)
     except (ConfigurationError, MlflowException, ImportError) as error:
         # MLflow's own errors say what to install or to set, at the end of a page of traceback.

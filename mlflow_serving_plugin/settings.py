@@ -6,6 +6,7 @@ sizes are bytes.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import os
@@ -106,7 +107,11 @@ class Settings:
     stop_grace_s: float = _setting(
         5.0, "How long a stopping worker may finish its work before it is killed.", at_least=0
     )
-    orphan_grace_s: float = _setting(30.0, "How long a worker keeps running without a controller.", at_least=1)
+    orphan_grace_s: float = _setting(
+        300.0,
+        "How long a worker keeps running without a controller: longer than the server takes to start again.",
+        at_least=1,
+    )
     backoff_base_s: float = _setting(
         2.0, "Delay of the retry after a version's first failure; doubles with each failure.", at_least=0
     )
@@ -128,6 +133,18 @@ class Settings:
             if raw is not None and raw != "":
                 values[item.name] = _parse(name, raw, item.default, item.metadata["at_least"], item.metadata["one_of"])
         return cls(**values)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """One sentence for each ``MLFLOW_SERVING_*`` variable that is no setting, with the nearest name of one."""
+    known = {PREFIX + item.name.upper() for item in fields(Settings)}
+    sentences = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            hint = f" Did you mean {nearest[0]}?" if nearest else " `mlflow-serving settings` lists all settings."
+            sentences.append(f"{name} is no setting and has no effect.{hint}")
+    return sentences
 
 
 def _parse(name: str, raw: str, default: Any, at_least: float | None, one_of: tuple[str, ...]) -> Any:

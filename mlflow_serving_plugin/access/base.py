@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from mlflow_serving_plugin.domain.token import Scope
+from mlflow_serving_plugin.domain.token import NEVER, Scope
 from mlflow_serving_plugin.errors import PermissionDeniedError
 
 
@@ -26,8 +26,9 @@ class User:
     name: str | None
     scope: Scope | None = None
     """The one model that the caller's token is limited to; None: no limit."""
-    by_token: bool = False
-    """Whether the caller sent a token, and not a user's own credentials."""
+    token_id: str | None = None
+    """The token that the caller sent; None for a user's own credentials."""
+    token_expiry_ms: int = NEVER
     credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers for requests to the wrapped app in the caller's name, where only that app can check them."""
 

@@ -103,7 +103,7 @@ class TokenAuthenticator:
             self._store.forget_tokens(token.owner, other_than=account)
             raise self._refusal("The user of this token no longer exists.")
         self._record_use(token.id, now)
-        return User(token.owner, token.scope, by_token=True)
+        return User(token.owner, token.scope, token_id=token.id, token_expiry_ms=token.expiry_ms)
 
     def _record_use(self, token_id: str, now: float) -> None:
         if now - self._recorded.get(token_id, 0.0) < _RECORD_EVERY_S:

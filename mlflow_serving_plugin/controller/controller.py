@@ -37,6 +37,10 @@ _REFRESH = "refresh"
 _REFRESH_RETRY_S = 2.0
 
 
+class StateLostError(Exception):
+    """The state directory, or a part of it, was removed or replaced while the controller ran."""
+
+
 class Controller:
     """One host's controller. All its state belongs to the thread that calls ``run`` (or ``tick``)."""
 
@@ -64,14 +68,17 @@ class Controller:
         self._refresh_at = 0.0
         self._poll_at = 0.0
         clear_scratch(deps.paths)
+        self._directories = deps.paths.identity()
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set; ``wake`` makes it notice at once."""
+        """Tick until ``stop`` is set; ``wake`` makes it notice at once. StateLostError."""
         try:
             self._deps.environments.remove_interrupted()
             self._deps.backend.adopt()
             nudges: list[Nudge] = []
             while not stop.is_set():
+                if self._deps.paths.identity() != self._directories:
+                    raise StateLostError
                 self.tick(nudges, time.monotonic())
                 nudges = self._inbox.wait(self._settings.tick_interval_s)
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from filelock import FileLock, Timeout
 
 from mlflow_serving_plugin.backends.base import Backend
-from mlflow_serving_plugin.controller.controller import Controller
+from mlflow_serving_plugin.controller.controller import Controller, StateLostError
 from mlflow_serving_plugin.host.locks import Presence
 from mlflow_serving_plugin.host.paths import StatePaths
 
@@ -55,11 +55,15 @@ class Candidate:
                     self._lead()
             except Timeout:
                 self._stop.wait(_STAND_BY_S)
+            except StateLostError:
+                # The workers end by themselves, because nobody has a record of them any more.
+                _logger.warning("The state directory was removed or replaced: it is made anew, and workers start anew.")
             except Exception:
                 _logger.exception("The serving controller failed; another try follows.")
                 self._stop.wait(_AFTER_ERROR_S)
 
     def _lead(self) -> None:
+        self._paths.make()
         controller = self._make_controller()
         self._controller = controller
         try:

@@ -8,6 +8,11 @@ NEVER = -1
 """The ``expiry_ms`` of a token without a lifetime."""
 
 
+def earlier(one_ms: int, other_ms: int) -> int:
+    """The earlier of two ``expiry_ms``."""
+    return other_ms if one_ms == NEVER else one_ms if other_ms == NEVER else min(one_ms, other_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The limit of a scoped token: READ, and so scoring, on one registered model."""
@@ -32,6 +37,8 @@ class Token:
     expiry_ms: int = NEVER
     scope: Scope | None = None
     last_used_ms: int | None = None
+    parent: str | None = None
+    """The token with which this token was created, and with which it ends; None: created by the user."""
 
     def expired(self, now_ms: int) -> bool:
         """Whether the token has expired."""

@@ -49,13 +49,28 @@ class StatePaths:
             sockets = Path(tempfile.gettempdir()) / f"mlflow-serving-{os.getuid()}-{key}"
         paths = cls(root, sockets)
         try:
-            for directory in (root, sockets, paths.models, paths.workers, paths.logs, paths.metrics):
-                _make_private(directory)
+            paths.make()
         except OSError as error:
             raise ConfigurationError(
                 f"The serving state directory cannot be used: {error}. Set MLFLOW_SERVING_STATE_DIR."
             ) from error
         return paths
+
+    def make(self) -> None:
+        """Make the directories that are missing; OSError."""
+        for directory in self._directories:
+            _make_private(directory)
+
+    def identity(self) -> tuple[int, ...] | None:
+        """Tells these directories from others under the same paths; None when one of them is missing."""
+        try:
+            return tuple(directory.stat().st_ino for directory in self._directories)
+        except OSError:
+            return None
+
+    @property
+    def _directories(self) -> tuple[Path, ...]:
+        return self.root, self.sockets, self.models, self.workers, self.logs, self.metrics
 
     def lock(self, name: str) -> Path:
         """A lock file."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlflow_serving_plugin.access.base import Access, User, require_admin
 from mlflow_serving_plugin.access.tokens import digest_of, new_token
 from mlflow_serving_plugin.domain.events import Event
-from mlflow_serving_plugin.domain.token import NEVER, Scope, Token
+from mlflow_serving_plugin.domain.token import NEVER, Scope, Token, earlier
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, PermissionDeniedError
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.tokens import TokenStore
@@ -37,12 +37,10 @@ class TokenOperations:
     ) -> tuple[str, Token]:
         """Create a token for the caller: its value, which is not stored, and its description.
 
-        ``lifetime_s`` None: the token never expires. ``model``: the token scores this one model only.
+        ``lifetime_s`` None: the token never expires. ``model``: the token scores this one model only. A caller with a
+        token gets a token that ends with the caller's, also when that one is revoked.
         """
         account = self._account(caller)
-        if caller.by_token:
-            # Such a token would outlive the caller's: its revocation, its lifetime.
-            raise PermissionDeniedError("A token cannot create tokens: use your own user name and password.")
         scope = None if model is None else Scope(workspace, self.readable(caller, workspace, model).name)
         value, now_ms = new_token(), int(self.clock() * 1000)
         token = Token(
@@ -51,8 +49,10 @@ class TokenOperations:
             account=account,
             comment=comment,
             created_ms=now_ms,
-            expiry_ms=NEVER if lifetime_s is None else now_ms + lifetime_s * 1000,
+            # A token that outlived the token with which it was created would make that one's lifetime pointless.
+            expiry_ms=earlier(NEVER if lifetime_s is None else now_ms + lifetime_s * 1000, caller.token_expiry_ms),
             scope=scope,
+            parent=caller.token_id,
         )
         self.store.add_token(token, digest_of(value))
         return value, token

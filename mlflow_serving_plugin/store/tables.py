@@ -79,3 +79,5 @@ class TokenRow(Base):
     scope_workspace: Mapped[str | None] = mapped_column(String(63))
     scope_name: Mapped[str | None] = mapped_column(String(256))
     last_used_ms: Mapped[int | None] = mapped_column(BigInteger)
+    parent: Mapped[str | None] = mapped_column(String(32), index=True)
+    """The id of the token with which this token was created."""

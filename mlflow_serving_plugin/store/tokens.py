@@ -43,13 +43,20 @@ class TokenStore(EventLog):
             return [_token(row) for row in session.scalars(query)]
 
     def remove_token(self, token_id: str, *, owner: str | None, by: str | None) -> bool:
-        """Revoke a token of ``owner``, or (None) of any user; False when there is no such token."""
+        """Revoke a token of ``owner``, or (None) of any user, and all that were created with the token.
+
+        False when there is no such token.
+        """
         with session_on(self._writing) as session:
             row = session.get(TokenRow, token_id, with_for_update=True)
             if row is None or owner not in {None, row.owner}:
                 return False
-            record(session, None, "TOKEN_REVOKED", f"Token {row.id} of {row.owner} was revoked by {by}.")
-            session.delete(row)
+            rows = [row]
+            for row in rows:
+                rows += session.scalars(select(TokenRow).where(TokenRow.parent == row.id)).all()
+                record(session, None, "TOKEN_REVOKED", f"Token {row.id} of {row.owner} was revoked by {by}.")
+            for row in rows:
+                session.delete(row)
             return True
 
     def forget_tokens(self, owner: str, *, other_than: str | None) -> None:
@@ -80,9 +87,20 @@ def _row(token: Token, digest: str) -> TokenRow:
         scope_workspace=token.scope.workspace if token.scope else None,
         scope_name=token.scope.name if token.scope else None,
         last_used_ms=token.last_used_ms,
+        parent=token.parent,
     )
 
 
 def _token(row: TokenRow) -> Token:
     scope = Scope(row.scope_workspace or "", row.scope_name) if row.scope_name is not None else None
-    return Token(row.id, row.owner, row.account, row.comment, row.created_ms, row.expiry_ms, scope, row.last_used_ms)
+    return Token(
+        id=row.id,
+        owner=row.owner,
+        account=row.account,
+        comment=row.comment,
+        created_ms=row.created_ms,
+        expiry_ms=row.expiry_ms,
+        scope=scope,
+        last_used_ms=row.last_used_ms,
+        parent=row.parent,
+    )

@@ -36,6 +36,7 @@ class MemoryTokens:
     def remove_token(self, token_id: str, *, owner: str | None, by: str | None) -> bool:
         found = [token for token in self.tokens(owner) if token.id == token_id]
         for token in found:
+            found += [child for child in self.tokens(None) if child.parent == token.id]
             self._forget(token, f"Token {token.id} of {token.owner} was revoked by {by}.")
         return bool(found)
 

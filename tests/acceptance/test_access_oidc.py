@@ -122,6 +122,6 @@ def test_oidc_auth_s_own_pages_and_permissions_work_as_before(oidc: OidcCast) ->
     page = requests.get(server.url, headers=oidc.sessions["read"] | with_page, timeout=60)
     assert page.status_code == 200 and "/mlflow-serving.js" in page.text
     models = f"{server.url}/api/2.0/mlflow/registered-models/get"
-    for kind, status in {"read": 200, "none": 404, "wrong": 401}.items():
+    for kind, status in {"read": 200, "none": 403, "wrong": 401}.items():
         answer = requests.get(models, params={"name": SERVED}, headers=oidc.passwords[kind], timeout=60)
         assert answer.status_code == status, (kind, answer.text)

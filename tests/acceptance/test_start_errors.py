@@ -18,6 +18,7 @@ SECRET = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "a key for tests"}
         ("serving", {"MLFLOW_SERVING_BASE_APP": "nosuch"}, "MLFLOW_SERVING_BASE_APP is 'nosuch'"),
         ("serving", {"MLFLOW_SERVING_BASE_APP": "serving"}, "serving cannot be wrapped around itself"),
         ("serving", {"MLFLOW_SERVING_AUTH_CACHE_S": "soon"}, "MLFLOW_SERVING_AUTH_CACHE_S is 'soon'"),
+        ("serving", {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"}, "Set MLFLOW_SERVING_STATE_DIR"),
         ("serving-basic-auth", {}, "MLFLOW_FLASK_SERVER_SECRET_KEY"),
         ("serving-basic-auth", SECRET, "MLFLOW_AUTH_ADMIN_PASSWORD"),
         ("serving-basic-auth", {"MLFLOW_SERVING_BASE_APP": "oidc-auth"}, "contradicts MLFLOW_SERVING_BASE_APP"),

@@ -53,7 +53,7 @@ def test_score_model_with_a_token(guarded: BasicAuthServer, models: Models, toke
 
 @pytest.mark.parametrize("kind", ["none", "stranger"])
 def test_score_model_without_a_right_is_told_so(guarded: BasicAuthServer, kind: str) -> None:
-    held, status = (NO_TOKEN, 401) if kind == "none" else (guarded.token(password(kind)), 403)
+    held, status = (NO_TOKEN, 401) if kind == "none" else (guarded.token(password(kind)), 404)
     with pytest.raises(Exception, match=f"status {status}"):
         score_model(f"{guarded.url}/model/iris/1/invocations", held, FLOWER)
 

@@ -57,6 +57,15 @@ def test_nobody_removes_the_token_of_somebody_else(tokens):
     assert tokens.find_token("digest") is not None
 
 
+def test_tokens_that_were_created_with_a_token_are_revoked_with_it(tokens):
+    for name, parent in (("t1", None), ("t2", "t1"), ("t3", "t2"), ("t4", None)):
+        tokens.add_token(a_token(name, parent=parent), name)
+    assert tokens.find_token("t3").parent == "t2"
+    assert tokens.remove_token("t1", owner="ada", by="ada")
+    assert [token.id for token in tokens.tokens(None)] == ["t4"]
+    assert sum("was revoked by ada" in message for message in audited(tokens)) == 3
+
+
 def test_the_use_of_a_token_is_kept(tokens):
     tokens.add_token(a_token(), "digest")
     tokens.token_used("t1", 77)

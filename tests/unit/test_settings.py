@@ -9,7 +9,7 @@ import pytest
 from mlflow_serving_plugin.backends.selector import select_backend
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.settings import PREFIX, Settings, default_state_dir
+from mlflow_serving_plugin.settings import PREFIX, Settings, default_state_dir, unknown_variables
 
 NUMBERS = [item for item in fields(Settings) if type(item.default) in {int, float}]
 WHOLE_NUMBERS = [item for item in NUMBERS if type(item.default) is int]
@@ -144,3 +144,11 @@ def test_each_choice_of_the_backend_is_one_that_can_be_made(tmp_path):
     (chosen,) = [item.metadata["one_of"] for item in fields(Settings) if item.name == "backend"]
     for name in chosen:
         assert select_backend(Settings(backend=name), StatePaths.create(tmp_path)).observe() == []
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest_setting():
+    environ = {"MLFLOW_SERVING_HOLD_TIMEOUT": "3", "MLFLOW_SERVING_DEBUG": "true", "MLFLOW_TRACKING_URI": "x"}
+    assert unknown_variables(environ | {"MLFLOW_SERVING_QUUX_42": ""}) == [
+        "MLFLOW_SERVING_HOLD_TIMEOUT is no setting and has no effect. Did you mean MLFLOW_SERVING_HOLD_TIMEOUT_S?",
+        "MLFLOW_SERVING_QUUX_42 is no setting and has no effect. `mlflow-serving settings` lists all settings.",
+    ]

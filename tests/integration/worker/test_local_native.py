@@ -24,12 +24,14 @@ from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import worker_settings
+from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.config import EndpointConfig, ServerRules, WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Overdue, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.metrics.files import merge_ended, read_totals
 from mlflow_serving_plugin.registry.examples import scoring_example
@@ -305,12 +307,9 @@ def test_a_process_that_only_got_a_dead_worker_s_number_is_left_alone(world, cod
         stranger.wait()
 
 
-@pytest.fixture
-def controlled(short, code):
-    """A controller with one endpoint of the code model, running; the backend."""
-    paths = StatePaths.create(short / "state")
-    backend = LocalBackend(SETTINGS, paths)
-    deps = ControllerDeps(
+def controller_deps(paths, backend, code):
+    """What a controller of one endpoint, of the code model, works with."""
+    return ControllerDeps(
         settings=SETTINGS,
         paths=paths,
         store=MemoryStore(an_endpoint()),
@@ -320,7 +319,14 @@ def controlled(short, code):
         download=lambda workspace, name, number, directory: str(shutil.copytree(code, Path(directory) / "files")),
         example=lambda files: None,
     )
-    controller = Controller(deps)
+
+
+@pytest.fixture
+def controlled(short, code):
+    """A controller with one endpoint of the code model, running; the backend."""
+    paths = StatePaths.create(short / "state")
+    backend = LocalBackend(SETTINGS, paths)
+    controller = Controller(controller_deps(paths, backend, code))
     stop = threading.Event()
     running = threading.Thread(target=controller.run, args=(stop,))
     running.start()
@@ -352,6 +358,29 @@ def test_a_hung_worker_is_replaced_at_the_nudge(controlled, hang):
     fresh = eventually(lambda: [one for one in ready(backend) if one.worker_id != hung.worker_id])
     assert predict(fresh[0], "echo", "x") == "x"
     eventually(lambda: start_stamp(hung.pid) is None)
+
+
+def test_a_state_directory_that_is_deleted_is_made_anew_with_workers_that_answer(short, code):
+    paths = StatePaths.create(short / "state")
+    backends = []
+
+    def controller():
+        backends.append(LocalBackend(SETTINGS, paths))
+        return Controller(controller_deps(paths, backends[-1], code))
+
+    candidate = Candidate(paths, controller, lambda: LocalBackend(SETTINGS, paths))
+    candidate.start()
+    try:
+        (lost,) = eventually(lambda: backends and ready(backends[-1]), 60)
+        shutil.rmtree(paths.root)
+        shutil.rmtree(paths.sockets, ignore_errors=True)
+        (fresh,) = eventually(lambda: len(backends) > 1 and ready(backends[-1]), 60)
+        assert predict(fresh, "echo", "x") == "x"
+        assert SnapshotReader(paths.routes).current().endpoints
+        assert paths.lease.exists()
+        eventually(lambda: start_stamp(lost.pid) is None)
+    finally:
+        candidate.stop()
 
 
 BAN = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}

@@ -70,10 +70,20 @@ def test_a_caller_with_a_token_for_one_model_can_neither_make_nor_see_tokens(tok
             refused()
 
 
-def test_a_token_cannot_create_tokens_which_would_outlive_it(tokens):
-    with pytest.raises(PermissionDeniedError, match="cannot create tokens"):
-        tokens.add(User("alice", by_token=True), "default", lifetime_s=1)
-    assert tokens.store.tokens(None) == []
+@pytest.mark.parametrize(
+    ("lifetime_s", "parent_ms", "expiry_ms"),
+    [
+        (1, 105_000, 101_000),
+        (60, 105_000, 105_000),
+        (None, 105_000, 105_000),
+        (60, NEVER, 160_000),
+        (None, NEVER, NEVER),
+    ],
+)
+def test_a_token_that_was_created_with_a_token_ends_with_that_one(tokens, lifetime_s, parent_ms, expiry_ms):
+    with_token = User("alice", token_id="parent", token_expiry_ms=parent_ms)
+    _, child = tokens.add(with_token, "default", lifetime_s=lifetime_s)
+    assert (child.parent, child.expiry_ms) == ("parent", expiry_ms)
 
 
 def test_a_server_without_users_has_no_tokens(tokens):

@@ -1,4 +1,4 @@
-"""The audit has a table of its own: it outlives the endpoints and the events that it tells of."""
+"""The audit has a table of its own: it outlives the endpoints and the events that it tells of. Tokens have parents."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def upgrade() -> None:
         .where(events.c.type.in_(_AUDITED))
         .order_by(events.c.id)
     )
+    with op.batch_alter_table("serving_tokens") as tokens:
+        tokens.add_column(sa.Column("parent", sa.String(32), nullable=True))
+        tokens.create_index("ix_serving_tokens_parent", ["parent"])
     op.execute(audit.insert().from_select(["timestamp_ms", "workspace", "name", "type", "message"], told))
 
 
@@ -48,4 +51,7 @@ def _columns(*names: str) -> list[sa.ColumnClause[Any]]:
 
 def downgrade() -> None:
     """The events of what still exists are there as before."""
+    with op.batch_alter_table("serving_tokens") as tokens:
+        tokens.drop_index("ix_serving_tokens_parent")
+        tokens.drop_column("parent")
     op.drop_table("serving_audit")
