@@ -15,6 +15,10 @@ from packaging.version import InvalidVersion, Version
 from mlflow_serving_plugin.environments.requirement import applies, is_exact, parsed
 from mlflow_serving_plugin.environments.spec import EnvironmentSpec
 
+_RELEASED = {"numpy<2": "2024-06-16", "pandas<2": "2023-04-03"}
+"""When the versions were released that these limits exclude. Libraries that were built for the versions before do not
+load beside them, and name no limit: scikit-learn 1.2 and statsmodels 0.13 for NumPy 2."""
+
 _NOT_LIBRARIES = frozenset({"Python", "MLflow"})
 
 
@@ -27,6 +31,11 @@ def open_libraries(spec: EnvironmentSpec, python: str) -> tuple[str, ...]:
     found = ((name, _public(version)) for name, version in spec.logged_with if name not in _NOT_LIBRARIES)
     asked = [r for line in (*spec.requirements, *spec.constraints) if (r := parsed(line)) and applies(r, python)]
     return tuple(f"{name}=={version}" for name, version in found if version is not None and _open(name, version, asked))
+
+
+def limits_of_its_time(created: str) -> tuple[str, ...]:
+    """Constraints that a model met for certain, as it was logged before these versions were released."""
+    return tuple(limit for limit, released in _RELEASED.items() if created and created[:10] < released)
 
 
 def first_other(pins: Iterable[str], have: Callable[[str], str | None]) -> str | None:

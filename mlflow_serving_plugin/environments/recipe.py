@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow_serving_plugin.environments.conda_specs import by_pip, conda_name
-from mlflow_serving_plugin.environments.logged import first_other, open_libraries
+from mlflow_serving_plugin.environments.logged import first_other, limits_of_its_time, open_libraries
 from mlflow_serving_plugin.environments.mlflow_line import OF_MLFLOW_1, is_mlflow_1, mlflow_line
 from mlflow_serving_plugin.environments.pythons import OLDEST, candidates, minor_of, too_old
 from mlflow_serving_plugin.environments.ready import Environment
@@ -29,9 +29,6 @@ _SETUPTOOLS = "setuptools<81"
 
 _BY_PIP = frozenset({"uv", "virtualenv"})
 """Managers that know no conda packages: what PyPI has too comes from there."""
-
-_TAKES_LOGGED = frozenset({"uv", "conda"})
-"""Managers with which the libraries that the model was logged with are preferred. MLflow's own does as MLflow does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ class Recipe:
     """Versions of libraries that the model was logged with. The requirements admit others, which are taken when these
     cannot be had."""
     limits: tuple[str, ...] = ()
-    """Constraints that an old MLflow needs and does not name. They are given up when they contradict the rest."""
+    """Constraints that an old model needs and does not name. They are given up when they contradict the rest."""
     local_fits: bool = False
     """See ``Choice``."""
     logged_with: tuple[tuple[str, str], ...] = ()
@@ -103,7 +100,7 @@ def choose(
     what it asks for, else uv. ``unsatisfied`` says why the server's interpreter is not what some lines ask for;
     ``installed`` is the version of a project there.
     """
-    lines, only_conda = by_pip(spec.conda_packages, named(spec.requirements))
+    spec, only_conda = _without_conda(spec)
     if env_manager != "auto":
         them = "it" if len(only_conda) == 1 else "them"
         left_out = f"; conda.yaml's {', '.join(only_conda)} left out, as PyPI is not known to have {them}"
@@ -117,7 +114,7 @@ def choose(
     elif spec.constraints:
         # A constraint limits versions and requires nothing, so only a resolver can apply it.
         reason = "the model comes with constraints"
-    if reason := reason or unsatisfied((*spec.requirements, *lines)) or "":
+    if reason := reason or unsatisfied(spec.requirements) or "":
         return Choice("uv", reason)
     if reason := first_other(open_libraries(spec, python), installed) or "":
         return Choice("uv", reason, local_fits=True)
@@ -152,12 +149,12 @@ def write_recipe(
             f"The model asks for Python {pythons[0]}, and a worker needs Python {OLDEST} or later. Log the model with "
             f"a later Python, or set env_manager to local to try the server's own Python {server_python}."
         )
-    by_conda = choice.manager == "conda"
+    by_conda, by_uv = choice.manager == "conda", choice.manager == "uv"
     packages = spec.conda_packages if by_conda else ()
-    lines = () if by_conda else by_pip(spec.conda_packages, named(spec.requirements))[0]
+    spec = spec if by_conda else _without_conda(spec)[0]
     first = build_requirements(spec, {conda_name(package) for package in packages})
-    requirements = _with_mlflow(spec, (*spec.requirements, *lines), pythons[0], server_mlflow, packages)
-    preferred = open_libraries(spec, pythons[0]) if choice.manager in _TAKES_LOGGED else ()
+    requirements = _with_mlflow(spec, pythons[0], server_mlflow, packages)
+    old = OF_MLFLOW_1 if is_mlflow_1(requirements, pythons[0]) else ()
     recipe = Recipe(
         key="",
         manager=choice.manager,
@@ -165,8 +162,9 @@ def write_recipe(
         pythons=pythons,
         build_requirements=first,
         requirements=requirements,
-        preferred=preferred,
-        limits=OF_MLFLOW_1 if is_mlflow_1(requirements, pythons[0]) else (),
+        # conda's packages may be of other versions, and MLflow's virtualenv does as MLflow does.
+        preferred=open_libraries(spec, pythons[0]) if by_uv else (),
+        limits=tuple(dict.fromkeys((*limits_of_its_time(spec.created), *old))) if by_uv else (),
         constraints=spec.constraints,
         conda_packages=packages,
         channels=spec.channels if by_conda else (),
@@ -183,10 +181,15 @@ def build_requirements(spec: EnvironmentSpec, by_conda: set[str]) -> tuple[str, 
     return (*spec.build_requirements, *(() if "setuptools" in known else (_SETUPTOOLS,)))
 
 
-def _with_mlflow(
-    spec: EnvironmentSpec, lines: tuple[str, ...], python: str, server_mlflow: str, by_conda: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The lines and, when they do not name the whole of one MLflow, what has to be added."""
+def _without_conda(spec: EnvironmentSpec) -> tuple[EnvironmentSpec, tuple[str, ...]]:
+    """The same with requirements for pip in place of conda's packages, and the packages for which there are none."""
+    lines, only_conda = by_pip(spec.conda_packages, named(spec.requirements))
+    return replace(spec, requirements=(*spec.requirements, *lines)), only_conda
+
+
+def _with_mlflow(spec: EnvironmentSpec, python: str, server_mlflow: str, by_conda: tuple[str, ...]) -> tuple[str, ...]:
+    """The requirements and, when they do not name the whole of one MLflow, what has to be added."""
+    lines = spec.requirements
     added = mlflow_line(lines, python=python, server_mlflow=server_mlflow, constraints=spec.constraints, conda=by_conda)
     return lines if added is None else (*lines, added)
 

@@ -49,6 +49,8 @@ class EnvironmentSpec:
     """The alternatives, as PEP 440 specifiers, when the model asks for a range of Python versions."""
     logged_with: tuple[tuple[str, str], ...] = ()
     """``MlModel.logged_with``, name and version."""
+    created: str = ""
+    """``MlModel.created``."""
 
 
 def read_spec(model_dir: Path) -> EnvironmentSpec:
@@ -84,6 +86,7 @@ def read_spec(model_dir: Path) -> EnvironmentSpec:
         conda_python=conda_python,
         python_range=python_range,
         logged_with=tuple(logged_with.items()),
+        created=mlmodel.created if mlmodel is not None else "",
     )
 
 

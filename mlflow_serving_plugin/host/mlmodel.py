@@ -53,6 +53,8 @@ class MlModel:
     logged_with: Mapping[str, str] = field(default_factory=dict)
     """Versions that were there when the model was logged: of ``Python``, of ``MLflow``, and of the library of the
     flavor that serves, by its name on PyPI."""
+    created: str = ""
+    """When the model was logged, by UTC: ``2024-05-31 10:20:30.400000``."""
 
 
 def read_mlmodel(model_dir: Path) -> MlModel:
@@ -69,6 +71,7 @@ def read_mlmodel(model_dir: Path) -> MlModel:
         signature=_mapping(content.get("signature")),
         from_type_hint=content.get("is_signature_from_type_hint") is True,
         logged_with=_logged_with(content),
+        created=str(content.get("utc_time_created") or ""),
     )
 
 

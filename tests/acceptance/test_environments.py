@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -237,6 +238,33 @@ def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
     told(many, flavor, "answered its own input example")
 
 
+def test_a_model_runs_with_the_library_that_it_was_logged_with_and_shows_what_it_runs_with(
+    many: TrackingServer, models: Models
+) -> None:
+    model = with_requirements(pinned("sklearn-1.4"), "mlflow\nscikit-learn>=1.3\n", models.path("iris-1").parent)
+    ran = {}
+    for name, manager in (("logged", "auto"), ("here", "local")):
+        register(many.client, name, model)
+        many.enable(name, env_manager=manager)
+    wait_built(many, "logged", 1)
+    eventually(lambda: many.states("here").get("1") in {"READY", "FAILED"}, tail=many.tail)
+    for name in ("logged", "here"):
+        (version,) = many.api("GET", "list-versions", registered_model_name=name)["endpoint_versions"]
+        ran[name] = {library["name"]: library for library in version["libraries"]}
+    ours = importlib.metadata.version("scikit-learn")
+    assert ran["logged"]["scikit-learn"] == {
+        "name": "scikit-learn",
+        "logged": "1.4.2",
+        "running": "1.4.2",
+        "differs": False,
+    }
+    assert ran["here"]["scikit-learn"] == {"name": "scikit-learn", "logged": "1.4.2", "running": ours, "differs": True}
+    assert ran["logged"]["MLflow"]["logged"] == "2.22.5"
+    assert set(ran["logged"]) == {"Python", "MLflow", "scikit-learn"}
+    told(many, "logged", "the model was logged with scikit-learn 1.4.2")
+    assert many.score("logged/1", ONE_ROW).json()["predictions"][0] >= 9
+
+
 def test_the_stock_server_of_an_environment_serves_there_too(many: TrackingServer) -> None:
     register(many.client, "stock", pinned("mlflow-2-again"))
     many.enable("stock", runtime="mlflow", env_manager="uv")
@@ -352,9 +380,9 @@ def go_on(source: Path) -> None:
     (source / "gate").touch()
 
 
-def with_requirements(model: Path, requirements: str) -> Path:
-    """A copy of a model that asks for something else."""
-    copy = Path(tempfile.mkdtemp(prefix="mls-", dir=model.parent)) / "model"
+def with_requirements(model: Path, requirements: str, beside: Path | None = None) -> Path:
+    """A copy of a model that asks for something else; in ``beside``, or where the model is."""
+    copy = Path(tempfile.mkdtemp(prefix="mls-", dir=beside or model.parent)) / "model"
     shutil.copytree(model, copy)
     (copy / "requirements.txt").write_text(requirements)
     return copy

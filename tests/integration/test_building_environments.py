@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from support.conda import make_channel
 
 from mlflow_serving_plugin.environments.environments import Environments
+from mlflow_serving_plugin.environments.installed import server_python
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.environments.run import BuildFailedError
 from mlflow_serving_plugin.errors import ConfigurationError
@@ -85,6 +90,90 @@ def test_a_failed_build_leaves_its_log_and_nothing_else_and_no_password_in_it(ro
     assert "pa55word" not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
     assert {path for path in root.iterdir() if path.is_dir()} == before
+
+
+NO_PORT = "127.0.0.1:9"
+WINDOWS, MAC = "x-1.0-cp39-cp39-win_amd64.whl", "x-1.0-cp311-cp311-macosx_11_0_arm64.whl"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (f"six==1.16.0 --hash=sha256:{'0' * 64}", "six==1.16.0: the file's hash is not the one that the model names."),
+        (f"git+https://{NO_PORT}/a.git", f"git+https://{NO_PORT}/a.git could not be fetched: unable to access"),
+        (
+            f"a @ git+https://u:pa55@{NO_PORT}/a.git@v1",
+            f"a @ git+https://***@{NO_PORT}/a.git@v1 could not be fetched: ",
+        ),
+        (f"./code/{WINDOWS}", f"code/{WINDOWS} is not for Python"),
+        (f"code/{MAC}", f"code/{MAC} is not for Python"),
+        ("code/absent-1.0-py3-none-any.whl", "code/absent-1.0-py3-none-any.whl is not in the model."),
+        (
+            "x @ file:///absent/x-1.0-py3-none-any.whl",
+            "file:///absent/x-1.0-py3-none-any.whl is not on the server's machine.",
+        ),
+    ],
+)
+def test_a_line_that_cannot_be_installed_is_named_with_the_cause(tmp_path, line, sentence):
+    model = a_model(tmp_path / "m", f"mlflow-skinny==3.5.0\n{line}\n")
+    (model / "code").mkdir()
+    for wheel in (WINDOWS, MAC):
+        make_wheel(model / "code" / wheel)
+    with pytest.raises(BuildFailedError) as raised:
+        build(tmp_path / "e", model)
+    assert sentence in raised.value.message
+    assert str(tmp_path) not in raised.value.message
+    assert "pa55" not in raised.value.message
+
+
+def make_wheel(path: Path) -> None:
+    """An empty wheel of a project ``x``, with the tag in its name."""
+    name, version, tag = path.stem.split("-", 2)
+    about = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+@pytest.fixture
+def index(tmp_path) -> Iterator[str]:
+    """A package index that has the project ``x``; the URL, with a password in it."""
+    project = tmp_path / "index" / "simple" / "x"
+    project.mkdir(parents=True)
+    make_wheel(project / "x-1.0-py3-none-any.whl")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "index"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://u:pa55@127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+
+
+def test_what_a_model_leaves_open_is_what_it_was_logged_with_and_no_password_stays(tmp_path, index):
+    """MLflow's version from mlflow-skinny, scikit-learn's from MLmodel, by conda.yaml a Python that fits."""
+    pip = f"[--extra-index-url {index}, mlflow, mlflow-skinny==2.22.5, x]"
+    conda = f"dependencies: ['python>=3.7.12', scikit-learn, {{pip: {pip}}}]\n"
+    mlmodel = "flavors: {python_function: {loader_module: mlflow.sklearn}, sklearn: {sklearn_version: 1.5.2}}\n"
+    environment = build(tmp_path / "e", a_model(tmp_path / "m", conda_yaml=conda, MLmodel=mlmodel), "auto")
+    assert environment.python_version.startswith(server_python())
+    assert environment.mlflow_version == "2.22.5"
+    assert dict(environment.libraries)["scikit-learn"] == "1.5.2"
+    assert in_environment(environment, "import importlib.metadata as m; print(m.version('x'))") == "1.0"
+    texts = (path for path in (tmp_path / "e").rglob("*") if path.is_file() and path.suffix not in {".so", ".pyc"})
+    assert not [path for path in texts if b"pa55" in path.read_bytes()]
+
+
+def test_the_server_s_own_interpreter_serves_when_what_a_model_was_logged_with_cannot_be_had(tmp_path):
+    mlmodel = "flavors: {python_function: {loader_module: mlflow.sklearn}, sklearn: {sklearn_version: 1.99}}\n"
+    model = a_model(tmp_path / "m", "mlflow\nscikit-learn>=1.3\n", MLmodel=mlmodel)
+    environments = Environments(Settings(), tmp_path / "e")
+    recipe = environments.need(model, "auto").recipe
+    found = environments.build(recipe)
+    assert (found.manager, found.python, found.key) == ("local", sys.executable, recipe.key)
+    assert environments.need(model, "auto").environment == found
+    log = environments.log(recipe.key)
+    assert log is not None
+    assert "scikit-learn==1.99 does not exist." in log.read_text()
 
 
 def test_offline_says_what_is_not_there(tmp_path):

@@ -9,6 +9,7 @@ from mlflow_serving_plugin.cli import progress
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
+from mlflow_serving_plugin.domain.routes import Library
 from mlflow_serving_plugin.domain.states import EntityState
 
 
@@ -76,6 +77,13 @@ def test_status_shows_versions_with_their_names_and_urls(world, run):
     assert {a["alias"] for a in out["aliases"]} == {"Production", "champion"}
     assert run("status", "iris", "--version", "9").exit_code == 1
     assert "not enabled" in run("status", "wine").stderr
+
+
+def test_status_shows_what_a_version_was_logged_with_and_what_it_runs_with_instead(world, run):
+    world.enable()
+    there = (Library("Python", "3.11.2", "3.11.7"), Library("scikit-learn", "1.4.2", "1.9.1"))
+    world.publish(replace(version(1), libraries=there))
+    assert "logged with Python 3.11.2, scikit-learn 1.4.2 (runs with 1.9.1)" in run("status", "iris").stdout
 
 
 def test_logs_are_those_of_the_newest_version_or_of_the_given_one(world, run, tmp_path):

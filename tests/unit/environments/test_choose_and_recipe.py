@@ -89,6 +89,13 @@ def test_a_package_of_conda_s_that_pypi_has_too_comes_from_there(packages, manag
     assert recipe.conda_packages == (() if line else packages)
 
 
+def test_a_version_that_conda_names_is_not_open():
+    logged = (("scikit-learn", "1.4.2"),)
+    spec = replace(SPEC, requirements=("mlflow",), conda_packages=("scikit-learn=1.5.0",), logged_with=logged)
+    assert (recipe_of(spec, "auto").manager, recipe_of(spec, "uv").preferred) == ("local", ())
+    assert recipe_of(replace(spec, created="2022-01-01"), "conda").limits == ()
+
+
 def test_what_is_left_out_of_conda_s_packages_is_said():
     spec = replace(SPEC, conda_packages=("scikit-learn=1.7.0", "gdal=3", "libfoo"))
     recipe = recipe_of(spec, "uv")
@@ -218,6 +225,21 @@ def test_mlflow_is_whole_and_of_the_version_that_the_requirements_name(lines, ad
 def test_mlflow_1_gets_the_limits_that_its_last_version_names(line, limited):
     recipe = recipe_of(replace(SPEC, requirements=(line,)))
     assert recipe.limits == (("numpy<2", "pandas<2", "protobuf<5") if limited else ())
+
+
+@pytest.mark.parametrize(
+    ("created", "limits"),
+    [
+        ("2022-04-19 10:11:12.345678", ("numpy<2", "pandas<2")),
+        ("2024-06-15 23:00:00.0", ("numpy<2",)),
+        ("2024-06-16 00:00:00.0", ()),
+        ("", ()),
+    ],
+)
+def test_a_model_gets_no_version_that_was_released_with_a_break_after_it_was_logged(created, limits):
+    assert recipe_of(replace(SPEC, created=created)).limits == limits
+    old = replace(SPEC, created=created, requirements=("mlflow==1.30.1",))
+    assert sorted(recipe_of(old).limits) == ["numpy<2", "pandas<2", "protobuf<5"]
 
 
 def test_a_constraint_or_conda_may_name_mlflow_s_version():

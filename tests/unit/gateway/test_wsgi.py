@@ -77,7 +77,8 @@ def test_a_request_goes_through(make, short):
 
 def test_a_declared_body_over_the_limit_is_not_read(make):
     reply = send(make(max_body_bytes=10))
-    assert (reply.status, reply.stream.taken) == ("413 Request Entity Too Large", 0)
+    # Python 3.13 has other words for 413.
+    assert (reply.status[:4], reply.stream.taken) == ("413 ", 0)
 
 
 def test_an_undeclared_body_over_the_limit_is_not_read_on(make):
