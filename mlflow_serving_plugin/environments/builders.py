@@ -78,9 +78,10 @@ class Builder:
 
     def _conda(self) -> Path:
         prefix, recipe, offline = self._directory / "env", self._recipe, self._settings.offline
+        pythons = [*(f"python={minor}" for minor in recipe.pythons), *filter(None, [recipe.conda_python])]
         commands = [
-            conda_command(prefix, (f"python={minor}", *recipe.conda_packages), recipe.channels, offline=offline)
-            for minor in recipe.pythons
+            conda_command(prefix, (python, *recipe.conda_packages), recipe.channels, offline=offline)
+            for python in pythons
         ]
         if not any(self._run(command) for command in commands):
             packages = recipe.conda_packages or (f"python={recipe.python}",)

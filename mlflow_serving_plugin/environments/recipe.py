@@ -26,7 +26,6 @@ _FORMAT = 1
 _SETUPTOOLS = "setuptools<81"
 """Libraries of MLflow 1's time import ``pkg_resources``; setuptools 81 ended it, and uv's environments have neither."""
 
-
 _BY_PIP = frozenset({"uv", "virtualenv"})
 """Managers that know no conda packages: what PyPI has too comes from there."""
 
@@ -66,6 +65,8 @@ class Recipe:
     cannot be had."""
     limits: tuple[str, ...] = ()
     """Constraints that an old model needs and does not name. They are given up when they contradict the rest."""
+    conda_python: str = ""
+    """conda's words for a range of Python versions: its solver may pick any, when no version of ``pythons`` works."""
     local_fits: bool = False
     """See ``Choice``."""
     logged_with: tuple[tuple[str, str], ...] = ()
@@ -168,6 +169,7 @@ def write_recipe(
         constraints=spec.constraints,
         conda_packages=packages,
         channels=spec.channels if by_conda else (),
+        conda_python=(spec.conda_python or "") if by_conda and spec.python_range else "",
         local_fits=choice.local_fits,
         model_dir=model_dir,
         logged_with=spec.logged_with,
@@ -208,6 +210,6 @@ def _key(recipe: Recipe, server_constraints: str) -> str:
         server_constraints,
     ]
     # Only when there are some, so that environments built before these were read are found again.
-    if recipe.preferred or recipe.limits or len(recipe.pythons) > 1:
-        parts += [recipe.pythons, recipe.preferred, recipe.limits, recipe.local_fits]
+    if recipe.preferred or recipe.limits or recipe.conda_python or len(recipe.pythons) > 1:
+        parts += [recipe.pythons, recipe.conda_python, recipe.preferred, recipe.limits, recipe.local_fits]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

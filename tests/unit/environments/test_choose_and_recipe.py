@@ -119,6 +119,8 @@ def test_a_range_of_python_versions_is_tried_in_order():
     assert recipe_of(spec, "auto").pythons == ("3.10", "3.11")
     assert "the model wants Python 3.10" in recipe_of(spec, "auto").why
     assert recipe_of(replace(spec, logged_with=()), "auto").manager == "local"
+    solved = recipe_of(replace(spec, conda_python="python>=3.9", conda_packages=("gdal",)), "auto")
+    assert (solved.pythons, solved.conda_python) == (("3.10", "3.11"), "python>=3.9")
     assert recipe_of(spec).key != recipe_of(replace(SPEC, python="3.10")).key
 
 
