@@ -45,7 +45,6 @@ class Scorer:
         from mlflow.pyfunc import scoring_server
 
         self._code = code or ModelCode()
-
         self._server: Any = scoring_server
         if not hasattr(scoring_server, "invocations"):
             from mlflow.version import VERSION
@@ -71,8 +70,12 @@ class Scorer:
         # As scoring_server.init() does.
         os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
         load = getattr(scoring_server, "load_model_with_mlflow_config", scoring_server.load_model)
-        with code:
-            model = load(model_dir)
+        try:
+            with code:
+                model = load(model_dir)
+        except SystemExit:
+            print("Ending: the model called sys.exit() while it loaded.", flush=True)
+            raise
         return cls(model, code, max_cells)
 
     def score(self, content_type: str, body: bytes) -> Answer:

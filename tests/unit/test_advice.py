@@ -52,10 +52,9 @@ def test_an_error_without_advice_is_its_own_reason() -> None:
 @pytest.mark.parametrize(
     ("code", "advised"),
     [
-        ("os.environ['SCORE_API_KEY']", True),
-        ("os.environ.pop('SCORE_API_KEY')", True),
-        ("{}['SCORE_API_KEY']", False),
-        ("{}[os.environ.get('HOME', '') + 'SCORE_API_KEY'[:0] or 'SCORE_API_KEY']", False),
+        ("os.environ['A_KEY']", True),
+        ("os.environ.pop('A_KEY')", True),
+        ("{}['A_KEY']", False),
     ],
 )
 def test_a_missing_variable_is_told_apart_from_a_missing_key(code: str, advised: bool) -> None:
@@ -63,9 +62,8 @@ def test_a_missing_variable_is_told_apart_from_a_missing_key(code: str, advised:
         eval(code)
     except KeyError as error:
         reason = explain(f"KeyError: {error}", "load", "\n".join(map(str.strip, format_exc().splitlines())))
-    assert reason.endswith(
-        ". The model needs the environment variable SCORE_API_KEY: set environment.SCORE_API_KEY."
-    ) == (advised), reason
+    sentence = ". The model needs the environment variable A_KEY: set environment.A_KEY."
+    assert reason == "KeyError: 'A_KEY'" + sentence * advised
 
 
 @pytest.mark.parametrize(
