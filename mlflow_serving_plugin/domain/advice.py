@@ -135,7 +135,7 @@ TABLE: tuple[Advice, ...] = (
         "setting the OPENAI_API_KEY environment variable",
     ),
     Advice(
-        r"Read-only file system|readonly database",
+        r"Read-only file system|readonly database|unable to open database file",
         "In the sandbox the model's directory is read-only: let the model write below tempfile.gettempdir(), or set "
         "sandbox to off.",
         "sqlite3.OperationalError: attempt to write a readonly database",

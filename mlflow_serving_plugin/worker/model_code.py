@@ -67,9 +67,11 @@ class ModelCode:
 
         def part() -> None:
             signal.set_wakeup_fd(-1)
+            early = signal.sigpending()
             for number, handler in before.items():
                 if signal.getsignal(number) is ours[number]:
-                    signal.signal(number, handler)
+                    # Python ignores what a handler raises here.
+                    signal.signal(number, signal.SIG_DFL if number in early else handler)
             null = os.open(os.devnull, os.O_RDWR)
             for descriptor in filter(lambda number: number >= 0, descriptors()):
                 # Not closed: an object that still knows the number would close another file of the child.

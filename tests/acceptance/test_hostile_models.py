@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -196,6 +197,32 @@ def test_in_the_sandbox_it_writes_nothing_but_its_own_tmp(server: TrackingServer
     for path in (Path("/tmp/x-of-a-model"), *(server.state / part / "x" for part in ("", "sockets", "workers"))):
         attack(server, name, "write", path)
         assert not path.exists()
+
+
+@sandboxed
+def test_in_the_sandbox_a_database_beside_the_model_is_refused_with_what_to_set(
+    server: TrackingServer, name: str
+) -> None:
+    response = attempt(server, name, "count", "calls.db")
+    assert response.status_code >= 400
+    assert response.json()["message"].endswith(
+        "In the sandbox the model's directory is read-only: let the model write below tempfile.gettempdir(), or set "
+        "sandbox to off."
+    )
+    assert attack(server, name, "count", "/tmp/calls.db") == "1"
+
+
+def test_what_a_model_has_written_outlives_its_worker_and_no_file_is_fetched_again(server: TrackingServer) -> None:
+    name = "open-native"
+    own = server.routes()["endpoints"][f"default/{name}"]["id"]
+    (model,) = (server.state / "models").glob(f"{own}/**/MLmodel")
+    assert [attack(server, name, "count", "calls.db"), attack(server, name, "write", "conda.yaml")] == ["1", "written"]
+    before = {path.name: (path.stat().st_ino, path.stat().st_size) for path in model.parent.iterdir()}
+    (worker,) = server.workers(name)
+    os.kill(worker["pid"], signal.SIGKILL)
+    end_of(server, name, worker["pid"])
+    assert {path.name: (path.stat().st_ino, path.stat().st_size) for path in model.parent.iterdir()} == before
+    assert attack(server, name, "count", "calls.db") == "2"
 
 
 @sandboxed

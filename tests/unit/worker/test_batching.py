@@ -126,6 +126,18 @@ def test_with_batching_off_each_is_scored_alone_and_in_order(tmp_path):
     assert peer.order() == [0, 1, 2, 3, 4]
 
 
+async def looked_up(values):
+    await asyncio.sleep(0)
+    return values
+
+
+@pytest.mark.parametrize("verdict", [ON, Verdict(False, "off")])
+def test_a_library_model_may_run_an_event_loop_batched_or_not(tmp_path, verdict):
+    scorer = scorer_of(COLUMNS, lambda data: asyncio.run(looked_up(sums(data))))
+    answers = serve(scorer, [request(body((n, 0.5))) for n in range(3)], tmp_path, verdict).answers()
+    assert answers == {n: (200, json.dumps({"predictions": [n + 0.5]}).encode()) for n in range(3)}
+
+
 def no_negatives(data):
     if (data["a"] < 0).any():
         raise ValueError("negative")
