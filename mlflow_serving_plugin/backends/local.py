@@ -26,7 +26,7 @@ from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.probe import Trial
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, write_record
-from mlflow_serving_plugin.backends.runtime import Runtime
+from mlflow_serving_plugin.backends.runtime import Runtime, with_versions
 from mlflow_serving_plugin.backends.sandbox import check_sandbox
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
@@ -91,6 +91,8 @@ class LocalBackend:
             if isinstance(error, WorkerFailedError) and self._cancelled.is_set():
                 raise WorkerFailedError("The controller is stopping.") from error
             self.stop(worker_id)
+            if isinstance(error, WorkerFailedError):
+                raise WorkerFailedError(with_versions(error.message, spec)) from error
             raise
         with self._lock:
             worker.record = ready

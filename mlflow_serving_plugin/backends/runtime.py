@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,8 @@ from packaging.version import InvalidVersion, Version
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.probe import Probe
+
+_QUOTES_ERROR = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b")
 
 
 class Runtime(Protocol):
@@ -44,6 +47,24 @@ def refusal(spec: WorkerSpec, *, oldest_mlflow: str, oldest_python: str = "0", a
     if mlflow < Version(oldest_mlflow):
         return f"The model pins MLflow {mlflow}; {runtime} needs {oldest_mlflow} or later.{advice}"
     return None
+
+
+def with_versions(reason: str, spec: WorkerSpec) -> str:
+    """A reason that quotes an error, with the library's versions where the model was logged with another one.
+
+    A pickle may load in the library's own version only, and then the error speaks of anything but versions.
+    """
+    logged_with = spec.recipe.logged_with if spec.recipe is not None else ()
+    library = next((found for found in logged_with if found[0] not in {"Python", "MLflow"}), None)
+    if library is None or not _QUOTES_ERROR.search(reason):
+        return reason
+    name, logged = library
+    here = spec.environment.version_of(name)
+    if not here or here == logged:
+        return reason
+    auto = "" if spec.settings.env_manager == "auto" else "set env_manager to auto, or "
+    advice = f"{auto}pin {name}=={logged} in the model's requirements"
+    return f"{reason.rstrip('.')}. The model was logged with {name} {logged}, here {here}: {advice}."
 
 
 def _version(text: str) -> Version | None:

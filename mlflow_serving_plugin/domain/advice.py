@@ -91,6 +91,13 @@ TABLE: tuple[Advice, ...] = (
         any_body=True,
     ),
     Advice(
+        r"^AttributeError: '(?!(?:str|int|float|bool|list|dict|tuple|set|bytes|NoneType|DataFrame|Series|ndarray)')"
+        r"(\w+)' object has no attribute",
+        "The model's '{0}' is of another version of its library: pin the version in the model's requirements.",
+        "AttributeError: 'LogisticRegression' object has no attribute 'multi_class'",
+        any_body=True,
+    ),
+    Advice(
         r"^NameError: name '([^']+)' is not defined",
         "The model's code uses '{0}' without an import: add the import inside the code, and log the model again.",
         "NameError: name 'np' is not defined",
