@@ -77,7 +77,7 @@ class Worker:
     example_form: int | None = 0
     """Which of the example's forms it has answered; None: it has refused all of them."""
     example_note: str = ""
-    """What it answered, for a person, when it has refused the model's own example; without the example's data."""
+    """What it answered, for a person, when it has refused a form of the model's own example; without any data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError
-from mlflow_serving_plugin.backends.refusals import Refusal, read_refusal
+from mlflow_serving_plugin.backends.refusals import Refusal, note_on, read_refusal
 from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
@@ -60,15 +60,16 @@ class Probe(ABC):
         WorkerFailedError when nothing can be scored: the worker is lost, does not answer in time, or answers with an
         error that every request would get. Any other error is about one body, and the model may score others.
         """
-        first: Refusal | None = None
+        first = ""
         for form, body in enumerate(example.forms):
             refusal = self._try(body, max(1.0, deadline - time.monotonic()))
             if refusal is None:
-                return Trial(scored_example=True, example_form=form)
+                note = note_on(example, first, body) if form else ""
+                return Trial(scored_example=True, example_form=form, example_note=note)
             if refusal.any_body:
-                raise WorkerFailedError(f"The model loaded, but cannot score any request: {refusal.reason}")
-            first = first or refusal
-        return Trial(example_form=None, example_note=first.note if first else "")
+                raise WorkerFailedError(f"The model loaded, but cannot score any request: {refusal.said}")
+            first = first or refusal.said
+        return Trial(example_form=None, example_note=note_on(example, first, None))
 
     def _try(self, example: Example, timeout_s: float) -> Refusal | None:
         try:

@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from mlflow_serving_plugin.domain.advice import advice_for, explain, shorten
+from mlflow_serving_plugin.domain.entity import Example
 
 _LAST_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?::.*)?$")
 _WITHOUT_DATA = tuple(
@@ -19,6 +20,7 @@ _WITHOUT_DATA = tuple(
         r"Incompatible input types for column .{1,100}?\. Can not safely convert [\w<>\[\], ]+? to [\w<>\[\], ]+?\.",
         r"Model is missing inputs \[[^\]]{1,300}\]\.",
         r"Failed to convert column .{1,100}? to type '[^']{1,60}'\.",
+        r"Please ensure that the input data of datetime column only contains timezone-naive datetime objects\.",
         r"Shape of input .{1,100}? does not match expected shape .{1,100}?\.",
         r"the model returned an? [^.]{1,100}, which has no JSON form",
     )
@@ -26,11 +28,10 @@ _WITHOUT_DATA = tuple(
 
 
 class Refusal(NamedTuple):
-    """``reason``: why no request can be scored, if ``any_body``; ``note``: about the example, for a person."""
+    """What a worker said of an example, in words without data; ``any_body``: every request would be told the same."""
 
     any_body: bool
-    reason: str
-    note: str
+    said: str
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:
@@ -40,9 +41,24 @@ def read_refusal(status: int, body: bytes) -> Refusal:
     last = _last_line(trace)
     row = advice_for(last, "predict", trace)
     if row is not None and row.any_body:
-        return Refusal(True, explain(last, "predict", trace), "")
+        return Refusal(True, explain(last, "predict", trace))
     said = _without_data(message) or _class_of(last) or str(error.get("error_code") or f"status {status}")
-    return Refusal(False, "", f"The model refuses its own input example: {said}. Other requests may be scored.")
+    return Refusal(False, said)
+
+
+def note_on(refused: Example, said: str, scored: Example | None) -> str:
+    """The note on a version that refuses its own example: ``scored`` is the form of the example that it takes."""
+    if scored is None:
+        return f"The model refuses its own input example: {said}. Other requests may be scored."
+    return (
+        f"The model refuses its own input example as {_field(refused)}: {said}. "
+        f"The model takes the same example as {_field(scored)}."
+    )
+
+
+def _field(example: Example) -> str:
+    """The field of the body that holds the example."""
+    return next((name for name in _document(example.body) if name != "params"), "it is")
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterabl
 def _in_words(entity: EntityRoute) -> str:
     if entity.state is not EntityState.READY:
         return f"{entity.state.facts.label}."
-    if entity.scored_example:
-        return "Serving: the model loaded and answered its own input example."
     if entity.example_note:
         return f"Serving: the model loaded. {entity.example_note}"
+    if entity.scored_example:
+        return "Serving: the model loaded and answered its own input example."
     return "Serving: the model loaded. It has no input example, so no prediction was tried."

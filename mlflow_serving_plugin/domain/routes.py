@@ -77,7 +77,7 @@ class EntityRoute:
     example_form: int | None = 0
     """Which of the example's forms the model takes; None: the model refuses its own example."""
     example_note: str = ""
-    """Why the model refuses its own example, for a person."""
+    """Why the model refuses its own example, or a form of it, for a person."""
     libraries: tuple[Library, ...] = ()
     """What the model was logged with, beside what it runs with; empty when the model's files do not say."""
     build_log: str | None = None

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mlflow_serving_plugin.backends.refusals import read_refusal
+from mlflow_serving_plugin.backends.refusals import note_on, read_refusal
+from mlflow_serving_plugin.domain.entity import Example
 
 SECRET = "s3ntinel 2024-02-29"
 FRAME = 'Traceback (most recent call last):\n  File "/srv/m/model.py", line 3, in predict\n    f(x)\n'
@@ -28,24 +29,28 @@ def refusal(status=400, message="Encountered an unexpected error.", trace="", co
 def test_an_error_that_every_request_would_meet_comes_with_its_advice(error):
     found = refusal(trace=FRAME + error)
     assert found.any_body
-    assert found.reason.startswith(error)
-    assert found.reason.endswith(".")
+    assert found.said.startswith(error)
+    assert found.said.endswith(".")
 
 
 @pytest.mark.parametrize(
     ("message", "trace", "said"),
     [
-        ("Encountered an unexpected error.", f"{FRAME}ValueError: bad {SECRET}\nKeyError: {SECRET}", "ValueError, see"),
-        ("Encountered an unexpected error.", f"{FRAME}my.errors.NotKnownError: {SECRET}", "NotKnownError, see"),
+        (
+            "Encountered an unexpected error.",
+            f"{FRAME}ValueError: bad {SECRET}\nKeyError: {SECRET}",
+            "ValueError, see the",
+        ),
+        ("Encountered an unexpected error.", f"{FRAME}my.errors.NotKnownError: {SECRET}", "NotKnownError, see the"),
         (
             f"Failed to predict data '{SECRET}'. \nError: Failed to enforce schema of data '{SECRET}' with schema "
             "'['when': datetime (required)]'. Error: Incompatible input types for column when. Can not safely convert "
             "object to datetime64[ns].",
             "",
-            "Incompatible input types for column when. Can not safely convert object to datetime64[ns]. Other",
+            "Incompatible input types for column when. Can not safely convert object to datetime64[ns]",
         ),
-        (f"Model is missing inputs ['a', 'b']. {SECRET}", "", "Model is missing inputs ['a', 'b']. Other"),
-        (f"our backend said {SECRET}", "", "BAD_REQUEST. Other"),
+        (f"Model is missing inputs ['a', 'b']. {SECRET}", "", "Model is missing inputs ['a', 'b']"),
+        (f"our backend said {SECRET}", "", "BAD_REQUEST"),
         (
             "The prediction cannot be sent: the model returned a set, which has no JSON form.",
             f"{FRAME}TypeError: Object of type set is not JSON serializable",
@@ -56,11 +61,22 @@ def test_an_error_that_every_request_would_meet_comes_with_its_advice(error):
 def test_a_note_says_what_was_refused_without_the_data_of_the_example(message, trace, said):
     found = refusal(message=message, trace=trace)
     assert not found.any_body
-    assert found.note.startswith("The model refuses its own input example: ")
-    assert said in found.note
-    assert "s3ntinel" not in found.note
+    assert said in found.said
+    assert "s3ntinel" not in found.said
 
 
 def test_an_answer_that_is_no_error_of_mlflow_has_its_status_in_the_note():
-    assert "status 500" in read_refusal(500, b"Internal Server Error").note
-    assert "status 502" in read_refusal(502, b"[1]").note
+    assert read_refusal(500, b"Internal Server Error").said == "status 500"
+    assert read_refusal(502, b"[1]").said == "status 502"
+
+
+def test_a_note_names_the_form_that_was_refused_and_the_one_that_is_taken():
+    refused = Example(b'{"params": {}, "dataframe_split": {"data": [["s3ntinel"]]}}', "application/json")
+    taken = Example(b'{"inputs": ["s3ntinel"]}', "application/json")
+    assert note_on(refused, "ValueError", taken) == (
+        "The model refuses its own input example as dataframe_split: ValueError. "
+        "The model takes the same example as inputs."
+    )
+    assert note_on(refused, "ValueError", None) == (
+        "The model refuses its own input example: ValueError. Other requests may be scored."
+    )
