@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from support.auth import ALLOWED_HOSTS, BasicAuthServer, Cast, client_of
 from support.cells import put_up
+from support.matrix import APP
 from support.models import Models, register
 from support.postgres import Postgres, postgres_binaries
 from support.server import TrackingServer
@@ -123,8 +124,11 @@ def prefixed() -> Iterator[TrackingServer]:
 
 @pytest.fixture(scope="session")
 def basic(models: Models) -> Iterator[BasicAuthServer]:
-    """``basic-auth`` with three web workers; ``iris`` is served, ``spare`` is enabled and has no versions."""
-    with BasicAuthServer(workers=3, extra_args=ALLOWED_HOSTS) as server:
+    """``basic-auth`` with three web workers; ``iris`` is served, ``spare`` is enabled and has no versions.
+
+    Pages of ``APP`` are allowed.
+    """
+    with BasicAuthServer(workers=3, extra_args=(*ALLOWED_HOSTS, "--cors-allowed-origins", APP)) as server:
         with client_of(server) as client:
             put_up(server, client, models)
         yield server

@@ -128,5 +128,7 @@ def test_an_answer_is_compressed_as_the_client_prefers(accept, found):
 
 
 def test_an_answer_is_what_any_client_can_read():
-    assert gzip.decompress(compress(LONG, "gzip")) == LONG
-    assert zlib.decompress(compress(LONG, "deflate")) == LONG
+    for length in (1025, 16 * 1024, 16 * 1024 + 1, len(LONG)):
+        text = LONG[-length:]
+        assert gzip.decompress(compress(text, "gzip")) == text
+        assert zlib.decompress(compress(text, "deflate")) == text
