@@ -79,10 +79,10 @@ class BlockingFrameLink:
     def _drop_gone(self) -> None:
         if not self._live.changed():
             return
+        self._heard_at = {address: at for address, at in self._heard_at.items() if address in self._live}
         for address in [address for address in self._idle if address not in self._live]:
             for connection in self._idle.pop(address):
                 connection.close()
-            self._heard_at.pop(address, None)
 
     def _watch_overdue(self, connection: FrameConnection, call: WorkerCall) -> None:
         """Report the worker when there is no sign of life for as long as a prediction may take.
