@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections import deque
 from time import perf_counter_ns
 from typing import Callable
@@ -58,6 +59,8 @@ class Engine:
         self._scheduled = False
         self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
+        self._short_of_memory = threading.Lock()
+        """Held by the one prediction that is computed anew because there was no memory."""
         one_at_a_time = scorer.library_flavor or verdict.on
         self._threads = threads_for(one_at_a_time=one_at_a_time, max_concurrency=max_concurrency)
 
@@ -213,6 +216,10 @@ class Engine:
         if not waiting.useless(perf_counter_ns()):
             with self._running.during(waiting.request.timeout_ms):
                 answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
+                if answer.short_of_memory:
+                    # Another request may have taken all of the memory.
+                    with self._short_of_memory:
+                        answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
         loop.call_soon_threadsafe(self._reply, waiting, answer)
 
     def _reply(self, waiting: Waiting, answer: Answer | None) -> None:

@@ -26,6 +26,14 @@ def explain(error: Exception) -> tuple[int, str]:
     return 400, document("BAD_REQUEST", f"The request body does not fit the model: {why}.", trace_of(error))
 
 
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it was raised for, is that there is no memory."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, MemoryError):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
+
+
 def document(error_code: str, message: str, stack_trace: str) -> str:
     """An error in MLflow's shape."""
     return json.dumps({"error_code": error_code, "message": message, "stack_trace": stack_trace})

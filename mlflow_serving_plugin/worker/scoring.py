@@ -36,6 +36,8 @@ class Answer(NamedTuple):
     decode_ns: int = 0
     predict_ns: int = 0
     encode_ns: int = 0
+    short_of_memory: bool = False
+    """Whether the model could not be asked to the end, for want of memory."""
 
 
 class Scorer:
@@ -82,7 +84,7 @@ class Scorer:
         """One request, as MLflow itself scores it."""
         from mlflow.exceptions import MlflowException
 
-        start = time.perf_counter_ns()
+        start, short = time.perf_counter_ns(), False
         try:
             body = cells.bounded(content_type, body, self._columns, self._max_cells)
             with self._code:
@@ -93,15 +95,17 @@ class Scorer:
             text = json.dumps({"error_code": "BAD_REQUEST", "message": str(error)})
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, _written(error)
+            short = failures.is_short_of_memory(error)
             traceback.print_exc()
         except Exception as error:
             status, text = failures.explain(error)
-            mimetype = JSON
+            mimetype, short = JSON, failures.is_short_of_memory(error)
             traceback.print_exc()
         except BaseException as error:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": _ended(error)})
             traceback.print_exc()
-        return Answer(status, mimetype, text.encode(), predict_ns=time.perf_counter_ns() - start)
+        took_ns = time.perf_counter_ns() - start
+        return Answer(status, mimetype, text.encode(), predict_ns=took_ns, short_of_memory=short)
 
     def prepare_fast_path(self) -> str | None:
         """Compile the signature; None when the fast path may be used, else why not."""

@@ -257,6 +257,13 @@ def test_an_overdue_prediction_costs_its_worker_and_no_other_request(start, tmp_
     assert not (tmp_path / "scored").exists()
 
 
+def test_a_prediction_that_another_one_left_no_memory_is_computed_once_more(shared, tmp_path):
+    shared.connect().close()
+    with Raw(shared.address) as raw:
+        raw.ask(1, "need memory", str(tmp_path / "tried"))
+        assert wire.decode_response(raw.next()).status == 200
+
+
 def test_neighbours_of_an_overdue_prediction_that_do_not_end_either_hold_nothing_up(start):
     worker = start(overdue_grace_s=0.2)
     worker.connect().close()

@@ -40,6 +40,10 @@ class Model:
             open(arg + ".begun", "w").close()
             while not os.path.exists(arg):
                 time.sleep(0.01)
+        elif op == "need memory":
+            if not os.path.exists(arg):
+                open(arg, "w").close()
+                raise MemoryError
         elif op == "touch":
             open(arg, "w").close()
         elif op == "print":
