@@ -11,7 +11,7 @@ from typing import Any
 from mlflow_serving_plugin.backends.base import Worker
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.files import write_atomically
-from mlflow_serving_plugin.host.processes import kill_session, start_stamp
+from mlflow_serving_plugin.host.processes import kill_session, runs
 
 _logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class WorkerRecord(Worker):
 
     def running(self) -> bool:
         """Whether that very process is still there."""
-        return start_stamp(self.pid) == self.stamp
+        return runs(self.pid, self.stamp)
 
 
 def record_path(directory: Path, worker_id: str) -> Path:

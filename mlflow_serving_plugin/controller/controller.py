@@ -220,8 +220,8 @@ class Controller:
         try:
             self._deps.paths.lease.touch(mode=0o600)
             os.utime(self._deps.paths.lease)
-        except OSError:
-            _logger.exception("The lease could not be renewed.")
+        except OSError as error:
+            _logger.error("The lease could not be renewed: %s.", error.strerror)  # noqa: TRY400 - one line a tick
 
 
 def _routes_before(path: Path) -> Routes:

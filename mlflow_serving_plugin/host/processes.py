@@ -15,12 +15,14 @@ import psutil
 def start_stamp(pid: int) -> str | None:
     """What tells this process from any other with its pid; None when it is gone or a zombie.
 
+    OSError when this process cannot look at it now, as without a free file descriptor.
+
     On Linux the start time in clock ticks since boot, which a change of the wall clock leaves alone, and the boot.
     """
     if sys.platform.startswith("linux"):
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
         # The command name is in parentheses and may hold anything; the state follows it.
         fields = stat[stat.rindex(b")") + 2 :].split()
@@ -39,6 +41,14 @@ def is_stopped(pid: int) -> bool:
     except OSError:
         return False
     return chr(stat[stat.rindex(b")") + 2]) in "Tt"
+
+
+def runs(pid: int, stamp: str) -> bool:
+    """Whether the very process with this stamp runs. What cannot be looked at is not taken for dead."""
+    try:
+        return start_stamp(pid) == stamp
+    except OSError:
+        return True
 
 
 @functools.cache

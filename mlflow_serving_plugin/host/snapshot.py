@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, dump_routes, load_routes
 from mlflow_serving_plugin.host.files import FileIdentity, file_identity, write_atomically
+from mlflow_serving_plugin.host.throttled import Throttled
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class SnapshotReader:
         self._next_check = 0.0
         self._seen: FileIdentity | None = None
         self._routes = Routes()
+        self._unreadable = Throttled(_logger)
 
     def current(self) -> Routes:
         """The routes now. A missing or damaged snapshot leaves those known before."""
@@ -67,5 +69,7 @@ class SnapshotReader:
             return
         except OtherFormatError as error:
             _logger.info("Waiting for the controller to replace the routes snapshot: %s.", error)
-        except (OSError, ValueError):
-            _logger.exception("The routes snapshot %s could not be read; using the one before.", self._path)
+        except (OSError, ValueError) as error:
+            self._unreadable.log(
+                logging.ERROR, "The routes snapshot could not be read; using the one before: %s", error
+            )

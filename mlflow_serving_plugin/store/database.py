@@ -23,13 +23,24 @@ _SQLITE_BUSY_MS = 20_000
 _RETRY_AFTER_S = 5
 
 _POSTGRES_OPTIONS = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
     "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
+    "tcp_user_timeout": 10_000,
 }
-"""Seconds; the last value is milliseconds. An unreachable database host is noticed in less than a minute."""
+"""Seconds; the last value is milliseconds. An unreachable database host is noticed within some 15 s."""
+
+_OPTIONS = {
+    "psycopg2": _POSTGRES_OPTIONS,
+    "psycopg": _POSTGRES_OPTIONS,
+    "pymysql": {"connect_timeout": 3, "read_timeout": 15, "write_timeout": 15},
+    "mysqldb": {"connect_timeout": 3, "read_timeout": 15, "write_timeout": 15},
+}
+"""By driver."""
+
+_CONNECTION_S = 5
+"""How long a thread waits for one of the pool's connections."""
 
 
 def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
@@ -49,12 +60,13 @@ def open_database(uri: str) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        options = _POSTGRES_OPTIONS if url.get_driver_name() == "psycopg2" else {}
+        options = _OPTIONS.get(url.get_driver_name(), {})
         return create_engine(
             url,
             connect_args={name: value for name, value in options.items() if name not in url.query},
             pool_size=2,
             max_overflow=8,
+            pool_timeout=_CONNECTION_S,
             pool_pre_ping=True,
             pool_recycle=1800,
         )
