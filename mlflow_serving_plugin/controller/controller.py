@@ -18,7 +18,7 @@ from mlflow_serving_plugin.controller.execute import Executor
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.plan import plan
-from mlflow_serving_plugin.controller.refresh import asked_anew, refresh
+from mlflow_serving_plugin.controller.refresh import Revision, asked_anew, refresh
 from mlflow_serving_plugin.controller.scaling import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
@@ -67,6 +67,7 @@ class Controller:
         """Models to read anew; None: all of them."""
         self._refresh_at = 0.0
         self._poll_at = 0.0
+        self._revision = Revision(deps.store, self._tasks)
         clear_scratch(deps.paths)
         self._directories = deps.paths.identity()
 
@@ -97,6 +98,8 @@ class Controller:
         self._tasks.settle(now)
         for nudge in nudges:
             self._take(nudge, now)
+        if self._revision.changed(now):
+            self._refresh_at = now
         self._start_refresh(now)
         if self._view is not None:
             self._reconcile(self._view, now)

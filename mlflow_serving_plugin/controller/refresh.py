@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of
+from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.store.endpoints import Store
+
+_LOOK, _LOOK_EVERY_S = "revision", 1.0
+
+
+class Revision:
+    """Notices within a second that somebody has changed an endpoint through another host."""
+
+    def __init__(self, store: Store, tasks: Tasks) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._seen: int | None = None
+        self._changed = False
+        self._next = 0.0
+
+    def changed(self, now: float) -> bool:
+        """Whether there was a change since the last call. Starts the next look when it is due."""
+        if now >= self._next and not self._tasks.running(_LOOK):
+            self._next = now + _LOOK_EVERY_S
+            self._tasks.start(_LOOK, self._store.revision, self._looked)
+        changed, self._changed = self._changed, False
+        return changed
+
+    def _looked(self, outcome: Outcome, _: float) -> None:
+        if outcome.error is None:
+            self._changed |= self._seen not in {None, outcome.value}
+            self._seen = outcome.value
 
 
 def refresh(store: Store, registry: RegistryReader, before: View, names: frozenset[ModelKey] | None) -> View:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
@@ -100,7 +101,8 @@ class WsgiGateway:
         if isinstance(step, WorkerCall):
             return link_for(self._links, step).call(step)
         if isinstance(step, ReadBody):
-            return _read_body(step, environ)
+            with _no_longer_than(self._gateway.settings.body_timeout_s, environ):
+                return _read_body(step, environ)
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         if isinstance(step, RunBlocking):
@@ -138,6 +140,20 @@ class _Body:
         """Called by the server at the end, or when the client has left."""
         self._steps.close()
         self._pieces.close()
+
+
+@contextlib.contextmanager
+def _no_longer_than(pause_s: float, environ: Environ) -> Iterator[None]:
+    """Within, a client that pauses for longer is an error. gunicorn itself waits for a body without an end."""
+    connection = environ.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    connection.settimeout(pause_s)
+    try:
+        yield
+    finally:
+        connection.settimeout(None)
 
 
 def _read_body(step: ReadBody, environ: Environ) -> bytes:

@@ -77,6 +77,11 @@ class EventLog:
         page = [_event(event, endpoint) for event, endpoint in rows[:limit]]
         return page, str(rows[limit - 1][0].id) if len(rows) > limit else None
 
+    def revision(self) -> int:
+        """A number that grows with each change that somebody makes, on whatever host; cheap to read."""
+        with session_on(self.engine) as session:
+            return session.scalar(select(func.max(AuditRow.id))) or 0
+
     def prune_events(self, before_ms: int) -> int:
         """Remove events older than ``before_ms``; return how many. The audit stays."""
         return self._prune(EventRow, before_ms)

@@ -105,7 +105,7 @@ class MemoryStore:
         if endpoint_id in self._endpoints:
             self._add(endpoint_id, event)
         if kind in AUDITED:
-            self._audit.append((len(self._audit) + 1, endpoint_id, self._named_event(endpoint_id, event)))
+            self._audit.append((self.revision() + 1, endpoint_id, self._named_event(endpoint_id, event)))
 
     def events(
         self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
@@ -122,6 +122,10 @@ class MemoryStore:
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:
         with self._use():
             return self._page(self._audit, lambda *_: True, page_token, limit)
+
+    def revision(self) -> int:
+        with self._use():
+            return self._audit[-1][0] if self._audit else 0
 
     def prune_events(self, before_ms: int) -> int:
         with self._use():

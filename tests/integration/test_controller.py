@@ -573,6 +573,19 @@ def test_what_happens_while_the_store_is_down_is_told_later(serving, monkeypatch
     ]
 
 
+def test_what_another_host_enables_and_disables_counts_here_without_a_nudge(world):
+    """The registry is not polled within the test's time: ``revision`` is what tells."""
+    world.start()
+    world.enable()
+    world.until_ready(1)
+    other, created_ms = Store(world.engine), world.registry.models[WS, "iris"].created_ms
+    other.disable(WS, "iris", by="eve")
+    world.until(lambda: world.route() is None)
+    other.enable(WS, "iris", model_created_ms=created_ms, config=None, by="eve")
+    world.until(lambda: world.route() is not None)
+    world.until_ready(1)
+
+
 def test_a_change_behind_the_server_s_back_is_seen_though_other_models_keep_it_busy(paths):
     world = World(paths, dataclasses.replace(SETTINGS, poll_interval_s=1.0))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -129,3 +130,12 @@ def test_ping_and_head(make):
     assert (asked.status, asked.body) == ("200 OK", b"\n")
     reply = send(make(), path="/model/iris/1/ping", method="HEAD")
     assert (reply.status, reply.headers["Content-Length"], reply.body) == ("200 OK", "1", b"")
+
+
+def test_a_client_that_pauses_within_its_body_holds_no_thread_of_gunicorn(make):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        theirs.sendall(b'{"a"')
+        reply = send(make(body_timeout_s=0.1), stream=stream, **{"gunicorn.socket": ours})
+        assert reply.status.startswith("400"), reply.body
+        assert ours.gettimeout() is None
