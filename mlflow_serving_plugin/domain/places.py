@@ -9,6 +9,7 @@ _URI = re.compile(
     r"\b(?P<scheme>(?:mlflow-artifacts|file|sqlite|dbfs)(?=:/)|[A-Za-z][\w+.-]*(?=://)):/+"
     r"[^\s'\"`<>|)\]}]*[^\s'\"`<>|)\]}.,;:]"
 )
+_OF_LINES = re.compile("http|git|ssh")
 _PASSWORD = re.compile(r"(?<=://)[^\s/@'\"]+@")
 _QUOTED = re.compile(r"(?P<quote>['\"`])(?:~?/|[A-Za-z]:\\)(?:[^'\"`\n]*[/\\])?(?P<name>[^'\"`\n/\\]+)[/\\]?(?P=quote)")
 _BARE = re.compile(r"(?<![\w.\-/:~])~?/(?:[^\s/'\"`<>|:;,()\[\]{}=]+/)+(?P<name>[^\s/'\"`<>|:;,()\[\]{}]*)")
@@ -25,8 +26,10 @@ def without_places(text: str) -> str:
 
 
 def without_server(text: str) -> str:
-    """As ``without_places``, but ``http`` stays, without passwords: reasons of ours name lines of requirements."""
-    text = _URI.sub(lambda uri: uri[0] if "http" in uri["scheme"] else _GONE, _PASSWORD.sub("", text))
+    """As ``without_places``, but ``http``, ``git`` and ``ssh`` stay, without passwords: reasons of ours name lines of
+    requirements.
+    """
+    text = _URI.sub(lambda uri: uri[0] if _OF_LINES.search(uri["scheme"]) else _GONE, _PASSWORD.sub("", text))
     return _without_paths(text)
 
 

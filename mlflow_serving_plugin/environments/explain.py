@@ -35,7 +35,8 @@ _FILES = (
         re.compile(r"A (?:path|URL) \(([^)]+)\) dependency is incompatible with the current platform"),
         "{0} is not for Python {python} on {platform}.",
     ),
-    (re.compile(r"Distribution not found at: (\S+)"), "{0} is not {there}."),
+    (re.compile(r"Distribution not found at: (?:file:)?/\S*?([^/\s]+)(?=\s|$)"), "{0} is not on the server's machine."),
+    (re.compile(r"Distribution not found at: (\S+)"), "{0} is not in the model."),
 )
 _NOT_FETCHED = re.compile(r"Failed to download `([^`]+ @ [^`]+)`")
 _GIT_NAMED = re.compile(r"Failed to download and build `([^`]*git\+[^`]+)`")
@@ -106,8 +107,7 @@ def _of_a_file(text: str, python: str) -> str:
         return f"{found.group(1)} could not be fetched: {_last_cause(text.splitlines())}."
     for pattern, sentence in _FILES:
         if found := pattern.search(text):
-            there = "in the model" if not found.group(1).startswith(("file:", "/")) else "on the server's machine"
-            return sentence.format(found.group(1), there=there, python=python, platform=_PLATFORM)
+            return sentence.format(found.group(1), python=python, platform=_PLATFORM)
     return ""
 
 

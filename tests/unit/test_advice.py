@@ -108,4 +108,5 @@ def test_paths_and_uris_of_the_server_are_taken_out(text: str, left: str) -> Non
 def test_a_requirement_keeps_its_url_and_loses_its_password() -> None:
     line = "git+https://me:token@git.example/x@v1 could not be fetched: /srv/state/env/x is no repository"
     assert without_server(line) == "git+https://git.example/x@v1 could not be fetched: x is no repository"
+    assert without_server("git+ssh://git@h/a.git is gone") == "git+ssh://h/a.git is gone"
     assert without_server("set to sqlite:////srv/mlflow.db") == "set to …"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlflow_serving_plugin.domain.places import without_server
 from mlflow_serving_plugin.environments.explain import explain, explain_conda
 
 NO_WHEEL = """error: No solution found when resolving dependencies
@@ -132,7 +133,7 @@ SENTENCES = {
     ),
     NO_GIT: "a @ git+https://h/a.git could not be fetched: the server has no git.",
     NOT_IN_MODEL: "code/x-1.0-py3-none-any.whl is not in the model.",
-    NOT_ON_MACHINE: "file:///nowhere/x-1.0-py3-none-any.whl is not on the server's machine.",
+    NOT_ON_MACHINE: "x-1.0-py3-none-any.whl is not on the server's machine.",
     OTHER_PLATFORM: "code/x-1.0-cp311-cp311-macosx_11_0_arm64.whl is not for Python 3.11 on Linux.",
     OTHER_TAG: "code/my_x-1.0-cp39-cp39-win_amd64.whl is not for Python 3.11 on Linux.",
     NO_FILE: "x @ https://h/x-1.0-py3-none-any.whl could not be fetched: Connection refused (os error 111).",
@@ -150,7 +151,10 @@ SENTENCES = {
 def test_the_sentence_for(said, monkeypatch):
     monkeypatch.setattr("mlflow_serving_plugin.environments.explain._PLATFORM", "Linux")
     asked = ("six==1.16.0", "code/my_x-1.0-cp39-cp39-win_amd64.whl")
-    assert explain(said.splitlines(), "3.11", asked=asked) == SENTENCES[said]
+    sentence = explain(said.splitlines(), "3.11", asked=asked)
+    assert sentence == SENTENCES[said]
+    # A state shows the same: nothing in the sentence is a place of the server's.
+    assert without_server(sentence) == sentence
 
 
 ADVICE = " Set env_manager to uv to take from PyPI what PyPI has, and to leave out the rest."
