@@ -113,7 +113,7 @@ class LocalWorker:
 
     def end_logged(self) -> bool:
         """Whether the worker's guard or zygote has written to the log that the worker ended."""
-        return f" worker {self.record.worker_id} ended, " in self._tail()
+        return f" worker {self.record.worker_id} ended" in self._tail()
 
     def _tail(self) -> str:
         path = Path(self.record.log)

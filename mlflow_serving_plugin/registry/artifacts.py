@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.registry.windows_paths import mend_windows_paths
 
 _MANIFEST = "files.json"
+_OF_A_FILE = re.compile(r"^#+ File .* #+\n(.+)", re.MULTILINE)
+"""In an error of MLflow's, which names each file that could not be had: what happened to the first."""
+
 _FILES = "model"
 
 Download = Callable[[str], str]
@@ -127,6 +131,8 @@ def _sha256(path: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, whose further lines quote URIs and settings of the server."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    return explain(f"{type(error).__name__}: {said}".rstrip(": "), "fetch")
+    """One line of an error, whose other lines quote URIs and settings of the server."""
+    text = str(error).strip()
+    of_a_file = _OF_A_FILE.search(text)
+    said = of_a_file[1] if of_a_file else f"{type(error).__name__}: {next(iter(text.splitlines()), '')}".rstrip(": ")
+    return explain(said, "fetch")

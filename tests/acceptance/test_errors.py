@@ -281,7 +281,7 @@ def test_a_version_whose_files_are_gone_fails_with_its_reason(strict: TrackingSe
     strict.wait_state("gone", "FAILED", 2)
     strict.wait_ready("gone", 1)
     message = refused(strict.score("gone/2", {"inputs": {"x": [1.0]}}), 503, "TEMPORARILY_UNAVAILABLE")
-    assert "artifact location" in message
+    assert message.endswith("The files are not where the version was registered from: register the model again.")
     assert strict.score("gone/1", {"inputs": {"x": [1.0]}}).status_code == 200
 
 

@@ -323,12 +323,19 @@ def guarded(world):
     guard.wait()
 
 
-def test_a_worker_whose_guard_has_logged_its_end_and_lives_on_is_dead_for_the_logged_reason(world, guarded):
+@pytest.mark.parametrize(
+    "logged, reason",
+    [
+        (["ended, killed by SIGKILL"], "The worker was killed by SIGKILL, probably out of memory."),
+        (["ending: it had 65 processes", "ended"], "The worker was stopped: it had 65 processes."),
+    ],
+)
+def test_a_worker_whose_guard_has_logged_its_end_and_lives_on_is_dead_for_that_reason(world, guarded, logged, reason):
     assert world.only().phase is WorkerPhase.READY
-    Path(guarded.log).write_text(f"{life_line('w', 'ended, killed by SIGKILL')}\n")
+    Path(guarded.log).write_text("".join(f"{life_line('w', line)}\n" for line in logged))
     Path(guarded.address).unlink()
     assert world.only().phase is WorkerPhase.DEAD
-    assert world.only().message == "The worker was killed by SIGKILL, probably out of memory."
+    assert world.only().message == reason
 
 
 def test_a_worker_that_goes_on_without_its_socket_is_dead_because_of_that(world, guarded):
