@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+import pytest
 from mlflow.version import VERSION
 from support.auth import BasicAuthServer, client_of
 from support.matrix import Place, put_up, wrong_answers
@@ -19,7 +19,10 @@ def test_every_request_of_the_table_is_answered_as_it_must_be(basic: BasicAuthSe
     assert wrong_answers(place) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*AnyType:UserWarning")
 def test_mlflow_s_client_of_a_scoring_server_works_on_the_url_of_a_version(plain: TrackingServer) -> None:
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
     client = ScoringServerClient("127.0.0.1", f"{plain.port}/model/iris/1")
     client.ping()
     assert client.get_version() == VERSION
