@@ -89,17 +89,18 @@ def _against_one(place: str, value: Any) -> str | None:
 
 def _parts(place: str, value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds, as (place, value). Objects of other libraries than scikit-learn hold data only."""
-    if isinstance(value, dict):
-        yield from ((place, one) for one in value.values())
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from ((place, one) for one in value)
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        held = value.values() if isinstance(value, dict) else value
+        # A vocabulary has a million entries.
+        if not _PLAIN.issuperset(map(type, held)):
+            yield from ((place, one) for one in held)
     elif type(value).__name__ == "ndarray":
         if value.dtype.hasobject and value.dtype.names is None:
             yield from ((place, one) for one in value.ravel())
     elif type(value).__module__.startswith("sklearn."):
-        held = getattr(value, "__dict__", {})
         name = type(value).__name__
-        yield from ((f"{name}.{key}", one) for key, one in held.items() if key not in NOT_ASKED_FOR_ROWS)
+        attributes = getattr(value, "__dict__", {}).items()
+        yield from ((f"{name}.{key}", one) for key, one in attributes if key not in NOT_ASKED_FOR_ROWS)
 
 
 @lru_cache(maxsize=None)

@@ -17,6 +17,7 @@ class Size:
     rate: float = 200.0
     soak_requests: int = 500_000
     fuzz_requests: int = 100_000
+    pipelines: int = 200
     strict: bool = True
 
 

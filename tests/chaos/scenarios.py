@@ -8,6 +8,7 @@ from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
 from .fuzz import fuzzed
 from .loops import crash_loops, guilty_requests
 from .loss import lost_workers
+from .neighbours import generated_pipelines
 from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
@@ -41,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "full-queue": full_queue,
     "large-bodies": large_bodies,
     "slow-clients": slow_clients,
+    "pipelines": generated_pipelines,
     "fuzz": fuzzed,
     "soak": soaked,
 }

@@ -6,13 +6,16 @@ import base64
 import io
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
+import pytest
 
 JSON = "application/json"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
+MLFLOW_1 = "MLflow 1"
 SECRET = "s3ntinel"
 """A value of the caller's. No error may repeat it."""
 
@@ -143,7 +146,17 @@ _IRIS_RAW: dict[str, tuple[bytes, str]] = {
     "parquet of nothing": (b"", PARQUET),
 }
 
+_OTHER_SHAPES = (
+    "tuple, number, numpy number, whole numbers, true, none, booleans, matrix, cube, array of one number, "
+    "single precision, array of texts, array of objects, array of times, array of spans, array of bytes, category, "
+    "frame with an index, frame without rows, frame without columns, frame with numbered columns, "
+    "frame with two levels, frame with lists, frame with missing values, index, timestamp, date, time and zone, "
+    "nested, list of objects, list of lists, object with numbers as names, bytes, decimal, set, complex, generator, "
+    "unique id, path, data class, huge number, NA"
+)
+
 _PARAMS: dict[str, Any] = {
+    **{f"output: {shape}": {"shape": shape} for shape in _OTHER_SHAPES.split(", ")},
     **{f"output: {shape}": {"shape": shape} for shape in ("frame", "series", "array", "list", "dict", "text", "nan")},
     **{f"output: {shape}": {"shape": shape} for shape in ("params", "dates", "raise", "unserialisable")},
     "an unknown shape": {"shape": SECRET},
@@ -284,6 +297,71 @@ _TEXT: dict[str, Any] = {
 }
 
 
+_CHAT_MESSAGES = [{"role": "system", "content": "short"}, {"role": "user", "content": "größe?"}]
+_CHAT: dict[str, Any] = {
+    "messages": {"messages": _CHAT_MESSAGES},
+    "one message": {"messages": _CHAT_MESSAGES[1:]},
+    "no messages": {"messages": []},
+    "messages that are a text": {"messages": SECRET},
+    "a message without a role": {"messages": [{"content": SECRET}]},
+    "a message with a number": {"messages": [{"role": "user", "content": 5}]},
+    "a message with an unknown key": {"messages": [{"role": "user", "content": "a", "colour": SECRET}]},
+    "a temperature": {"messages": _CHAT_MESSAGES, "temperature": 0.25},
+    "a temperature as text": {"messages": _CHAT_MESSAGES, "temperature": SECRET},
+    "custom inputs": {"messages": _CHAT_MESSAGES, "custom_inputs": {"a": [1, {"b": None}]}},
+    "an unknown key": {"messages": _CHAT_MESSAGES, "colour": SECRET},
+    "a context": {"messages": _CHAT_MESSAGES, "context": {"user_id": "u", "conversation_id": "c"}},
+    "messages within inputs": {"inputs": {"messages": _CHAT_MESSAGES}},
+    "messages within dataframe_records": {"dataframe_records": [{"messages": _CHAT_MESSAGES}]},
+    "instances": {"instances": [{"messages": _CHAT_MESSAGES}]},
+    "a prompt": {"prompt": SECRET},
+    "an empty object": {},
+}
+
+_INPUT_ITEMS = [{"role": "user", "content": "größe?"}]
+_RESPONSES: dict[str, Any] = {
+    "an input": {"input": _INPUT_ITEMS},
+    "an input with its type": {"input": [{"type": "message", **_INPUT_ITEMS[0]}]},
+    "an input that is a text": {"input": SECRET},
+    "an input of texts": {"input": [SECRET]},
+    "no input": {"input": []},
+    "an item without a role": {"input": [{"content": SECRET}]},
+    "a temperature": {"input": _INPUT_ITEMS, "temperature": 0.25},
+    "a temperature as text": {"input": _INPUT_ITEMS, "temperature": SECRET},
+    "custom inputs": {"input": _INPUT_ITEMS, "custom_inputs": {"a": [1, None]}},
+    "an unknown key": {"input": _INPUT_ITEMS, "colour": SECRET},
+    "an input within inputs": {"inputs": {"input": _INPUT_ITEMS}},
+    "messages": {"messages": _CHAT_MESSAGES},
+    "an empty object": {},
+}
+
+_OF_FLAVORS = (
+    "split, records, records in another order, split with no rows, no records, whole numbers for doubles, "
+    "a column too many, a column missing, text for a number, null for a number, instances of rows, inputs by column, "
+    "no form, messages"
+)
+_RAW_OF_FLAVORS = "csv, csv with text for a number, NaN, parquet"
+
+_SPACY: dict[str, Any] = {
+    "records": {"dataframe_records": [{"text": "good"}, {"text": "größe ✓"}]},
+    "inputs": {"inputs": {"text": ["good"]}},
+    "a number": {"dataframe_records": [{"text": 5}]},
+    "no column": {"dataframe_records": [{"other": SECRET}]},
+}
+_PROPHET: dict[str, Any] = {
+    "days": {"dataframe_records": [{"ds": "2024-02-01"}, {"ds": "2024-02-02T00:00:00"}]},
+    "split": _split(["ds"], ["2024-02-01"]),
+    "no day": {"dataframe_records": [{"ds": SECRET}]},
+    "null": {"dataframe_records": [{"ds": None}]},
+}
+_PMDARIMA: dict[str, Any] = {
+    "periods": {"dataframe_records": [{"n_periods": 3}]},
+    "two rows": {"dataframe_records": [{"n_periods": 3}, {"n_periods": 2}]},
+    "a negative number": {"dataframe_records": [{"n_periods": -1}]},
+    "a text": {"dataframe_records": [{"n_periods": SECRET}]},
+}
+
+
 def _jsons(model: str, inputs: dict[str, Any]) -> list[Input]:
     return [Input(model, name, json.dumps(value, ensure_ascii=False).encode()) for name, value in inputs.items()]
 
@@ -329,6 +407,26 @@ def _echo_raw() -> list[Input]:
     ]
 
 
+def _mlflow1() -> list[Input]:
+    """Formats of MLflow 1, which later stock servers do not know."""
+    records, split = json.dumps([_RECORD]).encode(), json.dumps({"columns": _IRIS, "data": [_ROW]}).encode()
+    return [
+        Input("iris", f"{MLFLOW_1}: records", records),
+        Input("iris", f"{MLFLOW_1}: split", split),
+        Input("iris", f"{MLFLOW_1}: records by name", records, f"{JSON}; format=pandas-records"),
+        Input("iris", f"{MLFLOW_1}: split by name", split, f"{JSON}; format=pandas-split"),
+    ]
+
+
+def _flavor(model: str) -> list[Input]:
+    jsons = {name: _IRIS_JSON[name] for name in _OF_FLAVORS.split(", ")}
+    return [*_jsons(model, jsons), *_raws(model, {name: _IRIS_RAW[name] for name in _RAW_OF_FLAVORS.split(", ")})]
+
+
+FLAVORS = ("xgboost", "lightgbm", "statsmodels", "onnx")
+MORE_FLAVORS = ("catboost", "spacy", "prophet", "pmdarima")
+"""With libraries that are large, or slow to load: ``pip install -e '.[flavors]'``, ``pytest -m flavors``."""
+
 INPUTS = [
     *(item for model in ("iris", "unsigned") for item in [*_jsons(model, _IRIS_JSON), *_raws(model, _IRIS_RAW)]),
     *_shapes(),
@@ -337,7 +435,24 @@ INPUTS = [
     *_echo_raw(),
     *_jsons("tensor", _TENSOR),
     *_jsons("text", _TEXT),
+    *_jsons("typed", _TEXT),
+    *_jsons("chatmodel", _CHAT),
+    *_jsons("chatagent", _CHAT),
+    *_jsons("responses", _RESPONSES),
+    *(item for model in (*FLAVORS, "catboost") for item in _flavor(model)),
+    *_jsons("spacy", _SPACY),
+    *_jsons("prophet", _PROPHET),
+    *_jsons("pmdarima", _PMDARIMA),
+    *_mlflow1(),
 ]
+
+
+def _marks(model: str) -> list[pytest.MarkDecorator]:
+    missing = model in MORE_FLAVORS and find_spec(model) is None
+    more = [pytest.mark.flavors, pytest.mark.skipif(missing, reason="pip install -e '.[flavors]'")]
+    return more if model in MORE_FLAVORS else []
+
+
 RUNTIMES: dict[str, dict[str, str]] = {
     "native": {"runtime": "native", "batching": "auto"},
     "native-unbatched": {"runtime": "native", "batching": "off"},
@@ -346,9 +461,14 @@ RUNTIMES: dict[str, dict[str, str]] = {
 _OF_THE_STOCK_SERVER = ("iris",)
 """The models that ``mlflow`` serves too: that runtime is the stock server, and shows only what lies before it."""
 
+_BOTH_WAYS = ("iris", "unsigned", "shapes", "columns", "echo", "tensor", "text")
+"""The models that are served unbatched too."""
+
+_MODELS_OF = {"native-unbatched": _BOTH_WAYS, "mlflow": _OF_THE_STOCK_SERVER}
+
 CASES = [
-    (runtime, item)
+    pytest.param(runtime, item, marks=_marks(item.model), id=f"{runtime}-{item}")
     for runtime in RUNTIMES
     for item in INPUTS
-    if runtime != "mlflow" or item.model in _OF_THE_STOCK_SERVER
+    if item.model in _MODELS_OF.get(runtime, (item.model,))
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import stock_answers
-from conformance_inputs import CASES, INPUTS, RUNTIMES
+from conformance_inputs import INPUTS, RUNTIMES
 from stock_answers import LiveAnswers, StockAnswers
 from support.models import Models, register
 from support.server import TrackingServer
@@ -38,9 +38,10 @@ def stock(request: pytest.FixtureRequest, live: LiveAnswers) -> StockAnswers:
 
 
 @pytest.fixture(scope="session")
-def serving(models: Models) -> Iterator[TrackingServer]:
-    """Serves each model under each runtime that it is asked under, as ``<model>-<runtime>``."""
-    endpoints = dict.fromkeys((item.model, runtime) for runtime, item in CASES)
+def serving(request: pytest.FixtureRequest, models: Models) -> Iterator[TrackingServer]:
+    """Serves each model under each runtime that a test of this run asks for, as ``<model>-<runtime>``."""
+    asked = [test.callspec.params for test in request.session.items if hasattr(test, "callspec")]
+    endpoints = dict.fromkeys((params["item"].model, params["runtime"]) for params in asked if "item" in params)
     with TrackingServer("uvicorn", settings={"max_concurrent_starts": AT_ONCE}) as server:
         for model, runtime in endpoints:
             register(server.client, f"{model}-{runtime}", models.path(model))

@@ -2,7 +2,8 @@
 
 A recording is one file a MLflow version, ``recorded/mlflow-<version>.json``: by model and name of the input, one line
 each, so that a diff shows which answers changed. ``pytest tests/conformance --record`` writes the file anew for the
-MLflow that is installed. Of an error only status and code are kept; its words are compared with nothing.
+MLflow that is installed, and needs the libraries of ``.[flavors]``. Of an error only status and code are kept; its
+words are compared with nothing.
 """
 
 from __future__ import annotations

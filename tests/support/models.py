@@ -14,11 +14,15 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+from support.flavors import FLAVORS
 from support.shared import once
 
 IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
 """What each version of iris adds to the class, so that an answer tells who gave it."""
+
+AGENTS = ("chatmodel", "chatagent", "responses", "typed")
+"""Models whose signature MLflow knows, or takes from type hints."""
 
 _CODE = Path(__file__).parent.parent / "served_models"
 
@@ -36,7 +40,14 @@ class Models:
     def _save(self, directory: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            getattr(self, f"_save_{directory.name.partition('-')[0]}")(directory)
+            name = directory.name.partition("-")[0]
+            if name in FLAVORS:
+                FLAVORS[name](directory, self.iris, self._iris_classes)
+            elif name in AGENTS:
+                code = str(_CODE / f"{name}.py")
+                mlflow.pyfunc.save_model(directory, python_model=code, pip_requirements=["mlflow"])
+            else:
+                getattr(self, f"_save_{name}")(directory)
 
     @cached_property
     def iris(self) -> pd.DataFrame:
@@ -45,15 +56,20 @@ class Models:
 
         return pd.DataFrame(load_iris().data, columns=IRIS_COLUMNS)
 
+    @cached_property
+    def _iris_classes(self) -> np.ndarray:
+        from sklearn.datasets import load_iris
+
+        return load_iris().target
+
     def iris_predictions(self, version: int, rows: pd.DataFrame) -> list[int]:
         """What a version of iris says of rows."""
         return self._iris_classifier(version).predict(rows[IRIS_COLUMNS]).tolist()
 
     def _iris_classifier(self, version: int):
-        from sklearn.datasets import load_iris
         from sklearn.linear_model import LogisticRegression
 
-        return LogisticRegression(max_iter=500).fit(self.iris, load_iris().target + IRIS_OFFSETS[version])
+        return LogisticRegression(max_iter=500).fit(self.iris, self._iris_classes + IRIS_OFFSETS[version])
 
     def _save_iris(self, directory: Path) -> None:
         classifier = self._iris_classifier(int(directory.name.partition("-")[2] or 1))

@@ -113,7 +113,7 @@ def _row_wise(choose: random.Random) -> Iterator[tuple[str, str, Any]]:
     models: list[Callable[[], Any]] = [
         Ridge,
         SVR,
-        KNeighborsRegressor,
+        lambda: KNeighborsRegressor(algorithm="kd_tree"),
         DecisionTreeRegressor,
         lambda: GradientBoostingRegressor(n_estimators=5),
         lambda: HistGradientBoostingRegressor(max_iter=5),

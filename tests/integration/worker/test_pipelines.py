@@ -6,11 +6,12 @@ import asyncio
 import json
 from typing import Any
 
+import mlflow
 import pytest
 from support.pipelines import ROW_WISE, loaded, pipelines, rows
 
 from mlflow_serving_plugin.worker import wire
-from mlflow_serving_plugin.worker.batching import decide
+from mlflow_serving_plugin.worker.batching import decide, same
 from mlflow_serving_plugin.worker.engine import Engine
 from mlflow_serving_plugin.worker.scoring import JSON, Scorer
 
@@ -42,6 +43,19 @@ def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depe
             assert answers == [pytest.approx(one, rel=1e-6, abs=1e-9) for one in alone], pipeline
             batched += 1
     assert batched == 80
+
+
+@pytest.mark.parametrize("flavor", ["onnx", "statsmodels"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_rounds_with_the_number_of_rows_rounds_no_more_than_the_documentation_says(flavor, models, tmp_path):
+    scorer = Scorer(mlflow.pyfunc.load_model(str(models.path(flavor))))
+    assert scorer.prepare_fast_path() is None
+    verdict = decide(scorer, "auto", None)
+    assert verdict.on
+    bodies = [body(models.iris.iloc[[number]]) for number in range(0, 150, 2)]
+    answers = together(Engine(scorer, verdict, 256, str(tmp_path / "status")), bodies)
+    for answer, one in zip(answers, bodies, strict=True):
+        assert same(answer, predictions(scorer.score(JSON, one).body))
 
 
 def body(data: Any) -> bytes:
