@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -90,8 +91,8 @@ def ended(report: Report, size: Size) -> None:
     for name, number in (("Ctrl-C", signal.SIGINT), ("SIGTERM", signal.SIGTERM)):
         for workers in (1, 3):
             with serving(1, config={"replicas": 2}, workers=workers) as server:
-                stop = threading.Event()
-                busy = threading.Thread(target=_keep_busy, args=(server, stop))
+                stop, statuses = threading.Event(), Counter[int]()
+                busy = threading.Thread(target=_keep_busy, args=(server, stop, statuses))
                 busy.start()
                 time.sleep(1.0)
                 started = time.monotonic()
@@ -104,17 +105,20 @@ def ended(report: Report, size: Size) -> None:
                 report.below(f"{name}, {workers} web workers: all ended after", took_s, 5.0, "s", size)
                 eventually(server.ended, within_s=5)
                 report.check(f"{name}, {workers} web workers: no socket is left", server.sockets() == [])
+                answers = f"{name}, {workers} web workers: all answers are 200"
+                report.check(answers, set(statuses) == {200}, str(dict(statuses)))
 
 
 def _who(server: TrackingServer) -> str:
     return f"{[' '.join(process.cmdline())[-200:] for process in server.processes()]}\n{server.tail()}"
 
 
-def _keep_busy(server: TrackingServer, stop: threading.Event) -> None:
+def _keep_busy(server: TrackingServer, stop: threading.Event, statuses: Counter[int]) -> None:
     with requests.Session() as session:
         while not stop.is_set():
             with contextlib.suppress(requests.RequestException):
-                session.post(f"{server.url}/model/iris/1/invocations", data=BODY, headers=_JSON, timeout=5)
+                url = f"{server.url}/model/iris/1/invocations"
+                statuses[session.post(url, data=BODY, headers=_JSON, timeout=60).status_code] += 1
             stop.wait(0.01)
 
 

@@ -238,7 +238,8 @@ def test_an_overdue_prediction_costs_its_worker_and_no_other_request(start, tmp_
         for number in range(threads - 1):
             raw.ask(number, "wait", str(tmp_path / f"go-{number}"))
         eventually(lambda: len(list(tmp_path.glob("*.begun"))) == threads - 1)
-        raw.ask(100, "sleep", "600", timeout_ms=500)
+        # The time allowed lets a busy machine begin the prediction.
+        raw.ask(100, "sleep", "600", timeout_ms=2000)
         raw.ask(200, "touch", str(tmp_path / "scored"))
         frames = [raw.next(), raw.next()]
         assert {(frame.kind, frame.id) for frame in frames} == {(wire.GOODBYE, 0), (wire.DROPPED, 200)}
@@ -268,8 +269,8 @@ def test_neighbours_of_an_overdue_prediction_that_do_not_end_either_hold_nothing
     worker = start(overdue_grace_s=0.2)
     worker.connect().close()
     with Raw(worker.address) as raw:
-        raw.ask(1, "sleep", "600", timeout_ms=500)
-        raw.ask(2, "sleep", "600", timeout_ms=2000)
+        raw.ask(1, "sleep", "600", timeout_ms=2000)
+        raw.ask(2, "sleep", "600", timeout_ms=4000)
         assert raw.next().kind == wire.GOODBYE
         assert raw.next() is None
     assert worker.process.wait(30) == 1
