@@ -21,7 +21,7 @@ _OF_A_LIST = 4
 _OF_AN_EMPTY_ONE = 50
 """MLflow takes microseconds for each row, also for one without a value."""
 
-_OF_A_COLUMN = 100
+_OF_A_COLUMN = 400
 """A column costs as much as so many values, also when it has none."""
 
 _FIRST_LINES = re.compile(rb"[^\r\n]+")

@@ -24,7 +24,7 @@ MOST_CELLS = 10_000_000
 SMALL_BYTES = 16 * 1024
 """JSON up to this size cannot become a table that matters."""
 
-_OF_A_COLUMN = 100
+_OF_A_COLUMN = 400
 """A column costs as much as so many cells, also when it has none."""
 
 _RAGGED = 4
