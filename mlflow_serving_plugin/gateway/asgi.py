@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from mlflow_serving_plugin.connections import Message, Receive, Send, cut_off, send_last
@@ -38,6 +38,9 @@ from mlflow_serving_plugin.links.http import AsyncHttpLink
 _logger = logging.getLogger(__name__)
 
 
+_NO_CLIENT = ("", 0)
+
+
 class AsgiGateway:
     """The gateway as an ASGI application; belongs to one event loop."""
 
@@ -52,11 +55,11 @@ class AsgiGateway:
             "frames": AsyncFrameLink(context),
         }
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send, path: str) -> None:
+    def __call__(self, scope: Message, receive: Receive, send: Send, path: str) -> Awaitable[None]:
         """Answer one HTTP request. ``path`` is the scope's without the static prefix."""
         if not self._gateway.settings.access_log:
             _leave_out_of_access_log(send)
-        await self.serve(self._gateway.respond, scope, receive, send, path)
+        return self.serve(self._gateway.respond, scope, receive, send, path)
 
     async def serve(
         self, respond: Callable[[Head], Steps[Reply]], scope: Message, receive: Receive, send: Send, path: str
@@ -133,9 +136,10 @@ class AsgiGateway:
 
 def _head(scope: Message, path: str) -> Head:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    client = scope.get("client")
-    query = scope.get("query_string", b"").decode("latin-1")
-    return Head(scope["method"], path, headers, None, client[0] if client else "", query, scope.get("scheme", "http"))
+    client = scope.get("client") or _NO_CLIENT
+    return Head(
+        scope["method"], path, headers, None, client[0], scope.get("query_string", b""), scope.get("scheme", "")
+    )
 
 
 def _leave_out_of_access_log(send: Send) -> None:

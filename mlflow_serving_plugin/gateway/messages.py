@@ -26,9 +26,9 @@ class Head(NamedTuple):
     """The longest that this driver can hold a request; None: as long as the settings say."""
     client: str = ""
     """The client's address."""
-    query: str = ""
+    query: bytes = b""
     """As sent, still percent-encoded."""
-    scheme: str = "http"
+    scheme: str = ""
 
 
 class ReadBody(NamedTuple):

@@ -68,7 +68,7 @@ class WsgiGateway:
             _headers(environ),
             hold_cap_s=_GUNICORN_HOLD_S if held_by_gunicorn else None,
             client=environ.get("REMOTE_ADDR", ""),
-            query=environ.get("QUERY_STRING", ""),
+            query=environ.get("QUERY_STRING", "").encode("latin-1"),
             scheme=environ.get("wsgi.url_scheme", "http"),
         )
         reply = self._drive(respond(head), environ)
