@@ -12,11 +12,12 @@ from support.cells import IRIS
 from support.models import Models, register
 from support.postgres import Postgres, postgres_binaries
 
-AWAY_S = 8.0
+LIST = "/api/2.0/mlflow/endpoints/list"
+AWAY_S = 6.0
 """Longer than anything is believed without a look."""
 
 
-def test_who_was_known_scores_on_and_nobody_else_is_let_in(models: Models) -> None:
+def test_who_was_known_scores_on_while_the_database_is_away_or_hangs(models: Models) -> None:
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL on this machine")
@@ -27,7 +28,7 @@ def test_who_was_known_scores_on_and_nobody_else_is_let_in(models: Models) -> No
         server.wait_ready("iris", 1)
         reader = server.add_user("reader")
         server.grant("reader", "iris", "READ")
-        known, unused = bearer(server.token(reader)), bearer(server.token(reader))
+        known, unused, late = (bearer(server.token(reader)) for _ in range(3))
 
         def score(headers: dict[str, str]) -> requests.Response:
             return requests.post(f"{server.url}/model/iris/1/invocations", json=IRIS, headers=headers, timeout=60)
@@ -42,3 +43,12 @@ def test_who_was_known_scores_on_and_nobody_else_is_let_in(models: Models) -> No
         assert "postgres" not in refused.text.lower()
         postgres.start()
         eventually(lambda: score(unused).status_code == 200, tail=server.tail)
+        with postgres.hung():
+            until = time.monotonic() + AWAY_S
+            while time.monotonic() < until:
+                assert score(known).status_code == 200, server.tail()
+            assert requests.get(f"{server.url}/serving/health", timeout=60).status_code == 200
+            for refused in (score(late), requests.get(f"{server.url}{LIST}", headers=known, timeout=60)):
+                assert (refused.status_code, "Retry-After" in refused.headers) == (503, True), refused.text
+        eventually(lambda: score(late).status_code == 200, tail=server.tail)
+        assert requests.get(f"{server.url}{LIST}", headers=known, timeout=60).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -9,7 +10,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from support import eventually
 
@@ -79,6 +83,19 @@ class Postgres:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @contextlib.contextmanager
+    def hung(self) -> Iterator[None]:
+        """Within, no process of it does anything, and connections stay open."""
+        server = psutil.Process(self._process.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def new_database(self) -> str:
         """The URI of a database that nobody has used."""
