@@ -150,13 +150,13 @@ TABLE: tuple[Advice, ...] = (
     Advice(
         r"Already (?:mutably )?borrowed|SQLite objects created in a thread|(?:changed size|mutated) during iteration"
         r"|Recursive use of cursors|generator already executing|another operation is in progress",
-        "The model is not thread-safe: set max_concurrency to 1.",
+        "The model is not thread-safe: set max_concurrency to 1, with the runtime native.",
         "RuntimeError: Already borrowed",
         stages=("predict",),
     ),
     Advice(
         r"signal only works in main thread|no current event loop in thread",
-        "The model has to run in the main thread: set max_concurrency to 1.",
+        "The model has to run in the main thread: set max_concurrency to 1, with the runtime native.",
         "ValueError: signal only works in main thread of the main interpreter",
         stages=("predict",),
     ),

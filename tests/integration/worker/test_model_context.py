@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -215,6 +216,23 @@ def test_a_model_that_runs_an_event_loop_or_has_children_scores_time_after_time(
 def test_what_belongs_to_the_thread_that_loaded_the_model_works_one_at_a_time(worker, code):
     if worker.config["max_concurrency"] == 1:
         assert [answer(worker, code) for _ in range(2)] == [42, 42], worker.log()
+
+
+BORROWED = """
+import model_of_the_test, time
+if getattr(model_of_the_test, "borrowed", False):
+    raise RuntimeError("Already borrowed")
+model_of_the_test.borrowed = True
+time.sleep(0.001)
+model_of_the_test.borrowed = False
+answer = 42
+"""
+
+
+def test_a_model_that_is_not_thread_safe_answers_all_of_100_requests_one_at_a_time(worker):
+    if worker.config["max_concurrency"] == 1:
+        with ThreadPoolExecutor(20) as clients:
+            assert list(clients.map(lambda _: answer(worker, BORROWED), range(100))) == [42] * 100
 
 
 @pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "raise KeyboardInterrupt", "raise GeneratorExit"])

@@ -108,7 +108,8 @@ def test_an_error_that_the_table_of_advice_knows_comes_with_what_to_set():
     failure = {"error_code": "BAD_REQUEST", "message": "Encountered an unexpected error.", "stack_trace": trace}
     message = answered(400, **failure)[1]["message"]
     assert message.endswith(
-        "Error: RuntimeError: Already borrowed. The model is not thread-safe: set max_concurrency to 1."
+        "Error: RuntimeError: Already borrowed. "
+        "The model is not thread-safe: set max_concurrency to 1, with the runtime native."
     )
 
 
