@@ -14,8 +14,7 @@ from support.server import TrackingServer
 def test_every_request_of_the_table_is_answered_as_it_must_be(basic: BasicAuthServer, models: Models) -> None:
     with client_of(basic) as client:
         put_up(basic, client, models)
-    strangers = {401: {"Authorization": ""}, 403: basic.add_user("nobody")}
-    place = Place(basic.kind, basic.port, basic.prefix, basic.credentials, strangers)
+    place = Place(basic.kind, basic.port, basic.prefix, basic.credentials, basic.add_user("nobody"))
     assert wrong_answers(place) == []
 
 

@@ -110,8 +110,7 @@ class Front:
 
     def place(self) -> Place:
         """The server for the table of requests."""
-        strangers = {401: {"Authorization": ""}, 403: {"Authorization": STRANGER}}
-        return Place(self.kind, self.port, "", {"Authorization": ALICE}, strangers)
+        return Place(self.kind, self.port, "", {"Authorization": ALICE}, {"Authorization": STRANGER})
 
     def terminate(self) -> None:
         """Ask the server to stop."""

@@ -77,8 +77,10 @@ def put_up(server: TrackingServer, client: MlflowClient, models: Models) -> None
     server.wait_state(FAILED, "FAILED", 1)
 
 
-def cells(strangers: Mapping[int, Mapping[str, str]]) -> Iterator[Cell]:
-    """All requests. ``strangers``: headers of a caller who gets 401, and of one who gets 403."""
+def cells(stranger: Mapping[str, str]) -> Iterator[Cell]:
+    """All requests. ``stranger``: as of ``Place``."""
+    # Whoever may not read a model is not told that there is one.
+    strangers = {401: {"Authorization": ""}, 403: {"Host": "evil.test"}, 404: stranger}
     model, failed = f"/model/{quote(MODEL)}", f"/model/{quote(FAILED)}"
     for number, (kind, form) in enumerate(itertools.product(KINDS, _FORMS)):
         slash, unknown = ("", "/")[number % 2], f"{form}9"
@@ -104,14 +106,14 @@ def cells(strangers: Mapping[int, Mapping[str, str]]) -> Iterator[Cell]:
 class Place(NamedTuple):
     """Where requests go.
 
-    ``kind`` of server: TrackingServer's. ``strangers``: headers of a caller who gets 401, and of one who gets 403.
+    ``kind`` of server: TrackingServer's. ``stranger``: headers of a caller who may not read the model.
     """
 
     kind: str
     port: int
     prefix: str
     credentials: Mapping[str, str]
-    strangers: Mapping[int, Mapping[str, str]]
+    stranger: Mapping[str, str]
 
 
 def wrong_answers(place: Place) -> list[str]:
@@ -123,7 +125,7 @@ def wrong_answers(place: Place) -> list[str]:
     wrong: list[str] = []
     got: dict[str, dict[str, str | None]] = {}
     try:
-        for cell in cells(place.strangers):
+        for cell in cells(place.stranger):
             faults = list(_faults(place, connection, cell, got))
             wrong += [f"{cell._replace(body=cell.body[:20])}: {fault}" for fault in faults]
     finally:
