@@ -111,7 +111,7 @@ def test_a_permission_in_one_workspace_is_none_in_the_other(server: BasicAuthSer
     for workspace in ({}, RED):
         call(server, "POST", f"{API}/endpoints/enable", workspace, **name)
         eventually(lambda where=workspace: ready(server, where), within_s=READY_S, tail=server.tail)
-    for workspace, scoring, looking in ((RED, 200, 200), ({}, 404, 404)):
+    for workspace, scoring, looking in ((RED, 200, 200), ({}, 404, 400)):
         headers = {**reader, **workspace}
         scored = requests.post(f"{server.url}/model/iris/1/invocations", json=IRIS, headers=headers, timeout=60)
         assert scored.status_code == scoring, (workspace, scored.text)
