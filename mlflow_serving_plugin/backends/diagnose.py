@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from itertools import takewhile
 
 from mlflow_serving_plugin.domain.advice import explain, shorten
 from mlflow_serving_plugin.domain.places import without_places
@@ -23,6 +24,9 @@ _ENDED_BY_PARENT = re.compile(r"^--- .* worker (\S+) ending: (.*)$", re.MULTILIN
 
 _SERVER_KILLED = re.compile(r"returned non zero return code\. Return code = -(\d+)$")
 """Printed by MLflow's command line when its server was killed, with the signal's number."""
+
+_LOADED = re.compile(r"^Loaded\. Fast path: |.*Application startup complete\.$")
+"""Printed by a worker, native or stock, whose model has loaded."""
 
 _FATAL = "Fatal Python error: "
 """Printed by CPython's fault handler before a crash ends the process."""
@@ -54,7 +58,7 @@ def death_reason(log_tail: str, worker_id: str, *, served: bool = False) -> str 
             return shorten(line[len(_ENDING) :]).capitalize()
         if line.startswith(_FATAL):
             return f"The worker crashed: {shorten(line[len(_FATAL) :])}."
-    errors = [line for line in lines if _ERROR.match(line) and not served]
+    errors = [line for line in _while_loading(lines) if _ERROR.match(line) and not served]
     informative = [line for line in errors if not any(noise in line for noise in _NOISE)]
     return explain(informative[-1], "load", "\n".join(lines)) if informative else None
 
@@ -71,7 +75,7 @@ def _reason_of_parent(log_tail: str, worker_id: str) -> str | None:
 
 def last_output(log_tail: str, worker_id: str) -> str:
     """The last lines that the worker printed; empty when there are none."""
-    lines = [line for line in _lines_of(log_tail, worker_id) if line and not _LIFE.match(line)]
+    lines = [line for line in _while_loading(_lines_of(log_tail, worker_id)) if line and not _LIFE.match(line)]
     return f"Last output: {shorten(without_places(' / '.join(lines[-_LAST_LINES:])))}" if lines else ""
 
 
@@ -85,6 +89,11 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _while_loading(lines: list[str]) -> list[str]:
+    """The lines before the model had loaded: later lines are about requests, the model's own example among them."""
+    return list(takewhile(lambda line: not _LOADED.match(line), lines))
 
 
 def _lines_of(log_tail: str, worker_id: str) -> list[str]:

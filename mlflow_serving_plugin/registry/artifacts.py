@@ -21,6 +21,9 @@ _OF_A_FILE = re.compile(r"^#+ File .* #+\n(.+)", re.MULTILINE)
 
 _FILES = "model"
 
+_QUOTED_PATH = re.compile(r"'[^']*/([^'/]+)'")
+"""Also a path within an artifact store."""
+
 Download = Callable[[str], str]
 """Downloads into the directory given; returns the path of the files in that directory."""
 
@@ -86,7 +89,9 @@ def _download(source: str, scratch: Path, download: Download) -> None:
     try:
         found = Path(download(str(incoming)))
     except Exception as error:
-        raise FetchError(f"The model's files could not be fetched: {_reason(error)}") from error
+        raise FetchError(
+            f"The model's files could not be fetched from its artifact location: {_reason(error)}"
+        ) from error
     if not (found / "MLmodel").is_file():
         raise FetchError("The version's artifact location holds no MLmodel file, so there is no model to serve.")
     files = scratch / _FILES
@@ -135,4 +140,4 @@ def _reason(error: Exception) -> str:
     text = str(error).strip()
     of_a_file = _OF_A_FILE.search(text)
     said = of_a_file[1] if of_a_file else f"{type(error).__name__}: {next(iter(text.splitlines()), '')}".rstrip(": ")
-    return explain(said, "fetch")
+    return explain(_QUOTED_PATH.sub(r"'\1'", said), "fetch")

@@ -155,9 +155,8 @@ def test_a_download_that_fails_half_way_leaves_nothing_and_says_why_in_one_line(
 
     with pytest.raises(FetchError) as caught:
         fetch_model(SOURCE, target, download)
-    assert (
-        caught.value.message == "The model's files could not be fetched: ConnectionResetError: connection reset by s3"
-    )
+    said = "ConnectionResetError: connection reset by s3"
+    assert caught.value.message == f"The model's files could not be fetched from its artifact location: {said}"
     assert left_behind(target) == []
 
 

@@ -175,9 +175,18 @@ mlflow.pyfunc.scoring_server.app:app']' returned non zero return code. Return co
 
 
 def test_errors_of_requests_are_no_reason_for_the_end_of_a_worker_that_served():
-    log = "--- 2026-01-01 00:00:00 worker w started\nLoaded.\nValueError: could not convert 'somebody's data'\n"
+    log = "--- 2026-01-01 00:00:00 worker w started\nLoading.\nValueError: could not convert 'somebody's data'\n"
     assert death_reason(log, "w") is not None
     assert death_reason(log, "w", served=True) is None
+
+
+@pytest.mark.parametrize(
+    "loaded", ["Loaded. Fast path: on. Batching off: x.", "INFO:     Application startup complete."]
+)
+def test_errors_and_output_of_a_model_that_has_loaded_are_no_reason_for_they_may_quote_its_example(loaded):
+    log = a_log("w", "loading", loaded, "printed s3ntinel", "ValueError: s3ntinel")
+    assert death_reason(log, "w") is None
+    assert last_output(log, "w") == "Last output: loading"
 
 
 def test_a_worker_that_ended_itself_says_why():
