@@ -22,8 +22,8 @@ _WRAPPED = ("sklearn_model", "xgb_model", "lgb_model", "cb_model", "statsmodels_
 _METHODS = frozenset(("predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba"))
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, slice, range))
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
-_DATA_OF = frozenset(("builtins", "collections", "datetime", "numpy", "pandas", "re", "scipy"))
-"""Packages whose objects are data."""
+_DATA_OF = frozenset(("_loss", "builtins", "collections", "datetime", "numpy", "pandas", "re", "scipy"))
+"""Packages whose objects are data. ``_loss`` is what scikit-learn 1.4 and 1.5 call their ``sklearn._loss._loss``."""
 
 _LIBRARIES = frozenset(module.partition(".")[0] for module in KNOWN)
 _OF_COLUMNS = re.compile(r"[\w\s~+:*-]*")

@@ -143,6 +143,11 @@ def test_a_text_pipeline_with_a_function_for_each_text_is_row_wise():
     assert why_not_row_wise(sklearn_scorer(IRIS, pipeline).model) is None
 
 
+def test_the_losses_of_scikit_learn_1_4_and_1_5_are_data_though_their_module_has_another_name():
+    loss = type("CyHalfSquaredError", (), {"__module__": "_loss"})()
+    assert why_not_row_wise(sklearn_scorer(IRIS, holding(fitted(Ridge()), loss)).model) is None
+
+
 def test_every_known_class_of_scikit_learn_is_there_under_its_name():
     found = {name for name, _ in all_estimators()} | {"HalvingGridSearchCV", "HalvingRandomSearchCV"}
     newer = {"FixedThresholdClassifier", "FrozenEstimator", "TunedThresholdClassifierCV"}
