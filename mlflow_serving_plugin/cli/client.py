@@ -75,10 +75,15 @@ class ServingClient:
         reply = self._call("GET", "get-version-logs", fields)
         return reply["logs"], reply["next_offset"]
 
-    def build_logs(self, name: str, version: str) -> str:
-        """The build log of a version's environment."""
-        fields = {"registered_model_name": name, "endpoint_version_name": version}
-        return str(self._call("GET", "get-version-build-logs", fields)["logs"])
+    def whole_log(self, name: str, version: str, *, build: bool = False) -> Iterator[str]:
+        """The whole log of a version's workers, or of the build of its environment, piece by piece."""
+        fields = {"registered_model_name": name, "endpoint_version_name": version, "offset": 0}
+        while True:
+            reply = self._call("GET", "get-version-build-logs" if build else "get-version-logs", fields)
+            yield reply["logs"]
+            if not reply["logs"] or reply["next_offset"] >= reply["total_bytes"]:
+                return
+            fields["offset"] = reply["next_offset"]
 
     def events(self, name: str, version: str | None) -> Iterator[dict[str, Any]]:
         """All events of a model or of one version, newest first, read page by page."""

@@ -11,16 +11,23 @@ import click
 from rich.console import Console
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
-from mlflow_serving_plugin.cli.options import parse_config, print_json, server_options
+from mlflow_serving_plugin.cli.options import (
+    ConfiguringCommand,
+    complete_name,
+    parse_config,
+    print_json,
+    server_options,
+)
 from mlflow_serving_plugin.cli.progress import Progress, wait_until_settled
 from mlflow_serving_plugin.cli.tables import print_endpoints, print_events, print_status
 
 _FOLLOW_EVERY_S = 1.0
 
+_name = click.argument("name", shell_complete=complete_name)
 _version_option = click.option("--version", type=click.IntRange(min=1), metavar="V", help="One version only.")
 
 
-@click.command()
+@click.command(cls=ConfiguringCommand)
 @click.argument("name")
 @click.option("--config", multiple=True, metavar="KEY=VALUE", help="A configuration key of the endpoint; repeatable.")
 @click.option("--wait", is_flag=True, help="Wait until each version is ready or has failed.")
@@ -45,7 +52,7 @@ def enable(name: str, config: tuple[str, ...], wait: bool, client: ServingClient
 
 
 @click.command()
-@click.argument("name")
+@_name
 @server_options
 def disable(name: str, client: ServingClient, as_json: bool) -> None:
     """Stop serving the registered model NAME.
@@ -61,7 +68,7 @@ def disable(name: str, client: ServingClient, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @_version_option
 @server_options
 def status(name: str | None, version: int | None, client: ServingClient, as_json: bool) -> None:
@@ -85,13 +92,13 @@ def status(name: str | None, version: int | None, client: ServingClient, as_json
 
 
 @click.command()
-@click.argument("name")
+@_name
 @click.option("--version", type=click.IntRange(min=1), metavar="V", help="The version.  [default: the newest]")
 @click.option("--build", is_flag=True, help="Print the build log of the version's environment instead.")
 @click.option("--follow", "-f", is_flag=True, help="Print new lines until Ctrl-C.")
 @server_options
 def logs(name: str, version: int | None, build: bool, follow: bool, client: ServingClient, as_json: bool) -> None:
-    """Print the log of one version of NAME.
+    """Print the whole log of one version of NAME; with --follow, its end and what is added.
 
     \b
     Example: mlflow-serving logs iris --version 2 --follow
@@ -105,15 +112,18 @@ def logs(name: str, version: int | None, build: bool, follow: bool, client: Serv
                 click.echo(piece, nl=False)
         except KeyboardInterrupt:
             return
-    text = client.build_logs(name, number) if build else client.logs(name, number, None)[0]
+    text = "".join(client.whole_log(name, number, build=build))
     if as_json:
         print_json({"endpoint_version_name": number, "logs": text})
-    else:
-        click.echo(text, nl=not text.endswith("\n") and bool(text))
+        return
+    click.echo(text, nl=not text.endswith("\n") and bool(text))
+    if not text:
+        other = "" if build else f" The build of its environment: mlflow-serving logs {name} --build"
+        click.echo(f"Version {number} has no {'build log' if build else 'output'} yet.{other}", err=True)
 
 
 @click.command()
-@click.argument("name")
+@_name
 @_version_option
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of events.")
 @server_options

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import DEFAULT_TRACKING_URI, ServingClient
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +30,31 @@ def server_options(command: F) -> F:
         metavar="URL",
         help="URL of the tracking server.",
     )(command)
+
+
+class ConfiguringCommand(click.Command):
+    """A command that takes ``--config``: its help lists the keys."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each key of an endpoint's configuration, with its values and default."""
+        with formatter.section("Keys of --config"):
+            formatter.write_dl([(name, _about(rule)) for name, rule in CONFIG_SCHEMA["properties"].items()])
+
+
+def _about(rule: dict[str, Any]) -> str:
+    values = " One of " + ", ".join(rule["enum"]) + "." if "enum" in rule else ""
+    default = "" if rule["default"] in (None, {}) else f"  [default: {rule['default']}]"
+    return f"{rule['description']}{values}{default}"
+
+
+def complete_name(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The served models whose names begin so, for completion in a shell; none when the server cannot be asked."""
+    try:
+        client = ServingClient(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI), os.environ)
+        names = [endpoint["registered_model_name"] for endpoint in client.endpoints()]
+    except click.ClickException:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def print_json(value: Any) -> None:

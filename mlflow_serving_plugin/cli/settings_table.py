@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mlflow_serving_plugin.cli.client import CliError
 from mlflow_serving_plugin.cli.options import print_json
-from mlflow_serving_plugin.cli.tables import make_console, make_table
+from mlflow_serving_plugin.cli.tables import make_table, print_table
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import PREFIX, Settings
 
@@ -49,7 +49,7 @@ def settings(as_json: bool) -> None:
         table.add_row(
             Text(row["variable"]), Text(_cell(row["value"]), style), Text(_cell(row["default"])), Text(row["help"])
         )
-    make_console().print(table)
+    print_table(table)
 
 
 def _cell(value: Any) -> str:

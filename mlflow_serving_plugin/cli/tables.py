@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +15,11 @@ from rich.text import Text
 from mlflow_serving_plugin.cli.client import ServingClient
 
 _PIPE_COLUMNS = 1000
+_LONGEST_MESSAGE = 100
+"""Of one endpoint in the list of all: ``status NAME`` has the whole message."""
 _NEVER = -1
 _NEVER_FOLDED = frozenset({"Variable", "Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
-_STYLES = {"ready": "green", "failed": "bold red", "busy": "yellow", "idle": "dim"}
+_STYLES = {"ready": "green", "failed": "bold red", "degraded": "bold yellow", "busy": "yellow", "idle": "dim"}
 """By the tone of a state."""
 
 
@@ -30,10 +34,11 @@ def print_endpoints(endpoints: list[dict[str, Any]]) -> None:
     if not endpoints:
         make_console().print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
         return
-    table = make_table("Model", "State", "Message")
+    table = make_table("Model", "State", "Message", cut="Message")
     for endpoint in endpoints:
-        table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(endpoint["state_message"]))
-    make_console().print(table)
+        message = _shortened(f"{endpoint['state_message']} {endpoint['latest_message']}".strip())
+        table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(message))
+    print_table(table)
 
 
 def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
@@ -41,7 +46,9 @@ def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     console, status, versions = make_console(), whole["endpoint_status"], whole["endpoint_versions"]
     name = status["registered_model_name"]
     line = Text.assemble(name, "  ", _state(status))
-    console.print(line.append(f"  {status['state_message']}" if status["state_message"] else ""))
+    for message in (status["state_message"], status["latest_message"], _next_try(status["reason"])):
+        line.append(f"  {message}" if message else "")
+    console.print(line)
     if not versions:
         return
     table = make_table("Version", "State", "Also", "Message")
@@ -49,7 +56,7 @@ def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
         number = version["endpoint_version_name"]
         also = ", ".join(found["alias"] for found in whole["aliases"] if found["endpoint_version_name"] == number)
         table.add_row(Text(number), _state(version), Text(also), Text(version["state_message"]))
-    console.print(table)
+    print_table(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
         if version.get("libraries"):
@@ -72,7 +79,7 @@ def print_events(events: Iterable[dict[str, Any]]) -> None:
     for event in events:
         number = Text(event["endpoint_version_name"] or "-")
         table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), Text(event["message"]))
-    make_console().print(table)
+    print_table(table)
 
 
 def print_tokens(tokens: list[dict[str, Any]]) -> None:
@@ -93,7 +100,7 @@ def print_tokens(tokens: list[dict[str, Any]]) -> None:
             "never" if used is None else _moment(used),
             Text(token["comment"]),
         )
-    make_console().print(table)
+    print_table(table)
 
 
 def _moment(milliseconds: int) -> str:
@@ -104,9 +111,32 @@ def _state(found: dict[str, Any]) -> Text:
     return Text(found["label"], style=_STYLES.get(found["tone"], ""))
 
 
-def make_table(*columns: str) -> Table:
-    """A table without lines between its cells."""
+def _next_try(reason: dict[str, Any] | None) -> str:
+    if reason is None or reason["retry_at"] is None:
+        return ""
+    left_s = reason["retry_at"] / 1000 - time.time()
+    return f"Next try in {left_s:.0f} s." if left_s > 0 else "Trying again now."
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
+
+
+def make_table(*columns: str, cut: str = "") -> Table:
+    """A table without lines between its cells. ``cut``: the column that is cut to the terminal, others are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=column in _NEVER_FOLDED, overflow="fold")
+        one_line = column in _NEVER_FOLDED or column == cut
+        table.add_column(column, no_wrap=one_line, overflow="ellipsis" if column == cut else "fold")
     return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output; in a pipe no line ends with blanks."""
+    console = make_console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

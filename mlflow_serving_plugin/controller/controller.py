@@ -215,6 +215,10 @@ class Controller:
             self._dirty = None
             self._refresh_at = now + _REFRESH_RETRY_S
             return
+        if self._view is None:
+            _logger.info(
+                "Serving is on, for %d registered models. The page: /#/serving", len(outcome.value[0].endpoints)
+            )
         before, (self._view, desired, needs) = self._view or View(), outcome.value
         self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
         self._state.refreshed(desired, needs, asked_anew(before, self._view))

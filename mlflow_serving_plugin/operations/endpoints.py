@@ -114,10 +114,10 @@ class EndpointOperations:
         return endpoint
 
     def describe(self, caller: User, workspace: str, name: str) -> Served:
-        """The endpoint of a model; NotEnabledError, also when the caller may not read the model."""
+        """The endpoint of a model; NotEnabledError, also when there is no such model or the caller may not read it."""
         endpoint = self._readable(caller, workspace, name)
         if endpoint is None:
-            raise NotEnabledError(not_enabled(name))
+            raise NotEnabledError(self._why_not_enabled(caller, workspace, name))
         return self._join(endpoint)
 
     def describe_if_enabled(self, caller: User, workspace: str, name: str) -> Served | None:
@@ -170,6 +170,14 @@ class EndpointOperations:
             if self.access.permission(caller, workspace, model.name) >= Permission.READ:
                 return model
         raise NotFoundError(f"Registered Model with name={name} not found")
+
+    def _why_not_enabled(self, caller: User, workspace: str, name: str) -> str:
+        """A misspelt name is told apart from a model that is not served; a model to be hidden is a misspelt name."""
+        try:
+            self.model(caller, workspace, name)
+        except NotFoundError as error:
+            return error.message
+        return not_enabled(name)
 
     def _join(self, endpoint: Endpoint) -> Served:
         """An endpoint with its route, unless the snapshot still has an earlier endpoint of that name."""

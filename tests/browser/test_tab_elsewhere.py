@@ -31,6 +31,7 @@ def test_a_log_is_searched_followed_and_downloaded(tab: Tab, tmp_path: Path) -> 
     assert log.inner_text().startswith(before[:200])
 
     page.get_by_label("Search").fill("NO SUCH input")
+    expect(log).not_to_contain_text("Traceback")
     lines = log.inner_text().splitlines()
     assert lines and all("no such input" in line for line in lines)
     with page.expect_download() as download:

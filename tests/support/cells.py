@@ -72,6 +72,7 @@ ENDPOINT_ROUTES = (
     Route("POST", "get-version-build-logs", READING, _VERSION),
     Route("GET", "get-event-history", READING, _MODEL),
     Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
+    Route("GET", "get-sample-request", READING, _VERSION, ajax_only=True),
     Route("GET", "get-access", KNOWN, _MODEL, ajax_only=True),
     Route("GET", "get-overview", OVERVIEW, _MODEL, ajax_only=True),
     Route("GET", "list-overviews", KNOWN, ajax_only=True),

@@ -84,6 +84,26 @@ class Models:
     def _save_unsigned(self, directory: Path) -> None:
         mlflow.sklearn.save_model(self._iris_classifier(1), directory, pip_requirements=["scikit-learn"])
 
+    def _save_titanic(self, directory: Path) -> None:
+        """Passengers of whom some ages are not known; with an example that has such a passenger."""
+        self._save_passengers(directory, example=True)
+
+    def _save_passengers(self, directory: Path, *, example: bool = False) -> None:
+        """The same model with a signature only."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        rows = pd.DataFrame({"Age": [22.0, 38.0, np.nan, 35.0] * 5, "Fare": [7.25, 71.28, 8.46, 53.1] * 5})
+        classifier = HistGradientBoostingClassifier().fit(rows, [0, 1, 0, 1] * 5)
+        mlflow.sklearn.save_model(
+            classifier,
+            directory,
+            signature=mlflow.models.infer_signature(rows, classifier.predict(rows)),
+            input_example=rows.iloc[2:4] if example else None,
+            pip_requirements=["scikit-learn"],
+            # MLflow's own format refuses the trees of this classifier.
+            serialization_format="cloudpickle",
+        )
+
     def _save_shapes(self, directory: Path) -> None:
         params = ParamSchema(
             [

@@ -21,7 +21,7 @@ export function App({ page }: { page: Page }) {
         chosen={route.open ? "serving" : "details"}
         choose={(key) => page.openTab(key === "serving")}
       >
-        {route.open && <ServingView key={`${route.name}/${route.version}`} name={route.name} version={route.version} />}
+        {route.open && <ServingView key={route.name} name={route.name} place={route} go={page.go} />}
       </Tabs>
     );
   }
@@ -32,7 +32,7 @@ export function App({ page }: { page: Page }) {
           <a href="#/serving">Serving</a> <span aria-hidden="true">›</span>
         </p>
         <h2>{route.name}</h2>
-        <ServingView key={route.name} name={route.name} version={undefined} />
+        <ServingView key={route.name} name={route.name} place={route} go={page.go} />
       </div>
     );
   }

@@ -1,5 +1,5 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, expect, test } from "vitest";
 import { makeClient } from "../shared/queries";
 import { asked, reply } from "../testing/setup";
@@ -15,10 +15,10 @@ function show(permission: string, overview: object | null, user: string | null =
   open();
 }
 
-function open(): void {
+function open(version?: number): void {
   render(
     <QueryClientProvider client={makeClient()}>
-      <ServingView name="iris" version={undefined} />
+      <ServingView name="iris" place={{ version, view: undefined }} go={() => undefined} />
     </QueryClientProvider>,
   );
 }
@@ -42,9 +42,14 @@ test("whoever may only read is told why nothing can be enabled, and nothing is s
 
 const EMPTY = {
   registered_model_name: "iris",
-  label: "Ready",
-  tone: "ready",
+  label: "No versions",
+  tone: "idle",
+  serving_state: "EMPTY",
   state_message: "",
+  latest_message: "",
+  reason: null,
+  latest: null,
+  inactive: {},
   versions: [],
   stages: {},
   aliases: {},
@@ -54,6 +59,88 @@ test("an endpoint without versions says what will be served", async () => {
   show("MANAGE", EMPTY);
   await screen.findByText("No active version");
   expect(screen.queryByRole("tab", { name: "Tokens" })).toBeNull();
+});
+
+test("an endpoint whose versions are not known yet says that it starts, and nothing else", async () => {
+  const starting = { label: "Starting", tone: "busy", serving_state: "STARTING", state_message: "Waiting for the controller." };
+  show("MANAGE", { ...EMPTY, ...starting });
+  await screen.findByRole("heading", { name: "Starting…" });
+  expect(screen.queryByText("No active version")).toBeNull();
+});
+
+test("a version that is not served shows no other version's client", async () => {
+  reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, inactive: { "2": "archived" } } });
+  open(2);
+  await screen.findByText("Version 2 is not served: it is archived.");
+  screen.getByText("Not served, because archived: version 2.");
+  expect(screen.queryByLabelText("Request (JSON)")).toBeNull();
+});
+
+const VERSION = {
+  version: 1,
+  label: "Ready",
+  tone: "ready",
+  message: "",
+  note: "",
+  environment: "",
+  libraries: [],
+  since: 0,
+  stage: "None",
+  aliases: [],
+  replicas: 1,
+  ready_replicas: 1,
+  retry_at: null,
+  sample: "signature",
+  fetched: true,
+  build_log: false,
+  requests: 0,
+};
+
+test("a typed request survives another version, and no program holds half of it", async () => {
+  const served = { label: "Ready", tone: "ready", serving_state: "READY", versions: [{ ...VERSION, version: 2 }, VERSION] };
+  reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, ...served, latest: "2" } });
+  reply("GET", `${BASE}/get-sample-request`, { sample: { body: '{"inputs": [null]}', source: "signature" } });
+  open(2);
+  const area = async () => (await screen.findByLabelText("Request (JSON)")) as HTMLTextAreaElement;
+  fireEvent.change(await area(), { target: { value: '{"inputs": [' } });
+  cleanup();
+  open(1);
+  expect((await area()).value).toBe('{"inputs": [');
+  screen.getByText(/^Not JSON/);
+  fireEvent.click(screen.getByRole("tab", { name: "Python" }));
+  expect((await screen.findByRole("region", { name: "Text of the Python program" })).textContent).toContain("[None]");
+  screen.getByText(/Your request is not valid JSON/);
+  fireEvent.click(screen.getByRole("tab", { name: "Browser" }));
+  fireEvent.click(screen.getByRole("button", { name: "Load Example" }));
+  expect(JSON.parse((await area()).value)).toEqual({ inputs: [null] });
+  expect(screen.getByRole("button", { name: "Send Request" }).getAttribute("aria-disabled")).toBeNull();
+});
+
+test("a degraded endpoint says what failed, when it is tried again and what latest means", async () => {
+  const failed = { ...VERSION, version: 2, label: "Failed", tone: "failed", message: "no disk" };
+  show("MANAGE", {
+    ...EMPTY,
+    label: "Degraded",
+    tone: "degraded",
+    serving_state: "DEGRADED",
+    state_message: "1 of 2 versions failed. Version 2: no disk",
+    latest_message: "latest stays on version 1: version 2 has failed.",
+    reason: { endpoint_version_name: "2", since: 0, retry_at: Date.now() + 60_000 },
+    versions: [failed, VERSION],
+    latest: "1",
+  });
+  reply("GET", `${BASE}/get-version-logs`, { logs: "why", offset: 0, next_offset: 3, total_bytes: 3 });
+  reply("POST", `${BASE}/enable`, {});
+  const state = within(await screen.findByRole("region", { name: "State of serving" }));
+  state.getByText(/1 of 2 versions failed/);
+  state.getByText(/Next try in (59 s|1 min 0 s)\./);
+  state.getByText("latest stays on version 1: version 2 has failed.");
+  const retry = state.getByRole("button", { name: "Try Now" });
+  await expect.poll(() => retry.getAttribute("aria-disabled")).toBeNull();
+  fireEvent.click(retry);
+  await expect.poll(() => asked).toContain(`POST ${BASE}/enable {"registered_model_name":"iris"}`);
 });
 
 test("tokens are offered where the server asks who one is", async () => {

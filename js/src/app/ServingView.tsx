@@ -4,23 +4,31 @@ import { NotEnabled } from "../features/endpoint/NotEnabled";
 import { EventsTable } from "../features/events/EventsTable";
 import { Settings } from "../features/settings/Settings";
 import { NoTokens, Tokens } from "../features/tokens/Tokens";
-import { Versions } from "../features/versions/Versions";
+import { Logs } from "../features/versions/Logs";
+import { TryIt } from "../features/versions/TryIt";
+import { NotServed, VersionsTable } from "../features/versions/VersionsTable";
 import type { Access, Overview } from "../shared/api";
 import { useAccess, useOverview } from "../shared/queries";
 import { Loaded } from "../shared/ui/Loaded";
 import { Tabs } from "../shared/ui/Tabs";
+import type { Place } from "./route";
 
-type Key = "versions" | "events" | "settings" | "tokens";
+type Key = "try" | "logs" | "events" | "settings" | "tokens";
 
-/** Everything about the serving of one registered model. */
-export function ServingView({ name, version }: { name: string; version: number | undefined }) {
+interface Shown {
+  place: Place;
+  go: (change: Partial<Place>) => void;
+}
+
+/** Everything about the serving of one registered model. `go` changes the place in the page's address. */
+export function ServingView({ name, ...shown }: Shown & { name: string }) {
   const overview = useOverview(name);
   const access = useAccess(name).data;
   return (
     <Loaded of={overview}>
       {(reply) =>
         reply.overview ? (
-          <Enabled overview={reply.overview} access={access} version={version} />
+          <Enabled overview={reply.overview} access={access} {...shown} />
         ) : (
           <NotEnabled name={name} access={access} />
         )
@@ -29,31 +37,64 @@ export function ServingView({ name, version }: { name: string; version: number |
   );
 }
 
-interface Props {
-  overview: Overview;
-  access: Access | undefined;
-  version: number | undefined;
-}
-
-function Enabled({ overview, access, version }: Props) {
-  const [tab, setTab] = useState<Key>("versions");
+function Enabled({ overview, access, place, go }: Shown & { overview: Overview; access: Access | undefined }) {
   const name = overview.registered_model_name;
+  const number = place.version ?? overview.versions[0]?.version;
+  const version = overview.versions.find((one) => one.version === number);
+  const first = useFirstView(number, version?.tone === "failed" ? "logs" : "try");
   const tabs: { key: Key; label: string }[] = [
-    { key: "versions", label: "Model Versions" },
-    { key: "events", label: "Model Events" },
+    { key: "try", label: "Try It" },
+    { key: "logs", label: "Logs" },
+    { key: "events", label: "Events" },
     { key: "settings", label: "Settings" },
     // A server without users has no tokens.
     ...(access?.auth ? [{ key: "tokens" as const, label: "Tokens" }] : []),
   ];
+  const tab = tabs.find((one) => one.key === place.view)?.key ?? first;
+  const ofVersion = tab === "try" || tab === "logs";
   return (
     <>
       <EndpointHeader overview={overview} access={access} />
-      <Tabs label="Parts of serving" tabs={tabs} chosen={tab} choose={setTab}>
-        {tab === "versions" && <Versions overview={overview} access={access} first={version} />}
+      <VersionsTable overview={overview} chosen={number} choose={(one) => go({ version: one })} />
+      <Tabs
+        label="Parts of serving"
+        tabs={tabs}
+        chosen={tab}
+        choose={(key) => go({ view: key })}
+        beside={ofVersion && number !== undefined && <Chooser overview={overview} number={number} go={go} />}
+      >
+        {ofVersion && !version && <NotServed overview={overview} number={number} />}
+        {tab === "try" && version && <TryIt overview={overview} version={version} access={access} />}
+        {tab === "logs" && version && <Logs key={version.version} name={name} version={version} />}
         {tab === "events" && <EventsTable name={name} versions={overview.versions.map((one) => one.version)} />}
         {tab === "settings" && <Settings name={name} access={access} />}
         {tab === "tokens" && (access?.tokens ? <Tokens name={name} user={access.user} /> : <NoTokens />)}
       </Tabs>
     </>
+  );
+}
+
+/** The tab for a version without a tab in the address: decided once, so that no tab closes while it is used. */
+function useFirstView(version: number | undefined, view: Key): Key {
+  const [first, setFirst] = useState({ version, view });
+  if (first.version !== version) setFirst({ version, view });
+  return first.version === version ? first.view : view;
+}
+
+function Chooser({ overview, number, go }: { overview: Overview; number: number; go: Shown["go"] }) {
+  const served = overview.versions.map((one) => one.version);
+  const numbers = served.includes(number) ? served : [number, ...served];
+  return (
+    <label className="chooser">
+      of
+      <select value={number} onChange={(event) => go({ version: Number(event.target.value) })} aria-label="Version">
+        {numbers.map((one) => (
+          <option key={one} value={one}>
+            Version {one}
+            {served.includes(one) ? "" : " (not served)"}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

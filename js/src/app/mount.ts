@@ -3,7 +3,7 @@
  * moved or changed: React leaves foreign siblings alone. What ours covers is hidden by a rule of style.
  */
 
-import { type Route, endpointAddress, parseRoute, withTab } from "./route";
+import { type Place, type Route, endpointAddress, parseRoute, withPlace, withTab } from "./route";
 
 const TAG = "mlflow-serving";
 const LINK_MARK = "data-mlflow-serving-link";
@@ -18,6 +18,8 @@ export interface Page {
   /** The route: the same object until the address changes. */
   route: () => Route;
   openTab: (open: boolean) => void;
+  /** Shows another version or tab of the endpoint, as an address of its own: Back leads to the one before. */
+  go: (change: Partial<Place>) => void;
 }
 
 /** Insert our element at its place, and keep it there while MLflow renders and navigates. */
@@ -55,6 +57,11 @@ export function takePlace(): Page {
     },
     openTab: (open) => {
       history.replaceState(history.state, "", withTab(location.hash, open));
+      look();
+    },
+    go: (change) => {
+      const address = withPlace(location.hash, change);
+      if (address !== location.hash) history.pushState(history.state, "", address);
       look();
     },
   };

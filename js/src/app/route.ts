@@ -1,8 +1,14 @@
 /** Which of MLflow's pages is open, by its address. Pure. */
 
+/** What is shown of an endpoint: the chosen version and tab. */
+export interface Place {
+  version: number | undefined;
+  view: string | undefined;
+}
+
 export type Route =
-  | { kind: "model"; name: string; version: number | undefined; open: boolean }
-  | { kind: "endpoint"; name: string }
+  | ({ kind: "model"; name: string; open: boolean } & Place)
+  | ({ kind: "endpoint"; name: string } & Place)
   | { kind: "overview" }
   | { kind: "other" };
 
@@ -14,12 +20,27 @@ export function parseRoute(hash: string): Route {
   const { path, query } = split(hash);
   const model = MODEL.exec(path);
   if (model?.[1]) {
-    const version = model[2] === undefined ? undefined : Number(model[2]);
-    return { kind: "model", name: decoded(model[1]), version, open: query.get("tab") === TAB };
+    const { version = model[2] === undefined ? undefined : Number(model[2]), view } = place(query);
+    return { kind: "model", name: decoded(model[1]), version, view, open: query.get("tab") === TAB };
   }
   const endpoint = ENDPOINT.exec(path);
-  if (endpoint?.[1]) return { kind: "endpoint", name: decoded(endpoint[1]) };
+  if (endpoint?.[1]) return { kind: "endpoint", name: decoded(endpoint[1]), ...place(query) };
   return /^\/serving\/?$/.test(path) ? { kind: "overview" } : { kind: "other" };
+}
+
+function place(query: URLSearchParams): Place {
+  const version = query.get("version") ?? "";
+  return { version: /^\d{1,15}$/.test(version) ? Number(version) : undefined, view: query.get("view") ?? undefined };
+}
+
+/** The address with another version or tab of the endpoint, otherwise unchanged. */
+export function withPlace(hash: string, change: Partial<Place>): string {
+  const { path, query } = split(hash);
+  for (const [name, value] of Object.entries(change)) {
+    if (value === undefined) query.delete(name);
+    else query.set(name, String(value));
+  }
+  return joined(path, query);
 }
 
 /** The address with the Serving tab open or closed, otherwise unchanged. */
@@ -27,6 +48,10 @@ export function withTab(hash: string, open: boolean): string {
   const { path, query } = split(hash);
   if (open) query.set("tab", TAB);
   else query.delete("tab");
+  return joined(path, query);
+}
+
+function joined(path: string, query: URLSearchParams): string {
   const text = query.toString();
   return `#${path}${text ? `?${text}` : ""}`;
 }

@@ -5,7 +5,7 @@ import { change, get } from "./http";
 const BASE = "/ajax-api/2.0/mlflow/endpoints";
 const TOKENS = "/ajax-api/2.0/token";
 
-export type Tone = "ready" | "busy" | "failed" | "idle";
+export type Tone = "ready" | "busy" | "degraded" | "failed" | "idle";
 
 /** A state as people see it. The server decides, so that a new state needs no change here. */
 export interface State {
@@ -37,7 +37,14 @@ export interface Version extends State {
   aliases: string[];
   replicas: number;
   ready_replicas: number;
-  has_example: boolean;
+  /** Where a sample request comes from; null while there is none. */
+  sample: "example" | "signature" | null;
+  /** Whether the version's files are on the server. */
+  fetched: boolean;
+  /** Whether an environment was built for the version, or is being built. */
+  build_log: boolean;
+  /** When a failed start is tried again, in milliseconds since 1970. */
+  retry_at: number | null;
   /** Number of requests that this host has answered. */
   requests: number;
 }
@@ -45,10 +52,20 @@ export interface Version extends State {
 export interface Overview extends State {
   registered_model_name: string;
   state_message: string;
+  /** EMPTY, STARTING, READY, DEGRADED or FAILED. */
+  serving_state: string;
+  /** Why `latest` stays on an older version; empty when it does not. */
+  latest_message: string;
+  /** The version that the state comes from. Times in milliseconds since 1970. */
+  reason: { endpoint_version_name: string; since: number; retry_at: number | null } | null;
   versions: Version[];
   /** Which version answers for a stage. */
   stages: Record<string, string>;
   aliases: Record<string, string>;
+  /** The version that `latest` means; null without an active version. */
+  latest: string | null;
+  /** Versions that are not served, each with the reason. */
+  inactive: Record<string, string>;
 }
 
 export interface Access {
@@ -102,9 +119,19 @@ export interface TokenInfo {
   scope: { registered_model_name: string } | null;
 }
 
-export interface Example {
-  input_example: string;
-  content_type: string;
+/** A request that the model takes: its own example, or one made from its signature. */
+export interface Sample {
+  body: string;
+  source: "example" | "signature";
+}
+
+export interface LogPiece {
+  logs: string;
+  /** Where the piece begins and where the next piece will, in bytes. */
+  offset: number;
+  next_offset: number;
+  /** The size of the whole log. */
+  total_bytes: number;
 }
 
 const model = (name: string) => ({ registered_model_name: name });
@@ -115,12 +142,12 @@ export const getOverview = (name: string) => get<{ overview: Overview | null }>(
 export const listOverviews = () => get<{ overviews: Overview[] }>(`${BASE}/list-overviews`);
 export const enable = (name: string) => change<object>("POST", `${BASE}/enable`, model(name));
 export const disable = (name: string) => change<object>("POST", `${BASE}/disable`, model(name));
-export const getExample = (name: string, number: number) =>
-  get<Example>(`${BASE}/get-input-example`, version(name, number));
-export const getLogs = (name: string, number: number, offset?: number) =>
-  get<{ logs: string; next_offset: number }>(`${BASE}/get-version-logs`, { ...version(name, number), offset });
-export const getBuildLogs = (name: string, number: number) =>
-  get<{ logs: string }>(`${BASE}/get-version-build-logs`, version(name, number));
+export const getSample = (name: string, number: number) =>
+  get<{ sample: Sample | null }>(`${BASE}/get-sample-request`, version(name, number));
+
+export type LogKind = "get-version-logs" | "get-version-build-logs";
+export const getLogs = (kind: LogKind, name: string, number: number, offset?: number) =>
+  get<LogPiece>(`${BASE}/${kind}`, { ...version(name, number), offset });
 export const getEvents = (name: string, number?: number, pageToken?: string) =>
   get<EventPage>(`${BASE}/get-event-history`, {
     ...model(name),

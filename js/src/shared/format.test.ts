@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { duration, milliseconds, serverTiming, words } from "./format";
+import { bytes, duration, middle, milliseconds, serverTiming, words } from "./format";
 import { pauseAfter } from "./queries";
 
 test.each([
@@ -25,4 +25,15 @@ test("names and lengths as people read them", () => {
 
 test("a server that fails is asked ever more slowly", () => {
   expect([0, 1, 2, 9].map(pauseAfter)).toEqual([2000, 4000, 8000, 30_000]);
+});
+
+test.each([
+  [999, "999 bytes"],
+  [262_144, "262 kB"],
+  [4_100_000, "4.1 MB"],
+])("%d bytes are told as %s", (value, text) => expect(bytes(value)).toBe(text));
+
+test("a long name keeps both of its ends", () => {
+  expect(middle("abcdefghij", 7)).toBe("abc…hij");
+  expect(middle("abcdefg", 7)).toBe("abcdefg");
 });

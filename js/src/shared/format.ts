@@ -17,6 +17,18 @@ export function duration(milliseconds: number): string {
 export const milliseconds = (value: number): string =>
   `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString()} ms`;
 
+/** A size: "12 kB", "4.1 MB". */
+export function bytes(value: number): string {
+  if (value < 1000) return `${value} bytes`;
+  return value < 1e6 ? `${Math.round(value / 1000)} kB` : `${(value / 1e6).toFixed(1)} MB`;
+}
+
+/** A text of at most so many characters, cut in its middle: names often differ at their ends. */
+export function middle(text: string, longest: number): string {
+  const half = Math.floor((longest - 1) / 2);
+  return text.length <= longest ? text : `${text.slice(0, half)}…${text.slice(-half)}`;
+}
+
 /** "VERSION_READY" → "Version ready". */
 export function words(constant: string): string {
   const text = constant.toLowerCase().replace(/_/g, " ");

@@ -30,17 +30,15 @@ export const useOverviews = () => useQuery({ queryKey: ["overviews"], queryFn: a
 export const useAccess = (name: string) =>
   useQuery({ queryKey: ["access", name], queryFn: () => api.getAccess(name), ...LIVE, refetchInterval: SLOWEST_MS });
 
-export const useExample = (name: string, version: number, there: boolean) =>
+/** `there`: whether the version's files have been fetched; before that there is no sample. */
+export const useSample = (name: string, version: number, there: boolean) =>
   useQuery({
-    queryKey: ["example", name, version],
-    queryFn: () => api.getExample(name, version),
+    queryKey: ["sample", name, version],
+    queryFn: () => api.getSample(name, version),
     enabled: there,
     staleTime: Infinity,
     retry: 2,
   });
-
-export const useBuildLogs = (name: string, version: number) =>
-  useQuery({ queryKey: ["build-logs", name, version], queryFn: () => api.getBuildLogs(name, version), ...LIVE });
 
 export const useEvents = (name: string, version: number | undefined, pages: number) =>
   useQuery({

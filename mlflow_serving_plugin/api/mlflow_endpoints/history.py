@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ def get_version_logs(context: Context) -> dict[str, Any]:
     if replica and replica not in {worker.worker_id for worker in version.workers}:
         raise NotFoundError(f"Version {version.name} has no such replica.")
     path = context.deps.paths.entity_log(served.endpoint.id, version.name)
-    logs, next_offset = read_log(path, fields.get("offset"))
-    return {"logs": logs, "next_offset": next_offset}
+    return asdict(read_log(path, fields.get("offset")))
 
 
 def get_version_build_logs(context: Context) -> dict[str, Any]:
@@ -35,9 +35,8 @@ def get_version_build_logs(context: Context) -> dict[str, Any]:
     _, version = context.version(fields)
     if version.build_log is None:
         none_built = f"No environment was built: the version runs in {version.environment}.\n"
-        return {"logs": none_built if version.environment else "", "next_offset": 0}
-    logs, next_offset = read_log(Path(version.build_log), fields.get("offset"), tail_bytes=LONGEST_READ_BYTES)
-    return {"logs": logs, "next_offset": next_offset}
+        return asdict(LogPiece(none_built if version.environment else ""))
+    return asdict(read_log(Path(version.build_log), fields.get("offset")))
 
 
 def get_event_history(context: Context) -> dict[str, Any]:
@@ -49,11 +48,22 @@ def get_event_history(context: Context) -> dict[str, Any]:
     return shapes.event_page(page, shapes.event)
 
 
-def read_log(path: Path, offset: int | None, *, tail_bytes: int = TAIL_BYTES) -> tuple[str, int]:
-    """The text from byte ``offset`` on, at most 1 MB, and the offset of the next read.
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """A piece of a log. ``offset``: where the piece begins; ``next_offset``: where to read on; all in bytes."""
 
-    ``offset`` None: the last ``tail_bytes``. An offset beyond the end means that the file was rotated: read from the
-    start. Neither end splits a character. A missing file is empty.
+    logs: str
+    offset: int = 0
+    next_offset: int = 0
+    total_bytes: int = 0
+    """The size of the whole log."""
+
+
+def read_log(path: Path, offset: int | None, *, tail_bytes: int = TAIL_BYTES) -> LogPiece:
+    """The text from byte ``offset`` on, at most 1 MB.
+
+    ``offset`` None: the last ``tail_bytes``, from the first line that begins there. An offset beyond the end means
+    that the file was rotated: read from the start. Neither end splits a character. A missing file is empty.
     """
     try:
         with path.open("rb") as file:
@@ -63,14 +73,14 @@ def read_log(path: Path, offset: int | None, *, tail_bytes: int = TAIL_BYTES) ->
             file.seek(start)
             data = file.read(LONGEST_READ_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        return "", 0
+        return LogPiece("")
     if offset is None and start > 0:
-        start += _continuation_bytes(data)
-        data = data[_continuation_bytes(data) :]
+        cut = data.find(b"\n", 0, -1) + 1 or _continuation_bytes(data)
+        start, data = start + cut, data[cut:]
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = decoder.decode(data)
     unfinished = len(decoder.getstate()[0])
-    return text, start + len(data) - unfinished
+    return LogPiece(text, start, start + len(data) - unfinished, max(size, start + len(data)))
 
 
 def _continuation_bytes(data: bytes) -> int:

@@ -14,7 +14,7 @@ from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import current_workspace, read_fields
 from mlflow_serving_plugin.metrics.counting import REQUESTS
 from mlflow_serving_plugin.metrics.files import read_totals
-from mlflow_serving_plugin.registry.examples import accepted_example
+from mlflow_serving_plugin.registry.samples import sample_request
 
 
 def get_access(context: Context) -> dict[str, Any]:
@@ -37,13 +37,13 @@ def get_overview(context: Context) -> dict[str, Any]:
     """One registered model: ``overview`` is null while serving is not enabled on it."""
     name = read_fields(requests.MODEL)["registered_model_name"]
     served = context.endpoints.describe_if_enabled(context.caller(), current_workspace(), name)
-    return {"overview": served and shapes.overview(served, has_example, _requests(context.deps))}
+    return {"overview": served and shapes.overview(served, sample_source, _requests(context.deps))}
 
 
 def list_overviews(context: Context) -> dict[str, Any]:
     """All endpoints that the caller may read, by name."""
     found, answered = context.endpoints.find_all(context.caller(), current_workspace()), _requests(context.deps)
-    return {"overviews": [shapes.overview(served, has_example, answered) for served in found]}
+    return {"overviews": [shapes.overview(served, sample_source, answered) for served in found]}
 
 
 def _requests(deps: ApiDeps) -> Counter[tuple[str, str]]:
@@ -57,6 +57,10 @@ def _requests(deps: ApiDeps) -> Counter[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1024)
-def has_example(model_dir: str, form: int | None) -> bool:
-    """Whether the fetched model files, which never change, include an input example that the model takes."""
-    return accepted_example(Path(model_dir), form) is not None
+def sample_source(model_dir: str, form: int | None) -> str | None:
+    """Where a sample request comes from, ``example`` or ``signature``, by the model files, which never change.
+
+    ``form``: the form of the example that the model takes.
+    """
+    sample = sample_request(Path(model_dir), form)
+    return None if sample is None else sample.source

@@ -45,6 +45,7 @@ _ROUTES: Routes = {
 }
 _AJAX_ROUTES: Routes = {
     "get-input-example": (versions.get_input_example, _GET),
+    "get-sample-request": (versions.get_sample_request, _GET),
     "get-access": (pages.get_access, _GET),
     "get-overview": (pages.get_overview, _GET),
     "list-overviews": (pages.list_overviews, _GET),

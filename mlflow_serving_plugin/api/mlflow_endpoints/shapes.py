@@ -85,7 +85,7 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
 
 
 def overview(
-    served: Served, has_example: Callable[[str, int | None], bool], requests: Mapping[tuple[str, str], int]
+    served: Served, sample_source: Callable[[str, int | None], str | None], requests: Mapping[tuple[str, str], int]
 ) -> dict[str, Any]:
     """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
 
@@ -94,7 +94,7 @@ def overview(
     route = served.route
     return endpoint_status(served) | {
         "versions": [
-            _overview_of_version(version, served, has_example)
+            _overview_of_version(version, served, sample_source)
             | {"requests": requests.get((served.endpoint.id, version.name), 0)}
             for version in served.versions
         ],
@@ -106,7 +106,7 @@ def overview(
 
 
 def _overview_of_version(
-    version: EntityRoute, served: Served, has_example: Callable[[str, int | None], bool]
+    version: EntityRoute, served: Served, sample_source: Callable[[str, int | None], str | None]
 ) -> dict[str, Any]:
     aliases = served.route.aliases if served.route else {}
     return {
@@ -122,5 +122,7 @@ def _overview_of_version(
         "replicas": version.replicas,
         "ready_replicas": len(version.ready_workers),
         "retry_at": version.retry_ms,
-        "has_example": bool(version.model_dir) and has_example(str(version.model_dir), version.example_form),
+        "sample": sample_source(version.model_dir, version.example_form) if version.model_dir else None,
+        "fetched": version.model_dir is not None,
+        "build_log": version.build_log is not None,
     } | _for_people(version, served)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlflow_serving_plugin.api.requests import read_fields
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host.processes import memory_bytes
 from mlflow_serving_plugin.registry.examples import accepted_example
+from mlflow_serving_plugin.registry.samples import sample_request
 
 
 def list_versions(context: Context) -> dict[str, Any]:
@@ -37,6 +39,13 @@ def get_version_replicas(context: Context) -> dict[str, Any]:
     """The workers of one version on this host."""
     _, version = context.version(read_fields(requests.VERSION))
     return {"replicas": [shapes.replica(worker, memory_bytes(worker.pid)) for worker in version.workers]}
+
+
+def get_sample_request(context: Context) -> dict[str, Any]:
+    """A request that one version takes: its own example, or one made from its signature; null while there is none."""
+    _, version = context.version(read_fields(requests.VERSION))
+    sample = sample_request(Path(version.model_dir), version.example_form) if version.model_dir else None
+    return {"sample": None if sample is None else asdict(sample)}
 
 
 def get_input_example(context: Context) -> dict[str, Any]:

@@ -23,16 +23,16 @@ def served(world):
 
 def test_a_log_is_followed_by_its_offset(served, call):
     path = served.write_log("iris", 1, b"one\n")
-    assert logs(call) == (200, {"logs": "one\n", "next_offset": 4})
+    assert logs(call) == (200, {"logs": "one\n", "offset": 0, "next_offset": 4, "total_bytes": 4})
     with path.open("ab") as file:
         file.write(b"two\n")
-    assert logs(call, offset=4) == (200, {"logs": "two\n", "next_offset": 8})
-    assert logs(call, offset=8) == (200, {"logs": "", "next_offset": 8})
+    assert logs(call, offset=4) == (200, {"logs": "two\n", "offset": 4, "next_offset": 8, "total_bytes": 8})
+    assert logs(call, offset=8) == (200, {"logs": "", "offset": 8, "next_offset": 8, "total_bytes": 8})
 
 
 def test_an_offset_beyond_the_end_starts_the_rotated_log_again(served, call):
     served.write_log("iris", 1, b"new\n")
-    assert logs(call, offset=1000) == (200, {"logs": "new\n", "next_offset": 4})
+    assert logs(call, offset=1000) == (200, {"logs": "new\n", "offset": 0, "next_offset": 4, "total_bytes": 4})
 
 
 @pytest.mark.parametrize("offset", ["-1", "x", "1.5", "9" * 40])
@@ -43,9 +43,10 @@ def test_a_bad_offset_is_400(served, call, offset):
 
 
 def test_no_log_yet_is_empty(served, call):
-    assert logs(call) == (200, {"logs": "", "next_offset": 0})
+    nothing = {"logs": "", "offset": 0, "next_offset": 0, "total_bytes": 0}
+    assert logs(call) == (200, nothing)
     fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
-    assert call("GET", "get-version-build-logs", **fields) == (200, {"logs": "", "next_offset": 0})
+    assert call("GET", "get-version-build-logs", **fields) == (200, nothing)
 
 
 def test_the_build_log_is_that_of_the_version_s_environment(served, call, tmp_path):
@@ -53,7 +54,7 @@ def test_the_build_log_is_that_of_the_version_s_environment(served, call, tmp_pa
     log.write_bytes(b"Resolved 3 packages\n")
     served.publish(replace(version(1), build_log=str(log)))
     fields = {"registered_model_name": "iris", "endpoint_version_name": "1"}
-    whole = {"logs": "Resolved 3 packages\n", "next_offset": 20}
+    whole = {"logs": "Resolved 3 packages\n", "offset": 0, "next_offset": 20, "total_bytes": 20}
     assert call("POST", "get-version-build-logs", **fields) == (200, whole)
     log.write_bytes(b"Resolved 3 packages\nDone\n")
     assert call("POST", "get-version-build-logs", **fields, offset=20)[1]["logs"] == "Done\n"
@@ -72,20 +73,31 @@ def test_a_replica_is_a_worker(served, call):
     assert logs(call, replica_id="nosuch")[0] == 404
 
 
-def test_without_an_offset_only_the_end_is_read(tmp_path):
+def test_without_an_offset_only_the_end_is_read_and_the_reply_says_what_is_left_out(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"a" * 300_000 + b"end")
-    text, offset = read_log(path, None)
-    assert (len(text), offset) == (history.TAIL_BYTES, 300_003)
-    assert text.endswith("end")
+    piece = read_log(path, None)
+    assert (len(piece.logs), piece.next_offset, piece.total_bytes) == (history.TAIL_BYTES, 300_003, 300_003)
+    assert piece.offset == 300_003 - history.TAIL_BYTES
+    assert piece.logs.endswith("end")
+
+
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"first line\nsecond\nthird\n")
+    piece = read_log(path, None, tail_bytes=15)
+    assert (piece.logs, piece.offset) == ("second\nthird\n", 11)
+    assert read_log(path, None, tail_bytes=4).logs == "ird\n"
 
 
 def test_one_call_reads_a_megabyte_at_most(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"b" * (history.LONGEST_READ_BYTES + 5))
-    text, offset = read_log(path, 0)
-    assert (len(text), offset) == (history.LONGEST_READ_BYTES, history.LONGEST_READ_BYTES)
-    assert read_log(path, offset) == ("bbbbb", offset + 5)
+    piece = read_log(path, 0)
+    assert (len(piece.logs), piece.next_offset) == (history.LONGEST_READ_BYTES, history.LONGEST_READ_BYTES)
+    assert piece.total_bytes == history.LONGEST_READ_BYTES + 5
+    rest = read_log(path, piece.next_offset)
+    assert (rest.logs, rest.next_offset) == ("bbbbb", piece.next_offset + 5)
 
 
 def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, monkeypatch):
@@ -95,13 +107,14 @@ def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, mon
     monkeypatch.setattr(history, "LONGEST_READ_BYTES", 7)
     pieces, offset = [], 0
     while offset < path.stat().st_size:
-        text, offset = read_log(path, offset)
-        pieces.append(text)
+        piece = read_log(path, offset)
+        offset = piece.next_offset
+        pieces.append(piece.logs)
     assert "".join(pieces) == content
     path.write_bytes(b"ok\xff")
-    assert read_log(path, 0) == ("ok\ufffd", 3)
+    assert (read_log(path, 0).logs, read_log(path, 0).next_offset) == ("ok\ufffd", 3)
     path.write_bytes("€€".encode())
-    assert read_log(path, None, tail_bytes=4) == ("€", 6)
+    assert (read_log(path, None, tail_bytes=4).logs, read_log(path, None, tail_bytes=4).next_offset) == ("€", 6)
 
 
 def test_events_come_in_pages_and_by_version(world, call):

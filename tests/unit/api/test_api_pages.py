@@ -66,7 +66,7 @@ def test_an_overview_holds_all_that_a_page_shows(world, page):
     )
     assert (served["replicas"], served["ready_replicas"], served["since"]) == (2, 1, 7)
     assert (overview["latest"], overview["inactive"]) == ("1", {"3": "archived"})
-    assert (served["has_example"], served["environment"]) == (False, "Python 3.10")
+    assert (served["sample"], served["fetched"], served["environment"]) == (None, False, "Python 3.10")
 
 
 def test_an_overview_names_entities_by_text_that_need_not_be_a_number(world, page):

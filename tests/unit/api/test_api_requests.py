@@ -29,7 +29,7 @@ def test_logs_are_read_by_post_too(world):
     response = world.client.post(
         f"{REST}/get-version-logs", json={"registered_model_name": "iris", "endpoint_version_name": 1}
     )
-    assert response.get_json() == {"logs": "hello", "next_offset": 5}
+    assert response.get_json() == {"logs": "hello", "offset": 0, "next_offset": 5, "total_bytes": 5}
 
 
 @pytest.mark.parametrize(

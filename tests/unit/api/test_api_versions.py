@@ -159,3 +159,23 @@ def test_what_a_model_was_logged_with_stands_beside_what_it_runs_with(world, cal
                 {"name": "scikit-learn", "logged": "1.4.2", "running": "1.9.1", "differs": True},
             ],
         ]
+
+
+def test_a_sample_request_is_the_example_or_made_from_the_signature(world, call, tmp_path):
+    world.enable()
+    columns = json.dumps([{"type": "double", "name": "Age", "required": True}])
+    for name, content in (("signed", {"signature": {"inputs": columns}}), ("bare", {})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "MLmodel").write_text(yaml.safe_dump({"flavors": {}, **content}))
+    world.publish(
+        version(1), version(2, model_dir=str(tmp_path / "bare")), version(3, model_dir=str(tmp_path / "signed"))
+    )
+    fields = {"base": AJAX, "registered_model_name": "iris"}
+    found = [call("GET", "get-sample-request", endpoint_version_name=n, **fields)[1]["sample"] for n in (1, 2, 3)]
+    assert found == [None, None, {"body": '{"dataframe_records": [{"Age": 0.0}]}', "source": "signature"}]
+    (overview,) = call("GET", "list-overviews", base=AJAX)[1]["overviews"]
+    assert [(one["sample"], one["fetched"]) for one in overview["versions"]] == [
+        ("signature", True),
+        (None, True),
+        (None, False),
+    ]

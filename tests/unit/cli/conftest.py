@@ -36,9 +36,9 @@ def run(world, serve):
     """``run("status", "iris")`` → click's result, against the world's API."""
     uri = serve(world.app)
 
-    def invoke(*args, env=None):
+    def invoke(*args, env=None, **extra):
         none = dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"))
         env = {**none, "MLFLOW_TRACKING_URI": uri, **(env or {})}
-        return CliRunner().invoke(main, list(args), env=env)
+        return CliRunner().invoke(main, list(args), env=env, **extra)
 
     return invoke

@@ -8,6 +8,7 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.cli import progress
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
+from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
 from mlflow_serving_plugin.domain.routes import Library
 from mlflow_serving_plugin.domain.states import EntityState
@@ -26,6 +27,38 @@ def test_disable(world, run):
     assert run("disable", "iris").exit_code == 0
     assert world.store.enabled() == []
     assert json.loads(run("disable", "iris", "--json").stdout) == {}
+
+
+def test_a_model_that_does_not_exist_is_told_apart_from_a_model_that_is_not_served(run):
+    for command in ("disable", "status", "logs", "events"):
+        result = run(command, "nope")
+        assert (result.exit_code, result.stderr) == (1, "Error: Registered Model with name=nope not found\n")
+    assert run("disable", "wine").exit_code == 0
+    assert "Serving is not enabled on registered model 'wine'" in run("status", "wine").stderr
+
+
+def test_the_help_of_enable_has_every_configuration_key(run):
+    out = run("enable", "--help").stdout
+    assert [key for key in CONFIG_SCHEMA["properties"] if f"  {key} " not in out.replace("\n", " \n")] == []
+
+
+def test_lines_of_a_table_are_short_and_end_without_blanks(world, run):
+    world.enable()
+    world.publish(version(1), version(2, EntityState.FAILED, "It could not be loaded, as so often. " * 20))
+    lines = run("status").stdout.splitlines()
+    assert max(map(len, lines)) < 130
+    assert "latest stays on version 1" in run("status", "iris").stdout
+    for command in (["status"], ["status", "iris"], ["settings"], ["events", "iris"]):
+        assert [line for line in run(*command).stdout.splitlines() if line != line.rstrip()] == []
+
+
+def test_a_shell_completes_the_names_of_served_models(world, run):
+    world.enable("iris")
+    world.enable("wine")
+    env = {"_MLFLOW_SERVING_COMPLETE": "bash_complete", "COMP_WORDS": "mlflow-serving status i", "COMP_CWORD": "2"}
+    assert run(env=env, prog_name="mlflow-serving").stdout.splitlines() == ["plain,iris"]
+    env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    assert run(env=env, prog_name="mlflow-serving").stdout.strip() == ""
 
 
 def test_an_error_of_the_server_is_one_line_and_exit_code_1(run):
@@ -99,6 +132,11 @@ def test_logs_are_those_of_the_newest_version_or_of_the_given_one(world, run, tm
     assert run("logs", "iris", "--version", "1").stdout == "first\n"
     assert run("logs", "iris", "--version", "1", "--build").stdout == "built\n"
     assert json.loads(run("logs", "iris", "--json").stdout) == {"endpoint_version_name": "2", "logs": "zweite"}
+    many = "".join(f"line {number}\n" for number in range(200_000))
+    world.write_log("iris", 2, many.encode())
+    assert run("logs", "iris").stdout == many
+    world.publish(version(3))
+    assert "mlflow-serving logs iris --build" in run("logs", "iris").stderr
 
 
 def test_following_a_log_yields_what_is_added(world, serve):

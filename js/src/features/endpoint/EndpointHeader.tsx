@@ -1,27 +1,47 @@
 import { useState } from "react";
-import { type Access, type Overview, disable } from "../../shared/api";
+import { type Access, type Overview, disable, enable } from "../../shared/api";
 import { useChange } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Dialog } from "../../shared/ui/Dialog";
 import { Notice } from "../../shared/ui/Loaded";
-import { Status } from "../../shared/ui/Status";
+import { NextTry, Status } from "../../shared/ui/Status";
 import { refusal } from "./NotEnabled";
 
-/** The state of the endpoint as a whole, and the button that stops it. */
+/** The state of the endpoint as a whole with its reason, and the buttons that stop it or try again. */
 export function EndpointHeader({ overview, access }: { overview: Overview; access: Access | undefined }) {
   const [asking, setAsking] = useState(false);
   const name = overview.registered_model_name;
   const stop = useChange(() => disable(name), [["overview", name]]);
+  const retry = useChange(() => enable(name), [["overview", name]]);
   const end = () => stop.mutate(undefined, { onSettled: () => setAsking(false) });
+  const refused = refusal(access);
+  const failure = stop.error ?? retry.error;
+  const ready = overview.versions.filter((one) => one.ready_replicas > 0).length;
   return (
-    <div className="endpoint">
-      <span className="muted">Status:</span>
-      <Status of={overview} />
-      {overview.state_message && <span className="muted">{overview.state_message}</span>}
-      <Button refused={refusal(access)} disabled={stop.isPending} onClick={() => setAsking(true)}>
-        {stop.isPending ? "Stopping…" : "Stop"}
-      </Button>
-      {stop.error && <Notice tone="error">{stop.error.message}</Notice>}
+    <section className="endpoint" aria-label="State of serving">
+      <div className="line">
+        <span role="status" aria-label="Status">
+          <Status of={overview} />
+        </span>
+        {overview.versions.length > 0 && (
+          <span className="muted">
+            {ready} of {overview.versions.length} {overview.versions.length === 1 ? "version" : "versions"} ready
+          </span>
+        )}
+        <span className="grow" />
+        {overview.reason?.retry_at && (
+          <Button refused={refused} disabled={retry.isPending} onClick={() => retry.mutate(undefined)}>
+            {retry.isPending ? "Trying…" : "Try Now"}
+          </Button>
+        )}
+        <Button refused={refused} disabled={stop.isPending} onClick={() => setAsking(true)}>
+          {stop.isPending ? "Stopping…" : "Stop"}
+        </Button>
+      </div>
+      <Reason overview={overview} />
+      {overview.latest_message && <p className="muted">{overview.latest_message}</p>}
+      {access && refused && <p className="muted small">{refused}</p>}
+      {failure && <Notice tone="error">{failure.message}</Notice>}
       {asking && (
         <Dialog
           title="Stop serving?"
@@ -33,6 +53,16 @@ export function EndpointHeader({ overview, access }: { overview: Overview; acces
           Serving of all model versions will be stopped.
         </Dialog>
       )}
-    </div>
+    </section>
+  );
+}
+
+function Reason({ overview: { tone, state_message: message, reason } }: { overview: Overview }) {
+  if (!message) return null;
+  if (tone !== "failed" && tone !== "degraded") return <p className="muted">{message}</p>;
+  return (
+    <Notice tone={tone === "failed" ? "error" : "warning"}>
+      {message} {reason?.retry_at && <NextTry at={reason.retry_at} />}
+    </Notice>
   );
 }

@@ -1,33 +1,32 @@
 import { useState } from "react";
 import type { ServingEvent } from "../../shared/api";
-import { dateTime, words } from "../../shared/format";
+import { dateTime, duration, words } from "../../shared/format";
 import { useEvents } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Loaded } from "../../shared/ui/Loaded";
+import { useNow } from "../../shared/ui/Status";
 
 interface Props {
   name: string;
-  /** Show this version's events only, without a column for the version. */
-  version?: number;
   /** Versions to choose from. */
-  versions?: number[];
+  versions: number[];
 }
 
-/** Events, newest first. */
-export function EventsTable({ name, version, versions = [] }: Props) {
+/** Events of an endpoint and its versions, newest first. */
+export function EventsTable({ name, versions }: Props) {
   const [only, setOnly] = useState("");
   const [type, setType] = useState("");
   const [pages, setPages] = useState(1);
-  const events = useEvents(name, version ?? (only ? Number(only) : undefined), pages);
+  const events = useEvents(name, only ? Number(only) : undefined, pages);
   return (
     <Loaded of={events}>
       {(page) => (
         <>
           <div className="filters">
-            {version === undefined && <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />}
+            <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />
             <Filter label="Type" all="All types" values={typesOf(page.events, type)} value={type} choose={setType} show={words} />
           </div>
-          <Rows events={page.events.filter((event) => !type || event.event_type === type)} withVersion={version === undefined} />
+          <Rows events={page.events.filter((event) => !type || event.event_type === type)} />
           {page.next_page_token && (
             <Button disabled={events.isPlaceholderData} onClick={() => setPages(pages + 1)}>
               Older events
@@ -42,25 +41,31 @@ export function EventsTable({ name, version, versions = [] }: Props) {
 const typesOf = (events: ServingEvent[], chosen: string): string[] =>
   [...new Set([...events.map((event) => event.event_type), ...(chosen ? [chosen] : [])])].sort();
 
-function Rows({ events, withVersion }: { events: ServingEvent[]; withVersion: boolean }) {
+function Rows({ events }: { events: ServingEvent[] }) {
+  const now = useNow();
   if (events.length === 0) return <p className="muted">No events yet.</p>;
   return (
-    <div className="scroll">
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls where the page is narrow
+    <div className="scroll" tabIndex={0} role="region" aria-label="Events">
       <table>
         <thead>
           <tr>
             <th scope="col">Time</th>
             <th scope="col">Type</th>
-            {withVersion && <th scope="col">Version</th>}
+            <th scope="col">Version</th>
             <th scope="col">Message</th>
           </tr>
         </thead>
         <tbody>
           {events.map((event, index) => (
             <tr key={`${event.timestamp}-${events.length - index}`}>
-              <td className="nowrap">{dateTime(event.timestamp)}</td>
-              <td className="nowrap">{words(event.event_type)}</td>
-              {withVersion && <td>{event.endpoint_version_name ?? "all"}</td>}
+              <td className="nowrap" title={dateTime(event.timestamp)}>
+                {duration(now - event.timestamp)} ago
+              </td>
+              <td className={/_(FAILED|DEGRADED)$/.test(event.event_type) ? "nowrap problem" : "nowrap"}>
+                {words(event.event_type)}
+              </td>
+              <td>{event.endpoint_version_name ?? "all"}</td>
               <td className="message">{event.message}</td>
             </tr>
           ))}

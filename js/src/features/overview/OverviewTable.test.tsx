@@ -1,5 +1,5 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, expect, test } from "vitest";
 import { makeClient } from "../../shared/queries";
 import { reply } from "../../testing/setup";
@@ -20,7 +20,10 @@ const VERSION = {
   aliases: [],
   replicas: 2,
   ready_replicas: 1,
-  has_example: false,
+  sample: null,
+  fetched: true,
+  build_log: false,
+  retry_at: null,
   requests: 0,
 };
 const ENDPOINT = {
@@ -28,6 +31,11 @@ const ENDPOINT = {
   label: "Ready",
   tone: "ready",
   state_message: "",
+  serving_state: "READY",
+  latest_message: "",
+  reason: null,
+  latest: "1",
+  inactive: {},
   versions: [VERSION],
   stages: {},
   aliases: {},
@@ -51,7 +59,21 @@ test("each endpoint shows how much of it is ready and how many requests its vers
       .getAllByRole("cell")
       .map((cell) => cell.textContent);
   };
-  expect(await cells("iris")).toEqual(["iris", "Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ""]);
-  expect(await cells("quiet")).toEqual(["quiet", "Ready", "1 of 1", "1 of 2", "0", ""]);
+  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ""]);
+  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ""]);
   screen.getByRole("columnheader", { name: "Requests" });
+});
+
+test("endpoints that need a person come first, and are counted and found", async () => {
+  const failed = { ...ENDPOINT, registered_model_name: "zinnia", label: "Failed", tone: "failed", state_message: "no disk" };
+  show([ENDPOINT, failed]);
+  const names = () => screen.getAllByRole("link").map((link) => link.textContent);
+  await screen.findByText("no disk");
+  expect(names()).toEqual(["zinnia", "iris"]);
+  fireEvent.click(screen.getByRole("button", { name: "Ready 1" }));
+  expect(names()).toEqual(["iris"]);
+  fireEvent.change(screen.getByRole("searchbox"), { target: { value: "zin" } });
+  screen.getByText("No served model matches.");
+  fireEvent.click(screen.getByRole("button", { name: "All 2" }));
+  expect(names()).toEqual(["zinnia"]);
 });

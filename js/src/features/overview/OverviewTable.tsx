@@ -1,7 +1,13 @@
-import type { Overview } from "../../shared/api";
+import { useState } from "react";
+import type { Overview, Tone } from "../../shared/api";
+import { middle } from "../../shared/format";
 import { useOverviews } from "../../shared/queries";
 import { Loaded } from "../../shared/ui/Loaded";
 import { Status } from "../../shared/ui/Status";
+
+/** What needs a person comes first. */
+const ORDER: readonly Tone[] = ["failed", "degraded", "busy", "ready", "idle"];
+const LONGEST_NAME = 60;
 
 /** Every endpoint that the user may read. `address` makes the address of a model's own page. */
 export function OverviewTable({ address }: { address: (name: string) => string }) {
@@ -17,51 +23,97 @@ export function OverviewTable({ address }: { address: (name: string) => string }
             </p>
           </section>
         ) : (
-          <Rows overviews={reply.overviews} address={address} />
+          <Found overviews={reply.overviews} address={address} />
         )
       }
     </Loaded>
   );
 }
 
-function Rows({ overviews, address }: { overviews: Overview[]; address: (name: string) => string }) {
+interface Props {
+  overviews: Overview[];
+  address: (name: string) => string;
+}
+
+function Found({ overviews, address }: Props) {
+  const [search, setSearch] = useState("");
+  const [label, setLabel] = useState("");
+  const labels = [...new Set(inOrder(overviews).map((one) => one.label))];
+  const wanted = search.trim().toLowerCase();
+  const found = inOrder(overviews).filter(
+    (one) => (!label || one.label === label) && one.registered_model_name.toLowerCase().includes(wanted),
+  );
   return (
-    <div className="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Model</th>
-            <th scope="col">Status</th>
-            <th scope="col">Versions ready</th>
-            <th scope="col">Replicas ready</th>
-            <th scope="col">Requests</th>
-            <th scope="col">Details</th>
-          </tr>
-        </thead>
-        <tbody>
-          {overviews.map((overview) => (
-            <tr key={overview.registered_model_name}>
-              <td>
-                <a href={address(overview.registered_model_name)}>{overview.registered_model_name}</a>
-              </td>
-              <td className="nowrap">
-                <Status of={overview} />
-              </td>
-              <td>
-                {overview.versions.filter((one) => one.tone === "ready").length} of {overview.versions.length}
-              </td>
-              <td>
-                {sum(overview.versions.map((one) => one.ready_replicas))} of{" "}
-                {sum(overview.versions.map((one) => one.replicas))}
-              </td>
-              <td className="nowrap">{sum(overview.versions.map((one) => one.requests)).toLocaleString()}</td>
-              <td className="message">{overview.state_message}</td>
-            </tr>
+    <>
+      <div className="filters">
+        <label>
+          Search
+          <input type="search" value={search} onChange={(event) => setSearch(event.target.value)} />
+        </label>
+        <div role="group" aria-label="State" className="line">
+          {["", ...labels].map((one) => (
+            <button
+              key={one}
+              type="button"
+              className="chip"
+              aria-pressed={label === one}
+              onClick={() => setLabel(one)}
+            >
+              {one || "All"} {one ? overviews.filter((each) => each.label === one).length : overviews.length}
+            </button>
           ))}
-        </tbody>
-      </table>
-    </div>
+        </div>
+      </div>
+      {found.length === 0 ? <p className="muted">No served model matches.</p> : <Rows overviews={found} address={address} />}
+    </>
   );
 }
+
+const inOrder = (overviews: Overview[]): Overview[] =>
+  [...overviews].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
+
+function Rows({ overviews, address }: Props) {
+  return (
+    <table className="overview">
+      <thead>
+        <tr>
+          <th scope="col" className="name">Model</th>
+          <th scope="col" className="state">Status</th>
+          <th scope="col" className="count wide">Versions ready</th>
+          <th scope="col" className="count wide">Replicas ready</th>
+          <th scope="col" className="count">Requests</th>
+          <th scope="col">Details</th>
+        </tr>
+      </thead>
+      <tbody>
+        {overviews.map((overview) => (
+          <tr key={overview.registered_model_name}>
+            <td className="name">
+              <a href={address(overview.registered_model_name)} title={overview.registered_model_name}>
+                {middle(overview.registered_model_name, LONGEST_NAME)}
+              </a>
+            </td>
+            <td className="state">
+              <Status of={overview} />
+            </td>
+            <td className="count wide">
+              {overview.versions.filter((one) => one.ready_replicas > 0).length} of {overview.versions.length}
+            </td>
+            <td className="count wide">
+              {sum(overview.versions.map((one) => one.ready_replicas))} of{" "}
+              {sum(overview.versions.map((one) => one.replicas))}
+            </td>
+            <td className="count">{sum(overview.versions.map((one) => one.requests)).toLocaleString()}</td>
+            <td className="cut" title={details(overview)}>
+              {details(overview)}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+const details = (overview: Overview): string => [overview.state_message, overview.latest_message].filter(Boolean).join(" ");
 
 const sum = (numbers: number[]): number => numbers.reduce((total, one) => total + one, 0);

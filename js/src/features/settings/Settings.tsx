@@ -1,4 +1,5 @@
 import { type FormEvent, useState } from "react";
+import { useDraft } from "../../shared/drafts";
 import { type Access, type ConfigReply, type FieldRule, updateConfig } from "../../shared/api";
 import { useChange, useConfig } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
@@ -12,24 +13,38 @@ export function Settings({ name, access }: { name: string; access: Access | unde
   const config = useConfig(name);
   return (
     <Loaded of={config}>
-      {(reply) => <Fields key={JSON.stringify(reply.config)} name={name} reply={reply} refused={refusal(access)} />}
+      {(reply) => <Fields name={name} reply={reply} refused={refusal(access)} />}
     </Loaded>
   );
 }
 
 function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; refused: string | null }) {
   const rules = reply.schema.properties;
-  const [form, setForm] = useState<Form>(() => toForm(reply.config));
+  // Changes that are not saved yet survive another tab of the page. Not in the browser's storage: variables are secrets.
+  const [draft, setDraft] = useDraft(`settings ${name}`, false);
+  const [saved, setSaved] = useState("");
+  const form = draft ? (JSON.parse(draft) as Form) : toForm(reply.config);
+  const setForm = (changed: Form) => {
+    setDraft(JSON.stringify(changed));
+    setSaved("");
+  };
   const save = useChange((changed: object) => updateConfig(name, { ...changed }), [["config", name], ["overview", name]]);
   const changed = changes(form, reply.config, rules);
   const nothing = Object.keys(changed).length === 0;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (!refused && !nothing) save.mutate(changed);
+    if (refused || nothing) return;
+    const titles = Object.keys(changed).map((field) => rules[field]?.title ?? field);
+    save.mutate(changed, {
+      onSuccess: () => {
+        setDraft("");
+        setSaved(`Saved: ${titles.join(", ")}.`);
+      },
+    });
   };
   const shown = Object.entries(rules).filter(([, rule]) => rule.type !== "object");
   return (
-    <form className="settings" onSubmit={submit}>
+    <form className="settings" onSubmit={submit} noValidate>
       {refused && <Notice tone="info">{refused} The settings are read-only.</Notice>}
       {shown.map(([field, rule]) => (
         <Field
@@ -52,9 +67,12 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
         <Button type="submit" kind="primary" refused={refused} disabled={nothing || save.isPending}>
           {save.isPending ? "Saving…" : "Save"}
         </Button>
-        <Button disabled={nothing} onClick={() => setForm(toForm(reply.config))}>
+        <Button disabled={nothing} onClick={() => setDraft("")}>
           Discard changes
         </Button>
+        <span role="status" className="good">
+          {saved}
+        </span>
         <span className="muted">Workers are replaced one by one if the change requires it.</span>
       </div>
     </form>

@@ -1,11 +1,14 @@
 import { useState } from "react";
-import type { Access, Overview, Version } from "../../shared/api";
-import { useExample } from "../../shared/queries";
+import type { Access, Overview, Sample, Version } from "../../shared/api";
+import { useDraft } from "../../shared/drafts";
+import { useSample } from "../../shared/queries";
 import { Copy } from "../../shared/ui/Copy";
 import { Tabs } from "../../shared/ui/Tabs";
 import type { Address } from "./addresses";
 import { BrowserClient } from "./BrowserClient";
-import { type Call, TOKEN_VARIABLE, curl, powerBi, python } from "./snippets";
+import { pretty } from "./layout";
+import { complaint } from "./replies";
+import { TOKEN_VARIABLE, curl, powerBi, python } from "./snippets";
 
 const TABS = [
   { key: "browser", label: "Browser" },
@@ -16,8 +19,8 @@ const TABS = [
 
 type Key = (typeof TABS)[number]["key"];
 
-/** Shown where no input example was logged: a request of the right form with one empty row. */
-const NO_EXAMPLE = '{"dataframe_records": [{}]}';
+/** Shown where nothing is known of the model's input. */
+const UNKNOWN = '{\n  "dataframe_records": [\n    {"column": 1.0}\n  ]\n}';
 
 interface Props {
   overview: Overview;
@@ -28,13 +31,17 @@ interface Props {
 
 /** Calls a version from the page, and shows how to call it from programs. */
 export function CallModel({ overview, version, addresses, access }: Props) {
+  const name = overview.registered_model_name;
   const [tab, setTab] = useState<Key>("browser");
   const [chosen, setChosen] = useState("");
-  const [body, setBody] = useState("");
-  const example = useExample(overview.registered_model_name, version.version, version.has_example);
+  // The request belongs to the endpoint: another tab, another version or a restart leaves it alone.
+  const [body, setBody] = useDraft(`request ${name}`);
+  const loaded = useSample(name, version.version, version.sample !== null);
+  const sample = loaded.data?.sample ?? null;
   const url = (addresses.find((one) => one.label === chosen) ?? addresses[0])?.url ?? "";
-  const call: Call = { url, body: body.trim() || example.data?.input_example || NO_EXAMPLE, auth: access?.auth ?? false };
-  const hint = hints(call, version, access);
+  const own = body.trim() !== "" && complaint(body) === null;
+  const call = { url, body: own ? body : pretty(sample?.body ?? UNKNOWN), auth: access?.auth ?? false };
+  const hint = [tokenHint(access), bodyHint(body.trim() !== "", own, sample)].filter(Boolean).join(" ");
   return (
     <section aria-label="Call the model">
       <div className="section-title">
@@ -50,10 +57,8 @@ export function CallModel({ overview, version, addresses, access }: Props) {
           </select>
         </label>
       </div>
-      <Tabs label="Ways to call the model" tabs={TABS} chosen={tab} choose={setTab}>
-        {tab === "browser" && (
-          <BrowserClient url={url} body={body} setBody={setBody} example={example.data?.input_example} version={version} />
-        )}
+      <Tabs label="Ways to call the model" tabs={TABS} chosen={tab} choose={setTab} small>
+        {tab === "browser" && <BrowserClient url={url} body={body} setBody={setBody} sample={sample} version={version} />}
         {tab === "curl" && <Snippet text={curl(call)} what="the curl line" hint={hint} />}
         {tab === "python" && <Snippet text={python(call)} what="the Python program" hint={hint} />}
         {tab === "power-bi" && <Snippet text={powerBi(call)} what="the Power BI query" hint={POWER_BI_STEPS} />}
@@ -65,11 +70,17 @@ export function CallModel({ overview, version, addresses, access }: Props) {
 const POWER_BI_STEPS =
   "In Transform Data, make a blank query, paste this into its Advanced Editor, choose Anonymous when asked how to connect, and invoke the function on your table.";
 
-function hints({ body }: Call, version: Version, access: Access | undefined): string {
+function tokenHint(access: Access | undefined): string {
   const where = access?.tokens ? "Create a token on the Tokens tab" : "Take a token that this server accepts";
-  const token = access?.auth ? `${where} and put it into ${TOKEN_VARIABLE}.` : "";
-  const rows = body === NO_EXAMPLE && !version.has_example ? "No input example was logged: replace the empty row." : "";
-  return [token, rows].filter(Boolean).join(" ");
+  return access?.auth ? `${where} and put it into ${TOKEN_VARIABLE}.` : "";
+}
+
+function bodyHint(typed: boolean, own: boolean, sample: Sample | null): string {
+  if (own) return "";
+  const why = typed ? "Your request is not valid JSON. " : "";
+  if (!sample) return `${why}The model has neither an input example nor a signature: put the model's columns into the body.`;
+  if (sample.source === "signature") return `${why}The body is made from the signature: put your values into it.`;
+  return typed ? `${why}The body is the model's input example.` : "";
 }
 
 function Snippet({ text, what, hint }: { text: string; what: string; hint: string }) {

@@ -1,81 +1,104 @@
 import { useEffect, useRef, useState } from "react";
-import { useBuildLogs } from "../../shared/queries";
+import type { LogKind, Version } from "../../shared/api";
+import { bytes } from "../../shared/format";
 import { Button } from "../../shared/ui/Button";
-import { Loaded, Notice } from "../../shared/ui/Loaded";
-import { useLog } from "./useLog";
+import { Notice } from "../../shared/ui/Loaded";
+import { type Log, readAll, useLog } from "./useLog";
 
-interface Props {
-  name: string;
-  version: number;
-}
+const KINDS: Record<LogKind, { label: string; file: string; none: string }> = {
+  "get-version-logs": { label: "Log", file: "log", none: "No output yet." },
+  "get-version-build-logs": { label: "Build log", file: "build.log", none: "No environment was built for this version." },
+};
 
-/** The output of the version's workers. */
-export function Logs({ name, version }: Props) {
+/** The output of the version's workers, or of the build of its environment. */
+export function Logs({ name, version }: { name: string; version: Version }) {
+  // A version whose environment could not be built has no other log.
+  const [kind, setKind] = useState<LogKind>(
+    version.tone === "failed" && version.build_log && !version.environment ? "get-version-build-logs" : "get-version-logs",
+  );
   const [follow, setFollow] = useState(true);
-  const { text, problem } = useLog(name, version, follow);
+  const [search, setSearch] = useState("");
+  const [all, setAll] = useState(false);
+  const log = useLog(kind, name, version.version, follow, all || search !== "");
+  const { label, file, none } = KINDS[kind];
   return (
     <>
-      {problem && <Notice tone="error">{problem}</Notice>}
-      {text === null && !problem && <p className="muted">Loading…</p>}
-      {text === "" && <p className="muted">No output yet.</p>}
-      {text && (
-        <LogText text={text} file={`${name}-${version}.log`} label="Log" end={follow}>
-          <label className="check">
-            <input type="checkbox" checked={follow} onChange={(event) => setFollow(event.target.checked)} />
-            Follow
-          </label>
-        </LogText>
-      )}
+      <div className="filters">
+        <label>
+          Show
+          <select value={kind} onChange={(event) => setKind(event.target.value as LogKind)}>
+            <option value="get-version-logs">Output of the workers</option>
+            <option value="get-version-build-logs">Build of the environment</option>
+          </select>
+        </label>
+        <label>
+          Search
+          <input type="search" value={search} onChange={(event) => setSearch(event.target.value)} />
+        </label>
+        <label className="check">
+          <input type="checkbox" checked={follow} onChange={(event) => setFollow(event.target.checked)} />
+          Follow
+        </label>
+        <Download kind={kind} name={name} version={version.version} file={`${name}-${version.version}.${file}`} />
+      </div>
+      {log.problem && <Notice tone="error">{log.problem}</Notice>}
+      {log.text === null && !log.problem && <p className="muted">Loading…</p>}
+      {log.text === "" && <p className="muted">{none}</p>}
+      {log.text && <LogText log={{ ...log, text: log.text }} search={search} label={label} end={follow} all={() => setAll(true)} />}
     </>
   );
 }
 
-/** The build log of the version's environment. */
-export function BuildLog({ name, version }: Props) {
-  const log = useBuildLogs(name, version);
-  return (
-    <Loaded of={log}>
-      {({ logs }) =>
-        logs ? (
-          <LogText text={logs} file={`${name}-${version}.build.log`} label="Build log" end={false} />
-        ) : (
-          <p className="muted">No environment was built for this version: it runs in an existing environment.</p>
-        )
-      }
-    </Loaded>
-  );
-}
-
 interface TextProps {
-  text: string;
-  file: string;
+  log: Log & { text: string };
+  search: string;
   label: string;
   /** Scroll to the end as the text grows. */
   end: boolean;
-  children?: React.ReactNode;
+  all: () => void;
 }
 
-function LogText({ text, file, label, end, children }: TextProps) {
-  const [search, setSearch] = useState("");
+function LogText({ log, search, label, end, all }: TextProps) {
   const box = useRef<HTMLPreElement>(null);
-  const shown = matching(text, search);
+  const shown = matching(log.text, search);
   useEffect(() => {
     if (end && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [end, shown]);
   return (
     <>
-      <div className="filters">
-        <label>
-          Search
-          <input type="search" value={search} onChange={(event) => setSearch(event.target.value)} />
-        </label>
-        {children}
-        <Button onClick={() => download(text, file)}>Download</Button>
-      </div>
+      {log.start > 0 && (
+        <p className="line muted" role="status">
+          {search ? "Reading the whole log…" : `The last ${bytes(log.total - log.start)} of ${bytes(log.total)}.`}
+          {!search && <Button onClick={all}>Show All</Button>}
+        </p>
+      )}
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls */}
       <pre ref={box} className="log" tabIndex={0} role="region" aria-label={label}>
-        {shown || "No line matches the search."}
+        {shown || (log.start > 0 ? "Reading the whole log…" : "No line matches the search.")}
       </pre>
+    </>
+  );
+}
+
+function Download({ kind, name, version, file }: { kind: LogKind; name: string; version: number; file: string }) {
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  const load = async () => {
+    setBusy(true);
+    setProblem("");
+    try {
+      download(await readAll(kind, name, version), file);
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <Button disabled={busy} onClick={() => void load()}>
+        {busy ? "Downloading…" : "Download"}
+      </Button>
+      {problem && <span className="problem">{problem}</span>}
     </>
   );
 }

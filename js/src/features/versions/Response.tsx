@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { milliseconds, serverTiming } from "../../shared/format";
 import type { Scored } from "../../shared/http";
+import { Notice } from "../../shared/ui/Loaded";
 import { Tabs } from "../../shared/ui/Tabs";
 import { pretty } from "./layout";
 import { type Table, asTable } from "./replies";
@@ -9,6 +10,8 @@ const VIEWS = [
   { key: "table", label: "Table" },
   { key: "json", label: "JSON" },
 ] as const;
+
+const MOST_ROWS = 200;
 
 /** One answer: its status, its timings and the predictions. */
 export function Response({ reply }: { reply: Scored }) {
@@ -24,17 +27,34 @@ export function Response({ reply }: { reply: Scored }) {
         <span>{milliseconds(reply.milliseconds)}</span>
         {reply.version && <span className="muted">answered by version {reply.version}</span>}
       </p>
+      {!ok && <Notice tone="error">{messageOf(reply.body)}</Notice>}
       <Timing header={reply.timing} />
-      {table && <Tabs label="Views of the response" tabs={VIEWS} chosen={view} choose={setView} />}
+      {table && table.rows.length > MOST_ROWS && (
+        <p className="muted small">
+          The table shows the first {MOST_ROWS} of {table.rows.length.toLocaleString()} rows; JSON shows all.
+        </p>
+      )}
+      {table && <Tabs label="Views of the response" tabs={VIEWS} chosen={view} choose={setView} small />}
       {table && view === "table" ? <Rows table={table} /> : <Text text={pretty(reply.body)} />}
     </>
   );
 }
 
+/** The sentence of an error in MLflow's shape; else the beginning of what was answered. */
+function messageOf(body: string): string {
+  try {
+    const found: unknown = JSON.parse(body);
+    if (typeof found === "object" && found !== null && "message" in found) return String(found.message);
+  } catch {
+    // Not JSON: a proxy answers as it likes.
+  }
+  return body.slice(0, 500);
+}
+
 function Text({ text }: { text: string }) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- long ones scroll
-    <pre tabIndex={0} role="region" aria-label="Response body">
+    <pre className="wrapped" tabIndex={0} role="region" aria-label="Response body">
       {text}
     </pre>
   );
@@ -57,8 +77,6 @@ function Timing({ header }: { header: string | null }) {
     </>
   );
 }
-
-const MOST_ROWS = 200;
 
 function Rows({ table }: { table: Table }) {
   return (
@@ -86,11 +104,6 @@ function Rows({ table }: { table: Table }) {
           ))}
         </tbody>
       </table>
-      {table.rows.length > MOST_ROWS && (
-        <p className="muted">
-          The first {MOST_ROWS} of {table.rows.length.toLocaleString()} rows; JSON shows all.
-        </p>
-      )}
     </div>
   );
 }

@@ -15,15 +15,23 @@ const version = (number: number, tone: Tone): Version => ({
   aliases: [],
   replicas: 1,
   ready_replicas: 1,
-  has_example: false,
+  sample: null,
+  fetched: true,
+  build_log: false,
+  retry_at: null,
   requests: 0,
 });
 
-const overview = (...versions: Version[]): Overview => ({
+const overview = (latest: string, ...versions: Version[]): Overview => ({
   registered_model_name: "große Modelle",
   label: "Ready",
   tone: "ready",
   state_message: "",
+  serving_state: "READY",
+  latest_message: "",
+  reason: null,
+  latest,
+  inactive: {},
   versions,
   stages: { Production: "1" },
   aliases: { champion: "2" },
@@ -32,7 +40,7 @@ const overview = (...versions: Version[]): Overview => ({
 const labels = (of: Overview, number: number) => addressesOf(of, number, (path) => path).map((one) => one.label);
 
 test("a version has an address by number, and one for each stage and alias that it holds", () => {
-  const both = overview(version(2, "ready"), version(1, "ready"));
+  const both = overview("2", version(2, "ready"), version(1, "ready"));
   expect(addressesOf(both, 1, (path) => `http://here${path}`)).toEqual([
     { label: "Version 1", url: "http://here/model/gro%C3%9Fe%20Modelle/1/invocations" },
     { label: "Stage Production", url: "http://here/model/gro%C3%9Fe%20Modelle/Production/invocations" },
@@ -40,9 +48,8 @@ test("a version has an address by number, and one for each stage and alias that 
   expect(labels(both, 2)).toEqual(["Version 2", "Alias @champion", "Latest"]);
 });
 
-test("latest is the newest ready version; with none ready, the newest that takes requests", () => {
-  expect(labels(overview(version(2, "busy"), version(1, "ready")), 1)).toContain("Latest");
-  const leaving = overview(version(3, "idle"), version(2, "busy"), version(1, "failed"));
-  expect(labels(leaving, 2)).toContain("Latest");
-  expect(labels(leaving, 3)).not.toContain("Latest");
+test("latest is an address of the version that the server names", () => {
+  const both = overview("1", version(2, "busy"), version(1, "ready"));
+  expect(labels(both, 1)).toContain("Latest");
+  expect(labels(both, 2)).not.toContain("Latest");
 });

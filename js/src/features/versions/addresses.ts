@@ -20,13 +20,6 @@ export function addressesOf(overview: Overview, version: number, absolute: (path
     made(`Version ${version}`, `/${version}`),
     ...held(overview.stages).map((stage) => made(`Stage ${stage}`, `/${encodeURIComponent(stage)}`)),
     ...held(overview.aliases).map((alias) => made(`Alias @${alias}`, `@${encodeURIComponent(alias)}`)),
-    ...(latest(overview) === version ? [made("Latest", "/latest")] : []),
+    ...(overview.latest === String(version) ? [made("Latest", "/latest")] : []),
   ];
-}
-
-// The newest ready version, so that a new version takes over once it answers.
-function latest(overview: Overview): number {
-  const ready = overview.versions.filter((one) => one.tone === "ready");
-  const active = overview.versions.filter((one) => one.tone !== "idle");
-  return Math.max(...(ready.length ? ready : active).map((one) => one.version));
 }

@@ -16,6 +16,10 @@ test("with authentication, snippets read the token from the environment and neve
   expect([curl, python, powerBi].map((make) => make(call)).join("")).not.toMatch(/Authorization|TOKEN/);
 });
 
-test("the Python program holds the body as a string of its own", () => {
-  expect(python(call)).toContain(`body = "{\\"inputs\\": [\\"it's\\"]}"`);
+test("the Python program holds the body as a literal of Python", () => {
+  const body = '{"inputs": [{"a": null, "b\\/": "null \\" true"}, [1.0, true, 9007199254740993]]}';
+  expect(python({ ...call, body })).toContain(
+    `body = {\n  "inputs": [\n    {\n      "a": None,\n      "b/": "null \\" true"\n    },\n    [1.0, True, 9007199254740993]\n  ]\n}`,
+  );
+  expect(python(call)).toContain("json=body");
 });

@@ -1,5 +1,7 @@
 /** Programs that call a model, ready to run. Pure. */
 
+import { pretty } from "./layout";
+
 export interface Call {
   url: string;
   /** The body of a request, JSON. */
@@ -25,23 +27,26 @@ const shell = (text: string): string => `'${text.replace(/'/g, "'\\''")}'`;
 
 /** A Python program that needs `requests`. */
 export function python({ url, body, auth }: Call): string {
-  // JSON text in a JSON string is a Python string literal as well, whatever it holds.
   return [
     ...(auth ? ["import os", ""] : []),
     "import requests",
     "",
     `url = ${JSON.stringify(url)}`,
-    `body = ${JSON.stringify(body)}`,
-    "headers = {",
-    '    "Content-Type": "application/json",',
-    ...(auth ? [`    "Authorization": f"Bearer {os.environ['${TOKEN_VARIABLE}']}",`] : []),
-    "}",
+    `body = ${pythonLiteral(pretty(body))}`,
+    ...(auth ? [`headers = {"Authorization": f"Bearer {os.environ['${TOKEN_VARIABLE}']}"}`] : []),
     "",
-    'response = requests.post(url, data=body.encode("utf-8"), headers=headers, timeout=60)',
-    "response.raise_for_status()",
+    `response = requests.post(url, json=body, ${auth ? "headers=headers, " : ""}timeout=60)`,
+    "if not response.ok:",
+    "    raise SystemExit(response.text)",
     "print(response.json())",
   ].join("\n");
 }
+
+const WORDS: Record<string, string> = { null: "None", true: "True", false: "False" };
+
+/** JSON as a literal of Python: other words, and strings without the one escape that Python lacks. */
+const pythonLiteral = (json: string): string =>
+  json.replace(/"(?:[^"\\]|\\.)*"|\b(?:null|true|false)\b/g, (token) => WORDS[token] ?? JSON.stringify(JSON.parse(token)));
 
 /** A Power Query function that adds a column of predictions to a table. */
 export function powerBi({ url, auth }: Call): string {

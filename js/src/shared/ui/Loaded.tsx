@@ -2,7 +2,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
 /** A message in a box. */
-export function Notice({ tone, children }: { tone: "error" | "info"; children: ReactNode }) {
+export function Notice({ tone, children }: { tone: "error" | "warning" | "info"; children: ReactNode }) {
   return (
     <div className={`notice ${tone}`} role={tone === "error" ? "alert" : "status"}>
       {children}

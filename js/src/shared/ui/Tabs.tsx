@@ -10,11 +10,15 @@ interface Props<Key extends string> {
   tabs: readonly Tab<Key>[];
   chosen: Key;
   choose: (key: Key) => void;
+  /** Stands at the end of the row. */
+  beside?: ReactNode;
+  /** Tabs inside a tab look less than those around them. */
+  small?: boolean;
   children?: ReactNode;
 }
 
 /** A row of tabs and the body of the chosen tab; arrow keys move between tabs. */
-export function Tabs<Key extends string>({ label, tabs, chosen, choose, children }: Props<Key>) {
+export function Tabs<Key extends string>({ label, tabs, chosen, choose, beside, small, children }: Props<Key>) {
   const id = useId();
   const row = useRef<HTMLDivElement>(null);
   const move = (event: KeyboardEvent) => {
@@ -29,6 +33,7 @@ export function Tabs<Key extends string>({ label, tabs, chosen, choose, children
   };
   return (
     <>
+      <div className={small ? "tab-row small-tabs" : "tab-row"}>
       <div className="tabs" role="tablist" aria-label={label} ref={row}>
         {tabs.map((tab) => (
           <button
@@ -45,6 +50,8 @@ export function Tabs<Key extends string>({ label, tabs, chosen, choose, children
             {tab.label}
           </button>
         ))}
+      </div>
+      {beside}
       </div>
       {children && (
         <div role="tabpanel" id={`${id}-body`} aria-labelledby={`${id}-${chosen}`} className="tab-body">

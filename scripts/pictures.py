@@ -1,0 +1,127 @@
+"""Takes the documentation's pictures: a server with a few models in all states, its pages in Chromium."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.browser import ARGS, CHROMIUM, PAGE_MS  # noqa: E402
+from support.server import TrackingServer  # noqa: E402
+
+BROKEN = str(ROOT / "tests" / "served_models" / "broken.py")
+PASSENGERS = pd.DataFrame(
+    {
+        "Pclass": [3, 1, 3, 1, 3, 3, 1, 3],
+        "Sex": ["male", "female", "female", "female", "male", "male", "male", "male"],
+        "Age": [22.0, 38.0, 26.0, 35.0, 35.0, None, 54.0, None],
+        "Fare": [7.25, 71.28, 7.92, 53.1, 8.05, 8.46, 51.86, 21.07],
+    }
+)
+SURVIVED = [0, 1, 1, 1, 0, 0, 0, 0]
+SIZE = {"width": 1360, "height": 1000}
+ASSISTANT = "[data-component-id='mlflow.assistant.chat_panel.close']"
+DARK = "_mlflow_dark_mode_toggle_enabled"
+
+
+def log_passengers(name: str) -> None:
+    """A classifier with ages that are not known, and an input example that holds one of them."""
+    encode = make_column_transformer((OrdinalEncoder(), ["Sex"]), remainder="passthrough")
+    model = make_pipeline(encode, HistGradientBoostingClassifier(min_samples_leaf=1)).fit(PASSENGERS, SURVIVED)
+    # Its own format of files takes no encoder of strings.
+    mlflow.sklearn.log_model(
+        model,
+        name="model",
+        input_example=PASSENGERS.tail(3),
+        registered_model_name=name,
+        serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],
+    )
+
+
+def log_broken(name: str) -> None:
+    """A model that cannot be loaded."""
+    mlflow.pyfunc.log_model(name="model", python_model=BROKEN, registered_model_name=name, pip_requirements=["mlflow"])
+
+
+def prepare(server: TrackingServer) -> None:
+    """Models that are ready, degraded, failed and without a version."""
+    mlflow.set_tracking_uri(server.url)
+    for name, steps in {
+        "titanic": (log_passengers, log_passengers, log_passengers),
+        "titanic-next": (log_passengers, log_broken),
+        "licences": (log_broken,),
+        "planned": (),
+    }.items():
+        if not steps:
+            server.client.create_registered_model(name)
+        for step in steps:
+            step(name)
+    server.client.transition_model_version_stage("titanic", "1", "Archived")
+    server.client.transition_model_version_stage("titanic", "2", "Production")
+    server.client.set_registered_model_alias("titanic", "champion", "3")
+    for name in ("titanic", "titanic-next", "licences", "planned"):
+        server.enable(name)
+
+
+def a_page(browser: Browser, server: TrackingServer, theme: str) -> Page:
+    """MLflow's pages in a theme, without its assistant."""
+    page = browser.new_page(viewport=SIZE)
+    page.set_default_timeout(PAGE_MS)
+    page.goto(f"{server.url}/#/models")
+    page.evaluate(f"localStorage.setItem('{DARK}', '{str(theme == 'dark').lower()}')")
+    page.reload()
+    expect(page.locator("main")).to_be_visible()
+    close = page.locator(ASSISTANT)
+    if close.count():
+        # A dialog that greets may lie above it.
+        close.dispatch_event("click")
+    return page
+
+
+def go(page: Page, server: TrackingServer, place: str) -> None:
+    """Open an address anew: MLflow shows a blank page when only the part behind # changes from model to model."""
+    page.goto("about:blank")
+    page.goto(f"{server.url}/#/{place}")
+
+
+def take(page: Page, server: TrackingServer, directory: Path, end: str) -> None:
+    """A prediction, a degraded endpoint, and the overview."""
+    go(page, server, "models/titanic?tab=serving")
+    expect(page.get_by_role("status", name="Status")).to_contain_text("Ready")
+    page.get_by_role("button", name="Load Example").click()
+    page.get_by_role("button", name="Send Request").click()
+    expect(page.get_by_role("columnheader", name="prediction")).to_be_visible()
+    page.screenshot(path=directory / f"serving-tab{end}.png")
+    go(page, server, "models/titanic-next?tab=serving")
+    expect(page.get_by_role("status", name="Status")).to_contain_text("Degraded")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("licence")
+    page.screenshot(path=directory / f"serving-tab-failed{end}.png")
+    go(page, server, "serving")
+    expect(page.get_by_role("row")).to_have_count(5)
+    page.screenshot(path=directory / f"serving-overview{end}.png")
+
+
+def main(directory: Path) -> None:
+    """Write the pictures into a directory; those in dark end in ``-dark``."""
+    with TrackingServer(workers=1) as server:
+        prepare(server)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+            for theme, end in (("light", ""), ("dark", "-dark")):
+                take(a_page(browser, server, theme), server, directory, end)
+            browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""The page tells the truth: states, versions that are not served, logs, and what a person typed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.browser import PAGE_MS, Tab
+from support.models import Models, move_stage, register
+
+TOO_WIDE = """() => {
+    const app = document.querySelector("mlflow-serving").shadowRoot.querySelector(".app");
+    const wide = [...app.querySelectorAll("*")].filter((one) => {
+        const scrolls = one.closest("pre, .scroll, .tabs, textarea");
+        return !scrolls && one.getBoundingClientRect().right > app.getBoundingClientRect().right + 1;
+    });
+    return wide.map((one) => one.outerHTML.slice(0, 120));
+}"""
+TALLEST_URL = """() => {
+    const urls = document.querySelector("mlflow-serving").shadowRoot.querySelectorAll(".addresses code");
+    return Math.max(...[...urls].map((one) => one.getBoundingClientRect().height));
+}"""
+
+
+@pytest.fixture(scope="module")
+def titanic(tracked, models: Models) -> str:
+    """A served model: version 1 has an example with an age that is not known, version 2 a signature only."""
+    register(tracked.client, "titanic", models.path("titanic"))
+    register(tracked.client, "titanic", models.path("passengers"))
+    tracked.enable("titanic")
+    tracked.wait_ready("titanic", 1, 2)
+    return "titanic"
+
+
+def send(page: Page) -> None:
+    page.get_by_label("Request (JSON)").press("ControlOrMeta+Enter")
+
+
+def test_from_a_frame_with_ages_that_are_not_known_to_a_prediction(tab: Tab, titanic: str) -> None:
+    page, body = tab.page, tab.page.get_by_label("Request (JSON)")
+    response = page.get_by_label("Response", exact=True)
+    tab.open_tab(titanic)
+    expect(page.get_by_text("Made from the signature.")).to_be_visible()
+    page.get_by_role("button", name="Load Example").click()
+    send(page)
+    expect(response.get_by_text("200 OK")).to_be_visible()
+
+    page.get_by_role("row", name="Version 1").get_by_role("button").click()
+    expect(page.get_by_role("region", name="Version 1")).to_be_visible()
+    assert "Fare" in body.input_value(), "the request was lost with the version"
+    page.get_by_role("button", name="Load Example").click()
+    expect(body).to_have_value(re.compile(r"\[null, 8\.46\]"))
+    send(page)
+    expect(response.get_by_text("200 OK")).to_be_visible()
+    page.get_by_role("tab", name="Python").click()
+    page.get_by_role("button", name="Copy the Python program").click()
+    program = page.evaluate("navigator.clipboard.readText()")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "predictions" in said.stdout
+
+
+def test_a_typed_request_survives_everything_and_the_address_says_what_is_shown(tab: Tab, titanic: str) -> None:
+    page, body = tab.page, tab.page.get_by_label("Request (JSON)")
+    tab.open(f"#/models/{titanic}?tab=serving&version=1")
+    typed = json.dumps({"dataframe_records": [{"Fare": 1.0}]})
+    body.fill(typed)
+    page.get_by_role("tab", name="Logs", exact=True).click()
+    page.get_by_label("Version", exact=True).select_option("Version 2")
+    page.wait_for_url("**version=2&view=logs")
+    page.go_back()
+    page.go_back()
+    page.get_by_role("tab", name="Try It").click()
+    assert "version=1" in page.url
+    page.reload()
+    expect(page.get_by_role("region", name="Version 1")).to_be_visible()
+    expect(body).to_have_value(typed)
+    send(page)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Age")
+    assert "{" not in alert.inner_text()
+    assert [problem for problem in tab.problems if "status of 400" not in problem] == []
+    tab.problems.clear()
+    body.press_sequentially("{")
+    page.get_by_role("tab", name="Curl").click()
+    expect(page.get_by_role("region", name="Text of the curl line")).to_contain_text("dataframe_split")
+
+
+@pytest.mark.parametrize("width", [420, 900])
+def test_nothing_is_cut_off_on_a_narrow_screen(tab: Tab, titanic: str, width: int) -> None:
+    page = tab.page
+    page.set_viewport_size({"width": width, "height": 900})
+    tab.open(f"#/models/{titanic}?tab=serving")
+    # MLflow's own side bar and assistant leave nothing of a narrow screen.
+    page.get_by_role("button", name="Toggle sidebar").click()
+    assistant = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+    if assistant.count():
+        assistant.click()
+    expect(page.get_by_role("region", name="Version 2")).to_be_visible()
+    tab.picture(f"narrow-{width}")
+    assert page.evaluate(TOO_WIDE) == []
+    assert page.evaluate(TALLEST_URL) < 100
+    tab.open("#/serving")
+    row = page.get_by_role("row", name=titanic)
+    expect(row.get_by_text("Ready")).to_be_in_viewport()
+    tab.picture(f"narrow-overview-{width}")
+    assert page.evaluate(TOO_WIDE) == []
+
+
+def test_a_failed_newest_version_an_archived_one_and_none_at_all_are_told_apart(tab: Tab, models: Models) -> None:
+    page, client = tab.page, tab.server.client
+    state = page.get_by_role("region", name="State of serving")
+    client.create_registered_model("mixed")
+    tab.server.enable("mixed")
+    tab.open_tab("mixed")
+    expect(state).to_contain_text("No versions", timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="No active version")).to_be_visible()
+
+    register(client, "mixed", models.path("iris-1"))
+    register(client, "mixed", models.path("broken"))
+    expect(state).to_contain_text("Degraded", timeout=PAGE_MS)
+    expect(state).to_contain_text("1 of 2 versions failed. Version 2:")
+    expect(state).to_contain_text("latest stays on version 1: version 2 has failed.")
+    expect(state).to_contain_text("Next try in")
+    tab.picture("degraded")
+
+    move_stage(client, "mixed", 1, "Archived")
+    expect(state).to_contain_text("Failed", timeout=PAGE_MS)
+    expect(page.get_by_text("Not served, because archived: version 1.")).to_be_visible()
+    tab.open("#/models/mixed/versions/1?tab=serving")
+    expect(page.get_by_text("Version 1 is not served: it is archived.")).to_be_visible()
+    expect(page.get_by_label("Request (JSON)")).to_have_count(0)
+    tab.open("#/serving")
+    names = page.locator("tbody .name")
+    expect(names.filter(has_text="mixed")).to_be_visible()
+    failed = [row.inner_text() for row in page.get_by_role("row").filter(has_text="Failed").all()]
+    assert page.get_by_role("row").nth(1).inner_text() in failed
+
+
+def test_a_long_log_says_what_is_left_out_and_is_searched_and_downloaded_whole(
+    tab: Tab, titanic: str, tmp_path: Path
+) -> None:
+    page = tab.page
+    endpoint_id = tab.server.routes()["endpoints"][f"default/{titanic}"]["id"]
+    (log_file,) = (tab.server.state / "logs").glob(f"{endpoint_id}/2.log")
+    with log_file.open("a") as file:
+        file.writelines(f"line {number}: of a model that says much\n" for number in range(20_000))
+    tab.open(f"#/models/{titanic}?tab=serving&version=2&view=logs")
+    log = page.get_by_role("region", name="Log", exact=True)
+    expect(page.get_by_text("The last 262 kB of")).to_be_visible()
+    expect(log).not_to_contain_text("line 42: ")
+    page.get_by_label("Search").fill("line 42:")
+    expect(log).to_have_text("line 42: of a model that says much")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "log")
+    assert (tmp_path / "log").read_text().count("of a model that says much") == 20_000
