@@ -110,7 +110,7 @@ WINDOWS, MAC = "x-1.0-cp39-cp39-win_amd64.whl", "x-1.0-cp311-cp311-macosx_11_0_a
         ("code/absent-1.0-py3-none-any.whl", "code/absent-1.0-py3-none-any.whl is not in the model."),
         (
             "x @ file:///absent/x-1.0-py3-none-any.whl",
-            "file:///absent/x-1.0-py3-none-any.whl is not on the server's machine.",
+            "x-1.0-py3-none-any.whl is not on the server's machine.",
         ),
     ],
 )
