@@ -216,7 +216,7 @@ def full_disk(tmp_path) -> Iterator[Path]:
 
 def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing(full_disk):
     target = full_disk / "e1" / "3"
-    with pytest.raises(FetchError, match=r"could not be fetched: .*No space left on device"):
+    with pytest.raises(FetchError, match=r"could not be fetched from .*No space left on device"):
         fetch_model(SOURCE, target, Store({**FILES, "data/large.bin": bytes(1 << 20)}))
     assert left_behind(target) == []
 
