@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from mlflow_serving_plugin.worker import fast_path
+from mlflow_serving_plugin.worker.model_code import ModelCode
 from mlflow_serving_plugin.worker.scoring import Scorer
 
 
@@ -266,7 +267,7 @@ def test_a_prompt_is_told_by_a_method_because_tags_do_not_show_it():
 @pytest.fixture(scope="module")
 def iris(models):
     before = dict(os.environ)
-    yield Scorer.load(str(models.path("iris-1")))
+    yield Scorer.load(str(models.path("iris-1")), ModelCode())
     # Loading sets a variable for the whole process.
     for name in os.environ.keys() - before.keys():
         del os.environ[name]

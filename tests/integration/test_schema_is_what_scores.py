@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 
 from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.registry.examples import scoring_example
+from mlflow_serving_plugin.worker.tracking import NO_TRACKING_SERVER, TRACKING_URI
 
 JSON = "application/json"
 RECORDS, SPLIT = f"{JSON}; format=pandas-records", f"{JSON}; format=pandas-split"
@@ -100,6 +101,12 @@ class Responses(mlflow.pyfunc.ResponsesAgent):
 SAVED = {"a type hint": (ListOfTexts, ["a", "b"]), "ChatModel": (Chat, None), "ChatAgent": (Agent, None)} | {
     "ResponsesAgent": (Responses, None)
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents trace what they answer: as in a worker, and with no database in the directory of the tests."""
+    monkeypatch.setenv(TRACKING_URI, NO_TRACKING_SERVER)
 
 
 def made(directory: Path, name: str) -> PyFuncModel:
