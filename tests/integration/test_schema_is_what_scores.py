@@ -103,10 +103,12 @@ SAVED = {"a type hint": (ListOfTexts, ["a", "b"]), "ChatModel": (Chat, None), "C
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _no_tracking_server() -> Iterator[None]:
     """Agents trace what they answer: as in a worker, and with no database in the directory of the tests."""
-    monkeypatch.setenv(TRACKING_URI, NO_TRACKING_SERVER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRACKING_URI, NO_TRACKING_SERVER)
+        yield
 
 
 def made(directory: Path, name: str) -> PyFuncModel:
@@ -161,14 +163,6 @@ def bodies_like(forms: list[dict[str, Any]], *, rows: bool) -> Iterator[dict[str
 def _is_rows(content: Any) -> bool:
     """Rows without names: MLflow takes them for one column of texts, and makes each row a text."""
     return isinstance(content, list) and isinstance(content[0], list)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def without_traces():
-    """Or MLflow writes the traces of an agent to a database in the current directory."""
-    mlflow.tracing.disable()
-    yield
-    mlflow.tracing.enable()
 
 
 @pytest.mark.parametrize("name", [*EXAMPLES, *UNKNOWN_FRAME, *SAVED])
