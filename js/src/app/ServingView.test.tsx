@@ -1,8 +1,10 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { useState } from "react";
 import { afterEach, expect, test } from "vitest";
 import { makeClient } from "../shared/queries";
 import { asked, reply } from "../testing/setup";
+import type { Place } from "./route";
 import { ServingView } from "./ServingView";
 
 const BASE = "/ajax-api/2.0/mlflow/endpoints";
@@ -18,9 +20,15 @@ function show(permission: string, overview: object | null, user: string | null =
 function open(version?: number): void {
   render(
     <QueryClientProvider client={makeClient()}>
-      <ServingView name="iris" place={{ version, view: undefined }} go={() => undefined} />
+      <Page version={version} />
     </QueryClientProvider>,
   );
+}
+
+/** Keeps the place that the page's address would keep. */
+function Page({ version }: { version: number | undefined }) {
+  const [place, setPlace] = useState<Place>({ version, view: undefined });
+  return <ServingView name="iris" place={place} go={(change) => setPlace((before) => ({ ...before, ...change }))} />;
 }
 
 test("a model that is not served can be enabled by whoever may manage it", async () => {
