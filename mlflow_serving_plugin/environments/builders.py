@@ -13,7 +13,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from mlflow_serving_plugin.environments.conda import channels_of, conda_command
-from mlflow_serving_plugin.environments.explain import explain, explain_conda
+from mlflow_serving_plugin.environments.explain import explain, explain_conda, is_disk_full
 from mlflow_serving_plugin.environments.installed import server_python
 from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.environments.requirement import for_uv
@@ -133,19 +133,24 @@ class Builder:
         return path
 
     def _first_that_works(self, commands: list[list[str]]) -> None:
-        """Run commands until one ends well; BuildFailedError, from the last one, when none does."""
-        *others, last = commands
-        if not any(self._run(command) for command in others):
-            self._step(last)
+        """Run commands until one ends well; BuildFailedError, from the last that ran, when none does."""
+        for command in commands:
+            if self._run(command):
+                return
+            if is_disk_full(self._runner.log.tail):
+                break  # another command would trip over what this one could not write
+        raise self._failure()
 
     def _step(self, command: list[str], env: dict[str, str] | None = None) -> None:
         if not self._run(command, env):
-            directory = self._recipe.model_dir
-            tail = [
-                line.replace(f"file://{directory}/", "").replace(f"{directory}/", "") for line in self._runner.log.tail
-            ]
-            recipe, offline = self._recipe, self._settings.offline
-            raise BuildFailedError(explain(tail, recipe.python, offline=offline, asked=recipe.requirements))
+            raise self._failure()
+
+    def _failure(self) -> BuildFailedError:
+        """Why the last command failed."""
+        directory = self._recipe.model_dir
+        tail = [line.replace(f"file://{directory}/", "").replace(f"{directory}/", "") for line in self._runner.log.tail]
+        recipe, offline = self._recipe, self._settings.offline
+        return BuildFailedError(explain(tail, recipe.python, offline=offline, asked=recipe.requirements))
 
     def _run(self, command: list[str], env: dict[str, str] | None = None) -> bool:
         # Paths in a model's requirements start at the model.

@@ -46,9 +46,12 @@ _CERTIFICATE = re.compile(r"invalid peer certificate: (\S+)")
 _URL = re.compile(r"https?://(?P<host>[^/\s`'\"]+)")
 _CONDA_MISSING = re.compile(r"No candidates were found for ([^\s.]+)")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error 28")
-
-
 _PLATFORM = {"darwin": "macOS"}.get(sys.platform, "Linux")
+
+
+def is_disk_full(tail: Sequence[str]) -> bool:
+    """Whether an installer's last lines say that the disk is full."""
+    return _DISK_FULL.search("\n".join(tail)) is not None
 
 
 def explain(tail: Sequence[str], python: str, *, offline: bool = False, asked: Sequence[str] = ()) -> str:
@@ -81,7 +84,7 @@ def explain_conda(tail: Sequence[str], packages: Sequence[str], channels: Sequen
 
 
 def _of_the_machine(text: str, python: str, offline: bool) -> str:
-    if _DISK_FULL.search(text):
+    if is_disk_full([text]):
         return "The environment could not be built: no space left on the disk."
     if found := _NO_PYTHON.search(text):
         fetched = "may not" if offline else "could not"
