@@ -28,7 +28,7 @@ from .world import (
     worker_pids,
 )
 
-_RATE = 60
+_RATE = 30
 _KILLS = 4
 _BETWEEN = 40
 """Answers between two kills."""

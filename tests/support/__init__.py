@@ -11,16 +11,19 @@ from typing import Any
 
 import psutil
 
-_POLL_S = 0.05
+_FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.3
+"""A condition that takes long is looked at less often: looking takes time from what is waited for."""
 
 
 def eventually(condition: Callable[[], Any], within_s: float = 30.0, tail: Callable[[], str] | None = None) -> Any:
     """Wait until ``condition()`` is true and return it; fail after ``within_s`` seconds with what ``tail()`` says."""
     deadline = time.monotonic() + within_s
+    pause_s = _FIRST_POLL_S
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s:g} s: {condition}\n{tail() if tail else ''}")
-        time.sleep(_POLL_S)
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, _LONGEST_POLL_S)
     return found
 
 
