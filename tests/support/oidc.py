@@ -45,7 +45,9 @@ def oidc_environment() -> Iterator[str]:
     try:
         python = root / "bin" / "python"
         _run("uv", "venv", "--quiet", "--python", sys.executable, str(root))
-        _run("uv", "pip", "install", "--quiet", "--python", str(python), *PACKAGES)
+        others = root / "others.txt"
+        others.write_text("\n".join(_what_differs(root)))
+        _run("uv", "pip", "install", "--quiet", "--no-deps", "--python", str(python), "--requirements", str(others))
         site_packages = next((root / "lib").glob("python*/site-packages"))
         present = sysconfig.get_path("purelib")
         (site_packages / "present.pth").write_text(f"import site; site.addsitedir({present!r})\n")
@@ -54,10 +56,26 @@ def oidc_environment() -> Iterator[str]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _run(*command: str) -> None:
+def _what_differs(root: Path) -> list[str]:
+    """The packages of mlflow-oidc-auth, ``name==version``, that the present environment has not in that version.
+
+    Whatever may stay as it is stays: a new copy of MLflow would have to be compiled first.
+    """
+    present = set(_run("uv", "pip", "freeze", "--python", sys.executable, "--exclude-editable").splitlines())
+    wanted, chosen = root / "wanted.txt", root / "chosen.txt"
+    wanted.write_text("\n".join(PACKAGES))
+    # uv prefers the versions that the output file names already.
+    chosen.write_text("\n".join(sorted(present)))
+    quietly = ("--quiet", "--no-annotate", "--no-header")
+    _run("uv", "pip", "compile", *quietly, "--output-file", str(chosen), str(wanted))
+    return sorted(set(chosen.read_text().splitlines()) - present)
+
+
+def _run(*command: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
+    return done.stdout
 
 
 class Provider:
