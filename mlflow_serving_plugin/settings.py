@@ -45,7 +45,7 @@ class Settings:
     auth_outage_s: float = _setting(
         300.0, "While the auth database is unreachable, accept callers verified within this time.", at_least=0
     )
-    sandbox_by_default: bool = _setting(False, "Sandbox every endpoint whose `sandbox` is `auto` (needs bubblewrap).")
+    sandbox_by_default: bool = _setting(False, "Sandbox every endpoint whose `sandbox` is `auto`.")
     poll_interval_s: float = _setting(
         30.0, "How often the registry is read for changes that were not made through this server.", at_least=0.1
     )

@@ -27,7 +27,6 @@ from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.probe import Trial
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, write_record
 from mlflow_serving_plugin.backends.runtime import Runtime, with_versions
-from mlflow_serving_plugin.backends.sandbox import check_sandbox
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -157,9 +156,7 @@ class LocalBackend:
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
         runtime = self._runtimes[spec.settings.runtime]
-        if spec.settings.sandbox == "on":
-            check_sandbox()
-        elif spec.settings.network == "off":
+        if spec.settings.sandbox != "on" and spec.settings.network == "off":
             raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto.")
         if reason := runtime.refuses(spec):
             raise WorkerFailedError(reason)

@@ -24,9 +24,10 @@ from mlflow_serving_plugin.backends.commands import (
     start_session,
     worker_environment,
 )
+from mlflow_serving_plugin.backends.isolation import isolation_of, levels
 from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
-from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
+from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.mlmodel import read_mlmodel
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -44,7 +45,7 @@ _JSON_OF_BODY = 4
 
 
 class Native:
-    """Starts native workers: forked from a zygote or, because no zygote can fork into a sandbox, under a guard."""
+    """Starts native workers: forked from a zygote or, where a fork cannot isolate itself, in bubblewrap."""
 
     protocol = "frames"
 
@@ -59,9 +60,13 @@ class Native:
     def start(
         self, spec: WorkerSpec, common: dict[str, object], address: Path
     ) -> tuple[int, subprocess.Popen[bytes] | None]:
-        """Fork the worker, or start it in the sandbox."""
+        """Fork the worker, or start it in bubblewrap where the kernel grants namespaces to nothing else."""
         if spec.settings.sandbox != "on":
             return self._zygotes.fork(spec, common, address), None
+        if not levels().namespaces:
+            isolation = isolation_of(spec, os.environ, levels())
+            return self._zygotes.fork(spec, common | {"isolation": isolation}, address), None
+        check_sandbox()
         status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
         serve = [spec.environment.python, str(WORKER_PACKAGE), "serve", f"@{config_file}"]
         command = sandboxed(serve, spec, os.environ, readable=[config_file], writable=[status])
@@ -94,7 +99,10 @@ class Zygotes:
         self._cancelled = threading.Event()
 
     def fork(self, spec: WorkerSpec, common: dict[str, object], address: Path) -> int:
-        """Fork a worker and return its pid. WorkerFailedError when no zygote can be started."""
+        """Fork a worker and return its pid. WorkerFailedError when no zygote can be started.
+
+        With a plan of ``isolation`` in ``common`` the pid is that of the worker's keeper.
+        """
         counts = {
             "counts_file": str(self._paths.metrics / f"worker-{common['worker_id']}.counts"),
             "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.name),
@@ -105,9 +113,12 @@ class Zygotes:
         }
         zygote = self._ensure(spec.environment.python)
         try:
-            return int(_ask(zygote, request, _START_S)["pid"])
-        except (OSError, ValueError, KeyError) as error:
+            answer = _ask(zygote, request, _START_S)
+        except (OSError, ValueError) as error:
             raise WorkerFailedError(f"The worker could not be forked: {error}.") from error
+        if "pid" not in answer:
+            raise WorkerFailedError(f"The worker could not be forked: {answer.get('error')}.")
+        return int(answer["pid"])
 
     def cancel(self) -> None:
         """Start no zygote any more, and kill one that is starting: no other controller could find it yet."""

@@ -49,7 +49,7 @@ def check_sandbox() -> None:
         raise WorkerFailedError(f"The sandbox needs bubblewrap, which is not installed on this server. {_INSTALL}")
     try:
         done = subprocess.run(
-            [bwrap, *_isolation(network=False, memory_limit_mb=64), *_files(()), "/bin/sh", "-c", "exit 0"],
+            [bwrap, *_isolation(network=False, memory_limit_mb=64), *_files(*system_view()), "/bin/sh", "-c", "exit 0"],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_TRY_S,
@@ -72,12 +72,11 @@ def sandboxed(
     writable: Iterable[Path] = (),
 ) -> list[str]:
     """The command inside bubblewrap. ``environ``: the server's. ``readable``, ``writable``: more files to show."""
-    pointed_at = [Path(environ[name]) for name in _POINTING if Path(environ.get(name, "")).is_absolute()]
-    shown = [*pointed_at, *_of_python(spec.environment.python), WORKER_PACKAGE, spec.model_dir, *readable]
+    paths, links = view_of(spec, environ)
     return [
         shutil.which("bwrap") or "bwrap",
         *_isolation(network=spec.settings.network == "on", memory_limit_mb=spec.settings.memory_limit_mb),
-        *_files(shown),
+        *_files([*paths, *readable], links),
         *(word for path in writable for word in ("--bind", str(path), str(path))),
         *("--remount-ro", "/", "--chdir", str(spec.model_dir), "--"),
         *command,
@@ -107,17 +106,25 @@ def _no_nesting() -> list[str]:
     return ["--unshare-user", "--disable-userns"] if b"--disable-userns" in done.stdout + done.stderr else []
 
 
-def _files(shown: Iterable[Path]) -> list[str]:
-    words = []
-    for path in map(Path, _SYSTEM):
-        if path.is_symlink():
-            words += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            words += ["--ro-bind", str(path), str(path)]
+def _files(paths: Iterable[Path], links: Mapping[str, str]) -> list[str]:
+    words = [word for path, target in links.items() for word in ("--symlink", target, path)]
+    return words + [word for path in dict.fromkeys(paths) for word in ("--ro-bind-try", str(path), str(path))]
+
+
+def view_of(spec: WorkerSpec, environ: Mapping[str, str]) -> tuple[list[Path], dict[str, str]]:
+    """The files and directories that a worker may read, and symbolic links by path. ``environ``: the server's."""
+    paths, links = system_view()
+    pointed_at = [Path(environ[name]) for name in _POINTING if Path(environ.get(name, "")).is_absolute()]
+    shown = [*paths, *pointed_at, *_of_python(spec.environment.python), WORKER_PACKAGE, spec.model_dir]
+    return list(dict.fromkeys(shown)), links
+
+
+def system_view() -> tuple[list[Path], dict[str, str]]:
+    """The part of the view that all workers have: the system's libraries and programs, and what these read of /etc."""
+    system = [Path(path) for path in _SYSTEM]
+    links = {str(path): str(path.readlink()) for path in system if path.is_symlink()}
     etc = [path for pattern in _ETC for path in sorted(Path("/etc").glob(pattern))]
-    for path in [*etc, *dict.fromkeys(shown)]:
-        words += ["--ro-bind-try", str(path), str(path)]
-    return words
+    return [*(path for path in system if path.is_dir() and not path.is_symlink()), *etc], links
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.commands import start_guarded
 from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
-from mlflow_serving_plugin.backends.sandbox import HOME, sandboxed
+from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed
 from mlflow_serving_plugin.settings import Settings
 
 _OLDEST_MLFLOW = "2.21"
@@ -37,6 +37,7 @@ class Stock:
         command = stock_command(spec, self._settings.overdue_grace_s)
         extra = {"UVICORN_UDS": str(address)}
         if spec.settings.sandbox == "on":
+            check_sandbox()
             command = sandboxed(command, spec, os.environ)
             extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
         process = start_guarded(command, spec, common, address, extra)

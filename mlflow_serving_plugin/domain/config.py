@@ -80,8 +80,8 @@ class EndpointConfig:
         WORKER, minimum=64, maximum=1048576)
     sandbox: str = _key(
         "auto", "Sandbox",
-        "Run the model where no files but its own are visible (needs bubblewrap on the server). auto does so when "
-        "network is off, or when the server's settings say so.",
+        "Run the model where no files but its own are visible (needs Linux; for the runtime mlflow also bubblewrap). "
+        "auto does so when network is off, or when the server's settings say so.",
         WORKER, enum=["auto", "on", "off"])
     network: str = _key(
         "on", "Network", "Let the model use the network. off needs the sandbox.", WORKER, enum=["on", "off"])

@@ -19,7 +19,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_left
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 BATCH_ROWS = "batch_rows"
 BATCH_ROWS_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -34,11 +34,14 @@ _NOWHERE = ""
 
 
 class Counts:
-    """Not thread-safe, but ``flush`` may run in another thread than the rest. ``path`` None: nothing is written."""
+    """Not thread-safe, but ``flush`` may run in another thread than the rest. ``path`` None: nothing is written.
 
-    def __init__(self, path: str | None) -> None:
-        self._path = path
-        self._fd: int | None = None
+    ``send`` takes the counts in place of a file.
+    """
+
+    def __init__(self, path: str | None, send: Optional[Callable[[bytes], None]] = None) -> None:
+        self._file = None if path is None else CountsFile(path)
+        self._send = send if self._file is None else self._file.write
         self._written = b""
         # Takes memory only as pages are used, and never moves.
         self._image = mmap.mmap(-1, LARGEST_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -61,19 +64,44 @@ class Counts:
 
     def flush(self) -> None:
         """Write the counts; OSError when the file cannot be written. The counts stay in memory for the next flush."""
-        if self._path is None:
+        if self._send is None:
             return
+        if self._file is not None and self._file.make():
+            self._written = b""
+        data = self._image[: self._used]
+        if data != self._written:
+            self._send(data)
+            self._written = data
+
+    def close(self) -> None:
+        """Close the file, which other processes go on reading."""
+        if self._file is not None:
+            self._file.close()
+
+
+class CountsFile:
+    """The file of one process's counts. Locked while this process lives."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def make(self) -> bool:
+        """Make the file unless this process's file is still there; whether the file is a new one. OSError."""
         if self._fd is not None and not _same_file(self._fd, self._path):
             self.close()
-        if self._fd is None:
-            self._fd, self._written = _create(self._path), b""
-        data = self._image[: self._used]
-        if data == self._written:
-            return
+        if self._fd is not None:
+            return False
+        self._fd = _create(self._path)
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Put counts in the file, at most ``LARGEST_BYTES`` of them. OSError."""
+        self.make()
+        assert self._fd is not None  # noqa: S101 - by make
         done = 0
         while done < len(data):
             done += os.pwrite(self._fd, memoryview(data)[done:], done)
-        self._written = data
 
     def close(self) -> None:
         """Close the file, which other processes go on reading."""

@@ -40,7 +40,7 @@ class Engine:
         scorer: Scorer,
         verdict: batching.Verdict,
         max_batch_rows: int,
-        status_file: str,
+        status: StatusFile,
         running: RunningPredictions | None = None,
         batch_rows: Histogram | None = None,
         max_concurrency: int | None = None,
@@ -53,7 +53,7 @@ class Engine:
         self._scorer = scorer
         self._verdict = verdict
         self._max_batch_rows = max_batch_rows
-        self._status = StatusFile(status_file)
+        self._status = status
         self._waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._scheduled = False

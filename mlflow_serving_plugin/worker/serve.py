@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import Any, cast
 
 from . import tracking, wire
@@ -24,7 +25,9 @@ from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .model_code import ModelCode, handlers
 from .process import end_with, limit
+from .reports import COUNTS, STATUS, Reports
 from .scoring import Scorer
+from .status import StatusFile
 from .watchdog import RunningPredictions, Watchdog, end_overdue
 
 _DRAIN_POLL_S = 0.01
@@ -117,7 +120,8 @@ def main(argv: list[str]) -> int:
 
 def run(config: dict[str, Any]) -> int:
     """Load, verify, listen, serve. Keys of ``config``: see ``backends.native``."""
-    running, counts = RunningPredictions(config.get("overdue_grace_s", 1.0)), Counts(config.get("counts_file"))
+    running = RunningPredictions(config.get("overdue_grace_s", 1.0))
+    counts, status = _what_it_tells(config)
     Watchdog(config, running, counts).start()
     faulthandler.enable()
     limit(config)
@@ -129,9 +133,7 @@ def run(config: dict[str, Any]) -> int:
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example)
     batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
-    engine = Engine(
-        scorer, verdict, config["max_batch_rows"], config["status_file"], running, batch_rows, config["max_concurrency"]
-    )
+    engine = Engine(scorer, verdict, config["max_batch_rows"], status, running, batch_rows, config["max_concurrency"])
     engine.report()
     # The model and its libraries stay: keep them out of every garbage collection.
     gc.collect()
@@ -166,7 +168,7 @@ async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket
         return
     for path in (config["address"], config["status_file"]):
         with contextlib.suppress(OSError):
-            if os.path.isabs(path):
+            if path is not None and os.path.isabs(path):
                 os.unlink(path)
 
 
@@ -183,6 +185,14 @@ async def _drain(engine: Engine) -> None:
     for connection in list(engine.connections):
         connection.close()
     await asyncio.sleep(0)
+
+
+def _what_it_tells(config: dict[str, Any]) -> tuple[Counts, StatusFile]:
+    """Counts and status: in files of this worker, or by way of its keeper."""
+    if config.get("reports") is None:
+        return Counts(config.get("counts_file")), StatusFile(config["status_file"])
+    reports = Reports(config["reports"])
+    return Counts(None, partial(reports.send, COUNTS)), StatusFile(None, partial(reports.send, STATUS))
 
 
 def _inherited_listener(address: str) -> socket.socket | None:

@@ -17,7 +17,7 @@ from .counts import Counts
 from .logs import RotatedLog, life_line
 
 _LOOK_S = 0.25
-_RECORDED_S = 10.0
+RECORDED_S = 10.0
 """The controller writes a worker's record within this time after the worker's start."""
 
 
@@ -104,7 +104,7 @@ class Watchdog:
     """A thread of the worker that rotates the log, writes the counts, and ends the process when it has to end.
 
     The process ends when a prediction hangs, when no controller renews the lease, and when no controller has a record
-    of the worker. With ``log`` None in the configuration a guard does all but the first.
+    of the worker. With ``log`` None in the configuration a guard or a keeper watches the log, the lease and the record.
     """
 
     def __init__(self, config: dict[str, Any], running: RunningPredictions, counts: Counts) -> None:
@@ -130,14 +130,17 @@ class Watchdog:
     def _watch(self) -> None:
         lease = Lease(self._config["lease"], self._config["orphan_grace_s"])
         record = self._config.get("record")
-        recorded_by = time.monotonic() + _RECORDED_S
+        recorded_by = time.monotonic() + RECORDED_S
         while True:
             time.sleep(_LOOK_S)
             if self._running.overdue():
                 self._end_overdue()
+            # A full disk stops neither the worker nor this thread.
+            with contextlib.suppress(OSError):
+                self._counts.flush()
             if self._log is None:
                 continue
-            self._keep_files(self._log)
+            self._keep_log(self._log)
             if lease.expired():
                 self._end(f"No controller for {self._config['orphan_grace_s']} s")
             if record and time.monotonic() > recorded_by and not os.path.exists(record):
@@ -152,10 +155,7 @@ class Watchdog:
         if not drains or now > self._drains_until:
             end_overdue()
 
-    def _keep_files(self, log: RotatedLog) -> None:
-        """Write the counts and rotate the log. A full disk stops neither the worker nor this thread."""
-        with contextlib.suppress(OSError):
-            self._counts.flush()
+    def _keep_log(self, log: RotatedLog) -> None:
         with contextlib.suppress(OSError):
             if os.fstat(self._fd).st_size >= self._config["log_max_bytes"]:
                 self._redirect(log)

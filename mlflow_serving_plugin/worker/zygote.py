@@ -28,6 +28,7 @@ import traceback
 from typing import Any, Mapping
 
 from . import process_tree
+from .kept_fork import fork_kept
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
 from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, how_it_ended, prctl
@@ -119,12 +120,15 @@ class Zygote:
         config = request["fork"]
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
         known["max_processes"] = config.get("max_processes")
+        known["kept"] = bool(config.get("isolation"))
         preload_flavor(request.get("flavor", ""))
         gc.collect()
         gc.freeze()
-        pid = os.fork()
-        if pid == 0:
-            end_with(functools.partial(_become_worker, config))
+        try:
+            pid = _fork(config)
+        except OSError as error:
+            _reply(connection, {"error": str(error.strerror or error)})
+            return
         self._workers[pid] = known
         try:
             _reply(connection, {"pid": pid})
@@ -166,7 +170,8 @@ class Zygote:
                 worker = self._workers.pop(pid, None)
                 # The worker may have left processes behind: count soon.
                 self._throttle = process_tree.CountThrottle()
-                if worker is not None and os.path.exists(worker["log"]):
+                # A keeper has logged its worker's end, and then ends with 0.
+                if worker is not None and not (worker["kept"] and status == 0) and os.path.exists(worker["log"]):
                     ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
                     write_life_line(worker, f"ended, {how_it_ended(ended)}")
 
@@ -174,12 +179,27 @@ class Zygote:
         self._stop = True
 
 
-def _become_worker(config: dict[str, Any]) -> int:
-    """In the fork: be a worker until the worker's end."""
+def _fork(config: dict[str, Any]) -> int:
+    """Fork a worker, or the keeper of a worker that isolates itself; its pid. OSError."""
+    if config.get("isolation"):
+        return fork_kept(config, _become_worker)
+    pid = os.fork()
+    if pid == 0:
+        end_with(functools.partial(_become_open_worker, config))
+    return pid
+
+
+def _become_open_worker(config: dict[str, Any]) -> int:
+    """In the fork: be a worker that is not isolated."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     # The zygote's sockets, pipe and log.
     close_inherited()
+    return _become_worker(config)
+
+
+def _become_worker(config: dict[str, Any]) -> int:
+    """In the fork, which has a session and no file of the zygote's: be a worker until the worker's end."""
     # Processes that the worker starts stay below the worker, also when they daemonize, and end with it.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -15,15 +15,23 @@ from support.life import Life
 from support.models import Models, register
 from support.server import TrackingServer
 
+from mlflow_serving_plugin.host.processes import session_members
+
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap (apt-get install bubblewrap)")
 
 
 def in_sandbox(server: TrackingServer, name: str) -> bool:
-    """Whether all of a model's workers run under bubblewrap."""
-    guards = [psutil.Process(worker["pid"]) for worker in server.workers(name)]
-    found = [any(child.name() == "bwrap" for child in guard.children()) for guard in guards]
+    """Whether all of a model's workers have a file system of their own."""
+    found = [foreign_processes(worker["pid"]) for worker in server.workers(name)]
     assert found
     return all(found)
+
+
+def foreign_processes(session: int) -> list[psutil.Process]:
+    """The processes of a session that see another file system than this one."""
+    ours = Path("/proc/self/ns/mnt").readlink()
+    members = session_members(session)
+    return [psutil.Process(pid) for pid in members if Path(f"/proc/{pid}/ns/mnt").readlink() != ours]
 
 
 def pids(server: TrackingServer, name: str) -> set[int]:
@@ -79,7 +87,7 @@ def test_on_a_server_without_bubblewrap_a_version_that_needs_it_fails_and_says_w
     with TrackingServer("uvicorn", environ={"PATH": path}, settings={"backoff_base_s": 3600}) as server:
         for name in ("closed", "open"):
             register(server.client, name, models.path("iris-1"))
-        server.enable("closed", sandbox="on")
+        server.enable("closed", sandbox="on", runtime="mlflow")
         server.enable("open")
         server.wait_state("closed", "FAILED", 1)
         (version,) = server.api("GET", "list-versions", registered_model_name="closed")["endpoint_versions"]
@@ -96,6 +104,5 @@ def test_a_model_in_an_environment_of_its_own_runs_in_the_sandbox_with_that(mode
         assert in_sandbox(server, "iris")
         assert life.answer("/1") == (200, 1)
         (guard,) = pids(server, "iris")
-        below = psutil.Process(guard).children(recursive=True)
-        (inside,) = [process for process in below if process.name() != "bwrap"]
+        (inside,) = foreign_processes(guard)
         assert Path(inside.cmdline()[0]).is_relative_to(server.state / "environments")

@@ -14,6 +14,7 @@ from mlflow_serving_plugin.worker import wire
 from mlflow_serving_plugin.worker.batching import decide, same
 from mlflow_serving_plugin.worker.engine import Engine
 from mlflow_serving_plugin.worker.scoring import JSON, Scorer
+from mlflow_serving_plugin.worker.status import StatusFile
 
 
 class Peer:
@@ -38,7 +39,7 @@ def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depe
         assert verdict.on is (pipeline.kind == ROW_WISE), (pipeline, verdict)
         if verdict.on:
             bodies = [body(rows(1 + number % 2, seed=number % 6)) for number in range(8)]
-            answers = together(Engine(scorer, verdict, 256, str(tmp_path / "status")), bodies)
+            answers = together(Engine(scorer, verdict, 256, StatusFile(str(tmp_path / "status"))), bodies)
             alone = [predictions(scorer.score(JSON, one).body) for one in bodies]
             assert answers == [pytest.approx(one, rel=1e-6, abs=1e-9) for one in alone], pipeline
             batched += 1
@@ -53,7 +54,7 @@ def test_what_rounds_with_the_number_of_rows_rounds_no_more_than_the_documentati
     verdict = decide(scorer, "auto", None)
     assert verdict.on
     bodies = [body(models.iris.iloc[[number]]) for number in range(0, 150, 2)]
-    answers = together(Engine(scorer, verdict, 256, str(tmp_path / "status")), bodies)
+    answers = together(Engine(scorer, verdict, 256, StatusFile(str(tmp_path / "status"))), bodies)
     for answer, one in zip(answers, bodies, strict=True):
         assert same(answer, predictions(scorer.score(JSON, one).body))
 

@@ -15,6 +15,7 @@ from mlflow_serving_plugin.worker import batching, engine, waiting, wire
 from mlflow_serving_plugin.worker.batching import Verdict, decide, verify
 from mlflow_serving_plugin.worker.counts import Counts, Histogram, records
 from mlflow_serving_plugin.worker.engine import Engine
+from mlflow_serving_plugin.worker.status import StatusFile
 
 JSON = "application/json"
 COLUMNS = [("a", "double"), ("b", "double")]
@@ -82,7 +83,7 @@ def serve(scorer, requests, tmp_path, verdict=ON, max_batch_rows=256):
 
     async def main():
         peer = Peer()
-        running = Engine(scorer, verdict, max_batch_rows, str(tmp_path / "status"))
+        running = Engine(scorer, verdict, max_batch_rows, StatusFile(str(tmp_path / "status")))
         for number, one in enumerate(requests):
             running.take(peer, number, one)
         while running.busy:
@@ -106,7 +107,7 @@ def test_the_rows_of_each_call_are_counted(tmp_path):
     rows = Histogram(counts, "rows", (1, 2, 4))
 
     async def main():
-        engine = Engine(scorer_of(COLUMNS, sums), ON, 3, str(tmp_path / "status"), batch_rows=rows)
+        engine = Engine(scorer_of(COLUMNS, sums), ON, 3, StatusFile(str(tmp_path / "status")), batch_rows=rows)
         for number, size in enumerate((2, 1, 3)):
             engine.take(Peer(), number, request(body(*[(1, 0.5)] * size)))
         while engine.busy:
@@ -193,7 +194,7 @@ def test_a_request_for_mlflows_own_way_keeps_no_answers_waiting(tmp_path):
     original, scorer.score = scorer.score, score
 
     async def main():
-        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        running = Engine(scorer, ON, 256, StatusFile(str(tmp_path / "status")))
         for number, payload in enumerate([body((1.0, 1.0)), b"{", body((2.0, 1.0)), b"{", b"{"]):
             running.take(peer, number, request(payload))
         while running.busy:
@@ -257,7 +258,7 @@ def test_what_nobody_waits_for_is_dropped_and_said_to_be(tmp_path):
 
     async def main():
         peer = Peer()
-        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        running = Engine(scorer, ON, 256, StatusFile(str(tmp_path / "status")))
         running.take(peer, 1, request(body((1, 1.5)), timeout_ms=0))
         running.take(peer, 2, request(body((2, 1.5))))
         running.take(peer, 3, request(body((3, 1.5))))
@@ -304,7 +305,7 @@ def test_an_error_inside_the_engine_does_not_stop_it(tmp_path):
     async def main():
         peer = Peer()
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        running = Engine(scorer, ON, 256, str(tmp_path / "status"))
+        running = Engine(scorer, ON, 256, StatusFile(str(tmp_path / "status")))
         running.take(peer, 1, request(b"{"))
         running.take(peer, 2, request(body((1, 1.5))))
         while 2 not in peer.answers():
@@ -329,7 +330,7 @@ def test_connections_are_held_while_too_much_waits_and_let_go_after(tmp_path):
     async def main():
         peer = Peer()
         peer.hold = lambda reason, on: held.append(on)
-        running = Engine(scorer, ON, 2, str(tmp_path / "status"))
+        running = Engine(scorer, ON, 2, StatusFile(str(tmp_path / "status")))
         running.connections.add(peer)
         for number in range(8):
             running.take(peer, number, request(body((number, 1.5), (1, 1.5))))
@@ -468,7 +469,7 @@ def test_a_model_that_was_verified_and_then_misbehaves_is_caught(tmp_path):
 
     async def main():
         peer = Peer()
-        running = Engine(scorer, verdict, 4, str(tmp_path / "status"))
+        running = Engine(scorer, verdict, 4, StatusFile(str(tmp_path / "status")))
         running.report()
         assert json.loads((tmp_path / "status").read_text())["batching"] is True
         for number in range(4 * batching.CHECK_EVERY):
@@ -516,7 +517,7 @@ def test_a_custom_model_is_not_tried_on_made_up_rows():
 
 def test_a_status_that_cannot_be_written_is_left_out_and_leaves_nothing(tmp_path):
     (tmp_path / "status").mkdir()
-    Engine(scorer_of(COLUMNS, Recorded()), ON, 256, str(tmp_path / "status")).report()
+    Engine(scorer_of(COLUMNS, Recorded()), ON, 256, StatusFile(str(tmp_path / "status"))).report()
     assert [path.name for path in tmp_path.iterdir()] == ["status"]
 
 

@@ -1,0 +1,77 @@
+"""What a worker is left with, and the one function that takes all else away."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from . import calls, landlock, namespaces, seccomp, view
+
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts")
+_OWN_DEVICES = ("/dev",)
+
+
+class Plan(NamedTuple):
+    """Made by the backend, in JSON. Paths are absolute; those that are missing are passed over."""
+
+    namespaces: bool
+    """Whether the worker gets namespaces and a view; if not, Landlock alone hides files."""
+    landlock: int
+    """The version of Landlock's interface; 0 without Landlock."""
+    seccomp: bool
+    network: bool
+    readable: List[str]
+    writable: List[str]
+    links: Dict[str, str]
+    """Symbolic links of the view."""
+    tmp_bytes: Optional[int]
+    """The most that /tmp and /dev/shm of the view may hold each."""
+
+    @classmethod
+    def read(cls, facts: Dict[str, Any]) -> "Plan":
+        """From JSON."""
+        return cls(**facts)
+
+
+def isolate(plan: Plan, *, user_namespace: bool) -> None:
+    """Take away from this process what the plan does not name; for good, and for all that it starts. OSError.
+
+    Called in a process of one thread, before the model's code runs; with ``plan.namespaces`` in the first namespaces
+    of ``unshare_user_and_processes``.
+    """
+    if plan.namespaces:
+        namespaces.unshare_the_rest(network=plan.network)
+        view.enter(
+            plan.readable,
+            plan.links,
+            writable=plan.writable,
+            tmp_bytes=plan.tmp_bytes,
+            forbid_user_namespaces=user_namespace,
+        )
+    calls.drop_capabilities()
+    calls.control(calls.PR_SET_NO_NEW_PRIVS, 1)
+    if plan.landlock:
+        _restrict_files(plan)
+    if plan.seccomp:
+        # Without a network namespace the filter is what denies the network, and without a view unix sockets.
+        network = plan.network or plan.namespaces
+        families = seccomp.allowed_families(unix=plan.namespaces, network=network)
+        calls.filter_calls(seccomp.call_filter(calls.MACHINE, families))
+    # So that the processes of the worker can look at each other.
+    calls.control(calls.PR_SET_DUMPABLE, 1)
+
+
+def _restrict_files(plan: Plan) -> None:
+    readable, devices = (["/"], _OWN_DEVICES) if plan.namespaces else ([*plan.readable, "/proc"], _DEVICES)
+    writable = [*plan.writable, *((view.TMP, view.SHM) if plan.namespaces else ())]
+    landlock.restrict(plan.landlock, readable=readable, writable=writable, devices=devices, network=plan.network)
+
+
+def hide_from_the_worker() -> None:
+    """Forbid tracing of this process, and reading of its memory and its files, by the worker that it starts."""
+    calls.control(calls.PR_SET_DUMPABLE, 0)
+
+
+def scratch_of(plan: Plan) -> str:
+    """Where the worker may write: its own /tmp, or the first writable directory."""
+    return view.TMP if plan.namespaces or not plan.writable else os.path.abspath(plan.writable[0])
