@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, duration, middle, milliseconds, serverTiming, words } from "./format";
+import { bytes, duration, middle, milliseconds, sentence, serverTiming, words } from "./format";
 import { pauseAfter } from "./queries";
 
 test.each([
@@ -9,6 +9,12 @@ test.each([
   [7_800_000, "2 h 10 min"],
   [273_600_000, "3 d 4 h"],
 ])("%i ms are %s", (length, text) => expect(duration(length)).toBe(text));
+
+test.each([
+  ["no such file", "no such file."],
+  ["no such file. ", "no such file. "],
+  ["ValueError: what?", "ValueError: what?"],
+])("%j ends as a sentence", (text, ended) => expect(sentence(text)).toBe(ended));
 
 test("the steps of Server-Timing, whatever else it holds", () => {
   expect(serverTiming("auth;dur=0.1, cache;desc=hit, predict;desc=x;dur=12")).toEqual([

@@ -1,5 +1,8 @@
 /** Numbers, times and names for people. Pure. */
 
+/** A text that another sentence follows: "no such file" becomes "no such file.". */
+export const sentence = (text: string): string => (/[.!?:…]$/.test(text.trimEnd()) ? text : `${text.trimEnd()}.`);
+
 /** A date with time in the reader's locale. `timestamp`: milliseconds since 1970. */
 export const dateTime = (timestamp: number): string => new Date(timestamp).toLocaleString();
 

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { type Access, type Overview, disable, enable } from "../../shared/api";
+import { sentence } from "../../shared/format";
 import { useChange } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Dialog } from "../../shared/ui/Dialog";
@@ -62,7 +63,7 @@ function Reason({ overview: { tone, state_message: message, reason } }: { overvi
   if (tone !== "failed" && tone !== "degraded") return <p className="muted">{message}</p>;
   return (
     <Notice tone={tone === "failed" ? "error" : "warning"}>
-      {message} {reason?.retry_at && <NextTry at={reason.retry_at} />}
+      {reason?.retry_at ? sentence(message) : message} {reason?.retry_at && <NextTry at={reason.retry_at} />}
     </Notice>
   );
 }

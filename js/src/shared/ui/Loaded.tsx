@@ -1,5 +1,6 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
+import { sentence } from "../format";
 
 /** A message in a box. */
 export function Notice({ tone, children }: { tone: "error" | "warning" | "info"; children: ReactNode }) {
@@ -30,7 +31,7 @@ export function Loaded<Data>({
   }
   return (
     <>
-      {problem && <Notice tone="error">Not up to date: {problem.message} Trying again.</Notice>}
+      {problem && <Notice tone="error">Not up to date: {sentence(problem.message)} Trying again.</Notice>}
       {children(query.data)}
     </>
   );
