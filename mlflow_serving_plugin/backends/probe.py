@@ -80,9 +80,12 @@ class Probe(ABC):
             ) from None
         except _BROKEN:
             raise WorkerFailedError("The worker died while scoring the model's own input example.") from None
-        if status == 504:
+        if status == 200:
+            return None
+        refusal = read_refusal(status, body)
+        if status == 504 and not refusal.raised:
             raise WorkerFailedError("The model loaded, but scoring its own input example reached the request timeout.")
-        return None if status == 200 else read_refusal(status, body)
+        return refusal
 
     @abstractmethod
     def _ping(self) -> bool: ...

@@ -28,10 +28,14 @@ _WITHOUT_DATA = tuple(
 
 
 class Refusal(NamedTuple):
-    """What a worker said of an example, in words without data; ``any_body``: every request would be told the same."""
+    """What a worker said of an example, in words without data.
+
+    ``any_body``: every request would be told the same. ``raised``: the model, or MLflow for the model, raised an error.
+    """
 
     any_body: bool
     said: str
+    raised: bool = False
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:
@@ -41,9 +45,9 @@ def read_refusal(status: int, body: bytes) -> Refusal:
     last = _last_line(trace)
     row = advice_for(last, "predict", trace)
     if row is not None and row.any_body:
-        return Refusal(True, explain(last, "predict", trace))
+        return Refusal(True, explain(last, "predict", trace), raised=True)
     said = _without_data(message) or _class_of(last) or str(error.get("error_code") or f"status {status}")
-    return Refusal(False, said)
+    return Refusal(False, said, raised=bool(error.get("error_code")))
 
 
 def note_on(refused: Example, said: str, scored: Example | None) -> str:

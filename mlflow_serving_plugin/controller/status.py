@@ -86,6 +86,7 @@ def _entity(
         note=storable(next((w.note for w in workers if w.note), "")),
         environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
         libraries=_libraries(need) if need else (),
+        mlflow_version=need.environment.mlflow_version if need and need.environment else "",
         build_log=str(log) if log else None,
         scored_example=tried is not None and tried.scored_example,
         example_form=tried.example_form if tried is not None else 0,

@@ -96,6 +96,11 @@ TABLE: tuple[Advice, ...] = (
         "The model's '{0}' is of another version of its library: pin the version in the model's requirements.",
         "AttributeError: 'LogisticRegression' object has no attribute 'multi_class'",
         any_body=True,
+        # In the model's own code the attribute may be missing for one body only.
+        frame=r'File "(?:[^"]*/(?:site|dist)-packages/[^"]*|[^"]*\.pyx)", line \d+, in .*\n'
+        r'(?:(?!\s*File ").*\n){0,3}\s*AttributeError: ',
+        seen_in='  File "/srv/env/lib/python3.11/site-packages/sklearn/linear_model/_logistic.py", line 1428, in f\n'
+        "    if self.multi_class:\nAttributeError: 'LogisticRegression' object has no attribute 'multi_class'",
     ),
     Advice(
         r"^NameError: name '([^']+)' is not defined",

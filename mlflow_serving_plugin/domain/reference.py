@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mlflow_serving_plugin.errors import NotFoundError
 
@@ -37,7 +38,9 @@ def parse_reference(segments: list[str]) -> Reference:
         name, _, alias = segments[0].rpartition("@")
         if name and alias:
             return Reference(name, "alias", alias)
+    name = quote(segments[0]) if len(segments) == 1 and segments[0] and "@" not in segments[0] else "<name>"
     raise NotFoundError(
-        "This path names no model version. Use /model/<name>/<version>/invocations, "
-        "/model/<name>/<stage>/invocations or /model/<name>@<alias>/invocations."
+        f"This path names no model version. Use /model/{name}/<version>/invocations, "
+        f"/model/{name}/<stage>/invocations, /model/{name}@<alias>/invocations, "
+        f"or /model/{name}/latest/invocations for the newest version that is ready."
     )

@@ -80,6 +80,8 @@ class EntityRoute:
     """Why the model refuses its own example, or a form of it, for a person."""
     libraries: tuple[Library, ...] = ()
     """What the model was logged with, beside what it runs with; empty when the model's files do not say."""
+    mlflow_version: str = ""
+    """The version of MLflow that serves the model; empty until the environment is there."""
     build_log: str | None = None
     """The log of the environment's build, None for the server's own environment."""
     replicas: int = 1

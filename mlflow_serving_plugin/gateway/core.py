@@ -211,10 +211,10 @@ def _ping(choice: Choice) -> Reply:
 
 def _version(choice: Choice) -> Reply:
     """The version of MLflow that serves the model, as MLflow's scoring server tells it: bare, and called JSON."""
-    found = next((library.running for library in choice.entity.libraries if library.name == "MLflow"), "")
-    if not found:
-        raise UnavailableError(f"The environment of version {choice.version} is not there yet: {choice.entity.message}")
-    return Reply(200, [("Content-Type", JSON)], found.encode())
+    entity = choice.entity
+    if not entity.mlflow_version:
+        raise UnavailableError(f"The environment of version {choice.version} is not there yet: {entity.message}")
+    return Reply(200, [("Content-Type", JSON)], entity.mlflow_version.encode())
 
 
 def _schema(choice: Choice) -> Steps[Reply]:

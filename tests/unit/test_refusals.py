@@ -65,6 +65,23 @@ def test_a_note_says_what_was_refused_without_the_data_of_the_example(message, t
     assert "s3ntinel" not in found.said
 
 
+_SKLEARN = '  File "/srv/env/lib/python3.11/site-packages/sklearn/base.py", line 9, in predict\n    self.x\n    ^^\n'
+_CYTHON = '  File "sklearn/tree/_tree.pyx", line 728, in sklearn.tree._tree.Tree.apply\n'
+
+
+@pytest.mark.parametrize(("inner", "any_body"), [("", False), (_SKLEARN, True), (_CYTHON, True)])
+def test_an_attribute_that_the_models_own_code_misses_says_nothing_about_other_bodies(inner, any_body):
+    found = refusal(trace=f"{FRAME}{inner}AttributeError: 'Scaler' object has no attribute 'x'")
+    assert found.any_body is any_body
+    assert ("another version of its library" in found.said) is any_body
+
+
+def test_a_timeout_of_the_server_is_told_from_one_that_the_model_raised():
+    assert not read_refusal(504, b"Request processing time exceeded limit").raised
+    own = refusal(504, f"Failed to predict data '{SECRET}'. \nError: no answer", code="DEADLINE_EXCEEDED")
+    assert own == (False, "DEADLINE_EXCEEDED", True)
+
+
 def test_an_answer_that_is_no_error_of_mlflow_has_its_status_in_the_note():
     assert read_refusal(500, b"Internal Server Error").said == "status 500"
     assert read_refusal(502, b"[1]").said == "status 502"
