@@ -16,11 +16,13 @@ import traceback
 from typing import Any, Callable, NamedTuple
 
 from . import cells, failures, fast_path
+from .collector import Collector
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 from .model_code import ModelCode
 
 JSON = "application/json"
+_collector = Collector()
 _LIBRARY_FLAVORS = frozenset(
     f"mlflow.{name}" for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "statsmodels")
 )
@@ -86,9 +88,10 @@ class Scorer:
 
         start, short = time.perf_counter_ns(), False
         try:
-            body = cells.bounded(content_type, body, self._columns, self._max_cells)
-            with self._code:
-                result = self._server.invocations(body, content_type, self.model, self._schema)
+            with _collector.during(body):
+                body = cells.bounded(content_type, body, self._columns, self._max_cells)
+                with self._code:
+                    result = self._server.invocations(body, content_type, self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response
         except cells.TooManyCells as error:
             status, mimetype = 400, JSON
@@ -131,7 +134,8 @@ class Scorer:
         """The input of a body that the fast path can take; None for any other body."""
         if self.decoder is None or content_type != JSON:
             return None
-        return self.decoder.decode(body)
+        with _collector.during(body):
+            return self.decoder.decode(body)
 
     def predict(self, decoded: Batchable) -> Any:
         """The model's own output for a decoded input; raises whatever the model raises."""
