@@ -121,7 +121,13 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
 def _rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
     """What the operator decides for all workers: by settings, and by MLflow's variables that allow or forbid."""
     limit_mb = settings.memory_limit_mb or int(machine_memory_bytes() * _MEMORY_SHARE) // 2**20
-    return ServerRules(settings.sandbox_by_default, limit_mb if limit_mb > 0 else None, restrictions(environ))
+    return ServerRules(
+        sandbox_by_default=settings.sandbox_by_default,
+        memory_limit_mb=limit_mb if limit_mb > 0 else None,
+        min_replicas=settings.min_replicas if settings.min_replicas >= 0 else None,
+        idle_timeout_s=settings.idle_timeout_s,
+        restrictions=restrictions(environ),
+    )
 
 
 def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Background) -> Any:

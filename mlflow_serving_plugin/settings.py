@@ -79,6 +79,18 @@ class Settings:
         "0: three quarters of the machine's memory. -1: no limit.",
         at_least=-1,
     )
+    min_replicas: int = _setting(
+        -1,
+        "Fewest workers of a version, unless the endpoint's configuration has its own. 0: every version sleeps while "
+        "idle, and a request wakes the version. -1: as many as the endpoint's `replicas`.",
+        at_least=-1,
+    )
+    idle_timeout_s: float = _setting(
+        1800.0,
+        "Time without a request after which a version sleeps, unless the endpoint's configuration has its own. "
+        "Counts only where the fewest replicas are 0.",
+        at_least=0.1,
+    )
     start_timeout_s: float = _setting(900.0, "Timeout from the start of a worker to its first prediction.", at_least=1)
     max_concurrent_starts: int = _setting(
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1

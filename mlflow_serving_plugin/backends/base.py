@@ -91,6 +91,11 @@ class WorkerStatus(Worker):
     has_served: bool = False
     """Whether it has answered enough requests to show that the model can be served."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests."""
+        return self.phase is WorkerPhase.READY
+
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""

@@ -53,6 +53,10 @@ class ServingClient:
         """Disable serving on a registered model."""
         self._call("POST", "disable", {"registered_model_name": name})
 
+    def prewarm(self, name: str, version: int | None) -> None:
+        """Wake the versions of a model that sleep, or one version."""
+        self._call("POST", "prewarm", {"registered_model_name": name, "endpoint_version_name": version})
+
     def endpoints(self) -> list[dict[str, Any]]:
         """The state of every endpoint that the caller may read."""
         return self._list("list", "endpoints", {})

@@ -1,4 +1,4 @@
-"""``enable``, ``disable``, ``status``, ``logs`` and ``events``."""
+"""``enable``, ``disable``, ``prewarm``, ``status``, ``logs`` and ``events``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlflow_serving_plugin.cli.options import (
     print_json,
     server_options,
 )
-from mlflow_serving_plugin.cli.progress import Progress, wait_until_settled
+from mlflow_serving_plugin.cli.progress import Progress, wait_until_awake, wait_until_settled
 from mlflow_serving_plugin.cli.tables import print_endpoints, print_events, print_status
 
 _FOLLOW_EVERY_S = 1.0
@@ -65,6 +65,30 @@ def disable(name: str, client: ServingClient, as_json: bool) -> None:
         print_json({})
     else:
         click.echo(f"Serving is disabled on '{name}'.")
+
+
+@click.command()
+@_name
+@_version_option
+@click.option("--wait", is_flag=True, help="Wait until each version is ready or has failed.")
+@server_options
+def prewarm(name: str, version: int | None, wait: bool, client: ServingClient, as_json: bool) -> None:
+    """Wake NAME's versions that sleep, without a prediction.
+
+    \b
+    Example: mlflow-serving prewarm iris --version 2 --wait
+    """
+    if wait:
+        with Progress(Console(stderr=as_json)) as progress:
+            wait_until_awake(client, name, version, progress)
+    else:
+        client.prewarm(name, version)
+    if as_json:
+        print_json(_whole_status(client, name, version))
+    elif wait:
+        print_status(client, _whole_status(client, name, version))
+    else:
+        click.echo(f"'{name}' is being woken. To see the state: mlflow-serving status {name}")
 
 
 @click.command()

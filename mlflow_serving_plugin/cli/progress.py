@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -122,11 +122,36 @@ def wait_until_settled(
         if all(step.outcome is not None for step in steps or [endpoint]):
             break
         pause()
+    _raise_if_lost(failures, served)
+    if not steps and endpoint.outcome is False:
+        raise CliError(f"'{name}' could not be served. {status['state_message']}")
+
+
+def wait_until_awake(
+    client: ServingClient,
+    name: str,
+    version: int | None,
+    progress: Progress,
+    *,
+    pause: Callable[[], None] = lambda: time.sleep(_LOOK_EVERY_S),
+) -> None:
+    """Wake the versions of a model, or one version, until each is ready; CliError when a version has failed."""
+    failures: dict[str, str] = {}
+    while True:
+        client.prewarm(name, version)
+        found = [one for one in client.versions(name) if version in {None, int(one["endpoint_version_name"])}]
+        steps = [_awake_step(name, one, failures) for one in found]
+        progress.show(steps)
+        if all(step.outcome is not None for step in steps):
+            break
+        pause()
+    _raise_if_lost(failures, {step.label for step in steps})
+
+
+def _raise_if_lost(failures: Mapping[str, str], served: Container[str]) -> None:
     lost = [f"{label}: {message}" for label, message in failures.items() if label in served]
     if lost:
         raise CliError(f"Not every version could be served. {' '.join(lost)}")
-    if not steps and endpoint.outcome is False:
-        raise CliError(f"'{name}' could not be served. {status['state_message']}")
 
 
 def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
@@ -141,6 +166,11 @@ def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
         return Step(label, f"Failed, will be retried. {failures[label]}", outcome=False)
     text = version["label"]
     return Step(label, f"{text}. {message}" if message else text, outcome)
+
+
+def _awake_step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
+    step = _step(name, version, failures)
+    return replace(step, outcome=None) if version["asleep"] else step
 
 
 def _outcome(found: dict[str, Any]) -> bool | None:

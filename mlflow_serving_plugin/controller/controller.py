@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
@@ -18,18 +17,19 @@ from mlflow_serving_plugin.controller.execute import Executor
 from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
 from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.plan import plan
+from mlflow_serving_plugin.controller.proofs import Proofs
 from mlflow_serving_plugin.controller.refresh import Revision, asked_anew, refresh
-from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
+from mlflow_serving_plugin.controller.usage import Usage
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, load_routes
 from mlflow_serving_plugin.environments.recipe import Need
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue
-from mlflow_serving_plugin.host.snapshot import Publisher
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Wake
+from mlflow_serving_plugin.host.snapshot import Publisher, routes_before
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
 _logger = logging.getLogger(__name__)
@@ -51,8 +51,12 @@ class Controller:
         self._tasks = Tasks(self._inbox.wake)
         self._journal = Journal(deps.store, self._tasks, deps.settings)
         self._state = ControllerState(
-            deps.settings.backoff_base_s, deps.settings.backoff_cap_s, deps.environments.doing
+            deps.settings.backoff_base_s,
+            deps.settings.backoff_cap_s,
+            deps.environments.doing,
+            Proofs(deps.paths.proofs),
         )
+        self._usage = Usage(deps.paths.metrics)
         self._metrics = ControllerMetrics(
             deps.metrics,
             deps.paths.metrics,
@@ -60,7 +64,7 @@ class Controller:
             merge_every_s=deps.merge_metrics_every_s,
         )
         self._executor = Executor(deps, self._tasks, self._state, self._metrics)
-        self._routes = _routes_before(deps.paths.routes)
+        self._routes = routes_before(deps.paths.routes)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
         self._dirty: set[tuple[str, str]] | None = None
@@ -110,7 +114,9 @@ class Controller:
         observed = self._state.observe(self._deps.backend.observe(), now)
         self._executor.see_to_draining(observed, now)
         blocked = self._executor.clearing_up
-        replicas = scale(self._state.desired)
+        self._usage.look(self._state.desired.values(), observed, now)
+        replicas = scale(self._state.desired, observed, self._usage.used_at, self._usage.looked_at)
+        self._state.forget_failures({key for key, count in replicas.items() if count == 0})
         actions = plan(
             self._state.desired,
             replicas,
@@ -153,11 +159,14 @@ class Controller:
             _logger.exception("The routes snapshot could not be written, trying again.")
             return
         self._journal.add(transitions(self._routes, routes, now_ms))
+        self._metrics.woken(self._routes, routes)
         self._routes = routes
 
     def _take(self, nudge: Nudge, now: float) -> None:
-        """Act on a nudge. A ``Wake`` has done its work: the tick came at once."""
-        if isinstance(nudge, Overdue):
+        """Act on a nudge."""
+        if isinstance(nudge, Wake):
+            self._usage.wake(EntityKey(nudge.endpoint_id, nudge.entity), now)
+        elif isinstance(nudge, Overdue):
             self._recycle(nudge, now)
         elif isinstance(nudge, Changed):
             self._refresh_soon(nudge.workspace, nudge.name, now)
@@ -229,19 +238,6 @@ class Controller:
             os.utime(self._deps.paths.lease)
         except OSError as error:
             _logger.error("The lease could not be renewed: %s.", error.strerror)  # noqa: TRY400 - one line a tick
-
-
-def _routes_before(path: Path) -> Routes:
-    try:
-        return load_routes(path.read_bytes())
-    except FileNotFoundError:
-        return Routes()
-    except OtherFormatError:
-        _logger.info("The routes snapshot is of another version of this package; building a new one.")
-        return Routes()
-    except (OSError, ValueError):
-        _logger.warning("The routes snapshot is damaged; building a new one.")
-        return Routes()
 
 
 def _now_ms() -> int:

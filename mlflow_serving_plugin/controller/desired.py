@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.backends.base import fingerprint
-from mlflow_serving_plugin.domain.config import NO_RULES, EndpointConfig, ServerRules, WorkerSettings, part_of, resolve
+from mlflow_serving_plugin.domain.config import (
+    NO_RULES,
+    EndpointConfig,
+    ScalingConfig,
+    ServerRules,
+    WorkerSettings,
+    part_of,
+    resolve,
+)
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import Entity, EntityKey, ModelRef
 from mlflow_serving_plugin.registry.models import RegisteredModel
@@ -30,6 +38,7 @@ class DesiredEntity:
     entity: Entity
     settings: WorkerSettings
     fingerprint: str
+    scaling: ScalingConfig
 
     @property
     def key(self) -> EntityKey:
@@ -68,8 +77,9 @@ def desire(view: View, default_timeout_s: float, rules: ServerRules = NO_RULES) 
     desired = {}
     for endpoint in view.endpoints.values():
         for entity in entities_of(endpoint, view.models):
-            settings = worker_settings(entity.config, default_timeout_s, rules)
-            desired[entity.key] = DesiredEntity(entity, settings, fingerprint(entity.source, settings))
+            resolved = resolve(entity.config, request_timeout_s=default_timeout_s, rules=rules)
+            settings, scaling = part_of(resolved, WorkerSettings), part_of(resolved, ScalingConfig)
+            desired[entity.key] = DesiredEntity(entity, settings, fingerprint(entity.source, settings), scaling)
     return desired
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.controller.proofs import Proof
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.environments.recipe import Need
@@ -28,6 +29,11 @@ class Observed:
     building: Mapping[str, str] = field(default_factory=dict)
     stopping: frozenset[str] = frozenset()
     failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
+    proofs: Mapping[EntityKey, Proof] = field(default_factory=dict)
+
+    def proof_of(self, wanted: DesiredEntity) -> Proof | None:
+        """The proof of an entity that may sleep; None when no worker has answered of the entity as it is wanted now."""
+        return proof_of(wanted, self.proofs)
 
     def by_key(self) -> dict[EntityKey, list[WorkerStatus]]:
         """The workers of each entity, but those that are being ended."""
@@ -36,6 +42,13 @@ class Observed:
             if worker.worker_id not in self.stopping:
                 found.setdefault(worker.key, []).append(worker)
         return found
+
+
+def proof_of(wanted: DesiredEntity, proofs: Mapping[EntityKey, Proof]) -> Proof | None:
+    """See ``Observed.proof_of``."""
+    proof = proofs.get(wanted.key)
+    proved = proof is not None and proof.fingerprint == wanted.fingerprint
+    return proof if proved and wanted.scaling.min_replicas == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ def standing(wanted: DesiredEntity, replicas: int, workers: Sequence[WorkerStatu
     """Where a desired entity stands. ``workers``: those of the entity, as ``Observed.by_key`` gives them."""
     ready = [worker for worker in workers if worker.phase is WorkerPhase.READY]
     fresh = sorted((w for w in ready if w.fingerprint == wanted.fingerprint), key=lambda w: w.started_ms)
-    state, message = _state(wanted.key, replicas, bool(ready), len(fresh), observed)
+    state, message = _state(wanted, replicas, bool(ready), len(fresh), observed)
     return Standing(
         state=state,
         message=message,
@@ -73,7 +86,10 @@ def standing(wanted: DesiredEntity, replicas: int, workers: Sequence[WorkerStatu
     )
 
 
-def _state(key: EntityKey, replicas: int, ready: bool, fresh: int, observed: Observed) -> tuple[EntityState, str]:
+def _state(
+    wanted: DesiredEntity, replicas: int, ready: bool, fresh: int, observed: Observed
+) -> tuple[EntityState, str]:
+    key = wanted.key
     failure = observed.failures.get(key)
     if ready:
         if failure is None or fresh >= replicas:
@@ -82,10 +98,15 @@ def _state(key: EntityKey, replicas: int, ready: bool, fresh: int, observed: Obs
         return EntityState.READY, f"Serving with {have}; a new worker did not start: {failure.message}"
     if failure is not None and failure.final:
         return EntityState.FAILED, failure.message
+    if replicas == 0:
+        return EntityState.ASLEEP, "Scaled to zero: the next request wakes the version."
     restarting = f"Restarting: {failure.message}" if failure is not None else ""
-    if observed.launching.get(key):
-        return EntityState.LAUNCHING, restarting or "Loading the model."
-    return _before_launch(key, observed, restarting)
+    state, message = EntityState.LAUNCHING, restarting or "Loading the model."
+    if not observed.launching.get(key):
+        state, message = _before_launch(key, observed, restarting)
+    # A build takes minutes: `latest` had better be an older version until then.
+    wakes = observed.proof_of(wanted) is not None and state is not EntityState.BUILDING
+    return (EntityState.WAKING if wakes else state), message
 
 
 def _before_launch(key: EntityKey, observed: Observed, restarting: str) -> tuple[EntityState, str]:

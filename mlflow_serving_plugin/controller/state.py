@@ -11,7 +11,8 @@ from dataclasses import replace
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
-from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.controller.proofs import Proofs
+from mlflow_serving_plugin.controller.standing import Observed, proof_of
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.places import without_server
 from mlflow_serving_plugin.environments.ready import Environment
@@ -21,11 +22,14 @@ from mlflow_serving_plugin.environments.recipe import Need
 class ControllerState:
     """Belongs to the loop's thread. Lost with the controller, and built anew from what is there.
 
-    ``doing``: the progress of an environment's build, for a person.
+    ``doing``: the progress of an environment's build, for a person. ``proofs`` alone outlive the controller.
     """
 
-    def __init__(self, backoff_base_s: float, backoff_cap_s: float, doing: Callable[[str], str]) -> None:
+    def __init__(
+        self, backoff_base_s: float, backoff_cap_s: float, doing: Callable[[str], str], proofs: Proofs
+    ) -> None:
         self._doing = doing
+        self._proofs = proofs
         self._backoff_base_s = backoff_base_s
         self._backoff_cap_s = backoff_cap_s
         self._failures: dict[EntityKey, tuple[str, Failure]] = {}
@@ -52,6 +56,7 @@ class ControllerState:
         """
         self.desired = desired
         self.needs = {key: need for key, need in needs.items() if key in desired}
+        self._proofs.keep(desired)
         for key, (fingerprint, _) in list(self._failures.items()):
             if not self.is_current(key, fingerprint) or key.endpoint_id in asked:
                 del self._failures[key]
@@ -66,6 +71,8 @@ class ControllerState:
     ) -> None:
         """Note a failure; see ``after_failure``. Its reason holds no path of the server, whatever it quotes."""
         _, before = self._failures.get(wanted.key, (None, None))
+        if before is None and proof_of(wanted, self._proofs.by_key) is not None:
+            before = Failure(0, now, "", served=True)
         failure = after_failure(
             before,
             now=now,
@@ -78,6 +85,13 @@ class ControllerState:
         )
         retry_ms = int((time.time() + failure.retry_at - now) * 1000)
         self._failures[wanted.key] = (wanted.fingerprint, replace(failure, retry_ms=retry_ms))
+        if failure.final:
+            self._proofs.drop(wanted.key)
+
+    def forget_failures(self, asleep: Container[EntityKey]) -> None:
+        """Of entities that sleep: they had served well since."""
+        for key in [key for key in self._failures if key in asleep]:
+            del self._failures[key]
 
     def built(self, key: str, environment: Environment) -> None:
         """An environment is there now, for all entities that need it."""
@@ -100,6 +114,10 @@ class ControllerState:
     def observe(self, workers: Iterable[WorkerStatus], now: float) -> Observed:
         """Take in which workers there are; return all that is observed."""
         workers = tuple(self._with_draining(worker) for worker in workers)
+        for worker in workers:
+            if worker.ready and self.is_current(worker.key, worker.fingerprint):
+                self._proofs.add(worker)
+        self._proofs.save()
         ids = {worker.worker_id for worker in workers}
         self.noted &= ids
         self._draining_until = {key: until for key, until in self._draining_until.items() if key in ids}
@@ -125,6 +143,7 @@ class ControllerState:
             launching={key: count for key, count in self.launching.items() if count},
             stopping=frozenset(self.stopping),
             failures={key: failure for key, (_, failure) in self._failures.items()},
+            proofs=dict(self._proofs.by_key),
         )
 
 

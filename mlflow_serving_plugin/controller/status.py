@@ -72,7 +72,8 @@ def _entity(
 ) -> EntityRoute:
     found = standing(wanted, replicas, workers, observed)
     earlier = before.entities.get(str(wanted.key))
-    tried = next(iter([*found.fresh, *found.outdated]), None)
+    proof = observed.proof_of(wanted)
+    tried = next(iter([*found.fresh, *found.outdated]), proof)
     need = found.need
     log = build_log(need.recipe.key) if need else None
     return EntityRoute(
@@ -83,7 +84,7 @@ def _entity(
         stage=wanted.entity.stage,
         since_ms=earlier.since_ms if earlier is not None and earlier.state is found.state else now_ms,
         model_dir=str(need.recipe.model_dir) if need else None,
-        note=storable(next((w.note for w in workers if w.note), "")),
+        note=storable(next((w.note for w in workers if w.note), proof.note if proof else "")),
         environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
         libraries=_libraries(need) if need else (),
         mlflow_version=need.environment.mlflow_version if need and need.environment else "",

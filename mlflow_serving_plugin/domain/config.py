@@ -40,6 +40,16 @@ class EndpointConfig:
     """How an endpoint's versions are served."""
 
     replicas: int = _key(1, "Replicas", "Number of workers of each version.", CONTROLLER, minimum=1, maximum=64)
+    min_replicas: int | None = _key(
+        None, "Fewest replicas",
+        "0: a version that was idle for idle_timeout_s ends its workers and sleeps, and the next request wakes the "
+        "version. Empty: the server's default, which is as many as replicas.",
+        CONTROLLER, minimum=0, maximum=64)
+    idle_timeout_s: float | None = _key(
+        None, "Idle timeout (s)",
+        "Time without a request after which a version sleeps. Counts only with min_replicas 0. Empty: the server's "
+        "default.",
+        CONTROLLER, exclusiveMinimum=0, maximum=2592000)
     env_manager: str = _key(
         "auto", "Environment manager",
         "What builds the model's Python environment. local uses the server's own environment; auto uses the server's "
@@ -121,24 +131,37 @@ if TYPE_CHECKING:
 
         request_timeout_s: float
 
+    class ScalingConfig(EndpointConfig):
+        """How many workers the controller runs of a version, and when, by ``resolve``."""
+
+        min_replicas: int
+        idle_timeout_s: float
+
 else:
     WorkerSettings = _part("WorkerSettings", WORKER)
+    ScalingConfig = _part("ScalingConfig", CONTROLLER)
     GatewayConfig = _part("GatewayConfig", GATEWAY)
 
 _Part = TypeVar("_Part", bound=EndpointConfig)
 
 
 def part_of(config: EndpointConfig, kind: type[_Part]) -> _Part:
-    """The part of a configuration that is for a worker (WorkerSettings) or for the gateway (GatewayConfig)."""
+    """The part of a resolved configuration that is for a worker, the gateway or the controller (ScalingConfig)."""
     return kind(**{item.name: getattr(config, item.name) for item in fields(kind)})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRules:
-    """What the server's operator decides for all workers. ``memory_limit_mb``: where an endpoint has no limit."""
+    """What the server's operator decides for all workers.
+
+    ``memory_limit_mb``, ``min_replicas`` and ``idle_timeout_s``: for endpoints that say nothing of their own.
+    """
 
     sandbox_by_default: bool = False
     memory_limit_mb: int | None = None
+    min_replicas: int | None = None
+    """None: as many as an endpoint's ``replicas``."""
+    idle_timeout_s: float = 1800.0
     restrictions: Mapping[str, str] = field(default_factory=dict)
     """Variables that no endpoint's ``environment`` replaces."""
 
@@ -149,8 +172,11 @@ NO_RULES = ServerRules()
 def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRules = NO_RULES) -> EndpointConfig:
     """The configuration with the server's settings in place of empty keys and of the sandbox ``auto``."""
     sandbox = "on" if rules.sandbox_by_default or config.network == "off" else "off"
+    fewest = config.min_replicas if config.min_replicas is not None else rules.min_replicas
     return replace(
         config,
+        min_replicas=config.replicas if fewest is None else min(fewest, config.replicas),
+        idle_timeout_s=config.idle_timeout_s or rules.idle_timeout_s,
         environment={**config.environment, **rules.restrictions},
         memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,
         request_timeout_s=config.request_timeout_s or request_timeout_s,

@@ -9,6 +9,8 @@ from mlflow_serving_plugin.domain.entity import name_order
 from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
+_ASLEEP = "Asleep: the next request starts a worker."
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
@@ -30,11 +32,12 @@ def endpoint_status(entities: Sequence[EntityRoute], *, known: bool = True) -> E
     if not active:
         return EndpointStatus(EndpointState.EMPTY, "No active version. The next version registered will be served.")
     failed = [entity for entity in active if entity.state is EntityState.FAILED]
-    starting = [entity for entity in active if entity.state not in {EntityState.FAILED, EntityState.READY}]
+    starting = [e for e in active if e.state is not EntityState.FAILED and not e.state.facts.serves]
     if len(failed) + len(starting) < len(active):
         impaired = failed or [entity for entity in active if entity.degraded]
         if not impaired:
-            return EndpointStatus(EndpointState.READY, "")
+            asleep = all(entity.state is EntityState.ASLEEP for entity in active)
+            return EndpointStatus(EndpointState.READY, _ASLEEP if asleep else "")
         return EndpointStatus(EndpointState.DEGRADED, _failures(failed, active, impaired[-1]), impaired[-1])
     if not starting:
         return EndpointStatus(EndpointState.FAILED, _failures(failed, active, failed[-1]), failed[-1])
@@ -44,8 +47,8 @@ def endpoint_status(entities: Sequence[EntityRoute], *, known: bool = True) -> E
 
 
 def latest_of(entities: Sequence[EntityRoute]) -> str | None:
-    """What ``latest`` means: the newest entity that is ready, else the newest. ``entities``: those that are active."""
-    ready = [entity.name for entity in entities if entity.state is EntityState.READY]
+    """What ``latest`` means: the newest entity that serves, else the newest. ``entities``: those that are active."""
+    ready = [entity.name for entity in entities if entity.state.facts.serves]
     return max(ready or [entity.name for entity in entities], key=name_order, default=None)
 
 

@@ -25,6 +25,8 @@ class StateFacts:
     """Whether a request waits, up to ``hold_timeout_s``, until a worker is ready."""
     scores: bool = True
     """Whether ready workers take new requests."""
+    serves: bool = False
+    """Whether a request gets an answer, at once or after a wake: such an entity can be ``latest``."""
     settled: bool = False
     """Whether ``enable --wait`` stops waiting for the entity."""
     explained: str = ""
@@ -32,7 +34,10 @@ class StateFacts:
 
 
 class EntityState(str, Enum):
-    """Where one entity stands. ``PENDING → BUILDING → LAUNCHING → READY → DRAINING``; FAILED from any."""
+    """Where one entity stands. ``PENDING → BUILDING → LAUNCHING → READY → DRAINING``; FAILED from any.
+
+    An entity that may have no workers also goes ``READY → ASLEEP → WAKING → READY``.
+    """
 
     PENDING = "PENDING"
     """Seen. Its model files are being fetched, or it is queued."""
@@ -42,6 +47,10 @@ class EntityState(str, Enum):
     """A worker is loading the model."""
     READY = "READY"
     """A worker has answered a real prediction."""
+    ASLEEP = "ASLEEP"
+    """Has proved itself, was idle, and has no workers: the next request wakes the entity."""
+    WAKING = "WAKING"
+    """Was asleep, and a worker is loading the model for the requests that wait."""
     DRAINING = "DRAINING"
     """No longer active: new requests are refused, requests in flight finish."""
     FAILED = "FAILED"
@@ -65,8 +74,16 @@ _FACTS = {
         "VERSION_STATE_READY",
         "SERVICE_STATE_READY",
         holdable=True,
+        serves=True,
         settled=True,
         explained="VERSION_DEGRADED",
+    ),
+    # The old API knows neither: a client of that API can call the version.
+    EntityState.ASLEEP: StateFacts(
+        "Asleep", "idle", "VERSION_STATE_READY", "SERVICE_STATE_READY", holdable=True, serves=True, settled=True
+    ),
+    EntityState.WAKING: StateFacts(
+        "Waking", "busy", "VERSION_STATE_READY", "SERVICE_STATE_READY", holdable=True, serves=True
     ),
     EntityState.DRAINING: StateFacts(
         "Draining", "idle", "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN", scores=False, settled=True

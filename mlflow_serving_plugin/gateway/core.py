@@ -204,7 +204,8 @@ class _NotThisMethodError(MethodNotAllowedError):
 
 
 def _ping(choice: Choice) -> Reply:
-    if not choice.workers:
+    # A version that sleeps is well, and a health check does not wake the version.
+    if not choice.workers and not choice.entity.state.facts.serves:
         raise UnavailableError(f"Version {choice.version} is {choice.entity.state.value}: {choice.entity.message}")
     return Reply(200, [("Content-Type", JSON)], b"\n")
 

@@ -32,6 +32,8 @@ _POLL_S = 0.025
 _LOCK_POLL_S = 0.005
 _LOCK_S = 1.0
 """How long the retry of a request that lost a worker waits for other such retries."""
+_WAKE_EVERY_S = 0.1
+"""The controller is told of a sleeping entity again and again: under load a datagram may be lost."""
 _SHORTEST_S = 0.001
 _RETRY_AFTER_S = 2
 _UNLOCKED = nullcontext()
@@ -67,6 +69,7 @@ class Holding:
         self._locks = locks
         self._nudge = nudge
         self._clock = clock
+        self._woken_at: dict[tuple[str, str], float] = {}
 
     def budget(self, cap_s: float | None) -> TimeBudget:
         """A request's time. ``cap_s``: the longest that its driver can hold the request."""
@@ -97,8 +100,7 @@ class Holding:
             if worker is None:
                 avoid.clear()
                 _raise_unless_holdable(choice, budget)
-                if not budget.held_s:
-                    self._nudge(Wake(*choice.key))
+                self._wake(choice, budget)
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
@@ -127,6 +129,17 @@ class Holding:
                 load.release()
             exchange.spend_call(reply, self._clock() - started_s)
             return reply, body
+
+    def _wake(self, choice: Choice, budget: TimeBudget) -> None:
+        """Tell the controller that a request is held: for each request once, and for a sleeping entity until it wakes.
+
+        However many requests wait for an entity, the controller is told ten times a second.
+        """
+        now = self._clock()
+        due = now - self._woken_at.get(choice.key, -_WAKE_EVERY_S) >= _WAKE_EVERY_S
+        if due and (not budget.held_s or choice.entity.state is EntityState.ASLEEP):
+            self._woken_at[choice.key] = now
+            self._nudge(Wake(*choice.key))
 
     def _renewed(self, exchange: Exchange, choice: Choice) -> Choice:
         """The choice by the newest routes. When another entity has to answer, the place in flight moves with it."""

@@ -33,7 +33,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A request is held until the entity has a ready worker."""
+    """The entity is needed: a request is held until the entity has a ready worker, or somebody warms it up."""
 
     endpoint_id: str
     entity: str

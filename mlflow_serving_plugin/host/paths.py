@@ -34,6 +34,8 @@ class StatePaths:
         """What each process has counted; see ``metrics.files``."""
         self.routes = root / "routes.json"
         """The routes snapshot."""
+        self.proofs = root / "proofs.json"
+        """Which versions have been served; see ``controller.proofs``."""
         self.lease = root / "lease"
         """Touched by the controller at every tick; workers end themselves when the lease is old."""
         self.nudges = sockets / "nudge"

@@ -18,6 +18,20 @@ def publish(path: Path, routes: Routes) -> FileIdentity:
     return write_atomically(path, dump_routes(routes))
 
 
+def routes_before(path: Path) -> Routes:
+    """What an earlier controller has published; no routes when that cannot be read."""
+    try:
+        return load_routes(path.read_bytes())
+    except FileNotFoundError:
+        return Routes()
+    except OtherFormatError:
+        _logger.info("The routes snapshot is of another version of this package; building a new one.")
+        return Routes()
+    except (OSError, ValueError):
+        _logger.warning("The routes snapshot is damaged; building a new one.")
+        return Routes()
+
+
 class Publisher:
     """The controller's end: replaces the snapshot, and notices when another process has replaced it."""
 

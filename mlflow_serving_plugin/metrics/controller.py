@@ -9,7 +9,17 @@ from time import perf_counter
 
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.metrics.counting import BUILDS, FAMILIES, RESTARTS, START_FAILURES, TICKS, Metrics
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.metrics.counting import (
+    BUILDS,
+    FAMILIES,
+    RESTARTS,
+    START_FAILURES,
+    TICKS,
+    WAKE_SECONDS,
+    WAKES,
+    Metrics,
+)
 from mlflow_serving_plugin.metrics.files import Series, merge_ended
 
 _logger = logging.getLogger(__name__)
@@ -56,6 +66,18 @@ class ControllerMetrics:
     def start_failed(self, key: EntityKey) -> None:
         """A worker did not become ready."""
         self._metrics.count(START_FAILURES, key.endpoint_id, key.name)
+
+    def woken(self, before: Routes, after: Routes) -> None:
+        """Count the wakes that began and ended between two snapshots."""
+        for key, now in after.entities.items():
+            then = before.entities.get(key)
+            if then is None or then.state is now.state:
+                continue
+            if then.state is EntityState.ASLEEP:
+                self._metrics.count(WAKES, now.key.endpoint_id, now.name)
+            elif then.state is EntityState.WAKING and now.state is EntityState.READY:
+                took_s = (now.since_ms - then.since_ms) / 1000
+                self._metrics.observe(WAKE_SECONDS, took_s, now.key.endpoint_id, now.name)
 
     def build_began(self, environment: str) -> None:
         """The build of an environment began."""

@@ -26,6 +26,7 @@ FLUSH_S = 0.2
 _RETRY_S = 1.0
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BUILD_BOUNDS_S = (1, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
+_WAKE_BOUNDS_S = (0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
 _TICK_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _OF_VERSION = ("model", "version")
 
@@ -51,6 +52,7 @@ class Family:
 REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue_seconds"
 IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
+WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
 
@@ -74,6 +76,10 @@ FAMILIES = {
     ),
     RESTARTS: Family("worker_restarts", "Workers that died or hung while serving.", _OF_VERSION),
     START_FAILURES: Family("worker_start_failures", "Workers that did not become ready.", _OF_VERSION),
+    WAKES: Family("wakes", "Versions that were asleep and were woken.", _OF_VERSION),
+    WAKE_SECONDS: Family(
+        "wake_duration_seconds", "From the wake of a version to its first ready worker.", _OF_VERSION, _WAKE_BOUNDS_S
+    ),
     BUILDS: Family(
         "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S
     ),

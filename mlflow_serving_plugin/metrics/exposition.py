@@ -50,6 +50,7 @@ class HostCollector(Collector):
                     _add(made, family, labels, values)
             yield made
         yield self._workers()
+        yield self._replicas()
         yield self._states()
 
     def _workers(self) -> Metric:
@@ -62,6 +63,19 @@ class HostCollector(Collector):
                 for state in ("ready", "starting", "draining"):
                     workers.add_metric([*self._names(endpoint), entity.name, state], entity.worker_states[state])
         return workers
+
+    def _replicas(self) -> Metric:
+        replicas = GaugeMetricFamily(
+            f"{_NAMESPACE}replicas",
+            "Workers that a version is to have (wanted; 0: the version sleeps) and has (ready).",
+            labels=self._label_names(("model", "version", "state")),
+        )
+        for endpoint in self._endpoints:
+            for entity in self._routes.entities_of(endpoint):
+                names = [*self._names(endpoint), entity.name]
+                replicas.add_metric([*names, "wanted"], entity.replicas)
+                replicas.add_metric([*names, "ready"], len(entity.ready_workers))
+        return replicas
 
     def _states(self) -> Metric:
         states = GaugeMetricFamily(

@@ -56,6 +56,10 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointCo
     merged = replace(current, **values)
     if merged.network == "off" and merged.sandbox == "off":
         raise InvalidParameterError("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
+    if merged.min_replicas is not None and merged.min_replicas > merged.replicas:
+        raise InvalidParameterError(
+            f"config.min_replicas is {merged.min_replicas}, more than config.replicas, which is {merged.replicas}."
+        )
     return merged
 
 

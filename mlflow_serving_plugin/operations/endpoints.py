@@ -17,7 +17,7 @@ from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, not_enabled, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.host.messages import Changed, Nudge
+from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.config import merge_config
 from mlflow_serving_plugin.registry.models import RegisteredModel
@@ -112,6 +112,12 @@ class EndpointOperations:
         endpoint = self.store.configure(workspace, present.name, config, by=caller.name)
         self.send(Changed(workspace, present.name))
         return endpoint
+
+    def prewarm(self, caller: User, workspace: str, name: str, version: int | None = None) -> None:
+        """Wake the versions of a model that sleep, or one version. READ is enough, as a request wakes a version too."""
+        served = self.describe(caller, workspace, name)
+        for entity in served.entities if version is None else [served.version(version)]:
+            self.send(Wake(served.endpoint.id, entity.name))
 
     def describe(self, caller: User, workspace: str, name: str) -> Served:
         """The endpoint of a model; NotEnabledError, also when there is no such model or the caller may not read it."""

@@ -132,6 +132,15 @@ def key_of(name: str, *labels: object) -> str:
 
 def records(data: bytes) -> Iterator[tuple[str, tuple[float, ...]]]:
     """The complete records of a file, up to the first malformed record. The file may hold anything."""
+    for key, at, count in layout(data):
+        yield key, struct.unpack_from(f"={count}d", data, at)
+
+
+def layout(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """Each complete record's key, the offset of its values in bytes, and how many values there are.
+
+    A record stays where it is for as long as its process counts.
+    """
     start = 0
     while start + _HEAD.size <= len(data):
         name_bytes, count = _HEAD.unpack_from(data, start)
@@ -141,7 +150,7 @@ def records(data: bytes) -> Iterator[tuple[str, tuple[float, ...]]]:
             return
         name = data[start + _HEAD.size : values_at].rstrip(b"\0")
         if name:
-            yield name.decode("utf-8", "replace"), struct.unpack_from(f"={count}d", data, values_at)
+            yield name.decode("utf-8", "replace"), values_at, count
         start = end
 
 

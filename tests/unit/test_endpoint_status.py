@@ -11,7 +11,7 @@ from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 READY, FAILED, BUILDING = EntityState.READY, EntityState.FAILED, EntityState.BUILDING
-DRAINING = EntityState.DRAINING
+DRAINING, ASLEEP, WAKING = EntityState.DRAINING, EntityState.ASLEEP, EntityState.WAKING
 
 
 def entities(*states: EntityState):
@@ -26,6 +26,10 @@ def entities(*states: EntityState):
         ((BUILDING,), EndpointState.STARTING, "Starting version 1.", "1"),
         ((FAILED, BUILDING), EndpointState.STARTING, "Starting version 2. 1 of 2 versions failed.", "2"),
         ((READY, BUILDING), EndpointState.READY, "", None),
+        ((ASLEEP, ASLEEP), EndpointState.READY, "Asleep: the next request starts a worker.", None),
+        ((ASLEEP, READY), EndpointState.READY, "", None),
+        ((WAKING, BUILDING), EndpointState.READY, "", None),
+        ((ASLEEP, FAILED), EndpointState.DEGRADED, "1 of 2 versions failed. Version 2: why", "2"),
         ((READY, FAILED), EndpointState.DEGRADED, "1 of 2 versions failed. Version 2: why", "2"),
         ((FAILED, READY), EndpointState.DEGRADED, "1 of 2 versions failed. Version 1: why", "1"),
         ((FAILED, FAILED, READY), EndpointState.DEGRADED, "2 of 3 versions failed. Version 2: why", "2"),
@@ -49,9 +53,11 @@ def test_a_version_that_serves_worse_than_asked_degrades_its_endpoint():
 @pytest.mark.parametrize("states", itertools.product(EntityState, repeat=3), ids=str)
 def test_an_endpoint_is_green_only_if_something_serves_and_nothing_has_failed(states):
     found = endpoint_status(entities(*states))
-    assert (found.state is EndpointState.READY) == (READY in states and FAILED not in states)
+    serves = bool({READY, ASLEEP, WAKING} & {*states})
+    assert (found.state is EndpointState.READY) == (serves and FAILED not in states)
     assert (found.state is EndpointState.EMPTY) == (set(states) == {DRAINING})
-    assert (found.message == "") == (found.state is EndpointState.READY)
+    asleep = {*states} - {DRAINING} == {ASLEEP}
+    assert (found.message == "") == (found.state is EndpointState.READY and not asleep)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,9 @@ def test_an_endpoint_is_green_only_if_something_serves_and_nothing_has_failed(st
         ((FAILED,), "1", ""),
         ((READY, READY), "2", ""),
         ((READY, FAILED), "1", "latest stays on version 1: version 2 has failed."),
+        ((READY, ASLEEP), "2", ""),
+        ((READY, WAKING), "2", ""),
+        ((ASLEEP, BUILDING), "1", "latest stays on version 1: version 2 is not ready yet."),
         ((READY, FAILED, BUILDING), "1", "latest stays on version 1: version 3 is not ready yet."),
     ],
 )

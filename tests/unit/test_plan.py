@@ -11,7 +11,7 @@ from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import desire
 from mlflow_serving_plugin.controller.plan import Build, Fetch, Launch, Stop, plan
-from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
 

@@ -36,4 +36,4 @@ def test_only_a_draining_entity_refuses_new_requests_while_it_has_ready_workers(
 
 def test_whoever_waits_has_waited_enough_once_an_entity_serves_failed_or_leaves():
     settled = {state for state in EntityState if state.facts.settled}
-    assert settled == {EntityState.READY, EntityState.FAILED, EntityState.DRAINING}
+    assert settled == {EntityState.READY, EntityState.ASLEEP, EntityState.FAILED, EntityState.DRAINING}

@@ -10,7 +10,7 @@ from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import Failure
 from mlflow_serving_plugin.controller.desired import View, desire
-from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.transitions import transitions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.controller.backoff import Failure
-from mlflow_serving_plugin.controller.scaling import scale
+from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.transitions import transitions

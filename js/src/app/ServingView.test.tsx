@@ -98,6 +98,7 @@ const VERSION = {
   aliases: [],
   replicas: 1,
   ready_replicas: 1,
+  asleep: false,
   retry_at: null,
   sample: "signature",
   fetched: true,

@@ -37,6 +37,8 @@ export interface Version extends State {
   aliases: string[];
   replicas: number;
   ready_replicas: number;
+  /** Whether the version has no workers, and the next request wakes the version. */
+  asleep: boolean;
   /** Where a sample request comes from; null while there is none. */
   sample: "example" | "signature" | null;
   /** Whether the version's files are on the server. */
@@ -142,6 +144,7 @@ export const getOverview = (name: string) => get<{ overview: Overview | null }>(
 export const listOverviews = () => get<{ overviews: Overview[] }>(`${BASE}/list-overviews`);
 export const enable = (name: string) => change<object>("POST", `${BASE}/enable`, model(name));
 export const disable = (name: string) => change<object>("POST", `${BASE}/disable`, model(name));
+export const prewarm = (name: string) => change<object>("POST", `${BASE}/prewarm`, model(name));
 export const getSample = (name: string, number: number) =>
   get<{ sample: Sample | null }>(`${BASE}/get-sample-request`, version(name, number));
 

@@ -27,6 +27,14 @@ def disable(context: Context) -> dict[str, Any]:
     return {}
 
 
+def prewarm(context: Context) -> dict[str, Any]:
+    """Wake the versions that sleep, or one version; returns before a worker is ready."""
+    fields = change_fields(requests.PREWARM, form_allowed=not context.base.ajax)
+    name, version = fields["registered_model_name"], fields.get("endpoint_version_name")
+    context.endpoints.prewarm(context.caller(), current_workspace(), name, version)
+    return {}
+
+
 def get_status(context: Context) -> dict[str, Any]:
     """One endpoint's state."""
     return {"endpoint_status": shapes.endpoint_status(context.served(read_fields(requests.MODEL)))}

@@ -30,6 +30,7 @@ _GET, _POST, _PUT = ("GET",), ("POST",), ("PUT",)
 _ROUTES: Routes = {
     "enable": (endpoints.enable, _POST),
     "disable": (endpoints.disable, _POST),
+    "prewarm": (endpoints.prewarm, _POST),
     "get-status": (endpoints.get_status, _GET),
     "list": (endpoints.list_all, _GET),
     "get-config": (endpoints.get_config, _GET),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
-from mlflow_serving_plugin.domain.states import EndpointState
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.operations.endpoints import Served
 
 
@@ -46,7 +46,12 @@ def endpoint_version(version: EntityRoute, served: Served) -> dict[str, Any]:
 
 def _for_people(version: EntityRoute, served: Served) -> dict[str, Any]:
     facts = EndpointState.DEGRADED.facts if version.degraded else version.state.facts
-    return {"label": facts.label, "tone": facts.tone, "settled": served.observed and version.settled}
+    return {
+        "label": facts.label,
+        "tone": facts.tone,
+        "settled": served.observed and version.settled,
+        "asleep": version.state is EntityState.ASLEEP,
+    }
 
 
 def endpoint_version_v2(version: EntityRoute) -> dict[str, Any]:

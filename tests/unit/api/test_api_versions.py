@@ -17,7 +17,7 @@ AJAX = "/ajax-api/2.0/mlflow/endpoints"
 def test_versions_are_listed_newest_first_in_both_shapes(world, call):
     world.enable()
     world.publish(version(2, EntityState.FAILED, "No module named 'x'"), version(10), version(1))
-    ready = {"libraries": [], "retry_at": None, "label": "Ready", "tone": "ready", "settled": True}
+    ready = {"libraries": [], "retry_at": None, "label": "Ready", "tone": "ready", "settled": True, "asleep": False}
     assert call("GET", "list-versions", registered_model_name="iris") == (
         200,
         {
@@ -27,7 +27,8 @@ def test_versions_are_listed_newest_first_in_both_shapes(world, call):
                     "endpoint_version_name": "2",
                     "state": "VERSION_STATE_FAILED",
                     "state_message": "No module named 'x'",
-                    **{"libraries": [], "retry_at": None, "label": "Failed", "tone": "failed", "settled": True},
+                    **ready,
+                    **{"label": "Failed", "tone": "failed"},
                 },
                 {"endpoint_version_name": "1", "state": "VERSION_STATE_READY", "state_message": "", **ready},
             ]

@@ -553,3 +553,35 @@ def test_the_schema_of_a_version_is_there_once_its_files_are(bench, tmp_path):
     assert reply.status == 404
     reply = bench(version(1, model_dir=str(tmp_path))).send("/model/iris/1/schema", "GET")
     assert reply.json["info"] == {"title": "iris, version 1", "version": "1"}
+
+
+def wakes_of(made):
+    """The messages to the controller that the gateway sends from now on."""
+    inbox = Inbox(made.nudges)
+    return lambda: [nudge for nudge in inbox.wait(0) if isinstance(nudge, Wake)]
+
+
+def test_a_request_for_a_sleeping_version_is_held_and_the_controller_hears_of_it_until_it_wakes(bench, ready):
+    made = bench(version(1, state=EntityState.ASLEEP))
+    wakes = wakes_of(made)
+    made.on_pause = lambda: made.paused_s > 1 and publish(made.path, routes(ready))
+    assert made.send().status == 200
+    told = wakes()
+    assert {*told} == {Wake("e1", "1")}
+    assert 5 <= len(told) <= 12
+
+
+def test_the_wake_of_a_version_is_asked_for_once_by_those_who_wait_at_the_same_time(bench):
+    made = bench(version(1, state=EntityState.WAKING), settings={"hold_timeout_s": 0.05})
+    wakes = wakes_of(made)
+    made.send()
+    made.send()
+    assert wakes() == [Wake("e1", "1")]
+
+
+@pytest.mark.parametrize("state", [EntityState.ASLEEP, EntityState.WAKING])
+def test_a_health_check_finds_a_sleeping_version_well_and_does_not_wake_it(bench, state):
+    made = bench(version(1, state=state))
+    wakes = wakes_of(made)
+    assert made.send("/model/iris/1/ping", "GET").status == 200
+    assert wakes() == []

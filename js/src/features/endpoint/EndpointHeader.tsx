@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { type Access, type Overview, disable, enable } from "../../shared/api";
+import { type Access, type Overview, disable, enable, prewarm } from "../../shared/api";
 import { sentence } from "../../shared/format";
 import { useChange } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
@@ -14,10 +14,12 @@ export function EndpointHeader({ overview, access }: { overview: Overview; acces
   const name = overview.registered_model_name;
   const stop = useChange(() => disable(name), [["overview", name]]);
   const retry = useChange(() => enable(name), [["overview", name]]);
+  const wake = useChange(() => prewarm(name), [["overview", name]]);
   const end = () => stop.mutate(undefined, { onSettled: () => setAsking(false) });
   const refused = refusal(access);
-  const failure = stop.error ?? retry.error;
+  const failure = stop.error ?? retry.error ?? wake.error;
   const ready = overview.versions.filter((one) => one.ready_replicas > 0).length;
+  const asleep = overview.versions.filter((one) => one.asleep).length;
   return (
     <section className="endpoint" aria-label="State of serving">
       <div className="line">
@@ -27,12 +29,18 @@ export function EndpointHeader({ overview, access }: { overview: Overview; acces
         {overview.versions.length > 0 && (
           <span className="muted">
             {ready} of {overview.versions.length} {overview.versions.length === 1 ? "version" : "versions"} ready
+            {asleep > 0 && `, ${asleep} asleep`}
           </span>
         )}
         <span className="grow" />
         {overview.reason?.retry_at && (
           <Button refused={refused} disabled={retry.isPending} onClick={() => retry.mutate(undefined)}>
             {retry.isPending ? "Trying…" : "Try Now"}
+          </Button>
+        )}
+        {asleep > 0 && (
+          <Button disabled={wake.isPending} onClick={() => wake.mutate(undefined)}>
+            {wake.isPending ? "Waking…" : "Wake"}
           </Button>
         )}
         <Button refused={refused} disabled={stop.isPending} onClick={() => setAsking(true)}>

@@ -20,6 +20,7 @@ const VERSION = {
   aliases: [],
   replicas: 2,
   ready_replicas: 1,
+  asleep: false,
   sample: null,
   fetched: true,
   build_log: false,

@@ -15,6 +15,7 @@ const version = (number: number, tone: Tone): Version => ({
   aliases: [],
   replicas: 1,
   ready_replicas: 1,
+  asleep: false,
   sample: null,
   fetched: true,
   build_log: false,

@@ -1,0 +1,127 @@
+"""Versions that sleep, on the real controller: idle workers end, a request wakes one, a restart launches nothing."""
+
+from __future__ import annotations
+
+import pytest
+from support.controller import a_version
+from support.world import World
+
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.host.messages import Wake, send_nudge
+from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAKE_SECONDS, WAKES
+
+ASLEEP, READY = EntityState.ASLEEP, EntityState.READY
+
+
+@pytest.fixture
+def world(paths):
+    made = World(paths)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sleeping(world):
+    """The world, with a version 1 that has served and sleeps. The first idle time counts from its start."""
+    world.endpoint = world.enable(min_replicas=0, idle_timeout_s=0.2)
+    world.start()
+    world.until(lambda: world.state(1) is ASLEEP)
+    return world
+
+
+def wake(world, number=1):
+    send_nudge(world.paths.nudges, Wake(world.endpoint.id, str(number)))
+
+
+def test_an_idle_version_ends_its_workers_is_still_ready_and_wakes_with_one_launch(sleeping):
+    sleeping.until(lambda: sleeping.backend.numbers() == [])
+    assert sleeping.entity(1).settled
+    assert (sleeping.route().state, sleeping.route().latest) == (EndpointState.READY, "1")
+    assert sleeping.model_files() != []
+    sleeping.backend.released.clear()
+    for _ in range(64):
+        wake(sleeping)
+    sleeping.until(lambda: sleeping.state(1) is EntityState.WAKING)
+    assert sleeping.route().state is EndpointState.READY
+    sleeping.backend.released.set()
+    sleeping.until(lambda: "VERSION_WAKING" in sleeping.kinds() and sleeping.kinds().count("VERSION_ASLEEP") == 2)
+    assert len(sleeping.backend.launched) == 2
+    assert sleeping.kinds().count("VERSION_ENVIRONMENT") == 1
+    assert sleeping.counted(WAKES, sleeping.endpoint.id, "1") == [1]
+    assert sum(sleeping.counted(WAKE_SECONDS, sleeping.endpoint.id, "1")[:-1]) == 1
+
+
+def test_a_version_with_a_request_in_hand_does_not_go_to_sleep(world):
+    world.endpoint = world.enable(min_replicas=0, idle_timeout_s=0.2)
+    in_hand = {(world.endpoint.id, "1"): 1}
+    world.metrics.gauge(IN_FLIGHT, lambda: in_hand)
+    world.metrics.touch()
+    world.start()
+    world.until_ready(1)
+    # Version 2 comes later, and is idle: the time of both would be over.
+    world.versions(a_version(1), a_version(2))
+    world.until(lambda: world.state(2) is ASLEEP)
+    assert world.state(1) is READY
+    in_hand.clear()
+    world.metrics.touch()
+    world.until(lambda: world.state(1) is ASLEEP)
+
+
+def test_a_restarted_controller_launches_nothing_that_had_proved_itself(sleeping):
+    sleeping.stop()
+    sleeping.paths.routes.unlink()
+    sleeping.backend.launched.clear()
+    sleeping.start()
+    sleeping.until(lambda: sleeping.state(1) is ASLEEP)
+    sleeping.versions(a_version(1), a_version(2))
+    sleeping.until(lambda: sleeping.state(2) is ASLEEP)
+    assert sleeping.backend.launched == [EntityKey(sleeping.endpoint.id, "2")]
+
+
+def test_a_configuration_changed_while_asleep_proves_itself_and_sleeps_again(sleeping):
+    sleeping.enable(min_replicas=0, idle_timeout_s=0.2, batching="off")
+    sleeping.until(lambda: len(sleeping.backend.launched) == 2 and sleeping.state(1) is ASLEEP)
+
+
+def test_a_version_that_must_not_sleep_any_more_is_launched(sleeping):
+    sleeping.enable()
+    sleeping.until_ready(1)
+
+
+def test_an_archived_sleeper_is_forgotten_with_its_files(sleeping):
+    sleeping.versions(a_version(1, "Archived"))
+    sleeping.until(lambda: sleeping.state(1) is None and sleeping.model_files() == [])
+    sleeping.versions(a_version(1))
+    sleeping.until(lambda: len(sleeping.backend.launched) == 2)
+
+
+def test_files_removed_while_asleep_are_fetched_for_the_wake(sleeping):
+    (directory,) = (sleeping.paths.models / sleeping.endpoint.id).iterdir()
+    (directory / "model" / "MLmodel").unlink()
+    wake(sleeping)
+    sleeping.until(lambda: sleeping.fetched == [("iris", 1), ("iris", 1)] and len(sleeping.backend.launched) == 2)
+    assert "VERSION_FAILED" not in sleeping.kinds()
+
+
+def test_a_wake_whose_worker_is_killed_is_tried_once_more_at_once(sleeping):
+    killed = []
+
+    def kill_the_first(spec):
+        if not killed:
+            killed.append(spec)
+            raise OSError("killed")
+
+    sleeping.backend.before_launch = kill_the_first
+    wake(sleeping)
+    sleeping.until(lambda: sleeping.kinds().count("VERSION_ASLEEP") == 2)
+    assert "VERSION_FAILED" not in sleeping.kinds()
+
+
+def test_a_sleeper_that_does_not_start_any_more_fails_with_the_reason(sleeping):
+    sleeping.backend.fail(EntityKey(sleeping.endpoint.id, "1"), "No module named 'x'.")
+    wake(sleeping)
+    sleeping.until(lambda: sleeping.state(1) is EntityState.FAILED)
+    assert sleeping.entity(1).message == "No module named 'x'."
+    sleeping.backend.recover(EntityKey(sleeping.endpoint.id, "1"))
+    sleeping.until(lambda: sleeping.state(1) is ASLEEP)
