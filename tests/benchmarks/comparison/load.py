@@ -78,6 +78,7 @@ def run_wrk(
     server: list[psutil.Process],
     gateway: list[psutil.Process],
     headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
 ) -> LoadResult:
     """One load of ``seconds`` (rounded up to whole ones). The processes are the ones whose time is taken."""
     with tempfile.NamedTemporaryFile() as file:
@@ -94,7 +95,7 @@ def run_wrk(
             capture_output=True,
             text=True,
             timeout=seconds + 120,
-            env={**os.environ, "BENCHMARK_BODY": file.name},
+            env={**os.environ, "BENCHMARK_BODY": file.name, "BENCHMARK_CONTENT_TYPE": content_type},
         )
         after = _Clocks.read(server, gateway)
     line = next((x for x in run.stdout.splitlines() if x.startswith("RESULT ")), None)

@@ -2,7 +2,7 @@
 local file = assert(io.open(os.getenv("BENCHMARK_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Content-Type"] = os.getenv("BENCHMARK_CONTENT_TYPE") or "application/json"
 file:close()
 
 function done(summary, latency)
