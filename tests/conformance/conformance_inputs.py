@@ -360,6 +360,17 @@ _PMDARIMA: dict[str, Any] = {
     "a negative number": {"dataframe_records": [{"n_periods": -1}]},
     "a text": {"dataframe_records": [{"n_periods": SECRET}]},
 }
+_TEXTS: dict[str, Any] = {
+    **_SPACY,
+    "split": _split(["text"], ["good bad"], [""]),
+    "no rows": {"dataframe_records": []},
+    "null": {"dataframe_records": [{"text": None}]},
+    "a text": {"inputs": "good"},
+    "texts": {"inputs": ["good", "bad"]},
+    "a text that is too long": {"inputs": {"text": ["good " * 40]}},
+    "params": {"inputs": {"text": ["good"]}, "params": {"top_k": 1}},
+    "messages": {"messages": [{"role": "user", "content": "good"}]},
+}
 
 
 def _jsons(model: str, inputs: dict[str, Any]) -> list[Input]:
@@ -424,7 +435,7 @@ def _flavor(model: str) -> list[Input]:
 
 
 FLAVORS = ("xgboost", "lightgbm", "statsmodels", "onnx")
-MORE_FLAVORS = ("catboost", "spacy", "prophet", "pmdarima")
+MORE_FLAVORS = ("catboost", "spacy", "prophet", "pmdarima", "pytorch", "transformers")
 """With libraries that are large, or slow to load: ``pip install -e '.[flavors]'``, ``pytest -m flavors``."""
 
 INPUTS = [
@@ -439,16 +450,17 @@ INPUTS = [
     *_jsons("chatmodel", _CHAT),
     *_jsons("chatagent", _CHAT),
     *_jsons("responses", _RESPONSES),
-    *(item for model in (*FLAVORS, "catboost") for item in _flavor(model)),
+    *(item for model in (*FLAVORS, "catboost", "pytorch") for item in _flavor(model)),
     *_jsons("spacy", _SPACY),
     *_jsons("prophet", _PROPHET),
     *_jsons("pmdarima", _PMDARIMA),
+    *_jsons("transformers", _TEXTS),
     *_mlflow1(),
 ]
 
 
 def _marks(model: str) -> list[pytest.MarkDecorator]:
-    missing = model in MORE_FLAVORS and find_spec(model) is None
+    missing = model in MORE_FLAVORS and find_spec({"pytorch": "torch"}.get(model, model)) is None
     more = [pytest.mark.flavors, pytest.mark.skipif(missing, reason="pip install -e '.[flavors]'")]
     return more if model in MORE_FLAVORS else []
 

@@ -98,6 +98,45 @@ def _pmdarima(directory: Path, features: pd.DataFrame, classes: Any) -> None:
     _save(mlflow.pmdarima, model, directory, pd.DataFrame({"n_periods": [2]}))
 
 
+def _pytorch(directory: Path, features: pd.DataFrame, classes: Any) -> None:
+    """A network of two layers, without training: every weight is the same number."""
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    with torch.no_grad():
+        for number, weights in enumerate(network.parameters(), start=1):
+            weights.fill_(number / 8)
+    _save(mlflow.pytorch, network, directory, features.astype("float32"), serialization_format="pickle")
+
+
+def _transformers(directory: Path, features: pd.DataFrame, classes: Any) -> None:
+    """A classifier of texts with a vocabulary of five words, nothing of which is downloaded."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    vocabulary = directory.parent / f"{directory.name}-vocabulary"
+    vocabulary.mkdir(parents=True)
+    (vocabulary / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]))
+    config = transformers.BertConfig(
+        vocab_size=7,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=16,
+        num_labels=2,
+        id2label={0: "good", 1: "bad"},
+        label2id={"good": 0, "bad": 1},
+    )
+    pipeline = transformers.pipeline(
+        "text-classification",
+        model=transformers.BertForSequenceClassification(config),
+        tokenizer=transformers.BertTokenizer(str(vocabulary / "vocab.txt")),
+    )
+    _save(mlflow.transformers, pipeline, directory, pd.DataFrame({"text": ["good", "bad"]}))
+
+
 FLAVORS: dict[str, Callable[[Path, pd.DataFrame, Any], None]] = {
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
@@ -107,5 +146,7 @@ FLAVORS: dict[str, Callable[[Path, pd.DataFrame, Any], None]] = {
     "spacy": _spacy,
     "prophet": _prophet,
     "pmdarima": _pmdarima,
+    "pytorch": _pytorch,
+    "transformers": _transformers,
 }
 """By name: saves a model into a directory, given the features of iris and their classes."""

@@ -1,10 +1,14 @@
 import threading
+from inspect import signature
 
 import pytest
 from click.testing import CliRunner
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from mlflow_serving_plugin.cli.main import main
+
+# Before click 8.2, stderr is apart from stdout only when asked.
+_RUNNER = CliRunner(**({"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}))
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -39,6 +43,6 @@ def run(world, serve):
     def invoke(*args, env=None, **extra):
         none = dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"))
         env = {**none, "MLFLOW_TRACKING_URI": uri, **(env or {})}
-        return CliRunner().invoke(main, list(args), env=env, **extra)
+        return _RUNNER.invoke(main, list(args), env=env, **extra)
 
     return invoke

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from worker_models import scorer_of
+from worker_models import scorer_of, split_of
 
 from mlflow_serving_plugin.worker import fast_path
 
@@ -181,7 +181,7 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
     columns = [(f"c{number}", "double") for number in range(37)]
     scorer = scorer_of(columns, predict)
     data = pd.DataFrame(generator.normal(size=(rows, 37)) * 1e3, columns=[name for name, _ in columns])
-    body = json.dumps({"dataframe_split": data.to_dict(orient="split", index=False)}).encode()
+    body = json.dumps({"dataframe_split": split_of(data)}).encode()
     ours = scorer.encode(scorer.predict(scorer.decode("application/json", body)))
     assert ours == scorer.score("application/json", body).body
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from worker_models import Scorer, pyfunc, scorer_of, scoring_server
+from worker_models import Scorer, pyfunc, scorer_of, scoring_server, split_of
 
 JSON = "application/json"
 NAMES = [("sepal length (cm)", "double"), ("sepal width (cm)", "double"), ("ü", "double"), ("3", "double")]
@@ -27,7 +27,7 @@ def bodies(frame):
     yield json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
     yield json.dumps({"dataframe_records": frame.to_dict(orient="records")}).encode()
     for start in range(0, len(frame), 7):
-        yield json.dumps({"dataframe_split": frame[start : start + 1].to_dict(orient="split", index=False)}).encode()
+        yield json.dumps({"dataframe_split": split_of(frame[start : start + 1])}).encode()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ class Predictor:
         return self._function(data)
 
 
-__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server", "sklearn_scorer"]
+__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server", "sklearn_scorer", "split_of"]
 
 
 def pyfunc(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> PyFuncModel:
@@ -50,3 +50,8 @@ def sklearn_scorer(columns: list[tuple[str, str]], estimator: Any) -> Scorer:
     scorer = Scorer(PyFuncModel(model.metadata, _SklearnModelWrapper(estimator), predict_fn="predict"))
     scorer.prepare_fast_path()
     return scorer
+
+
+def split_of(frame: Any) -> dict[str, Any]:
+    """``dataframe_split`` of a frame without an index; pandas 1 has no argument for that."""
+    return {name: value for name, value in frame.to_dict(orient="split").items() if name != "index"}
