@@ -125,6 +125,8 @@ def _rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
         sandbox_by_default=settings.sandbox_by_default,
         memory_limit_mb=limit_mb if limit_mb > 0 else None,
         min_replicas=settings.min_replicas if settings.min_replicas >= 0 else None,
+        max_replicas=settings.max_replicas,
+        target_requests=settings.target_requests,
         idle_timeout_s=settings.idle_timeout_s,
         restrictions=restrictions(environ),
     )

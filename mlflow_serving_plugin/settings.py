@@ -85,6 +85,18 @@ class Settings:
         "idle, and a request wakes the version. -1: as many as the endpoint's `replicas`.",
         at_least=-1,
     )
+    max_replicas: int = _setting(
+        0,
+        "Most workers of a version, unless the endpoint's configuration has its own. 0: as many as the endpoint's "
+        "`replicas`.",
+        at_least=0,
+    )
+    target_requests: float = _setting(
+        8.0,
+        "Requests in hand, scored or waiting, for which a version is given one worker, unless the endpoint's "
+        "configuration has its own. Counts only where the most replicas are above the fewest.",
+        at_least=0.1,
+    )
     idle_timeout_s: float = _setting(
         1800.0,
         "Time without a request after which a version sleeps, unless the endpoint's configuration has its own. "

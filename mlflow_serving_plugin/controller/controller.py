@@ -114,8 +114,9 @@ class Controller:
         observed = self._state.observe(self._deps.backend.observe(), now)
         self._executor.see_to_draining(observed, now)
         blocked = self._executor.clearing_up
-        self._usage.look(self._state.desired.values(), observed, now)
-        replicas = scale(self._state.desired, observed, self._usage.used_at, self._usage.looked_at)
+        usage = self._usage
+        usage.look(self._state.desired, observed, now)
+        replicas = scale(self._state.desired, observed, usage.used_at, usage.loads, usage.looked_at)
         self._state.forget_failures({key for key, count in replicas.items() if count == 0})
         actions = plan(
             self._state.desired,

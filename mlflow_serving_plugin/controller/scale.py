@@ -1,33 +1,107 @@
-"""The number of workers of each entity. Pure."""
+"""The number of workers of each entity: by the load, and none while the entity sleeps. Pure.
+
+The load is what an entity has in hand, requests being scored and requests that wait, over all web workers. A version
+gets more workers at once, by the mean of a few seconds (the panic window), so that one short burst starts nothing. It
+has fewer only after a minute (the stable window) in which fewer would always have done, and at most half at a time. So
+the number goes up and down again at most once in a stable window.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.standing import Observed
+from mlflow_serving_plugin.domain.config import ScalingConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
 
-NOTHING = Observed()
+STABLE_S = 60.0
+PANIC_S = 6.0
+DOWN_EVERY_S = 15.0
+"""Time between two steps down: the workers that stay take over before the next worker ends."""
+
+_LONGEST_LOOK_S = 2.0
+"""A look counts for the time since the look before, but not for a time in which nobody looked."""
+
+_NOTHING = Observed()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an entity had in hand lately, and the number of workers that follows. Times by one clock, in seconds."""
+
+    replicas: int
+    changed_at: float
+    areas: tuple[tuple[float, float], ...] = ()
+    """Of the looks in the panic window: when, and the requests in hand times the seconds that the look stands for."""
+    wants: tuple[tuple[float, int], ...] = ()
+    """Of the looks in the stable window: when, and the number of workers wanted; the highest first."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of the load is left to be known."""
+        return not any(area for _, area in self.areas) and self.replicas <= 1
+
+
+def follow(load: Load, in_hand: int, scaling: ScalingConfig, *, now: float, since_s: float) -> Load:
+    """The load after one more look, ``since_s`` after the look before."""
+
+    def for_(requests: float) -> int:
+        return min(scaling.max_replicas, max(fewest_awake(scaling), math.ceil(requests / scaling.target_requests)))
+
+    look = (now, in_hand * min(since_s, _LONGEST_LOOK_S))
+    areas = (*(area for area in load.areas if area[0] > now - PANIC_S), look)
+    want = for_(sum(area for _, area in areas) / PANIC_S)
+    # A want that a later and higher one outlives never counts again.
+    wants = (*(kept for kept in load.wants if kept[0] > now - STABLE_S and kept[1] > want), (now, want))
+    highest = wants[0][1]
+    replicas = load.replicas
+    if highest > replicas:
+        return Load(highest, now, areas, wants)
+    # Never fewer than what is in hand now needs.
+    needed = max(highest, min(replicas, for_(in_hand)))
+    if needed < replicas and now - load.changed_at >= DOWN_EVERY_S:
+        return Load(max(needed, math.ceil(replicas / 2)), now, areas, wants)
+    return Load(replicas, load.changed_at, areas, wants)
+
+
+def fewest_awake(scaling: ScalingConfig) -> int:
+    """The fewest workers of an entity that does not sleep."""
+    return max(1, scaling.min_replicas)
+
+
+def is_fixed(scaling: ScalingConfig) -> bool:
+    """Whether the number of workers never changes by itself."""
+    return 0 < scaling.min_replicas == scaling.max_replicas
 
 
 def scale(
     desired: Mapping[EntityKey, DesiredEntity],
-    observed: Observed = NOTHING,
+    observed: Observed = _NOTHING,
     used_at: Mapping[EntityKey, float] = MappingProxyType({}),
+    loads: Mapping[EntityKey, Load] = MappingProxyType({}),
     now: float = 0.0,
 ) -> dict[EntityKey, int]:
-    """The number of workers of each desired entity: what its configuration says, or 0 while the entity sleeps.
+    """The number of workers of each desired entity.
 
     ``used_at``: when each entity was last used; an entity without a time was not used since the controller began.
     ``now``: when that was looked for, by the same clock.
     """
     ready = {worker.key for worker in observed.workers if worker.ready}
     return {
-        key: 0 if _sleeps(wanted, key in ready, observed, used_at.get(key), now) else wanted.scaling.replicas
+        key: 0
+        if _sleeps(wanted, key in ready, observed, used_at.get(key), now)
+        else _awake(wanted.scaling, loads.get(key))
         for key, wanted in desired.items()
     }
+
+
+def _awake(scaling: ScalingConfig, load: Load | None) -> int:
+    fewest = fewest_awake(scaling)
+    return fewest if load is None else min(scaling.max_replicas, max(fewest, load.replicas))
 
 
 def _sleeps(wanted: DesiredEntity, ready: bool, observed: Observed, used_at: float | None, now: float) -> bool:

@@ -1,11 +1,14 @@
-"""When each entity was last used: by requests, by somebody who warms it up, by its own start."""
+"""When each entity was last used, and what each entity has in hand: by requests, by a wake, by its own start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
+from mlflow_serving_plugin.controller.scale import Load, fewest_awake, follow, is_fixed
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.metrics.usage import UsageReader
@@ -21,21 +24,47 @@ class Usage:
         self.looked_at = float("-inf")
         """When the used entities were last looked for: until the next look nothing counts as idle for longer."""
         self.used_at: dict[EntityKey, float] = {}
+        self.loads: dict[EntityKey, Load] = {}
 
     def wake(self, key: EntityKey, now: float) -> None:
         """Somebody needs an entity."""
         self.used_at[key] = now
 
-    def look(self, desired: Iterable[DesiredEntity], observed: Observed, now: float) -> None:
-        """Take in what was used since the last look. Nothing is read while no entity may sleep."""
-        if now < self.looked_at + _LOOK_EVERY_S or all(wanted.scaling.min_replicas > 0 for wanted in desired):
+    def look(self, desired: Mapping[EntityKey, DesiredEntity], observed: Observed, now: float) -> None:
+        """Take in what was used since the last look. Nothing is read while the number of all workers is fixed."""
+        if now < self.looked_at + _LOOK_EVERY_S or all(is_fixed(wanted.scaling) for wanted in desired.values()):
             return
-        self.looked_at = now
-        in_hand, used = self._reader.look()
-        for endpoint_id, name in {*in_hand, *used}:
-            self.used_at[EntityKey(endpoint_id, name)] = now
+        since_s, self.looked_at = now - self.looked_at, now
+        counted, used = self._reader.look()
+        in_hand = Counter({EntityKey(*key): count for key, count in counted.items()})
+        for key in {*in_hand, *(EntityKey(*key) for key in used)}:
+            self.used_at[key] = now
         # A worker that has just started, or was adopted, has its whole idle time before it.
         for key in observed.launching:
             self.used_at[key] = now
-        for worker in observed.workers:
-            self.used_at.setdefault(worker.key, now)
+        ready = Counter(worker.key for worker in observed.workers if worker.ready)
+        for key in ready:
+            self.used_at.setdefault(key, now)
+        self.used_at = {key: at for key, at in self.used_at.items() if key in desired}
+        self._follow(desired, in_hand, ready, now, since_s)
+
+    def _follow(
+        self,
+        desired: Mapping[EntityKey, DesiredEntity],
+        in_hand: Mapping[EntityKey, int],
+        ready: Mapping[EntityKey, int],
+        now: float,
+        since_s: float,
+    ) -> None:
+        loads = {}
+        for key in {*self.loads, *in_hand, *ready} & desired.keys():
+            scaling = desired[key].scaling
+            if scaling.max_replicas <= fewest_awake(scaling):
+                continue
+            # The workers that an earlier controller has started may be needed: that shows in a stable window.
+            adopted = ready.get(key, 1) if math.isinf(since_s) else 1
+            load = self.loads.get(key) or Load(adopted, now, wants=((now, adopted),))
+            load = follow(load, in_hand.get(key, 0), scaling, now=now, since_s=since_s)
+            if not load.over:
+                loads[key] = load
+        self.loads = loads

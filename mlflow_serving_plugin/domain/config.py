@@ -45,6 +45,16 @@ class EndpointConfig:
         "0: a version that was idle for idle_timeout_s ends its workers and sleeps, and the next request wakes the "
         "version. Empty: the server's default, which is as many as replicas.",
         CONTROLLER, minimum=0, maximum=64)
+    max_replicas: int | None = _key(
+        None, "Most replicas",
+        "Maximum number of workers of each version: with more requests in hand a version gets more workers, from "
+        "min_replicas up to this number. Empty: the server's default, which is as many as replicas.",
+        CONTROLLER, minimum=1, maximum=64)
+    target_requests: float | None = _key(
+        None, "Requests per replica",
+        "Number of requests in hand, scored or waiting, for which a version is given one worker. Counts only where "
+        "max_replicas is above min_replicas. Empty: the server's default.",
+        CONTROLLER, exclusiveMinimum=0, maximum=1000)
     idle_timeout_s: float | None = _key(
         None, "Idle timeout (s)",
         "Time without a request after which a version sleeps. Counts only with min_replicas 0. Empty: the server's "
@@ -135,6 +145,8 @@ if TYPE_CHECKING:
         """How many workers the controller runs of a version, and when, by ``resolve``."""
 
         min_replicas: int
+        max_replicas: int
+        target_requests: float
         idle_timeout_s: float
 
 else:
@@ -154,13 +166,16 @@ def part_of(config: EndpointConfig, kind: type[_Part]) -> _Part:
 class ServerRules:
     """What the server's operator decides for all workers.
 
-    ``memory_limit_mb``, ``min_replicas`` and ``idle_timeout_s``: for endpoints that say nothing of their own.
+    All but the restrictions is for endpoints that say nothing of their own.
     """
 
     sandbox_by_default: bool = False
     memory_limit_mb: int | None = None
     min_replicas: int | None = None
     """None: as many as an endpoint's ``replicas``."""
+    max_replicas: int = 0
+    """Where an endpoint's ``replicas`` are fewer."""
+    target_requests: float = 8.0
     idle_timeout_s: float = 1800.0
     restrictions: Mapping[str, str] = field(default_factory=dict)
     """Variables that no endpoint's ``environment`` replaces."""
@@ -173,9 +188,12 @@ def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRu
     """The configuration with the server's settings in place of empty keys and of the sandbox ``auto``."""
     sandbox = "on" if rules.sandbox_by_default or config.network == "off" else "off"
     fewest = config.min_replicas if config.min_replicas is not None else rules.min_replicas
+    most = config.max_replicas or max(config.replicas, rules.max_replicas, config.min_replicas or 0)
     return replace(
         config,
-        min_replicas=config.replicas if fewest is None else min(fewest, config.replicas),
+        min_replicas=min(config.replicas if fewest is None else fewest, most),
+        max_replicas=most,
+        target_requests=config.target_requests or rules.target_requests,
         idle_timeout_s=config.idle_timeout_s or rules.idle_timeout_s,
         environment={**config.environment, **rules.restrictions},
         memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,

@@ -56,11 +56,17 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointCo
     merged = replace(current, **values)
     if merged.network == "off" and merged.sandbox == "off":
         raise InvalidParameterError("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
-    if merged.min_replicas is not None and merged.min_replicas > merged.replicas:
-        raise InvalidParameterError(
-            f"config.min_replicas is {merged.min_replicas}, more than config.replicas, which is {merged.replicas}."
-        )
+    _check_replicas(merged)
     return merged
+
+
+def _check_replicas(config: EndpointConfig) -> None:
+    """``replicas`` stands for the fewest and the most replicas where these are not given."""
+    fewest = "replicas" if config.min_replicas is None else "min_replicas"
+    most = "replicas" if config.max_replicas is None else "max_replicas"
+    least_n, most_n = getattr(config, fewest), getattr(config, most)
+    if least_n > most_n:
+        raise InvalidParameterError(f"config.{fewest} is {least_n}, more than config.{most}, which is {most_n}.")
 
 
 def show_config(config: EndpointConfig) -> dict[str, Any]:

@@ -118,6 +118,23 @@ def test_a_wake_whose_worker_is_killed_is_tried_once_more_at_once(sleeping):
     assert "VERSION_FAILED" not in sleeping.kinds()
 
 
+def test_a_version_with_much_in_hand_has_more_workers_at_once(world):
+    world.endpoint = world.enable(max_replicas=3, target_requests=4.0)
+    in_hand = {(world.endpoint.id, "1"): 500}
+    world.metrics.gauge(IN_FLIGHT, lambda: in_hand)
+    world.metrics.touch()
+    world.start()
+    world.until(lambda: world.backend.numbers() == [1, 1, 1])
+    assert world.entity(1).replicas == 3
+    # The next controller does not end what the load may need.
+    world.stop()
+    in_hand.clear()
+    world.metrics.touch()
+    world.start()
+    world.versions(a_version(1), a_version(2))
+    world.until(lambda: world.backend.numbers() == [1, 1, 1, 2])
+
+
 def test_a_sleeper_that_does_not_start_any_more_fails_with_the_reason(sleeping):
     sleeping.backend.fail(EntityKey(sleeping.endpoint.id, "1"), "No module named 'x'.")
     wake(sleeping)

@@ -35,14 +35,14 @@ READY = {"workers": (a_worker(WANTED),)}
         ("was used just now", SLEEPER, {"proofs": PROVED} | READY, NOW - 9.9, 1),
         ("was idle for its time", SLEEPER, {"proofs": PROVED} | READY, NOW - 10, 0),
         ("was woken", SLEEPER, {"proofs": PROVED}, NOW, 1),
-        ("wakes and has more replicas", desired_of(1, min_replicas=0, replicas=3), {"proofs": PROVED}, NOW, 3),
+        ("may have more workers", desired_of(1, min_replicas=0, replicas=3), {"proofs": PROVED}, NOW, 1),
         ("does not start again", SLEEPER, {"proofs": PROVED, "failures": FAILED}, NOW - 99, 1),
         ("failed once and serves", SLEEPER, {"proofs": PROVED, "failures": FAILED} | READY, NOW - 99, 0),
     ],
 )
 def test_the_number_of_workers_of_a_version_that(case, desired, observed, used_at, replicas):
     used = {} if used_at is None else {K1: used_at}
-    assert scale(desired, Observed(**observed), used, NOW) == {K1: replicas}
+    assert scale(desired, Observed(**observed), used, {}, NOW) == {K1: replicas}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,7 @@ def test_the_state_of_a_version_that_may_sleep(observed, replicas, state):
         ({}, {"min_replicas": 0, "idle_timeout_s": 5.0}, 0, 5.0),
         ({"min_replicas": 1, "idle_timeout_s": 7.0}, {"min_replicas": 0, "idle_timeout_s": 5.0}, 1, 7.0),
         ({"replicas": 2}, {"min_replicas": 4}, 2, 1800.0),
+        ({}, {"min_replicas": 2, "max_replicas": 4}, 2, 1800.0),
     ],
 )
 def test_the_server_s_fewest_replicas_and_idle_timeout_count_without_the_endpoint_s_own(

@@ -52,6 +52,15 @@ def test_good_values_pass(changes):
     "changes, named",
     [
         ({"replicas": 0}, "config.replicas must be a whole number from 1 to 64."),
+        ({"min_replicas": 2}, "config.min_replicas is 2, more than config.replicas, which is 1."),
+        ({"replicas": 3, "max_replicas": 2}, "config.replicas is 3, more than config.max_replicas, which is 2."),
+        (
+            {"min_replicas": 3, "max_replicas": 2},
+            "config.min_replicas is 3, more than config.max_replicas, which is 2.",
+        ),
+        ({"max_replicas": 0}, "config.max_replicas must be a whole number from 1 to 64."),
+        ({"target_requests": 0}, "config.target_requests must be a number above 0, at most 1000."),
+        ({"idle_timeout_s": 0}, "config.idle_timeout_s must be a number above 0, at most 2592000."),
         ({"replicas": 65}, "config.replicas"),
         ({"replicas": "2"}, "config.replicas"),
         ({"replicas": True}, "config.replicas"),
