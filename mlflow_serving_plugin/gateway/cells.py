@@ -15,8 +15,11 @@ from mlflow_serving_plugin.gateway.dialects.content_type import CSV, PARQUET
 SMALL_BYTES = 16 * 1024
 """Bodies up to this size cannot have enough cells to matter."""
 
-_OF_A_LIST = 4
-"""A list or an object of JSON costs as much as so many values."""
+_OF_A_LIST = 6
+"""A list of JSON costs as much memory as so many values."""
+
+_OF_AN_OBJECT = 15
+"""An object of JSON does, beside its values."""
 
 _OF_AN_EMPTY_ONE = 50
 """MLflow takes microseconds for each row, also for one without a value."""
@@ -42,9 +45,9 @@ def refuse_too_many_cells(content_type: str, body: bytes, most: int) -> None:
 
 def _of_json(body: bytes) -> int:
     """Each value but the last of a list or an object is followed by a comma. Commas in texts count too."""
-    lists = body.count(b"[") + body.count(b"{")
-    empty = body.count(b"[]") + body.count(b"{}") + body.count(b"[ ]")
-    return body.count(b",") + 1 + _OF_A_LIST * lists + _OF_AN_EMPTY_ONE * empty
+    lists = _OF_A_LIST * body.count(b"[") + _OF_AN_OBJECT * body.count(b"{")
+    empty = body.count(b"[]") + body.count(b"{}") + body.count(b"[ ]") + body.count(b"{ }")
+    return body.count(b",") + 1 + lists + _OF_AN_EMPTY_ONE * empty
 
 
 def _of_csv(body: bytes) -> int:

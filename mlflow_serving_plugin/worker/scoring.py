@@ -59,6 +59,7 @@ class Scorer:
         self._max_cells = max_cells
         named = self._schema is not None and self._schema.has_input_names()
         self._columns: list[str] = self._schema.input_names() if named else []
+        self._required: list[str] = getattr(self._schema, "required_input_names", list)() if named else []
         self.encode = _encoder()
         """From a model's output to the body that MLflow answers."""
         self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
@@ -89,7 +90,7 @@ class Scorer:
         start, short = time.perf_counter_ns(), False
         try:
             with _collector.during(body):
-                body = cells.bounded(content_type, body, self._columns, self._max_cells)
+                body = cells.bounded(content_type, body, self._columns, self._max_cells, self._required)
                 with self._code:
                     result = self._server.invocations(body, content_type, self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response

@@ -16,6 +16,7 @@ import requests
 from support.auth import BasicAuthServer, Cast, bearer
 from support.auth import basic as password
 from support.cells import IRIS
+from support.dear import dear_bodies
 from support.server import TrackingServer
 
 MB = 1024 * 1024
@@ -94,6 +95,14 @@ def test_a_small_body_of_a_large_table_costs_the_worker_no_memory(
     assert refused.status_code == 400, refused.text
     assert reason in refused.json()["message"], refused.text
     assert len(refused.text) < 1000
+    assert _most_memory(plain) - before < 10 * 16 * MB
+
+
+def test_bodies_that_are_made_to_be_dear_get_an_answer_for_bounded_memory(plain: TrackingServer) -> None:
+    before = _most_memory(plain)
+    for shape, form, content_type, body in dear_bodies(seed=5, count=30, most_bytes=MB):
+        answer = plain.score("iris/1", body, content_type)
+        assert answer.status_code in {200, 400}, f"{shape}, {form}: {answer.status_code} {answer.text[:300]}"
     assert _most_memory(plain) - before < 10 * 16 * MB
 
 

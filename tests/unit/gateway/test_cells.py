@@ -13,6 +13,7 @@ from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, PARQU
 MB = 1024 * 1024
 MOST = 10_000_000
 ROW = b"[5.1,3.5,1.4,0.2],"
+RECORD = b'{"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2},'
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,9 @@ ROW = b"[5.1,3.5,1.4,0.2],"
         pytest.param(JSON, b'{"instances": [' + b"[]," * (5 * MB) + b"[]]}", id="empty lists"),
         pytest.param(JSON, b'{"dataframe_records": [' + b"{}," * (5 * MB) + b"{}]}", id="empty records"),
         pytest.param(JSON, b'{"instances": [' + b"[1]," * (4 * MB) + b"[1]]}", id="lists of one number"),
+        pytest.param(JSON, b'{"instances": [' + b"[1]," * 1_500_000 + b"[1]]}", id="6 MB of lists of one number"),
+        pytest.param(JSON, b'{"dataframe_records": [' + b'{"a":1},' * 700_000 + b"{}]}", id="records of one number"),
+        pytest.param(JSON, b'{"instances": [' + b"{ }," * 300_000 + b"{}]}", id="empty records with a space"),
         pytest.param(JSON, b"[" * 4 * MB + b"]" * 4 * MB, id="deep lists"),
         pytest.param(f"{JSON}; format=pandas-records", b"[" + b"0," * 11_000_000 + b"0]", id="numbers, MLflow 1"),
     ],
@@ -43,6 +47,7 @@ def test_a_body_of_more_cells_than_allowed_is_refused_and_costs_no_memory(conten
     ("content_type", "body"),
     [
         pytest.param(JSON, b'{"instances": [' + ROW * (16 * MB // len(ROW)) + b"[1,2,3,4]]}", id="iris, 16 MB"),
+        pytest.param(JSON, b'{"dataframe_records": [' + RECORD * (16 * MB // len(RECORD)) + b"{}]}", id="iris by name"),
         pytest.param(CSV, b"a,b,c,d\n" + b"5.1,3.5,1.4,0.2\n" * MB, id="iris, 16 MB of CSV"),
         pytest.param(JSON, b'{"prompt": "' + b"Why, then, is it so? " * (MB // 2) + b'"}', id="a text"),
         pytest.param(CSV, b"text\n" + b'"one, two\nthree"\n' * MB, id="texts in CSV"),

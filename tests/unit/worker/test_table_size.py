@@ -49,6 +49,13 @@ def test_columns_that_the_model_does_not_know_are_left_out_before_they_make_a_ta
         ),
         pytest.param(JSON, body_of("inputs", {f"c{n}": [0] * (n % 9) for n in range(200_000)}), id="inputs"),
         pytest.param(
+            JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]] * 3000, "index": [[0, 0]] * 3000}), id="l"
+        ),
+        pytest.param(PARQUET, parquet(pd.DataFrame({"a": ["x" * 10_000] * 20_000})), id="one text, often"),
+        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [["x" * 1000] * 10] * 20_000})), id="texts in lists"),
+        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [{"b": "x" * 10_000}] * 20_000})), id="texts in records"),
+        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [[0] * 10_000] * 1100}), compression="zstd"), id="long lists"),
+        pytest.param(
             PARQUET, parquet(pd.DataFrame({"a": np.zeros(11_000_000, "int8")}), compression="zstd"), id="rows"
         ),
         pytest.param(
@@ -70,8 +77,26 @@ def test_a_small_body_that_asks_for_a_large_table_is_refused(content_type, body)
 
 
 @pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (body_of("dataframe_records", [{"b": 1}, {"c": 2}] * 3000), {"dataframe_records": [{"b": None, "c": None}]}),
+        (body_of("instances", [{"b": "x"}] * 3000), {"instances": [{"b": None}]}),
+        (
+            body_of("dataframe_split", {"columns": ["b"], "data": [["x"]] * 9000, "index": [[]]}),
+            {"dataframe_split": {"columns": ["b"], "data": []}},
+        ),
+        (body_of("inputs", {"b": [[0]] * 9000, "c": 1}), {"inputs": {"b": [], "c": []}}),
+    ],
+)
+def test_of_a_body_that_lacks_a_required_column_only_the_names_are_left(body, kept):
+    assert json.loads(bounded(JSON, body, ["a", "b"], MOST, ["a"])) == kept
+    assert bounded(JSON, body_of("inputs", {"a": [0] * 9000}), ["a", "b"], MOST, ["a"]).count(b"0") == 9000
+
+
+@pytest.mark.parametrize(
     ("content_type", "body"),
     [
+        (PARQUET, parquet(pd.DataFrame({"a": ["x", "yy"] * 10_000, "b": [["x"], []] * 10_000}))),
         (JSON, body_of("dataframe_records", [{"a": 1, "b": 2}] * 5000)),
         (JSON, body_of("dataframe_records", [{"a": 1} if number % 2 else {"b": 2} for number in range(5000)])),
         (JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]] * 9000, "index": list(range(9000))})),
