@@ -18,6 +18,7 @@ class Size:
     soak_requests: int = 500_000
     fuzz_requests: int = 100_000
     pipelines: int = 200
+    bodies: int = 300
     strict: bool = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .adoption import adopted, ended, orphaned, rolled
 from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
+from .dear import dear
 from .fuzz import fuzzed
 from .loops import crash_loops, guilty_requests
 from .loss import lost_workers
@@ -12,6 +13,7 @@ from .neighbours import generated_pipelines
 from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
+from .silence import silent_crowd
 from .smoke import smoke
 from .soak import soaked
 from .storage import corrupt_files, database_away, disk_full
@@ -42,6 +44,8 @@ SCENARIOS: dict[str, Scenario] = {
     "full-queue": full_queue,
     "large-bodies": large_bodies,
     "slow-clients": slow_clients,
+    "dear": dear,
+    "silence": silent_crowd,
     "pipelines": generated_pipelines,
     "fuzz": fuzzed,
     "soak": soaked,

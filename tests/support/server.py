@@ -289,9 +289,14 @@ class StockServer:
         self._process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def score(self, body: bytes, content_type: str) -> tuple[int, bytes]:
+    def score(self, body: bytes, content_type: str, timeout_s: float = HTTP_S) -> tuple[int, bytes]:
         """POST to ``/invocations``."""
-        return unix_post(self.address, body, content_type)
+        return unix_post(self.address, body, content_type, timeout_s)
+
+    def largest_process(self) -> int:
+        """The process that holds the model."""
+        below = psutil.Process(self._process.pid).children(recursive=True)
+        return max(below, key=lambda process: process.memory_info().rss).pid
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, self._log.read_text(errors="replace")[-4000:]
