@@ -15,10 +15,14 @@ def event_page(page: tuple[list[Event], str | None], shape: Callable[[Event], di
 
 
 def event(found: Event) -> dict[str, Any]:
-    """One event; ``endpoint_version_name`` is null for an event of the endpoint as a whole."""
+    """One event; ``endpoint_version_name`` is null for an event of the endpoint as a whole.
+
+    ``hosts``: where it happened; none for what people changed.
+    """
     return {
         "timestamp": found.timestamp_ms,
         "event_type": found.type,
         "endpoint_version_name": found.entity,
         "message": found.message,
+        "hosts": list(found.hosts),
     }

@@ -74,11 +74,14 @@ def _libraries(libraries: list[dict[str, Any]]) -> Text:
 
 
 def print_events(events: Iterable[dict[str, Any]]) -> None:
-    """Events, one a row, in the given order, with local times."""
-    table = make_table("Time", "Version", "Event", "Message")
+    """Events, one a row, in the given order, with local times; with hosts where there are several."""
+    events = list(events)
+    several = len({host for event in events for host in event.get("hosts", ())}) > 1
+    table = make_table("Time", "Version", "Event", *(["Hosts"] if several else []), "Message")
     for event in events:
         number = Text(event["endpoint_version_name"] or "-")
-        table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), Text(event["message"]))
+        hosts = [Text(", ".join(event.get("hosts", ())) or "-")] if several else []
+        table.add_row(_moment(event["timestamp"]), number, Text(event["event_type"]), *hosts, Text(event["message"]))
     print_table(table)
 
 

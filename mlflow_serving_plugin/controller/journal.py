@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections import deque
+from dataclasses import replace
 from functools import partial
 
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
@@ -27,12 +29,13 @@ class Journal:
         self._settings = settings
         self._waiting: deque[tuple[str, Event]] = deque(maxlen=_BACKLOG)
         self._next_prune = 0.0
+        self._host = socket.gethostname()
 
     def add(self, events: list[tuple[str, Event]]) -> None:
         """Log events and queue them for the database. Beyond a backlog of thousands the oldest are lost."""
         for _, event in events:
             _logger.info("%s %s %s: %s", event.name, event.entity or "", event.type, event.message)
-        self._waiting.extend(events)
+        self._waiting.extend((endpoint_id, replace(event, hosts=(self._host,))) for endpoint_id, event in events)
 
     def flush(self, now: float, now_ms: int) -> None:
         """Start what is due: writing a batch, removing old events."""

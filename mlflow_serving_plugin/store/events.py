@@ -9,13 +9,16 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
-from mlflow_serving_plugin.domain.events import Event, storable
+from mlflow_serving_plugin.domain.events import SAME_WITHIN_MS, Event, is_same, storable
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import for_writing, session_on
 from mlflow_serving_plugin.store.tables import AuditRow, EndpointRow, EventRow
 
 REMOVED = "ENDPOINT_REMOVED"
 """An endpoint was forgotten with its events. Only the audit tells of this."""
+
+_LOOKED_AT = 50
+"""Events that may be the same as a new one."""
 
 AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED")
 """Events of what people do; all others are of what follows from that."""
@@ -30,22 +33,17 @@ class EventLog:
         self._writing = for_writing(engine)
 
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
-        """Add ``(endpoint id, event)`` pairs, but those of endpoints that have been removed with their history."""
+        """Add ``(endpoint id, event)`` pairs, but those of endpoints that have been removed with their history.
+
+        What another host has told before is one event with one more host.
+        """
         events = list(events)
         with session_on(self._writing) as session:
             ids = {endpoint_id for endpoint_id, _ in events}
             there = set(session.scalars(select(EndpointRow.id).where(EndpointRow.id.in_(ids))))
-            session.add_all(
-                EventRow(
-                    endpoint_id=endpoint_id,
-                    timestamp_ms=event.timestamp_ms,
-                    entity=event.entity,
-                    type=event.type,
-                    message=storable(event.message),
-                )
-                for endpoint_id, event in events
-                if endpoint_id in there
-            )
+            for endpoint_id, event in events:
+                if endpoint_id in there:
+                    _add(session, endpoint_id, event)
 
     def events(
         self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
@@ -74,7 +72,7 @@ class EventLog:
             query = query.where(EventRow.id < _page_start(page_token))
         with session_on(self.engine) as session:
             rows = session.execute(query.order_by(EventRow.id.desc()).limit(limit + 1)).all()
-        page = [_event(event, endpoint) for event, endpoint in rows[:limit]]
+        page = [_told(event, endpoint.workspace, endpoint.name) for event, endpoint in rows[:limit]]
         return page, str(rows[limit - 1][0].id) if len(rows) > limit else None
 
     def revision(self) -> int:
@@ -107,8 +105,34 @@ def record(session: Session, endpoint: EndpointRow | None, kind: str, message: s
         session.add(AuditRow(workspace=workspace, name=name, **told))
 
 
-def _event(event: EventRow, endpoint: EndpointRow) -> Event:
-    return Event(event.timestamp_ms, endpoint.workspace, endpoint.name, event.entity, event.type, event.message)
+def _add(session: Session, endpoint_id: str, event: Event) -> None:
+    alike = select(EventRow).where(
+        EventRow.endpoint_id == endpoint_id,
+        EventRow.timestamp_ms >= event.timestamp_ms - SAME_WITHIN_MS,
+        EventRow.type == event.type,
+    )
+    for row in session.scalars(alike.order_by(EventRow.id.desc()).limit(_LOOKED_AT)) if event.hosts else ():
+        if is_same(_told(row), event):
+            row.hosts = "\n".join([*_hosts(row), *event.hosts])
+            return
+    session.add(
+        EventRow(
+            endpoint_id=endpoint_id,
+            timestamp_ms=event.timestamp_ms,
+            entity=event.entity,
+            type=event.type,
+            message=storable(event.message),
+            hosts="\n".join(event.hosts),
+        )
+    )
+
+
+def _hosts(row: EventRow) -> tuple[str, ...]:
+    return tuple(row.hosts.splitlines())
+
+
+def _told(row: EventRow, workspace: str = "", name: str = "") -> Event:
+    return Event(row.timestamp_ms, workspace, name, row.entity, row.type, row.message, _hosts(row))
 
 
 def _page_start(token: str) -> int:

@@ -49,6 +49,8 @@ class EventRow(Base):
     """The name of the entity that it happened to; NULL: the endpoint as a whole."""
     type: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(Text)
+    hosts: Mapped[str] = mapped_column(Text, default="")
+    """Names of the hosts where it happened, a line each; empty for what people changed."""
 
 
 class AuditRow(Base):

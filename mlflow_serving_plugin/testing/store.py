@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
-from mlflow_serving_plugin.domain.events import Event, storable
+from mlflow_serving_plugin.domain.events import Event, is_same, storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.store.events import AUDITED, REMOVED
 
@@ -142,6 +142,10 @@ class MemoryStore:
             return pruned
 
     def _add(self, endpoint_id: str, event: Event) -> None:
+        for index, (number, of, earlier) in enumerate(self._events):
+            if of == endpoint_id and is_same(earlier, event):
+                self._events[index] = (number, of, replace(earlier, hosts=(*earlier.hosts, *event.hosts)))
+                return
         self._last_event += 1
         self._events.append((self._last_event, endpoint_id, replace(event, message=storable(event.message))))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 import threading
 
 import pytest
@@ -623,6 +624,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
     eventually(lambda: tasks.settle(0.0) or not tasks.running("events", "prune"))
     kept = [event.timestamp_ms for _, event in journal._waiting]
     assert (kept[0], kept[-1], len(kept)) == (10, module._BACKLOG + 9, module._BACKLOG)
+    assert {event.hosts for _, event in journal._waiting} == {(socket.gethostname(),)}
 
 
 @pytest.mark.parametrize("harm", ["garbage", "gone"])

@@ -185,6 +185,23 @@ def test_a_last_page_that_is_full_has_no_next(store):
     assert token is None
 
 
+def test_what_two_hosts_tell_is_one_event_with_both_hosts(store):
+    endpoint = enable(store)
+    here, there = (replace(an_event(message="Serving."), hosts=(host,)) for host in ("here", "there"))
+    failed = replace(here, type="VERSION_FAILED", message="No module", hosts=("there",))
+    store.add_events([(endpoint.id, here), (endpoint.id, failed)])
+    store.add_events([(endpoint.id, there)])
+    page, _ = store.events(WS, "iris", entity="1", page_token=None, limit=10)
+    assert [(event.type, event.hosts) for event in page] == [
+        ("VERSION_FAILED", ("there",)),
+        ("VERSION_READY", ("here", "there")),
+    ]
+    much_later = replace(there, timestamp_ms=here.timestamp_ms + 3_600_000)
+    store.add_events([(endpoint.id, here), (endpoint.id, much_later)])
+    page, _ = store.events(WS, "iris", entity="1", page_token=None, limit=2)
+    assert [event.hosts for event in page] == [("there",), ("here",)]
+
+
 def test_events_that_arrive_between_two_pages_shift_neither(store):
     endpoint = enable(store)
     store.add_events([(endpoint.id, an_event(n)) for n in range(4)])

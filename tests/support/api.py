@@ -69,9 +69,9 @@ class ApiWorld:
     def enable(self, name="iris", config=None):
         return self.store.enable(DEFAULT_WORKSPACE, name, model_created_ms=MODEL_CREATED_MS, config=config, by=None)
 
-    def add_event(self, timestamp_ms, entity, message, name="iris"):
+    def add_event(self, timestamp_ms, entity, message, name="iris", hosts=()):
         """Be the controller: tell of something that happened to an enabled endpoint."""
-        event = Event(timestamp_ms, DEFAULT_WORKSPACE, name, entity, "VERSION_READY", message)
+        event = Event(timestamp_ms, DEFAULT_WORKSPACE, name, entity, "VERSION_READY", message, hosts)
         self.store.add_events([(f"id-{name}", event)])
 
     def publish(self, *versions, name="iris", endpoint_id=None, **endpoint):

@@ -128,6 +128,7 @@ def test_events_come_in_pages_and_by_version(world, call):
         "event_type": "VERSION_READY",
         "endpoint_version_name": "2",
         "message": "at 30",
+        "hosts": [],
     }
     _, rest = call("GET", "get-event-history", registered_model_name="iris", page_token=body["next_page_token"])
     assert [e["endpoint_version_name"] for e in rest["events"]] == [None]

@@ -176,6 +176,16 @@ def test_events_are_limited_and_by_version(world, run):
     assert [e["message"] for e in events] == ["m3", "m1"]
 
 
+def test_events_name_their_hosts_where_there_are_several(world, run):
+    world.enable()
+    world.add_event(1, "1", "Serving.", hosts=("red",))
+    assert "red" not in run("events", "iris").stdout
+    world.add_event(2, "1", "Serving.", hosts=("blue",))
+    out = run("events", "iris").stdout
+    assert out.count("Serving.") == 1
+    assert "red, blue" in out
+
+
 def test_events_are_read_page_by_page(world, run, monkeypatch):
     monkeypatch.setattr("mlflow_serving_plugin.cli.client._EVENTS_IN_A_PAGE", 2)
     world.enable()

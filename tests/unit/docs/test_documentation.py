@@ -122,3 +122,9 @@ def test_every_page_is_in_the_sites_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert {page for page in pages if f": {page}\n" not in navigation} == set()
+
+
+@pytest.mark.parametrize("page", ["how-to/operate.md", "how-to/server.md"])
+def test_the_time_that_workers_outlast_their_server_is_named_as_it_is(page: str) -> None:
+    text = " ".join((ROOT / "docs" / page).read_text().split())
+    assert f"{Settings().orphan_grace_s:g} s" in text.partition("MLFLOW_SERVING_ORPHAN_GRACE_S")[2][:120]
