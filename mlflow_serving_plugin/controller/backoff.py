@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 STEADY_S = 60.0
@@ -9,6 +10,9 @@ STEADY_S = 60.0
 
 CRASH_LOOP = 3
 """After so many deaths in a row, of workers that served only briefly, a version is FAILED."""
+
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|no space left on the disk")
+"""A reason that says nothing about the version."""
 
 _FAILED_RESTARTS = 2
 """After so many failed starts in a row, a version that has served before is FAILED."""
@@ -52,6 +56,8 @@ def after_failure(
 
     - A worker that was proved or served for long is replaced at once, however often such workers die.
     - The first failure after that, or of a version that has served, is retried at once as well.
+    - A start that found no space on the disk counts for nothing, and is retried after ``base_s``: a version that has
+      served before waits for space.
     - Any further failure waits twice as long as the last one, up to ``cap_s``. ``jitter`` (0 to 1) takes up to a
       quarter off, so that versions that failed together are not retried together.
     """
@@ -59,6 +65,8 @@ def after_failure(
     well = served_s is not None and (proved or served_s >= STEADY_S)
     count = 0 if well else 1 if before is None else before.count + 1
     served = not starting or (before is not None and before.served)
+    if starting and served and _DISK_FULL.search(message):
+        return Failure(before.count if before is not None else 0, now + base_s, message, served, starting)
     at_once = served and count <= 1
     delay = 0.0 if at_once else min(cap_s, base_s * 2.0 ** min(count - 1, 62)) * (1 - jitter / 4)
     return Failure(count, now + delay, message, served, starting)

@@ -53,6 +53,19 @@ def test_the_second_death_in_a_row_waits():
     assert fail(fail(served_s=3.0), served_s=3.0).retry_at == 4.0
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["OSError: [Errno 28] No space left on device", "The environment could not be built: no space left on the disk."],
+)
+def test_a_version_that_has_served_waits_for_space_on_a_full_disk_however_long(message):
+    failure = fail(served_s=3.0)
+    for _ in range(20):
+        failure = fail(failure, message=message, now=7.0)
+        assert (failure.final, failure.retry_at, failure.message) == (False, 9.0, message)
+    assert fail(failure, message="no such module").final
+    assert fail(message=message).final
+
+
 def test_a_worker_that_served_steadily_starts_the_count_anew():
     long_ago = failures(8)[-1]
     again = fail(long_ago, now=5.0, served_s=STEADY_S)
