@@ -61,12 +61,14 @@ class Scoring:
             # A few kilobytes may hold megabytes.
             plain = BodyBuffer(max_bytes, exchange.memory)
             body = yield RunBlocking(partial(decompress, body, encoding, plain))
-        if len(body) > SMALL_BYTES:
-            refuse_too_many_cells(headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
+        judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
         if len(body) > _LARGE_BYTES:
-            # Parsing here would keep every other request waiting.
+            # Counting and parsing here would keep every other request waiting.
+            yield RunBlocking(judge)
             request: ScoringRequest = yield RunBlocking(partial(read, body))
         else:
+            if len(body) > SMALL_BYTES:
+                judge()
             request = read(body)
         exchange.request, exchange.reply_format = request, request.reply_format
         exchange.decode_s += self._clock() - started_s

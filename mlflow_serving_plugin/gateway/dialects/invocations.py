@@ -8,6 +8,7 @@ are not even parsed.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
@@ -37,6 +38,9 @@ class Invocations(Mlflow2):
 
 
 INVOCATIONS = Invocations()
+
+_ROWS = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[\[{]")
+"""The beginning of a bare list of rows or records."""
 
 
 @lru_cache(maxsize=1024)
@@ -77,6 +81,8 @@ def _read_json(prefer_1: bool, body: bytes) -> ScoringRequest:
     found = FIRST_FIELD.match(body)
     if found and not (prefer_1 and found[1].decode() in TENSOR_FIELDS):
         return ScoringRequest(JSON, body, MLFLOW2)
+    if len(body) > mlflow1.LARGE_BYTES and _ROWS.match(body):
+        return mlflow1.read_records(body)
     document = parse(body)
     preferred = MLFLOW1 if prefer_1 else MLFLOW2
     if isinstance(document, dict) and not FIELDS.isdisjoint(document):
