@@ -247,7 +247,7 @@ def test_a_model_runs_with_the_library_that_it_was_logged_with_and_shows_what_it
         register(many.client, name, model)
         many.enable(name, env_manager=manager)
     wait_built(many, "logged", 1)
-    eventually(lambda: many.states("here").get("1") in {"READY", "FAILED"}, tail=many.tail)
+    many.wait_state("here", "FAILED", 1)
     for name in ("logged", "here"):
         (version,) = many.api("GET", "list-versions", registered_model_name=name)["endpoint_versions"]
         ran[name] = {library["name"]: library for library in version["libraries"]}
@@ -259,6 +259,9 @@ def test_a_model_runs_with_the_library_that_it_was_logged_with_and_shows_what_it
         "differs": False,
     }
     assert ran["here"]["scikit-learn"] == {"name": "scikit-learn", "logged": "1.4.2", "running": ours, "differs": True}
+    assert f"The model was logged with scikit-learn 1.4.2, here {ours}: set env_manager to auto" in message_of(
+        many, "here"
+    )
     assert ran["logged"]["MLflow"]["logged"] == "2.22.5"
     assert set(ran["logged"]) == {"Python", "MLflow", "scikit-learn"}
     told(many, "logged", "the model was logged with scikit-learn 1.4.2")

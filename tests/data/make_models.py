@@ -41,6 +41,19 @@ mlflow.sklearn.save_model(
 )
 """
 
+_PIPELINE = _IRIS.replace(
+    "LogisticRegression(max_iter=500).fit",
+    "make_pipeline(ColumnTransformer([('filled', SimpleImputer(), [0, 1])], remainder='passthrough'), "
+    "LogisticRegression(max_iter=500)).fit",
+).replace(
+    "from sklearn.linear_model",
+    "from sklearn.compose import ColumnTransformer\n"
+    "from sklearn.impute import SimpleImputer\n"
+    "from sklearn.pipeline import make_pipeline\n"
+    "from sklearn.linear_model",
+)
+"""A pipeline whose pickle of one version of scikit-learn does not work in another."""
+
 _LIGHTGBM = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -96,7 +109,7 @@ PINNED = {
     "mlflow-1": Pinned(_MLFLOW_1, 1),
     "mlflow-2": Pinned(_MLFLOW_2, 2),
     "mlflow-2-again": Pinned(_MLFLOW_2, 7),
-    "sklearn-1.4": Pinned(("mlflow==2.22.5", "scikit-learn==1.4.2", "fastapi==0.115.14"), 9),
+    "sklearn-1.4": Pinned(("mlflow==2.22.5", "scikit-learn==1.4.2", "fastapi==0.115.14"), 9, program=_PIPELINE),
     "python-3.10": Pinned((RECENT, "scikit-learn==1.5.2"), 5, "3.10"),
     "python-3.12": Pinned((RECENT, "scikit-learn==1.5.2"), 5, "3.12"),
     "lightgbm": Pinned((*_NATIVE, "lightgbm==4.6.0", "scikit-learn==1.5.2"), program=_LIGHTGBM),
