@@ -14,7 +14,6 @@ A request is under way from ``take`` to ``_finish``; its answer is sent between 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections import deque
 from time import perf_counter_ns
@@ -22,6 +21,7 @@ from typing import Callable
 
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
+from .process import say
 from .scoring import JSON, Answer, Scorer
 from .status import StatusFile
 from .threads import threads_for
@@ -91,7 +91,7 @@ class Engine:
 
     def _hand_back(self, stop: Callable[[], object]) -> None:
         """Requests that wait, and those still to come, are for another worker."""
-        print("A prediction ran on long after its request timeout: the worker takes no more requests.", flush=True)
+        say("A prediction ran on long after its request timeout: the worker takes no more requests.")
         self.handing_back = True
         self._status.report_draining()
         for waiting in list(self._under_way.values()):
@@ -208,7 +208,7 @@ class Engine:
         why = batching.difference(self._scorer, inputs, [answer.body for answer in answers])
         if why is not None:
             self._verdict = batching.Verdict(False, why)
-            print(f"Batching off: {why}.", file=sys.stderr, flush=True)
+            say(f"Batching off: {why}.")
             self.report()
 
     def _score_in_thread(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:

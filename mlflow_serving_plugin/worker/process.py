@@ -45,12 +45,24 @@ def end_with(run: Callable[[], int]) -> NoReturn:
     try:
         code = run()
     except BaseException:
-        traceback.print_exc()
+        say_error()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(code)
+
+
+def say(line: str) -> None:
+    """Write a line to the version's log. Never raises: the model may have closed its standard output."""
+    with contextlib.suppress(Exception):
+        print(line, flush=True)
+
+
+def say_error() -> None:
+    """Write the traceback of the exception that is handled now to the version's log. Never raises, as ``say``."""
+    with contextlib.suppress(Exception):
+        traceback.print_exc()
 
 
 def close_inherited() -> None:

@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import time
-import traceback
 from typing import Any, Callable, NamedTuple
 
 from . import cells, failures, fast_path
@@ -20,6 +19,7 @@ from .collector import Collector
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 from .model_code import ModelCode
+from .process import say_error
 
 JSON = "application/json"
 _collector = Collector()
@@ -100,14 +100,14 @@ class Scorer:
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, _written(error)
             short = failures.is_short_of_memory(error)
-            traceback.print_exc()
+            say_error()
         except Exception as error:
             status, text = failures.explain(error)
             mimetype, short = JSON, failures.is_short_of_memory(error)
-            traceback.print_exc()
+            say_error()
         except BaseException as error:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": _ended(error)})
-            traceback.print_exc()
+            say_error()
         took_ns = time.perf_counter_ns() - start
         return Answer(status, mimetype, text.encode(), predict_ns=took_ns, short_of_memory=short)
 

@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from functools import partial
 from typing import Any, cast
@@ -24,7 +23,7 @@ from .cells import MOST_CELLS
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .model_code import ModelCode, handlers
-from .process import end_with, limit
+from .process import end_with, limit, say
 from .reports import COUNTS, STATUS, Reports
 from .scoring import Scorer
 from .status import StatusFile
@@ -78,7 +77,7 @@ class Connection(asyncio.Protocol):
             for frame in self._decoder.feed(data):
                 self._take(frame)
         except wire.WireError as error:
-            print(f"A gateway was cut off: {error}", file=sys.stderr, flush=True)
+            say(f"A gateway was cut off: {error}")
             self._transport.abort()
 
     def _take(self, frame: wire.Frame) -> None:

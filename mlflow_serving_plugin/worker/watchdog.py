@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator, NoReturn
 
 from .counts import Counts
 from .logs import RotatedLog, life_line
+from .process import say
 
 _LOOK_S = 0.25
 RECORDED_S = 10.0
@@ -27,7 +28,7 @@ _LAST_ANSWERS_S = 5.0
 
 def end_overdue() -> NoReturn:
     """End the process at once, and say why. The threads of overdue predictions end with the process."""
-    print("Ending: a prediction ran on long after its request timeout.", flush=True)
+    say("Ending: a prediction ran on long after its request timeout.")
     os._exit(1)
 
 
@@ -161,7 +162,7 @@ class Watchdog:
                 self._redirect(log)
 
     def _end(self, why: str) -> None:
-        print(f"{why}: ending.", flush=True)
+        say(f"{why}: ending.")
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._config["stop_grace_s"])
         # SIGTERM had no effect: a prediction does not end, or the model is still loading.

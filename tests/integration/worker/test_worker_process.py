@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,18 @@ def test_neighbours_of_an_overdue_prediction_that_do_not_end_either_hold_nothing
         assert raw.next().kind == wire.GOODBYE
         assert raw.next() is None
     assert worker.process.wait(30) == 1
+
+
+@pytest.mark.parametrize("closes", ["sys.stderr.close(); sys.stdout.close()", "sys.stderr = sys.stdout = None"])
+def test_a_model_that_closes_its_output_still_gets_its_errors_answered_and_ends(start, closes):
+    worker = start()
+    with closing(worker.connect()) as connection:
+        assert value(connection.call(JSON, ask("run", f"import sys; {closes}; answer = 'closed'"), 20.0)) == "closed"
+        for _ in range(2):
+            assert connection.call(JSON, ask("raise", "unlucky"), 20.0).status == 400
+            assert value(connection.call(JSON, ask("echo", "fine"), 20.0)) == "fine"
+    worker.terminate()
+    assert worker.process.wait(30) == 0
 
 
 def test_a_worker_without_a_controller_ends_after_its_grace(start):
