@@ -22,7 +22,7 @@ from mlflow_serving_plugin.api.app import PATHS
 from mlflow_serving_plugin.background import Background
 from mlflow_serving_plugin.control import Control
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
-from mlflow_serving_plugin.domain.routes import Library, WorkerRoute
+from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
@@ -128,7 +128,7 @@ class Front:
             model=MODEL,
             stage="Production",
             model_dir=str(self.root),
-            libraries=(Library("MLflow", "2.9.0", "3.1.0"),),
+            mlflow_version="3.1.0",
             workers=(WorkerRoute("w", "frames", str(self.root / "w"), os.getpid(), 0, ready=True),),
         )
         failed = an_entity(1, EntityState.FAILED, "it does not load", endpoint_id="e2", model=FAILED)
