@@ -1,15 +1,15 @@
 """How fast each shape of model is: ``python tests/benchmarks/shapes.py [--quick] [--shapes iris,custom]``.
 
 Each shape is asked by wrk through the tracking server, and at ``mlflow models serve`` called directly, in one run; the
-answers to the same body must be equal. The model's own time is taken in this process: the call of the model with the
-value that MLflow builds from the body's input. Columns of the table:
+answers to the same body must be equal, byte for byte. The model's own time is taken in this process: the call of the
+model with the value that MLflow builds from the body's input. Columns of the table:
 
 - requests per second of both, and the ratio;
-- ``model``: milliseconds of the model alone, one request after another;
+- ``model``: milliseconds of processor time of the model alone, one request after another;
 - ``CPU``: milliseconds of processor time per request, of the web worker and the model's worker together;
-- ``overhead``: CPU less the model's time; a dash where batching answers many requests with one call of the model;
-- ``of the limit``: requests per second times the model's time. 100 % is a core that does nothing but run the model;
-  batching goes beyond that.
+- ``overhead``: CPU less the model's; a dash where the worker batches, and one call of the model answers many requests;
+- ``of the limit``: requests per second times the seconds of the model alone, by the clock. 100 % is a core that does
+  nothing but run the model; batching goes beyond that.
 
 Needs wrk. A loaded machine changes the figures, and the ratio little.
 """
@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from comparison.launch import Launched, own_python
 from comparison.load import ensure_wrk, run_wrk
 from comparison.shapes import SHAPES, Shape
+from support import eventually
 from support.models import register
 from support.server import TrackingServer
 
@@ -56,16 +57,21 @@ class Row:
     ours_per_s: float
     ratio: float
     model_ms: float
+    model_wall_ms: float
     cpu_ms: float
     gateway_cpu_ms: float
     overhead_ms: float | None
+    batched: bool
     of_the_limit: float
     equal: bool
     errors: int
 
 
-def model_ms(path: Path, value: Any) -> float:
-    """The milliseconds of the model alone, with the value that MLflow hands to it."""
+def model_ms(path: Path, value: Any) -> tuple[float, float]:
+    """The milliseconds of the model alone, with the value that MLflow hands to it: of processor time, and by the clock.
+
+    The processor time is that of all threads, as a worker's is.
+    """
     model = mlflow.pyfunc.load_model(str(path))
     handed: list[tuple[Any, Any]] = []
     predict = model._predict_fn
@@ -76,11 +82,11 @@ def model_ms(path: Path, value: Any) -> float:
 
     model._predict_fn = listen
     model.predict(value)
-    (data, params), calls, began = handed[-1], 0, time.perf_counter()
+    (data, params), calls, began, worked = handed[-1], 0, time.perf_counter(), time.process_time()
     while (took := time.perf_counter() - began) < _MODEL_S:
         predict(data, params=params)
         calls += 1
-    return 1000 * took / calls
+    return 1000 * (time.process_time() - worked) / calls, 1000 * took / calls
 
 
 @contextlib.contextmanager
@@ -116,7 +122,7 @@ class Bench:
         """One shape, on both servers."""
         name, path = f"shape-{number}", self._root / f"shape{number}"
         value, body = shape.save(path)
-        alone = model_ms(path, value)
+        alone, alone_wall = model_ms(path, value)
         register(self._server.client, name, path)
         self._server.enable(name, env_manager="local")
         self._server.wait_ready(name, 1)
@@ -124,29 +130,34 @@ class Bench:
         workers = [psutil.Process(worker["pid"]) for worker in self._server.workers(name)]
         gateway = _listeners(self._server)
         ours_said = self._ask(url, body, shape)
-        ours = self._load(url, body, shape, server=[*gateway, *_with_children(workers)], gateway=gateway)
+        serving = _with_children(workers)
+        ours = self._load(url, body, shape, server=[*gateway, *serving], gateway=gateway)
+        # Once the load is over: a check of a batch may have ended batching meanwhile.
+        batched = any(entity["note"].startswith("Batching on") for entity in self._server.entities(name).values())
         self._server.api("POST", "disable", registered_model_name=name)
+        eventually(lambda: not any(process.is_running() for process in serving), tail=self._server.tail)
         with stock_server(path) as stock_url:
             stock_said = self._ask(stock_url, body, shape)
             stock = self._load(stock_url, body, shape, server=[], gateway=[])
-        batched = ours.cpu_ms is not None and ours.cpu_ms < alone
         return Row(
             shape=shape.name,
             stock_per_s=stock.requests_per_s,
             ours_per_s=ours.requests_per_s,
             ratio=ours.requests_per_s / max(stock.requests_per_s, 1e-9),
             model_ms=alone,
+            model_wall_ms=alone_wall,
             cpu_ms=ours.cpu_ms or 0.0,
             gateway_cpu_ms=ours.gateway_cpu_ms or 0.0,
             overhead_ms=None if batched or ours.cpu_ms is None else ours.cpu_ms - alone,
-            of_the_limit=ours.requests_per_s * alone / 1000,
+            batched=batched,
+            of_the_limit=ours.requests_per_s * alone_wall / 1000,
             equal=ours_said == stock_said,
             errors=ours.errors + stock.errors,
         )
 
-    def _ask(self, url: str, body: bytes, shape: Shape) -> tuple[int, Any]:
+    def _ask(self, url: str, body: bytes, shape: Shape) -> tuple[int, bytes]:
         answer = requests.post(url, data=body, headers={"Content-Type": shape.content_type}, timeout=120)
-        return answer.status_code, answer.json()
+        return answer.status_code, answer.content
 
     def _load(self, url: str, body: bytes, shape: Shape, **processes: Any) -> Any:
         for seconds in (_WARM_UP_S, self._seconds):
