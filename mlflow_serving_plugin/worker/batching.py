@@ -1,7 +1,7 @@
 """Scoring several requests with one call of the model, where that changes no answer.
 
 Two things are needed: the classes that the model is made of are known to score row by row (``row_wise``), and a proof
-on a few rows agrees. The owner's ``batching=on`` stands in for the first, never for the second.
+on a few rows agrees. The owner's ``batching=on`` stands in for the first. The second is then: nothing tried disagrees.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ _MOST_ROWS = 12
 _LONG_ENOUGH_S = 5.0
 """Once verifying took so long, two rows are enough: the model is slow."""
 
+_SIZES = (2, 7, 32, 100, 256)
+"""Rows of further calls: a library may compute in another way from some number of rows on."""
+
+_FURTHER_S = (0.05, 0.5)
+"""The further calls may take as long as the rows took alone, within these limits: a slow model is tried less."""
+
+
+_NOT_ONE_EACH = "the answer does not have one element per row"
+
 
 class Verdict(NamedTuple):
     """Whether requests are scored together, and for what reason, for a person."""
@@ -49,8 +58,11 @@ class Verdict(NamedTuple):
         return batch_number % CHECK_EVERY == 0 or (not self.known and batch_number <= _FIRST_CHECKED)
 
 
-def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verdict:
-    """The verdict for ``mode`` ``auto``, ``on`` or ``off``, after the fast path was prepared."""
+def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None, most_rows: int = _SIZES[-1]) -> Verdict:
+    """The verdict for ``mode`` ``auto``, ``on`` or ``off``, after the fast path was prepared.
+
+    ``most_rows``: of a batch.
+    """
     if mode == "off":
         return Verdict(False, "switched off")
     if scorer.decoder is None:
@@ -58,14 +70,21 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None) -> Verd
     why_not = why_not_row_wise(scorer.model) if scorer.library_flavor else "a custom model may look at several rows"
     if why_not and mode == "auto":
         return Verdict(False, f"{why_not}; batching=on is for models that score each row by itself")
-    found = verify(scorer, example)
+    # One row, repeated, can show a difference, but is no proof.
+    found = verify(scorer, example, most_rows, fewest=1 if mode == "on" else 2)
     if mode == "on" and (found is None or found.on):
-        return Verdict(True, "switched on", known=not why_not)
+        tried = found.why if found else "nothing was tried, because the model has no input example of rows it takes"
+        return Verdict(True, f"switched on; {tried}", known=not why_not)
     return found or Verdict(False, "the model accepted too few rows to verify it")
 
 
-def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict | None:
-    """Whether predict(rows together) is predict(row by row), on a few rows; None when the model takes too few."""
+def verify(
+    scorer: Scorer, example: tuple[str, bytes] | None, most_rows: int = _SIZES[-1], fewest: int = 2
+) -> Verdict | None:
+    """Whether predict(rows together) is predict(row by row), on a few rows, in calls of several sizes.
+
+    None when the model takes fewer than ``fewest`` different rows.
+    """
     rows: list[Batchable] = []
     singles: list[Any] = []
     began = time.monotonic()
@@ -77,18 +96,43 @@ def verify(scorer: Scorer, example: tuple[str, bytes] | None) -> Verdict | None:
             rows.append(row)
         except Exception:  # noqa: S112 - a row that the model refuses shows nothing either way
             continue
-    if len({row.body() for row in rows}) < 2:
+    if len({row.body() for row in rows}) < fewest:
         return None
+    if not all(_one_each(single, 1) for single in singles):
+        return Verdict(False, _NOT_ONE_EACH)
+    least_s, most_s = _FURTHER_S
+    until = time.monotonic() + min(max(least_s, time.monotonic() - began), most_s)
+    sizes, took_s = [1], 0.0
+    for further, size in enumerate(_sizes(len(rows), most_rows)):
+        start = time.monotonic()
+        if further and start + took_s > until:
+            break
+        against = _contradicts(scorer, rows, singles, size)
+        if against:
+            return Verdict(False, against)
+        took_s = time.monotonic() - start
+        sizes.append(size)
+    return Verdict(True, f"verified on {len(rows)} rows, in calls of {_listed(sizes)} rows")
+
+
+def _sizes(rows: int, most_rows: int) -> list[int]:
+    """The sizes of calls to try: first all rows that there are, then others, none larger than a batch."""
+    first = min(max(rows, 2), most_rows)
+    return [first, *(size for size in _SIZES if size <= most_rows and size != first)]
+
+
+def _contradicts(scorer: Scorer, rows: list[Batchable], singles: list[Any], size: int) -> str | None:
+    """Score so many rows together, the rows repeated in turn; how the answers differ from those of each row alone."""
+    turn = [at % len(rows) for at in range(size)]
     try:
-        together = scorer.jsonable(scorer.predict(rows[0].join(rows[1:])))
+        together = scorer.jsonable(scorer.predict(rows[0].join([rows[at] for at in turn[1:]])))
     except Exception as error:
-        return Verdict(False, f"rows scored together raised {type(error).__name__}")
-    if not _one_each(together, len(rows)) or not all(_one_each(single, 1) for single in singles):
-        return Verdict(False, "the answer does not have one element per row")
-    for number, single in enumerate(singles):
-        if not same(together[number], single[0]):
-            return Verdict(False, "rows scored together and one by one give different answers")
-    return Verdict(True, f"verified on {len(rows)} rows")
+        return f"{size} rows scored together raised {type(error).__name__}"
+    if not _one_each(together, size):
+        return _NOT_ONE_EACH
+    if not all(same(answer, singles[at][0]) for answer, at in zip(together, turn)):
+        return f"{size} rows scored together and one by one give different answers"
+    return None
 
 
 def difference(scorer: Scorer, inputs: Sequence[Batchable], bodies: Sequence[bytes]) -> str | None:
@@ -161,6 +205,11 @@ def _tried_rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[Batch
         return rows  # a custom model may do more with a row than compute
     made = scorer.decoder.probes()[0]
     return [*rows, *(made.row(index) for index in range(made.count))]
+
+
+def _listed(sizes: list[int]) -> str:
+    *others, largest = sorted(set(sizes))
+    return f"{', '.join(map(str, others))} and {largest}" if others else str(largest)
 
 
 def _one_each(answer: Any, count: int) -> bool:

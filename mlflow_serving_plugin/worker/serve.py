@@ -130,7 +130,7 @@ def run(config: dict[str, Any]) -> int:
     scorer = Scorer.load(config["model_dir"], code, config.get("max_cells", MOST_CELLS))
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
-    verdict = decide(scorer, config["batching"], example)
+    verdict = decide(scorer, config["batching"], example, config["max_batch_rows"])
     batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
     engine = Engine(scorer, verdict, config["max_batch_rows"], status, running, batch_rows, config["max_concurrency"])
     engine.report()

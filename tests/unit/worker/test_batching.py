@@ -379,7 +379,8 @@ def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_pat
     scorer = scorer_of(COLUMNS, model)
     scorer.decoder = Numbers()
     verdict = verify(scorer, (JSON, b'{"inputs": [7.0]}'))
-    assert verdict == Verdict(True, "verified on 5 rows")
+    assert verdict.on
+    assert "verified on 5 rows" in verdict.why
     model.calls.clear()
     with mock.patch.object(batching, "CHECK_EVERY", 1):
         bodies = [b'{"inputs": [1.0, 2.0]}', b'{"inputs": [3.0]}']
@@ -391,8 +392,59 @@ def test_another_kind_of_input_is_verified_batched_and_checked_like_rows(tmp_pat
 # Verdicts
 
 
+@pytest.fixture
+def quick():
+    """A model that is quick enough for calls of every size, however loaded the machine."""
+    with mock.patch.object(batching, "_FURTHER_S", (1e6, 1e6)):
+        yield
+
+
+ALL_SIZES = "verified on 6 rows, in calls of 1, 2, 6, 7, 32, 100 and 256 rows"
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_row_wise_model_is_verified_on_its_example_and_made_rows():
-    assert verify(scorer_of(COLUMNS, sums), EXAMPLE) == Verdict(True, "verified on 6 rows")
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    assert verify(scorer, EXAMPLE) == Verdict(True, ALL_SIZES)
+    assert model.calls == [1] * 6 + [6, 2, 7, 32, 100, 256]
+
+
+def changes_from(size):
+    """A model that computes in another way from so many rows on."""
+    return lambda data: sums(data) + (len(data) >= size)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("flavor", ["mlflow.sklearn", "a_module_of_the_model"])
+@pytest.mark.parametrize("size", [2, 3, 8, 33, 101, 256])
+def test_a_model_whose_answer_changes_with_the_size_of_the_call_is_refused(flavor, size):
+    verdict = decide(scorer_of(COLUMNS, changes_from(size), flavor), "on", EXAMPLE)
+    assert not verdict.on
+    assert "rows scored together and one by one give different answers" in verdict.why
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_takes_few_rows_at_once_is_batched_within_max_batch_rows():
+    def few(data):
+        if len(data) > 64:
+            raise ValueError
+        return sums(data)
+
+    assert decide(scorer_of(COLUMNS, few), "on", EXAMPLE).why == "100 rows scored together raised ValueError"
+    within = "switched on; verified on 6 rows, in calls of 1, 2, 6, 7 and 32 rows"
+    assert decide(scorer_of(COLUMNS, few), "on", EXAMPLE, 64).why == within
+    assert verify(scorer_of(COLUMNS, few), EXAMPLE, 1) == Verdict(True, "verified on 6 rows, in calls of 1 rows")
+
+
+def test_further_calls_that_would_take_long_are_left_out():
+    model = Recorded()
+    scorer = scorer_of(COLUMNS, model)
+    model.calls.clear()
+    with mock.patch.object(batching, "_FURTHER_S", (0.0, 0.0)):
+        assert verify(scorer, EXAMPLE) == Verdict(True, "verified on 6 rows, in calls of 1 and 6 rows")
+    assert model.calls == [1] * 6 + [6]
 
 
 def test_a_model_that_subtracts_the_batch_mean_is_refused():
@@ -423,12 +475,22 @@ def test_a_model_that_refuses_nearly_every_row_is_not_verified():
         return [1]
 
     assert verify(scorer_of(COLUMNS, picky), EXAMPLE) is None
-    assert decide(scorer_of(COLUMNS, picky), "on", EXAMPLE) == Verdict(True, "switched on", known=False)
+    assert decide(scorer_of(COLUMNS, picky), "on", EXAMPLE).why == "2 rows scored together raised ValueError"
 
 
 def test_a_slow_model_is_verified_on_fewer_rows():
     with mock.patch.object(batching, "_LONG_ENOUGH_S", -1.0):
-        assert verify(scorer_of(COLUMNS, sums), EXAMPLE) == Verdict(True, "verified on 2 rows")
+        assert "verified on 2 rows, in calls of 1, 2" in verify(scorer_of(COLUMNS, sums), EXAMPLE).why
+
+
+def test_one_row_of_an_example_shows_what_an_owner_switched_on_by_mistake():
+    """The text of a row is not varied: the row is scored beside itself."""
+    names = [("name", "string")]
+    example = (JSON, b'{"dataframe_split": {"columns": ["name"], "data": [["a"]]}}')
+    counted = scorer_of(names, lambda data: [len(data)] * len(data), "a_module_of_the_model")
+    assert "different answers" in decide(counted, "on", example).why
+    lengths = scorer_of(names, lambda data: data["name"].str.len().tolist(), "a_module_of_the_model")
+    assert "switched on; verified on 2 rows, in calls of 1, 2" in decide(lengths, "on", example).why
 
 
 def test_a_custom_model_is_batched_only_when_switched_on():
@@ -436,7 +498,8 @@ def test_a_custom_model_is_batched_only_when_switched_on():
     assert "batching=on" in decide(custom, "auto", EXAMPLE).why
     assert decide(custom, "on", EXAMPLE).on
     assert not decide(custom, "off", EXAMPLE).on
-    assert decide(scorer_of(COLUMNS, sums), "on", None) == Verdict(True, "switched on", known=False)
+    assert decide(scorer_of(COLUMNS, sums), "on", None).why.startswith("switched on; verified on 4 rows")
+    assert not decide(scorer_of(COLUMNS, sums), "on", None).known
     assert decide(scorer_of(COLUMNS, sums), "off", EXAMPLE) == Verdict(False, "switched off")
 
 
@@ -511,7 +574,9 @@ def test_a_custom_model_is_not_tried_on_made_up_rows():
     model = Recorded()
     custom = scorer_of(COLUMNS, model, "a_module_of_the_model")
     model.calls.clear()
-    assert decide(custom, "on", None).on
+    verdict = decide(custom, "on", None)
+    assert verdict.on
+    assert "nothing was tried" in verdict.why
     assert model.calls == []
 
 
