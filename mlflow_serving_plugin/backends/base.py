@@ -43,7 +43,7 @@ class WorkerSpec:
 
     ``example`` None: the model was logged without one, and readiness is an answered ping. ``model_dir`` and
     ``environment`` are on this host; ``source`` (the version's artifact URI) and ``recipe`` are what a backend on
-    another host fetches and builds the same from.
+    another host fetches and builds the same from. ``replicas``: workers that the version has on a host.
     """
 
     key: EntityKey
@@ -55,6 +55,7 @@ class WorkerSpec:
     environment: Environment = field(default_factory=own_environment)
     source: str = ""
     recipe: Recipe | None = None
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

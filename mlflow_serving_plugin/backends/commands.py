@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
+from mlflow_serving_plugin.backends.threads import thread_variables
 from mlflow_serving_plugin.worker.tracking import NO_TRACKING_SERVER, TRACKING_URI
 
 WORKER_PACKAGE = Path(__file__).parent.parent / "worker"
@@ -30,9 +31,10 @@ _OF_THE_SERVERS_PYTHON = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX"})
 """Passed on to the server's own interpreter only: they would mislead the libraries of another."""
 
 
-def model_variables(own: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a model: its endpoint's ``own``, and a tracking URI in any case."""
-    return {TRACKING_URI: NO_TRACKING_SERVER, **own}
+def model_variables(spec: WorkerSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a model: those of its endpoint, the number of threads, and a tracking URI in any case."""
+    threads = thread_variables(spec.settings, spec.replicas, environ)
+    return {TRACKING_URI: NO_TRACKING_SERVER, **threads, **spec.settings.environment}
 
 
 def worker_environment(
@@ -62,7 +64,7 @@ def start_guarded(
     """Start a guard, and a worker's command below it: see ``worker/guard.py``. Both get the ``extra`` variables."""
     config = {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"}
     guard = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config)]
-    own = model_variables(spec.settings.environment)
+    own = model_variables(spec, os.environ)
     env = worker_environment(os.environ, own, extra, spec.environment.python)
     return start_session([*guard, *command], cwd=spec.model_dir.parent, env=env)
 

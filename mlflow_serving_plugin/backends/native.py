@@ -202,7 +202,7 @@ def _worker_config(
         "status_file": f"{address}.status",
         "model_dir": str(spec.model_dir),
         "max_frame_bytes": max(MAX_FRAME_BYTES, _JSON_OF_BODY * max_body_bytes),
-        "environment": model_variables(spec.settings.environment),
+        "environment": model_variables(spec, os.environ),
         "example": {"body": example.body.decode("utf-8", "replace"), "content_type": example.content_type}
         if example
         else None,

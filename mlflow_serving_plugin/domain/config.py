@@ -82,6 +82,12 @@ class EndpointConfig:
         "that loaded the model, for a model that is not thread-safe. Empty: as many as 'mlflow models serve'. Models "
         "that may be batched compute one at a time in any case. Not for the runtime mlflow.",
         WORKER, minimum=1, maximum=1024)
+    threads: int | None = _key(
+        None, "Threads",
+        "Number of threads that BLAS and OpenMP use for one prediction. Empty: one replica leaves the number to the "
+        "libraries, and several replicas share the cores of the host, at least 1 each. Variables of the environment "
+        "such as OMP_NUM_THREADS go first.",
+        WORKER, minimum=1, maximum=1024)
     request_timeout_s: float | None = _key(
         None, "Request timeout (s)", "Maximum time of a prediction. Empty: the server's default.",
         WORKER, GATEWAY, exclusiveMinimum=0, maximum=3600)

@@ -31,9 +31,12 @@ def set_limits(variables: Mapping[str, str]) -> None:
     """Have the libraries of this process use as many threads as an endpoint's variables say."""
     _limits.update(limits_of(variables))
     if _limits and not limit_this_thread():
-        names = ", ".join(sorted({*_BLAS} & variables.keys()))
-        why = "the model's environment has no threadpoolctl"
-        print(f"{names}: no effect on libraries that were imported before, because {why}.", file=sys.stderr, flush=True)
+        print(
+            "The limit of threads has no effect on libraries that were imported before the fork, because the model's "
+            "environment has no threadpoolctl.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def limit_this_thread() -> bool:

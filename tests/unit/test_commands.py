@@ -45,6 +45,11 @@ def a_spec(request_timeout_s: float = 60.0) -> WorkerSpec:
     return WorkerSpec(EntityKey("e", "1"), "f", Path("/models/e/1"), Path("/logs/e/1.log"), settings, None)
 
 
+def variables_of(own: dict[str, str], **settings: int) -> dict[str, str]:
+    spec = a_spec()
+    return model_variables(replace(spec, settings=replace(spec.settings, environment=own, **settings)), {})
+
+
 def after(command: list[str], option: str) -> str:
     return command[command.index(option) + 1]
 
@@ -94,9 +99,14 @@ def test_a_worker_sends_no_telemetry_and_writes_its_log_at_once():
 
 
 def test_a_model_has_no_tracking_server_unless_its_endpoint_names_one():
-    assert model_variables({"A": "1"}) == {"A": "1", "MLFLOW_TRACKING_URI": NO_TRACKING_SERVER}
+    assert variables_of({"A": "1"}) == {"A": "1", "MLFLOW_TRACKING_URI": NO_TRACKING_SERVER}
     own = {"MLFLOW_TRACKING_URI": "https://mlflow.example"}
-    assert model_variables(own) == own
+    assert variables_of(own) == own
+
+
+def test_a_variable_of_the_endpoint_goes_before_its_threads():
+    found = variables_of({"OMP_NUM_THREADS": "2"}, threads=3)
+    assert (found["OMP_NUM_THREADS"], found["OPENBLAS_NUM_THREADS"]) == ("2", "3")
 
 
 @pytest.mark.parametrize("server", [{"PATH": "/a:/b"}, {}])

@@ -36,10 +36,11 @@ class World:
         self.code = code
         self.pids = []
 
-    def fork(self, name, model=None, environment=None, **limits):
+    def fork(self, name, model=None, environment=None, threads=None, **limits):
         """Fork a worker; its pid and a connection to it."""
         model = model or self.code
-        settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, environment=environment or {})
+        own = {"environment": environment or {}, "threads": threads}
+        settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, **own)
         log = self.paths.logs / "e" / f"{name}.log"
         spec = WorkerSpec(EntityKey("e", "1"), "f", model, log, settings, None)
         address = self.paths.sockets / f"{name}.sock"
@@ -119,12 +120,14 @@ def test_a_fork_that_is_killed_is_reaped_and_its_log_says_so(world):
     eventually(lambda: "worker killed ended, killed by SIGKILL\n" in world.log("killed"))
 
 
-def test_thread_variables_of_an_endpoint_reach_libraries_that_were_imported_before_the_fork(world):
+def test_the_threads_of_an_endpoint_reach_libraries_that_were_imported_before_the_fork(world):
     _, three = world.fork("three", environment={"OMP_NUM_THREADS": "3"})
     _, two = world.fork("two-threads", environment={"OPENBLAS_NUM_THREADS": "2"})
+    _, one = world.fork("one-thread", threads=1)
     # A custom model computes in threads of a pool: each of them is limited.
     assert predict(three, "blas threads") == [3]
     assert predict(two, "blas threads") == [2]
+    assert predict(one, "blas threads") == [1]
 
 
 def test_one_worker_does_not_see_the_variables_of_another(world):
