@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -67,6 +66,8 @@ class Controller:
         self._routes = routes_before(deps.paths.routes)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
+        self._settled: tuple[object, ...] | None = None
+        """What there was to see in the last tick, if nothing was to be done about it."""
         self._dirty: set[tuple[str, str]] | None = None
         """Models to read anew; None: all of them."""
         self._refresh_at = 0.0
@@ -98,7 +99,7 @@ class Controller:
     def tick(self, nudges: list[Nudge], now: float) -> None:
         """One round. ``now`` by a monotonic clock, in seconds."""
         started = self._metrics.now()
-        self._renew_lease()
+        self._deps.paths.renew_lease()
         self._tasks.settle(now)
         for nudge in nudges:
             self._take(nudge, now)
@@ -117,7 +118,22 @@ class Controller:
         usage = self._usage
         usage.look(self._state.desired, observed, now)
         replicas = scale(self._state.desired, observed, usage.used_at, usage.loads, usage.looked_at)
-        self._state.forget_failures({key for key, count in replicas.items() if count == 0})
+        self._state.forget_failures(replicas)
+        # The same of all that plan and describe look at: with thousands of versions a look at each takes long.
+        seen = view, self._state.desired, replicas, observed, observed.due(now), blocked
+        if seen != self._settled or not self._publisher.intact():
+            observed, acted = self._act(replicas, observed, now, blocked=blocked)
+            published = self._publish(view, replicas, observed)
+            self._settled = None if acted or published else seen
+        # After that: a fetch that has just begun must not have its directory cleared away.
+        self._executor.sweep_if_due(observed)
+        self._executor.rest_if_idle(observed)
+        self._metrics.merge_if_due(self._routes, now)
+
+    def _act(
+        self, replicas: Mapping[EntityKey, int], observed: Observed, now: float, *, blocked: bool
+    ) -> tuple[Observed, bool]:
+        """Begin what is due; what is observed after that, and whether anything was due."""
         actions = plan(
             self._state.desired,
             replicas,
@@ -131,17 +147,11 @@ class Controller:
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:
             self._executor.execute(action, statuses, now)
-        if actions:
-            observed = self._state.observed(observed.workers)
-        # After that: a fetch that has just begun must not have its directory cleared away.
-        self._executor.sweep_if_due(observed)
-        self._executor.rest_if_idle(observed)
-        self._publish(view, replicas, observed)
-        self._metrics.merge_if_due(self._routes, now)
+        return (self._state.observed(observed.workers), True) if actions else (observed, False)
 
-    def _publish(self, view: View, replicas: Mapping[EntityKey, int], observed: Observed) -> None:
+    def _publish(self, view: View, replicas: Mapping[EntityKey, int], observed: Observed) -> bool:
+        """Publish the routes now; whether there was something to publish."""
         now_ms = _now_ms()
-        timeout = self._settings.request_timeout_s
         routes = describe(
             view,
             self._state.desired,
@@ -149,19 +159,20 @@ class Controller:
             observed,
             self._routes,
             now_ms=now_ms,
-            default_timeout_s=timeout,
+            default_timeout_s=self._settings.request_timeout_s,
             build_log=self._deps.environments.log,
         )
         if replace(routes, written_ms=self._routes.written_ms) == self._routes and self._publisher.intact():
-            return
+            return False
         try:
             self._publisher.publish(routes)
         except OSError:
             _logger.exception("The routes snapshot could not be written, trying again.")
-            return
+            return True
         self._journal.add(transitions(self._routes, routes, now_ms))
         self._metrics.woken(self._routes, routes)
         self._routes = routes
+        return True
 
     def _take(self, nudge: Nudge, now: float) -> None:
         """Act on a nudge."""
@@ -232,13 +243,6 @@ class Controller:
         before, (self._view, desired, needs) = self._view or View(), outcome.value
         self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
         self._state.refreshed(desired, needs, asked_anew(before, self._view))
-
-    def _renew_lease(self) -> None:
-        try:
-            self._deps.paths.lease.touch(mode=0o600)
-            os.utime(self._deps.paths.lease)
-        except OSError as error:
-            _logger.error("The lease could not be renewed: %s.", error.strerror)  # noqa: TRY400 - one line a tick
 
 
 def _now_ms() -> int:

@@ -31,6 +31,10 @@ class Observed:
     failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
     proofs: Mapping[EntityKey, Proof] = field(default_factory=dict)
 
+    def due(self, now: float) -> frozenset[EntityKey]:
+        """The entities that have failed and may be tried again."""
+        return frozenset(key for key, failure in self.failures.items() if now >= failure.retry_at)
+
     def proof_of(self, wanted: DesiredEntity) -> Proof | None:
         """The proof of an entity that may sleep; None when no worker has answered of the entity as it is wanted now."""
         return proof_of(wanted, self.proofs)

@@ -88,9 +88,9 @@ class ControllerState:
         if failure.final:
             self._proofs.drop(wanted.key)
 
-    def forget_failures(self, asleep: Container[EntityKey]) -> None:
+    def forget_failures(self, replicas: Mapping[EntityKey, int]) -> None:
         """Of entities that sleep: they had served well since."""
-        for key in [key for key in self._failures if key in asleep]:
+        for key in [key for key in self._failures if replicas.get(key) == 0]:
             del self._failures[key]
 
     def built(self, key: str, environment: Environment) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 import tempfile
 from pathlib import Path
 
 from mlflow_serving_plugin.errors import ConfigurationError
+
+_logger = logging.getLogger(__name__)
 
 LONGEST_SOCKET_PATH = 100
 """Bytes. A unix socket's path is limited to 108 on Linux and 104 on macOS."""
@@ -73,6 +76,14 @@ class StatePaths:
     @property
     def _directories(self) -> tuple[Path, ...]:
         return self.root, self.sockets, self.models, self.workers, self.logs, self.metrics
+
+    def renew_lease(self) -> None:
+        """Tell the workers that there is a controller."""
+        try:
+            self.lease.touch(mode=0o600)
+            os.utime(self.lease)
+        except OSError as error:
+            _logger.error("The lease could not be renewed: %s.", error.strerror)  # noqa: TRY400 - one line a tick
 
     def lock(self, name: str) -> Path:
         """A lock file."""
