@@ -22,7 +22,10 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from mlflow_serving_plugin.registry import mlflow_server
+    from mlflow_serving_plugin.worker.process import hide_from_other_processes
 
+    # This process has the server's secrets in its variables and memory.
+    hide_from_other_processes()
     if mlflow_server.is_cli_parent():
         _prepare()
         return "the app of a web worker"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -35,6 +36,7 @@ from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.host.messages import send_nudge
+from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import machine_memory_bytes
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -53,6 +55,7 @@ from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tokens import TokenStore
 from mlflow_serving_plugin.ui.pages import add_serving_tab
 
+_logger = logging.getLogger(__name__)
 _MEMORY_SHARE = 0.75
 """Of the machine's memory, for each process of a worker without a limit of its own."""
 
@@ -102,6 +105,8 @@ def services(settings: Settings, paths: StatePaths, store: Store, metrics: Metri
 
 
 def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
+    for path in loose_directories([paths.root, environments_root(settings, paths.environments)]):
+        _logger.warning("Other users of this machine can change what the server runs, by writing to %s.", path)
     return Controller(
         ControllerDeps(
             settings=settings,

@@ -25,7 +25,15 @@ from typing import Any, Iterator, Mapping
 
 from . import process_tree
 from .logs import RotatedLog, life_line
-from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, how_it_ended, limit, prctl, reap_orphans
+from .process import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    hide_from_other_processes,
+    how_it_ended,
+    limit,
+    prctl,
+    reap_orphans,
+)
 from .watchdog import Lease
 
 _EXIT_S = 1.0
@@ -54,6 +62,7 @@ class Guard:
 
     def run(self) -> int:
         """Start the command and stay until all of its processes have ended."""
+        hide_from_other_processes()
         # select() goes on after a signal (PEP 475), so the signal has to come through a pipe.
         awake, waker = os.pipe()
         os.set_blocking(waker, False)

@@ -10,6 +10,7 @@ import traceback
 from typing import Any, Callable, Mapping, NoReturn
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -20,6 +21,15 @@ def prctl(option: int, value: int) -> None:
 
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(option, value)
+
+
+def hide_from_other_processes() -> None:
+    """Only root reads this process's memory, variables and open files, or traces this process.
+
+    Other processes of the same user, such as a model without a sandbox, could do so otherwise. Holds for forks too,
+    until a fork executes another program.
+    """
+    prctl(PR_SET_DUMPABLE, 0)
 
 
 def limit(config: Mapping[str, Any]) -> None:

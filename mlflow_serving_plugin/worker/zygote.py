@@ -31,7 +31,7 @@ from . import process_tree
 from .kept_fork import fork_kept
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
-from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, how_it_ended, prctl
+from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, hide_from_other_processes, how_it_ended, prctl
 from .thread_limits import set_limits
 from .watchdog import Lease
 
@@ -61,6 +61,7 @@ class Zygote:
 
     def run(self) -> int:
         """Until SIGTERM, until the socket is gone, or until the lease expires, somewhat later than the workers'."""
+        hide_from_other_processes()
         fd = self._log.reopen()
         os.dup2(fd, 1)
         os.dup2(fd, 2)

@@ -12,6 +12,7 @@ import pytest
 
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.host.messages import Inbox
+from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
@@ -137,3 +138,31 @@ def test_the_kernel_takes_a_socket_at_any_length_of_the_state_directory_s_path(r
         longest = paths.sockets / f"zygote-{'0' * 12}.sock.status"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(longest))
+
+
+# Directories that others can change
+
+
+@pytest.mark.parametrize(
+    ("mode", "loose"), [(0o755, False), (0o700, False), (0o777, True), (0o757, True), (0o1777, False)]
+)
+def test_a_directory_above_in_which_others_can_replace_the_state_is_found(root, mode, loose):
+    (root / "shared" / "state").mkdir(parents=True)
+    (root / "shared").chmod(mode)
+    assert loose_directories([root / "shared" / "state"]) == ([root / "shared"] if loose else [])
+
+
+@needs_root
+def test_directories_of_another_user_and_of_another_group_are_found(root):
+    for name, owner, group, mode in [("a", 12345, 0, 0o700), ("b", 0, 12345, 0o775), ("c", 0, 0, 0o775)]:
+        (root / name).mkdir()
+        os.chown(root / name, owner, group)
+        (root / name).chmod(mode)
+    assert loose_directories([root / "a", root / "b", root / "c", root / "missing"]) == [root / "a", root / "b"]
+
+
+def test_a_link_is_followed_to_where_the_files_are(root):
+    (root / "open" / "state").mkdir(parents=True)
+    (root / "open").chmod(0o777)
+    (root / "link").symlink_to(root / "open" / "state")
+    assert loose_directories([root / "link"]) == [root / "open"]
