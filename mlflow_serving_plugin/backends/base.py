@@ -43,7 +43,8 @@ class WorkerSpec:
 
     ``example`` None: the model was logged without one, and readiness is an answered ping. ``model_dir`` and
     ``environment`` are on this host; ``source`` (the version's artifact URI) and ``recipe`` are what a backend on
-    another host fetches and builds the same from. ``replicas``: workers that the version has on a host.
+    another host fetches and builds the same from. ``replicas``: the most workers that the
+    version has on a host.
     """
 
     key: EntityKey

@@ -179,6 +179,6 @@ class Executor:
                 environment=environments.find(need.recipe) or environments.build(need.recipe),
                 source=wanted.entity.source,
                 recipe=need.recipe,
-                replicas=wanted.scaling.replicas,
+                replicas=wanted.scaling.max_replicas,
             )
         )

@@ -378,6 +378,13 @@ def test_a_changed_configuration_replaces_the_worker_without_a_gap(serving):
     assert serving.state(1) is EntityState.READY
 
 
+def test_each_worker_of_several_learns_how_many_share_the_cores(serving):
+    told = set()
+    serving.backend.before_launch = lambda spec: told.add(spec.replicas)
+    serving.enable(replicas=2, max_replicas=3, target_requests=1000)
+    serving.until(lambda: told == {3})
+
+
 def test_replicas_follow_the_configuration_up_and_down(serving):
     serving.enable(replicas=3)
     serving.until(lambda: serving.backend.numbers() == [1, 1, 1])
