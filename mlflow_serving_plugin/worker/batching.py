@@ -66,7 +66,7 @@ def decide(scorer: Scorer, mode: str, example: tuple[str, bytes] | None, most_ro
     if mode == "off":
         return Verdict(False, "switched off")
     if scorer.decoder is None:
-        return Verdict(False, "no fast path for this model's input")
+        return Verdict(False, f"no fast path for this model's input, because {scorer.why_no_fast_path}")
     why_not = why_not_row_wise(scorer.model) if scorer.library_flavor else "a custom model may look at several rows"
     if why_not and mode == "auto":
         return Verdict(False, f"{why_not}; batching=on is for models that score each row by itself")
@@ -88,7 +88,7 @@ def verify(
     rows: list[Batchable] = []
     singles: list[Any] = []
     began = time.monotonic()
-    for row in _tried_rows(scorer, example):
+    for row in _largest_group(_tried_rows(scorer, example)):
         if len(rows) >= 2 and time.monotonic() - began > _LONG_ENOUGH_S:
             break
         try:
@@ -203,8 +203,14 @@ def _tried_rows(scorer: Scorer, example: tuple[str, bytes] | None) -> list[Batch
     rows += [row.varied() for row in rows]
     if not scorer.library_flavor:
         return rows  # a custom model may do more with a row than compute
-    made = scorer.decoder.probes()[0]
-    return [*rows, *(made.row(index) for index in range(made.count))]
+    made = [probe.row(index) for probe in scorer.decoder.probes()[:1] for index in range(probe.count)]
+    return [*rows, *made]
+
+
+def _largest_group(rows: list[Batchable]) -> list[Batchable]:
+    """Rows that can be joined, as many as there are."""
+    groups = [row.group for row in rows]
+    return [row for row in rows if row.group == max(groups, key=groups.count)]
 
 
 def _listed(sizes: list[int]) -> str:

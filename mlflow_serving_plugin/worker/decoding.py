@@ -1,12 +1,12 @@
 """What a body is decoded into, as far as the engine and batching know: inputs that can be joined and taken apart.
 
-``fast_path`` makes them of rows. Another kind of input is another class of these two: nothing else knows what an input
-holds.
+``tables`` makes inputs of rows, ``tensors`` of arrays. Another kind of input is another class of these: nothing else
+knows what an input holds.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Sequence
+from typing import Any, Iterator, NamedTuple, Protocol, Sequence
 
 
 class Batchable(Protocol):
@@ -15,8 +15,14 @@ class Batchable(Protocol):
     count: int
     """Rows; in general, how many predictions the model makes of the input."""
 
+    group: Any
+    """Inputs are joined only when their groups are equal: columns, parameters and whatever else all rows share."""
+
+    params: Any
+    """The ``params`` of the request; None without any."""
+
     def join(self, others: Sequence[Any]) -> Batchable:
-        """This input followed by others of its class, which came from the same decoder."""
+        """This input followed by others of its class and group, which came from the same decoder."""
 
     def row(self, index: int) -> Batchable:
         """One row by itself."""
@@ -34,11 +40,25 @@ class Batchable(Protocol):
         """A JSON body that decodes to this input."""
 
 
+class Trial(NamedTuple):
+    """A body on which decoder and MLflow are compared, and what the decoder may take once both have made the same."""
+
+    body: bytes
+    allows: Sequence[tuple[set[str], str]]
+    """Sets of the decoder, and what is put into each."""
+
+    needed: bool = False
+    """Whether the decoder is of no use without this trial."""
+
+
 class BodyDecoder(Protocol):
     """Decodes the bodies that one model gets."""
 
     def decode(self, body: bytes) -> Batchable | None:
         """The input of a JSON body; None leaves the body to MLflow's own way."""
 
+    def trials(self) -> Iterator[Trial]:
+        """Bodies made from the signature, on which this decoder and MLflow's own way are compared."""
+
     def probes(self) -> Sequence[Batchable]:
-        """Inputs made from the signature, on which this decoder and MLflow's own way are compared."""
+        """Inputs made from the signature, on which the model is tried."""

@@ -146,7 +146,7 @@ class Engine:
                 continue
             waiting.decode(self._scorer)
             rows += waiting.input.count if waiting.input else 0
-            if batch and (waiting.alone or rows > self._max_batch_rows):
+            if batch and (waiting.alone or rows > self._max_batch_rows or not waiting.fits(batch[0])):
                 break
             batch.append(self._waiting.popleft())
             if waiting.alone:
@@ -154,9 +154,13 @@ class Engine:
         return batch
 
     def _score_one(self, waiting: Waiting) -> None:
-        answers = self._score_together([waiting])
+        # A custom model is called once, also where it raises an error: it may do more than compute.
+        answers = self._score_together([waiting]) if self._scorer.library_flavor else None
         if answers is None:
-            answers = [self._scorer.score(waiting.request.content_type, waiting.request.body)]
+            request = waiting.request
+            answers = [self._scorer.answer_decoded(request.content_type, request.body, waiting.input)]
+            if waiting.input is not None:
+                self._batch_rows.observe(waiting.input.count)
         self._reply(waiting, answers[0])
 
     def _score_batch(self, batch: list[Waiting]) -> None:
@@ -215,11 +219,11 @@ class Engine:
         answer = None
         if not waiting.useless(perf_counter_ns()):
             with self._running.during(waiting.request.timeout_ms):
-                answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
+                answer = self._scorer.answer(waiting.request.content_type, waiting.request.body)
                 if answer.short_of_memory:
                     # Another request may have taken all of the memory.
                     with self._short_of_memory:
-                        answer = self._scorer.score(waiting.request.content_type, waiting.request.body)
+                        answer = self._scorer.answer(waiting.request.content_type, waiting.request.body)
         loop.call_soon_threadsafe(self._reply, waiting, answer)
 
     def _reply(self, waiting: Waiting, answer: Answer | None) -> None:

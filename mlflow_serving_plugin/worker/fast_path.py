@@ -1,13 +1,22 @@
-"""From a JSON body straight to the frame that a model gets, for signatures of plain columns.
+"""From a JSON body straight to what a model gets: which decoder a model has, and the proof that the decoder is right.
 
-``decode`` takes only bodies with exactly the signature's columns and values of exactly the signature's types. For any
-other body ``decode`` returns None, and MLflow's own way decides.
+A decoder takes only bodies with values of kinds on which decoder and MLflow have made the very same input, when the
+worker started. For any other body ``decode`` returns None, and MLflow's own way decides.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable, Sequence
+from typing import Any, Callable, Iterator, Sequence
+
+from .columns import NotCompilable
+from .decoding import Batchable, Trial
+from .inferred import InferredTable
+from .model_call import ModelCall
+from .same import same_value
+from .tables import SignatureTable
+from .tensors import InferredTensors, SignatureTensors
+from .values import TypeHintValues
 
 try:  # twice as fast, where the environment has it
     import orjson
@@ -16,222 +25,116 @@ try:  # twice as fast, where the environment has it
 except ImportError:
     _loads = json.loads
 
-_INT32 = 2**31
-_INT64 = 2**63
-_FLOAT32_EXACT = 2**24
-_NUMBERS = frozenset((float, int))
-_FEW_FLOATS = (0.0, 1.5, -2.25, 3)
-_FEW_WHOLE = (0, 1, -2, 3)
-_TYPES: dict[str, tuple[str | None, Sequence[Any]]] = {
-    "double": ("float64", _FEW_FLOATS),
-    "float": ("float32", _FEW_FLOATS),
-    "long": ("int64", _FEW_WHOLE),
-    "integer": ("int32", _FEW_WHOLE),
-    "boolean": ("bool", (True, False, True, False)),
-    "string": (None, ("a", "b", "", "ü")),
-}
-"""By a column's type in the signature: the NumPy type (None: pandas infers the type), and a few values."""
+__all__ = ["JsonDecoder", "NotCompilable", "compile_model", "prove", "prove_params"]
+
+Seen = Callable[[bytes], Any]
+"""What MLflow hands to the model for a JSON body: the input and the keyword arguments; None when MLflow refuses."""
+
+_EXACT_FLOAT = 2.0**63
 
 
-class NotCompilable(Exception):
-    """The signature or the model cannot have the fast path; the text says why."""
+class JsonDecoder:
+    """A ``decoding.BodyDecoder``: one field of input, and perhaps ``params``.
 
+    ``exact``: as MLflow parses JSON, also NaN and whole numbers beyond 64 bits.
+    """
 
-class Column:
-    """One column: name, type in the signature, NumPy type, and a few values to try the model on."""
+    def __init__(self, shapes: Sequence[Any], takes_params: bool = False, exact: bool = False) -> None:
+        self.shapes = shapes
+        self.takes_params = takes_params
+        self._exact = exact
 
-    def __init__(self, name: str, kind: str) -> None:
-        self.name = name
-        self.kind = kind
-        self.dtype, self.probes = _TYPES[kind]
-
-    def takes(self, values: Sequence[Any]) -> bool:
-        """Whether MLflow's cast of these values changes no value in a way of its own."""
-        types = set(map(type, values))
-        if self.kind == "string":
-            return types == {str}
-        if self.kind == "boolean":
-            return types == {bool}
-        if self.kind in ("double", "float"):
-            # Whole numbers beyond 64 bits are floats to orjson, but objects to MLflow.
-            if not types <= _NUMBERS or not _within(values, _INT64):
-                return False
-            return self.kind == "double" or int not in types or _exact_in_float32(values)
-        return types == {int} and _within(values, _INT64 if self.kind == "long" else _INT32)
-
-
-class CompiledSignature:
-    """A signature of plain columns: a ``decoding.BodyDecoder``."""
-
-    def __init__(self, columns: list[Column]) -> None:
-        self._columns = columns
-        self._names = [column.name for column in columns]
-        self._name_set = frozenset(self._names)
-        kinds = {column.kind for column in columns}
-        self._only = columns[0] if len(kinds) == 1 and columns[0].dtype is not None else None
-
-    def decode(self, body: bytes) -> Rows | None:
-        """The rows of a ``dataframe_records`` or ``dataframe_split`` body; None for any other body."""
+    def decode(self, body: bytes) -> Batchable | None:
+        """The input of a body; None for any body that is not proved."""
         try:
-            document = _loads(body)
+            document = json.loads(body) if self._exact else _loads(body)
         except (ValueError, RecursionError):
             return None
-        if type(document) is not dict or len(document) != 1:
+        if type(document) is not dict:
+            return None
+        params = document.pop("params", None) if self.takes_params else None
+        if len(document) != 1 or (params is not None and (type(params) is not dict or not _exact(params))):
             return None
         ((key, value),) = document.items()
-        if key == "dataframe_records":
-            rows = self._records(value)
-        elif key == "dataframe_split":
-            rows = self._split(value)
-        else:
-            return None
-        return Rows(self, rows) if rows and self._valid(rows) else None
+        for shape in self.shapes:
+            found: Batchable | None = shape.read(key, value)
+            if found is not None:
+                if params is not None:
+                    found.params = params
+                    found.group = (found.group, json.dumps(params, sort_keys=True))
+                return found
+        return None
 
-    def frame(self, rows: list[list[Any]]) -> Any:
-        """The frame for decoded rows, laid out in memory as MLflow's: a model's last digit can depend on that."""
-        import numpy as np
-        import pandas as pd
+    def probes(self) -> Sequence[Batchable]:
+        """Inputs made from the signature, on which the model is tried."""
+        return [probe for shape in self.shapes for probe in shape.probes()]
 
-        if self._only is not None:
-            block = np.ascontiguousarray(np.array(rows, dtype=self._only.dtype).T)
-            return pd.DataFrame(block.T, columns=self._names, copy=False)
-        columns = zip(*rows)
-        return pd.DataFrame(
-            {
-                column.name: list(values) if column.dtype is None else np.array(values, dtype=column.dtype)
-                for column, values in zip(self._columns, columns)
-            }
-        )
-
-    def probes(self) -> list[Rows]:
-        """Several rows, and one row alone."""
-        rows = [list(values) for values in zip(*(column.probes for column in self._columns))]
-        return [Rows(self, rows), Rows(self, rows[:1])]
-
-    def body_of(self, rows: list[list[Any]]) -> bytes:
-        """A body that holds these rows."""
-        return json.dumps({"dataframe_split": {"columns": self._names, "data": rows}}).encode()
-
-    def _records(self, records: Any) -> list[list[Any]] | None:
-        if type(records) is not list:
-            return None
-        names, count = self._names, len(self._names)
-        try:
-            if any(len(record) != count for record in records):
-                return None
-            return [[record[name] for name in names] for record in records]
-        except (TypeError, KeyError):
-            return None
-
-    def _split(self, split: Any) -> list[list[Any]] | None:
-        if type(split) is not dict or not split.keys() <= {"columns", "data", "index"}:
-            return None
-        names, rows = split.get("columns"), split.get("data")
-        if type(names) is not list or type(rows) is not list or not _plain_index(split, len(rows)):
-            return None
-        count = len(self._names)
-        if any(type(row) is not list or len(row) != count for row in rows):
-            return None
-        return rows if names == self._names else self._reordered(names, rows)
-
-    def _reordered(self, names: list[Any], rows: list[list[Any]]) -> list[list[Any]] | None:
-        if set(map(type, names)) != {str} or len(names) != len(self._names) or self._name_set != set(names):
-            return None
-        positions = {name: position for position, name in enumerate(names)}
-        order = [positions[name] for name in self._names]
-        return [[row[position] for position in order] for row in rows]
-
-    def _valid(self, rows: list[list[Any]]) -> bool:
-        if self._only is not None:
-            return self._only.takes([value for row in rows for value in row])
-        return all(column.takes(values) for column, values in zip(self._columns, zip(*rows)))
+    def trials(self) -> Iterator[Trial]:
+        """Bodies on which this decoder and MLflow's own way are compared."""
+        for shape in self.shapes:
+            yield from shape.trials()
 
 
-class Rows:
-    """Decoded rows, each in the signature's order: a ``decoding.Batchable``."""
-
-    __slots__ = ("_signature", "count", "rows")
-
-    def __init__(self, signature: CompiledSignature, rows: list[list[Any]]) -> None:
-        self._signature = signature
-        self.rows = rows
-        self.count = len(rows)
-
-    def join(self, others: Sequence[Rows]) -> Rows:
-        """These rows followed by others'."""
-        rows = list(self.rows)
-        for other in others:
-            rows += other.rows
-        return Rows(self._signature, rows)
-
-    def row(self, index: int) -> Rows:
-        """One row by itself."""
-        return Rows(self._signature, [self.rows[index]])
-
-    def varied(self) -> Rows:
-        """The same rows with other floats."""
-        varied = [[value * 1.5 + 0.25 if isinstance(value, float) else value for value in row] for row in self.rows]
-        return Rows(self._signature, varied)
-
-    def model_input(self) -> Any:
-        """The frame."""
-        return self._signature.frame(self.rows)
-
-    def same_input(self, seen: Any) -> bool:
-        """Whether MLflow made the same frame."""
-        return same_frame(seen, self.model_input())
-
-    def body(self) -> bytes:
-        """A ``dataframe_split`` body."""
-        return self._signature.body_of(self.rows)
-
-
-def compile_schema(model: Any, schema: Any) -> CompiledSignature:
-    """The fast path of a model; NotCompilable when it has a signature that needs MLflow's own way."""
+def compile_model(model: Any, schema: Any, max_cells: int) -> JsonDecoder:
+    """The decoder for a model, of which nothing is proved yet; NotCompilable when the model needs MLflow's own way."""
     if not hasattr(model, "_predict_fn"):
         raise NotCompilable("this MLflow has another way to the model")
-    if schema is None:
-        raise NotCompilable("the model has no signature")
-    if schema.is_tensor_spec() or not schema.has_input_names():
-        raise NotCompilable("the signature is not one of named columns")
     metadata = model.metadata
-    if metadata.get_params_schema() is not None:
-        raise NotCompilable("the model takes parameters")
-    for special in ("_is_signature_from_type_hint", "_is_type_hint_from_example"):
-        if getattr(metadata, special, bool)():
-            raise NotCompilable("the signature comes from type hints")
-    columns = []
-    for name, spec in schema.input_dict().items():
-        kind = getattr(spec.type, "name", "")
-        if kind not in _TYPES or not isinstance(name, str):
-            raise NotCompilable(f"column {name!r} has a type that needs a conversion")
-        columns.append(Column(name, kind))
-    if not columns:
-        raise NotCompilable("the signature has no columns")
-    return CompiledSignature(columns)
+    if getattr(metadata, "_is_type_hint_from_example", bool)():
+        raise NotCompilable("the type hint comes from the input example")
+    params = metadata.get_params_schema() if hasattr(metadata, "get_params_schema") else None
+    if getattr(metadata, "_is_signature_from_type_hint", bool)():
+        return JsonDecoder([TypeHintValues()], takes_params=params is not None, exact=True)
+    if schema is None:
+        return JsonDecoder([InferredTable(max_cells), InferredTensors()])
+    if schema.is_tensor_spec():
+        return JsonDecoder([SignatureTensors(schema)], takes_params=params is not None)
+    if not schema.has_input_names():
+        raise NotCompilable("the columns of the signature have no names")
+    return JsonDecoder([SignatureTable(schema)], takes_params=params is not None)
 
 
-def same_frame(one: Any, other: Any) -> bool:
-    """Whether two frames are the same to the bit: values, types, columns and index."""
-    import pandas as pd
+def prove(decoder: JsonDecoder, seen: Seen) -> tuple[str | None, dict[str, Any]]:
+    """Have the decoder take what decoder and MLflow make alike; why the decoder is of no use, and keyword arguments.
 
-    if not isinstance(one, pd.DataFrame) or list(one.columns) != list(other.columns):
-        return False
-    return bool((one.dtypes == other.dtypes).all() and one.equals(other) and one.index.equals(other.index))
+    The keyword arguments are those that MLflow calls the model with.
+    """
+    arguments: dict[str, Any] = {}
+    for trial in decoder.trials():
+        new = [(proved, item) for proved, item in trial.allows if item not in proved]
+        for proved, item in new:
+            proved.add(item)
+        made = decoder.decode(trial.body)
+        found = seen(trial.body) if made is not None else None
+        if made is not None and found is not None and same_value(found[0], made.model_input()):
+            arguments = found[1]
+            continue
+        for proved, item in new:
+            proved.discard(item)
+        if trial.needed:
+            return _why(made, found), {}
+    return None, arguments
 
 
-def _plain_index(split: dict[str, Any], count: int) -> bool:
-    """Whether the body has no index, or the index that pandas would make: a model may look at the index."""
-    if "index" not in split:
-        return True
-    index = split["index"]
-    return type(index) is list and index == list(range(count)) and set(map(type, index)) == {int}
+def prove_params(decoder: JsonDecoder, call: ModelCall, seen: Seen) -> None:
+    """Have the decoder take ``params`` only if MLflow makes the same keyword arguments of them."""
+    if decoder.takes_params:
+        given = call.given_params()
+        trial = next(decoder.trials())
+        found = None if given is None else seen(json.dumps({**json.loads(trial.body), "params": given}).encode())
+        decoder.takes_params = found is not None and same_value(found[1], call.arguments(given))
 
 
-def _within(values: Sequence[Any], limit: int) -> bool:
-    """Whether all values are within the limit; NaN among the values may make this False."""
-    return bool(-limit <= min(values) and max(values) < limit)
+def _why(made: Any, found: Any) -> str:
+    if made is not None and found is None:
+        return "MLflow refuses rows made from the signature"
+    return "MLflow builds another input from the same rows"
 
 
-def _exact_in_float32(values: Iterable[Any]) -> bool:
-    return all(-_FLOAT32_EXACT <= value <= _FLOAT32_EXACT for value in values if type(value) is int)
+def _exact(value: Any) -> bool:
+    """Whether no parameter may be a whole number beyond 64 bits, which is a float to orjson."""
+    if isinstance(value, dict):
+        return all(map(_exact, value.values()))
+    if isinstance(value, list):
+        return all(map(_exact, value))
+    return not isinstance(value, float) or -_EXACT_FLOAT < value < _EXACT_FLOAT

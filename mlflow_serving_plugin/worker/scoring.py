@@ -1,9 +1,8 @@
 """Scores requests: by calling the environment's own MLflow scoring server, and faster where that is the same.
 
-The reference is ``mlflow.pyfunc.scoring_server.invocations``. For a model of a library flavor with a signature
-of plain columns there is a fast path: the frame that MLflow would hand to the model after parsing, casting and
-enforcing is built directly. It is used only for bodies whose values have exactly the types of the signature, and
-only after the worker has seen, on rows made from the signature, that MLflow builds the very same frame.
+The reference is ``mlflow.pyfunc.scoring_server.invocations``. For most models there is a fast path: what MLflow would
+hand to the model after parsing, casting and enforcing is built directly. The fast path is used only for bodies of
+kinds for which the worker has seen, when it started, that MLflow builds the very same input (``fast_path``).
 """
 
 from __future__ import annotations
@@ -16,10 +15,13 @@ from typing import Any, Callable, NamedTuple
 
 from . import cells, failures, fast_path
 from .collector import Collector
+from .csv_table import CSV, CsvDecoder, csv_decoder
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
+from .model_call import ModelCall
 from .model_code import ModelCode
 from .process import say_error
+from .tables import SignatureTable
 
 JSON = "application/json"
 _collector = Collector()
@@ -65,7 +67,9 @@ class Scorer:
         self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
         self.decoder: BodyDecoder | None = None
         """Decodes bodies on the fast path; None without a fast path."""
-        self._predict_kwargs: dict[str, Any] = {}
+        self.why_no_fast_path: str | None = None
+        self._call: ModelCall
+        self._csv: CsvDecoder | None = None
 
     @classmethod
     def load(cls, model_dir: str, code: ModelCode, max_cells: int = cells.MOST_CELLS) -> Scorer:
@@ -83,8 +87,8 @@ class Scorer:
             raise
         return cls(model, code, max_cells)
 
-    def score(self, content_type: str, body: bytes) -> Answer:
-        """One request, as MLflow itself scores it."""
+    def score(self, content_type: str, body: bytes, model: Any = None) -> Answer:
+        """One request, as MLflow itself scores it. ``model``: another than the one that is loaded."""
         from mlflow.exceptions import MlflowException
 
         start, short = time.perf_counter_ns(), False
@@ -92,7 +96,7 @@ class Scorer:
             with _collector.during(body):
                 body = cells.bounded(content_type, body, self._columns, self._max_cells, self._required)
                 with self._code:
-                    result = self._server.invocations(body, content_type, self.model, self._schema)
+                    result = self._server.invocations(body, content_type, model or self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response
         except cells.TooManyCells as error:
             status, mimetype = 400, JSON
@@ -114,40 +118,76 @@ class Scorer:
     def prepare_fast_path(self) -> str | None:
         """Compile the signature; None when the fast path may be used, else why not."""
         try:
-            compiled = fast_path.compile_schema(self.model, self._schema)
+            decoder = fast_path.compile_model(self.model, self._schema, self._max_cells)
+            why, arguments = fast_path.prove(decoder, self._input_by_mlflow)
+            self._call = ModelCall(self.model, arguments)
+            if why is None:
+                fast_path.prove_params(decoder, self._call, self._input_by_mlflow)
         except fast_path.NotCompilable as error:
-            return str(error)
+            why = str(error)
         except AttributeError as error:
             # MLflow's internals differ between its versions; MLflow's own way is always there.
-            return f"this version of MLflow has other internals: {error}"
-        for probe in compiled.probes():
-            seen = self._input_by_mlflow(probe.body())
-            if seen is None:
-                return "MLflow refuses rows made from the signature"
-            found, kwargs = seen
-            if not probe.same_input(found):
-                return "MLflow builds another frame from the same rows"
-            self._predict_kwargs = kwargs
-        self.decoder = compiled
-        return None
+            why = f"this version of MLflow has other internals: {error}"
+        self.decoder, self.why_no_fast_path = (decoder, None) if why is None else (None, why)
+        self._csv = self._csv_decoder(decoder) if why is None else None
+        return why
 
     def decode(self, content_type: str, body: bytes) -> Batchable | None:
         """The input of a body that the fast path can take; None for any other body."""
+        if self._csv is not None and content_type == CSV:
+            return self._csv.decode(body)
         if self.decoder is None or content_type != JSON:
             return None
         with _collector.during(body):
             return self.decoder.decode(body)
 
+    def _csv_decoder(self, decoder: fast_path.JsonDecoder) -> CsvDecoder | None:
+        table, parse = decoder.shapes[0], getattr(self._server, "parse_csv_input", None)
+        if not isinstance(table, SignatureTable) or parse is None:
+            return None
+        return csv_decoder(
+            self._schema, table.columns, parse, table.probes()[0], lambda body: self._input_by_mlflow(body, CSV)
+        )
+
     def predict(self, decoded: Batchable) -> Any:
         """The model's own output for a decoded input; raises whatever the model raises."""
+        arguments = self._call.arguments(decoded.params)
         with self._code:
-            return self.model._predict_fn(decoded.model_input(), **self._predict_kwargs)
+            return self._call(decoded.model_input(), arguments)
+
+    def answer(self, content_type: str, body: bytes) -> Answer:
+        """One request, on the fast path if possible."""
+        start = time.perf_counter_ns()
+        return self.answer_decoded(content_type, body, self.decode(content_type, body), start)
+
+    def answer_decoded(self, content_type: str, body: bytes, decoded: Batchable | None, start: int = 0) -> Answer:
+        """One request whose body was decoded. The model is called once, also where the model raises an error."""
+        start = start or time.perf_counter_ns()
+        if decoded is None or isinstance(self._server, FlaskServer):
+            return self.score(content_type, body)
+        try:
+            data, arguments = decoded.model_input(), self._call.arguments(decoded.params)
+        except Exception:  # MLflow's own way says what is wrong
+            return self.score(content_type, body)
+        ready = time.perf_counter_ns()
+        try:
+            with self._code:
+                output = self._call(data, arguments)
+        except BaseException as error:  # MLflow's own way reports the error in MLflow's words
+            return self.score(content_type, body, self._call.repeating(error=error))
+        predicted = time.perf_counter_ns()
+        try:
+            written = self.encode(output)
+        except BaseException:
+            return self.score(content_type, body, self._call.repeating(output))
+        encode_ns = time.perf_counter_ns() - predicted
+        return Answer(200, JSON, written, ready - start, predicted - ready, encode_ns)
 
     def jsonable(self, output: Any) -> Any:
         """A model's output as MLflow puts it into JSON."""
         return json.loads(self.encode(output))["predictions"]
 
-    def _input_by_mlflow(self, body: bytes) -> tuple[Any, dict[str, Any]] | None:
+    def _input_by_mlflow(self, body: bytes, content_type: str = JSON) -> tuple[Any, dict[str, Any]] | None:
         """What MLflow hands to the model for a body: the input and the keyword arguments."""
         seen: list[tuple[Any, dict[str, Any]]] = []
         original = self.model._predict_fn
@@ -160,7 +200,7 @@ class Scorer:
         self.model._predict_fn = record
         try:
             with self._code:
-                self._server.invocations(body, JSON, self.model, self._schema)
+                self._server.invocations(body, content_type, self.model, self._schema)
         except Exception:
             return None
         finally:

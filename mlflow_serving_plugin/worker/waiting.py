@@ -60,6 +60,10 @@ class Waiting:
             self.decoded = True
             self.alone = self.input is None
 
+    def fits(self, other: Waiting) -> bool:
+        """Whether the inputs of two requests can be joined."""
+        return self.input is not None and other.input is not None and self.input.group == other.input.group
+
     def useless(self, now_ns: int) -> bool:
         """Whether nobody waits for the answer any more."""
         return self.cancelled or (now_ns - self.arrived_ns) > self.request.timeout_ms * 1_000_000

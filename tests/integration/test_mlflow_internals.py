@@ -22,8 +22,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlflow_serving_plugin.worker import fast_path
+from mlflow_serving_plugin.worker.columns import Column
 from mlflow_serving_plugin.worker.model_code import ModelCode
+from mlflow_serving_plugin.worker.rows import Layout, Rows
+from mlflow_serving_plugin.worker.same import same_value
 from mlflow_serving_plugin.worker.scoring import Scorer
 
 
@@ -316,6 +318,21 @@ def test_a_prediction_goes_through_predict_fn_so_that_replacing_it_shows_the_fra
     assert iris.prepare_fast_path() is None
 
 
+def test_predict_makes_the_context_and_leaves_the_rest_to_the_method_that_the_fast_path_replaces():
+    source = inspect.getsource(internal("mlflow.pyfunc:PyFuncModel.predict"))
+    assert "set_prediction_context(context)" in source, "PyFuncModel.predict sets no context"
+    assert "return self._predict(data, params)" in source, "PyFuncModel.predict calls something else"
+
+
+def test_parameters_are_enforced_by_the_function_that_the_fast_path_calls():
+    enforce = internal("mlflow.models.utils:_enforce_params_schema")
+    spec = internal("mlflow.types:ParamSpec")("t", "double", 1.5)
+    assert enforce({"t": 2}, internal("mlflow.types:ParamSchema")([spec])) == {"t": 2.0}
+    assert enforce(None, None) is None
+    source = inspect.getsource(internal("mlflow.pyfunc:_validate_prediction_input"))
+    assert "_enforce_params_schema(params, params_schema)" in source, "parameters are enforced elsewhere"
+
+
 def test_predict_still_ends_in_predict_fn():
     source = inspect.getsource(internal("mlflow.pyfunc:PyFuncModel._predict"))
     assert "self._predict_fn(data" in source, "PyFuncModel._predict calls something else"
@@ -342,9 +359,9 @@ def test_mlflow_still_casts_each_kind_of_column_to_the_type_that_the_fast_path_b
     enforce = internal("mlflow.models.utils:_enforce_schema")
     schema = internal("mlflow.types:Schema")([internal("mlflow.types:ColSpec")(kind, "x")])
     values = {"boolean": [True, False], "string": ["a", "b"]}.get(kind, [1, 2])
-    built = fast_path.CompiledSignature([fast_path.Column("x", kind)]).frame([[value] for value in values])
+    built = Rows(Layout([Column("x", kind)]), [[value] for value in values]).model_input()
     found = enforce(built.copy(), schema)
-    assert fast_path.same_frame(found, built), f"a column of {kind} is {found['x'].dtype} now"
+    assert same_value(found, built), f"a column of {kind} is {found['x'].dtype} now"
 
 
 # gateway/asgi.py

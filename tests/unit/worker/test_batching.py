@@ -345,6 +345,8 @@ def test_connections_are_held_while_too_much_waits_and_let_go_after(tmp_path):
 class Numbers:
     """An input that is no table: a list of numbers, one prediction each. Decodes bodies too."""
 
+    group = params = None
+
     def __init__(self, values=()):
         self.values = list(values)
         self.count = len(self.values)
@@ -504,9 +506,40 @@ def test_a_custom_model_is_batched_only_when_switched_on():
 
 
 def test_there_is_no_batching_without_a_fast_path_even_when_switched_on():
-    scorer = Scorer(pyfunc([("when", "datetime")], lambda data: [0] * len(data)))
+    scorer = Scorer(pyfunc([(None, "double")], lambda data: [0] * len(data)))
     scorer.prepare_fast_path()
-    assert not decide(scorer, "on", None).on
+    verdict = decide(scorer, "on", None)
+    assert not verdict.on
+    assert "the columns of the signature have no names" in verdict.why
+
+
+def test_tensors_are_scored_together_and_answered_each_its_own_rows(tmp_path):
+    from worker_models import Model, ModelSignature, Predictor, PyFuncModel, Schema, TensorSpec
+
+    calls = []
+    meta = Model(signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype("float64"), (-1, 2))])))
+    meta.add_flavor("python_function", loader_module="mlflow.sklearn")
+    model = Predictor(lambda data: calls.append(data.shape) or data.sum(axis=1))
+    scorer = Scorer(PyFuncModel(meta, model, predict_fn="predict"))
+    assert scorer.prepare_fast_path() is None
+    assert verify(scorer, None).on
+    calls.clear()
+    bodies = [b'{"inputs": [[1, 2.5], [3, 4]]}', b'{"instances": [[5, 6]]}', b'{"inputs": [[1, 2, 3]]}']
+    answers = serve(scorer, [request(one) for one in bodies], tmp_path).answers()
+    assert answers[0] == (200, b'{"predictions": [3.5, 7.0]}')
+    assert answers[1] == (200, b'{"predictions": [11.0]}')
+    assert answers[2] == (400, scorer.score(JSON, bodies[2]).body)
+    assert calls == [(3, 2)]
+
+
+@pytest.mark.parametrize("rows", [[["a", None], [None, 1.0]], [["a", 1.0], ["b", 2.0]], [[None, None], [None, None]]])
+def test_a_row_of_text_in_a_batch_is_the_row_that_comes_alone(rows, tmp_path):
+    """A column with nulls has another type than a column without: such rows are not scored together."""
+    scorer = scorer_of([("t", "string"), ("x", "double")], lambda data: [f"{value!r}" for value in data["t"]])
+    bodies = [json.dumps({"dataframe_split": {"columns": ["t", "x"], "data": [row]}}).encode() for row in rows]
+    answers = serve(scorer, [request(one) for one in bodies], tmp_path).answers()
+    for number, one in enumerate(bodies):
+        assert answers[number][1] == scorer.score(JSON, one).body
 
 
 # The check while serving

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from worker_models import scorer_of, split_of
 
-from mlflow_serving_plugin.worker import fast_path
+from mlflow_serving_plugin.worker import fast_path, same
 
 KINDS = ("double", "float", "long", "integer", "boolean", "string")
 FLOATS = st.one_of(st.floats(), st.floats(width=32), st.integers(-5, 5).map(float))
@@ -150,8 +150,6 @@ def test_every_plain_type_has_a_fast_path(kind):
         b'{"dataframe_split": {"columns": ["c0"], "data": [{"c0": 1}]}}',
         b'{"dataframe_split": {"columns": ["c0"], "data": [[1]], "more": 1}}',
         b'{"dataframe_records": [{"c0": 1}], "params": {}}',
-        b'{"inputs": {"c0": [1]}}',
-        b'{"instances": [{"c0": 1}]}',
         b"\xff\xfe\xfd",
         b'{"dataframe_records": ' + b"[" * 200_000,
         b'{"a":' * 200_000,
@@ -189,5 +187,5 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
 @given(st.floats())
 def test_floats_are_compared_by_value_with_nan_as_itself(value):
     frame = pd.DataFrame({"a": [value]})
-    assert fast_path.same_frame(frame, pd.DataFrame({"a": [value]}))
-    assert not fast_path.same_frame(frame, pd.DataFrame({"a": [1.0 if math.isnan(value) else math.nan]}))
+    assert same.same_frame(frame, pd.DataFrame({"a": [value]}))
+    assert not same.same_frame(frame, pd.DataFrame({"a": [1.0 if math.isnan(value) else math.nan]}))

@@ -23,6 +23,10 @@ def fast(scorer, body):
     return scorer.encode(scorer.predict(rows))
 
 
+def body_of(rows):
+    return json.dumps({"dataframe_split": {"columns": [name for name, _ in NAMES], "data": rows}}).encode()
+
+
 def bodies(frame):
     yield json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
     yield json.dumps({"dataframe_records": frame.to_dict(orient="records")}).encode()
@@ -93,7 +97,7 @@ def test_six_hundred_columns(kind):
 )
 def test_outputs_of_every_kind(output):
     scorer = scorer_of(NAMES, output)
-    body = scorer.decoder.body_of([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, -0.0], [1e18, 5e-324, 1 / 3, 7.0]])
+    body = body_of([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, -0.0], [1e18, 5e-324, 1 / 3, 7.0]])
     assert fast(scorer, body) == stock(scorer, body)
 
 
@@ -108,7 +112,7 @@ def raised(exception):
 def test_whatever_a_model_raises_is_an_answer(exception):
     scorer = scorer_of(NAMES, lambda data: [0] * len(data))
     scorer.model._predict_fn = raised(exception)
-    answer = scorer.score(JSON, scorer.decoder.body_of([[1.0, 2.0, 3.0, 4.0]]))
+    answer = scorer.score(JSON, body_of([[1.0, 2.0, 3.0, 4.0]]))
     assert 400 <= answer.status <= 500
     assert answer.body
 
@@ -119,6 +123,65 @@ def test_a_body_that_is_nested_too_deeply_is_answered():
 
 
 def test_a_signature_with_other_types_is_left_to_mlflow_and_says_why():
-    scorer = Scorer(pyfunc([("when", "datetime"), ("x", "double")], lambda data: [0] * len(data)))
-    assert "when" in scorer.prepare_fast_path()
+    from mlflow.types import DataType
+    from mlflow.types.schema import Array
+
+    scorer = Scorer(pyfunc([("when", Array(DataType.datetime)), ("x", "double")], lambda data: [0] * len(data)))
+    assert "column 'when' has arrays of datetime" in scorer.prepare_fast_path()
     assert scorer.decoder is None
+
+
+# Custom models: the fast path in threads, where the model is called once
+
+
+class Counted:
+    def __init__(self, outcome):
+        self.outcome = outcome
+        self.calls = 0
+
+    def __call__(self, data):
+        self.calls += 1
+        made = self.outcome()
+        if isinstance(made, BaseException):
+            raise made
+        return made
+
+
+def mlflow_error():
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException("no such customer", error_code=3)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [lambda: [1.5], ValueError, mlflow_error, SystemExit, KeyboardInterrupt, RecursionError, object, lambda: {1: {2}}],
+    ids=lambda outcome: outcome.__name__,
+)
+def test_a_custom_model_is_called_once_and_answers_as_mlflow_does(outcome):
+    model = Counted(outcome)
+    scorer = scorer_of(NAMES, model, flavor="mlflow.pyfunc.model")
+    body = body_of([[1.0, 2.0, 3.0, 4.0]])
+    answer = scorer.answer(JSON, body)
+    assert model.calls == 1
+    expected = scorer.score(JSON, body)
+    assert (answer.status, answer.content_type) == (expected.status, expected.content_type)
+    ours, theirs = json.loads(answer.body), json.loads(expected.body)
+    for one in (ours, theirs):
+        one.pop("stack_trace", None)  # has the lines that led to the model
+    assert ours == theirs
+
+
+def test_a_custom_model_sees_the_context_that_mlflow_predicts_in():
+    from mlflow.pyfunc.context import get_prediction_context
+
+    seen = []
+    scorer = scorer_of(NAMES, lambda data: seen.append(vars(get_prediction_context())) or [0], "mlflow.pyfunc.model")
+    scorer.model._model_id = "m-1"
+    scorer.prepare_fast_path()
+    body = body_of([[1.0, 2.0, 3.0, 4.0]])
+    assert scorer.decode(JSON, body) is not None
+    assert scorer.answer(JSON, body).body == scorer.score(JSON, body).body
+    assert seen[0] == seen[1]
+    assert seen[0]["model_id"] == "m-1"
+    assert get_prediction_context() is None

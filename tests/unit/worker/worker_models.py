@@ -11,7 +11,8 @@ with warnings.catch_warnings():
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import PyFuncModel, scoring_server
     from mlflow.sklearn import _SklearnModelWrapper
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array, Map, Object, Property
 
 from mlflow_serving_plugin.worker.scoring import Scorer
 
@@ -26,7 +27,27 @@ class Predictor:
         return self._function(data)
 
 
-__all__ = ["Scorer", "pyfunc", "scorer_of", "scoring_server", "sklearn_scorer", "split_of"]
+__all__ = [
+    "Array",
+    "ColSpec",
+    "DataType",
+    "Map",
+    "Model",
+    "ModelSignature",
+    "Object",
+    "ParamSchema",
+    "ParamSpec",
+    "Property",
+    "PyFuncModel",
+    "Schema",
+    "Scorer",
+    "TensorSpec",
+    "pyfunc",
+    "scorer_of",
+    "scoring_server",
+    "sklearn_scorer",
+    "split_of",
+]
 
 
 def pyfunc(columns: list[tuple[str, str]], function: Any, flavor: str = "mlflow.sklearn") -> PyFuncModel:
