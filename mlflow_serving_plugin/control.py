@@ -24,7 +24,7 @@ from mlflow_serving_plugin.api.app import LARGEST_BODY_BYTES
 from mlflow_serving_plugin.api.requests import CALLER, REFUSAL
 from mlflow_serving_plugin.api.server import HEALTH_PATH
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.gateway.limits import BodyMemory, Reservation, declared_length
+from mlflow_serving_plugin.gateway.limits import BodyMemory, Reservation, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Head, Lane, ReadBody, Reply, RunBlocking, Steps
 
 _logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Control:
         else:
             caller = identify()
         body: bytes = yield ReadBody(length, LARGEST_BODY_BYTES, reservation)
+        refuse_lost_body(head.headers, body)
         reply: Reply = yield RunBlocking(partial(self._answer, head, body, caller), Lane.CONTROL)
         return reply
 

@@ -28,6 +28,22 @@ def declared_length(headers: Mapping[str, str], max_bytes: int) -> int | None:
     return int(value)
 
 
+def refuse_lost_body(headers: Mapping[str, str], body: bytes) -> None:
+    """BadRequestError for a body that the web server has dropped.
+
+    uvicorn's parser httptools drops the body of a request with the header Upgrade, which Java's HttpClient sends by
+    default (uvicorn#2722).
+    """
+    if body or "upgrade" not in headers:
+        return
+    if "transfer-encoding" in headers or headers.get("content-length", "0").strip("0"):
+        raise BadRequestError(
+            "uvicorn drops the body of a request with the header Upgrade. Send the request without the header (in "
+            "Java: HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)), or start the server with "
+            "--uvicorn-opts '--http h11'."
+        )
+
+
 def too_large(max_bytes: int) -> BodyTooLargeError:
     """The error for a body of more than ``max_bytes``."""
     return BodyTooLargeError(f"The request body is larger than the limit of {max_bytes} bytes.")

@@ -14,7 +14,7 @@ from mlflow_serving_plugin.gateway.dialects.failures import explain
 from mlflow_serving_plugin.gateway.encoding import decompress, request_encoding
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
-from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length
+from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.links.base import WorkerReply
 from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
@@ -56,6 +56,7 @@ class Scoring:
         exchange.memory = self.memory.reserve()
         self._metrics.touch()
         body: bytes = yield ReadBody(length, max_bytes, exchange.memory)
+        refuse_lost_body(headers, body)
         started_s = self._clock()
         if encoding is not None:
             # A few kilobytes may hold megabytes.

@@ -44,6 +44,24 @@ def test_every_request_of_the_table_is_answered_as_it_must_be(front: Front) -> N
     assert wrong_answers(front.place()) == []
 
 
+@pytest.mark.parametrize("path", [SCORE, ENABLE])
+def test_a_client_that_offers_http_2_is_answered_or_told_what_to_send(front: Front, path: str) -> None:
+    body = b'{"inputs": [1]}' if path == SCORE else b'{"registered_model_name": "unknown"}'
+    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{front.port}", f"Content-Length: {len(body)}"]
+    lines += ["Content-Type: application/json", f"Authorization: {ALICE}"]
+    lines += ["Connection: Upgrade, HTTP2-Settings, close", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"]
+    with socket.create_connection(("127.0.0.1", front.port), timeout=60) as connection:
+        # In one packet: uvicorn itself refuses a body that comes after the head.
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        said = answer.read().decode()
+    if front.kind == "uvicorn":
+        assert (answer.status, "HTTP_1_1" in said) == (400, True), said
+    else:
+        assert answer.status == (200 if path == SCORE else 404), said
+
+
 def by_urllib(front: Front, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(urllib.request.Request(front.url + path, LARGE, headers), timeout=60)
