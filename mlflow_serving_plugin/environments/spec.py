@@ -189,7 +189,7 @@ def _yaml(model_dir: Path, name: str) -> dict[str, Any]:
         content = yaml.safe_load(_inside(model_dir, name, "The MLmodel file names").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         raise RequirementsError(f"The model's {name} cannot be read: it is not valid YAML.") from None
     return content if isinstance(content, dict) else {}
 

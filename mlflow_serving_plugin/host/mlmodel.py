@@ -61,7 +61,7 @@ def read_mlmodel(model_dir: Path) -> MlModel:
     """Read the file. OSError when there is none, ValueError when the file is not a YAML mapping."""
     try:
         content = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError("not valid YAML") from error
     if not isinstance(content, dict):
         raise ValueError("not a mapping")  # noqa: TRY004 - of the file's content

@@ -128,11 +128,6 @@ def test_a_requirements_file_that_is_not_the_model_s_or_not_there_is_named(model
     assert line.replace("=", " ").split()[-1].split("/")[-1] in raised.value.message
 
 
-def test_files_that_are_no_yaml_are_named(model):
-    with pytest.raises(RequirementsError, match=r"python_env\.yaml"):
-        read_spec(model(python_env_yaml="a: [1\n"))
-
-
 def test_lines_are_known_by_the_projects_that_they_name():
     lines = [
         "Scikit_Learn[extra]==1.5 ; python_version > '3'",
@@ -152,3 +147,10 @@ def test_a_file_that_comes_with_the_model_is_known_by_its_content(tmp_path):
     assert identity(tmp_path, "wheels/a-1-py3-none-any.whl") != first
     assert identity(tmp_path, "six==1.16") == "six==1.16"
     assert identity(tmp_path, "x @ https://host/wheels/a-1-py3-none-any.whl").startswith("x @ https")
+
+
+@pytest.mark.parametrize("name", ["MLmodel", "conda_yaml", "python_env_yaml"])
+@pytest.mark.parametrize("content", ["a: [\n", "- a\n  b\n\tc", "x: " + "[" * 3000 + "]" * 3000])
+def test_a_file_that_is_no_yaml_or_nested_beyond_reading_is_named(model, name, content):
+    with pytest.raises(RequirementsError, match=f"The model's {name.replace('_y', '.y')} cannot be read"):
+        read_spec(model(**{name: content}))
