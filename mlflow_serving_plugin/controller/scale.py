@@ -109,4 +109,5 @@ def _sleeps(wanted: DesiredEntity, ready: bool, observed: Observed, used_at: flo
     key = wanted.key
     if observed.proof_of(wanted) is None or (key in observed.failures and not ready):
         return False
-    return used_at is None or now - used_at >= wanted.scaling.idle_timeout_s
+    # A worker that got ready between two looks has its idle time before it, which begins with the next look.
+    return not ready if used_at is None else now - used_at >= wanted.scaling.idle_timeout_s

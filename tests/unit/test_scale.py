@@ -32,6 +32,7 @@ READY = {"workers": (a_worker(WANTED),)}
         ("has not proved itself", SLEEPER, {}, None, 1),
         ("proved itself as something else", SLEEPER, {"proofs": {K1: replace(PROVED[K1], fingerprint="x")}}, None, 1),
         ("proved itself before this start", SLEEPER, {"proofs": PROVED}, None, 0),
+        ("got ready since the last look", SLEEPER, {"proofs": PROVED} | READY, None, 1),
         ("was used just now", SLEEPER, {"proofs": PROVED} | READY, NOW - 9.9, 1),
         ("was idle for its time", SLEEPER, {"proofs": PROVED} | READY, NOW - 10, 0),
         ("was woken", SLEEPER, {"proofs": PROVED}, NOW, 1),
