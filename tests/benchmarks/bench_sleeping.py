@@ -100,6 +100,7 @@ def control(models: int, root: Path) -> Figures:
 
 def wakes(count: int, models: Models) -> Figures:
     """Wakes on a real server."""
+    answers: list[bool] = []
     with TrackingServer("uvicorn", settings={"min_replicas": 0, "idle_timeout_s": 1}) as server:
         life = Life(server, models, "iris")
         life.register(1)
@@ -107,10 +108,10 @@ def wakes(count: int, models: Models) -> Figures:
         single = []
         for _ in range(count):
             _until_asleep(server, "iris")
-            single.append(_took(lambda: _answered(life)))
+            single.append(_took(lambda: answers.append(_answered(life))))
         _until_asleep(server, "iris")
         with ThreadPoolExecutor(_STORM) as pool:
-            storm = _took(lambda: [*pool.map(lambda _: _answered(life), range(_STORM))])
+            storm = _took(lambda: answers.extend(pool.map(_answered, [life] * _STORM)))
             started = len(server.workers("iris"))
         crowd = [Life(server, models, f"crowd-{number}") for number in range(_CROWD)]
         for one in crowd:
@@ -119,18 +120,19 @@ def wakes(count: int, models: Models) -> Figures:
         for one in crowd:
             _until_asleep(server, one.name)
         with ThreadPoolExecutor(_CROWD) as pool:
-            all_of_them = _took(lambda: [*pool.map(_answered, crowd)])
+            all_of_them = _took(lambda: answers.extend(pool.map(_answered, crowd)))
     return {
         "wake_median_s": statistics.median(single),
         "wake_max_s": max(single),
         f"wake_{_STORM}_requests_s": storm,
         f"wake_{_STORM}_workers": started,
         f"wake_{_CROWD}_models_s": all_of_them,
+        "requests_failed": answers.count(False),
     }
 
 
-def _answered(life: Life) -> None:
-    assert life.answer("/1") == (200, 1)
+def _answered(life: Life) -> bool:
+    return life.answer("/1") == (200, 1)
 
 
 def _until_asleep(server: TrackingServer, name: str) -> None:
