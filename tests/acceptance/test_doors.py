@@ -17,6 +17,7 @@ from support.auth import BasicAuthServer, Cast, bearer
 from support.auth import basic as password
 from support.cells import IRIS
 from support.dear import dear_bodies
+from support.models import IRIS_COLUMNS
 from support.server import TrackingServer
 
 MB = 1024 * 1024
@@ -77,7 +78,7 @@ def test_guessing_passwords_keeps_out_nobody_who_is_let_in(basic: BasicAuthServe
 def small_bodies_of_large_tables() -> list[object]:
     """Bodies that ask for a table of gigabytes, each as its content type, itself and what refuses it."""
     own = [{f"c{number}": number} for number in range(20_000)]
-    index = {"columns": ["a", "b", "c", "d"], "data": [[1, 2, 3, 4]], "index": list(range(1_000_000))}
+    index = {"columns": IRIS_COLUMNS, "data": [[1, 2, 3, 4]], "index": list(range(1_000_000))}
     return [
         pytest.param("application/json", json.dumps({"dataframe_records": own}), "missing inputs", id="own columns"),
         pytest.param("application/json", json.dumps({"dataframe_split": index}), "index", id="index"),
