@@ -3,14 +3,84 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
+import sys
 import traceback
 from typing import Any
+
+from .process import say, say_error
+from .redact import redact
 
 _NOT_SERIALIZABLE = re.compile(r"Object of type (\S+) is not JSON serializable")
 _KEYS = re.compile(r"keys must be .*, not (\S+)")
 _ENCODES = "predictions_to_json"
 """The function of the scoring server that writes predictions; its namesake ends in the same."""
+
+_CHECKS_OF_REQUESTS = ("_validate", "_enforce")
+"""How the functions of MLflow begin that compare a request with the model's signature."""
+
+
+def log(error: BaseException, *, caller: bool | None = None) -> None:
+    """Write the error that is handled now to the version's log: a bad request is one line, without the request's data.
+
+    What the model itself raised keeps its traceback. ``caller``: whether the error is the caller's; None: found out by where the error was raised.
+    """
+    if is_of_the_caller(error) if caller is None else caller:
+        say(f"Bad request: {_in_a_line(error)}")
+    else:
+        say_error()
+
+
+def is_of_the_caller(error: BaseException) -> bool:
+    """Whether the request was refused before the model's own code saw the request.
+
+    That is so when no traceback leads into ``PyFuncModel.predict``, or one leads from there into MLflow's checks of a
+    request. MLflow wraps what a model raises, so that the traceback may be that of the error before this one.
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        codes = [step.f_code for step, _ in traceback.walk_tb(chain.__traceback__)]
+        asked = [
+            at for at, code in enumerate(codes) if "predict" in code.co_name and _is_in(code, "pyfunc/__init__.py")
+        ]
+        if asked:
+            return _leads_into_checks(codes[asked[0] :])
+        chain = chain.__context__
+    return True
+
+
+def _leads_into_checks(codes: list[Any]) -> bool:
+    """Whether one of MLflow's checks was called before anything that is not MLflow's."""
+    for code in codes:
+        if not _is_in(code, ""):
+            return False
+        if code.co_name.startswith(_CHECKS_OF_REQUESTS):
+            return True
+    return False
+
+
+def _is_in(code: Any, path: str) -> bool:
+    """Whether a function is in MLflow, in the file at this path there."""
+    package = os.path.dirname(sys.modules["mlflow"].__file__ or "")
+    return bool(code.co_filename.startswith(os.path.join(package, path)))
+
+
+def _in_a_line(error: BaseException) -> str:
+    said = str(getattr(error, "message", error))
+    if said.startswith("Encountered an unexpected error") and error.__context__ is not None:
+        said = f"{type(error.__context__).__name__}: {error.__context__}"
+    return " ".join(redact(said).split())
+
+
+def drop_advice_on_instances() -> None:
+    """Keep MLflow's advice about ``instances`` out of the log: MLflow gives it whatever the caller sent."""
+    logging.getLogger("mlflow.pyfunc.scoring_server").addFilter(_is_no_advice_on_instances)
+
+
+def _is_no_advice_on_instances(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("If using `instances` as input key")
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -20,7 +20,6 @@ from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
 from .model_call import ModelCall
 from .model_code import ModelCode
-from .process import say_error
 from .tables import SignatureTable
 
 JSON = "application/json"
@@ -52,6 +51,7 @@ class Scorer:
 
         self._code = code or ModelCode()
         self._server: Any = scoring_server
+        failures.drop_advice_on_instances()
         if not hasattr(scoring_server, "invocations"):
             from mlflow.version import VERSION
 
@@ -101,17 +101,18 @@ class Scorer:
         except cells.TooManyCells as error:
             status, mimetype = 400, JSON
             text = json.dumps({"error_code": "BAD_REQUEST", "message": str(error)})
+            failures.log(error, caller=True)
         except MlflowException as error:
             status, mimetype, text = error.get_http_status_code(), JSON, _written(error)
             short = failures.is_short_of_memory(error)
-            say_error()
+            failures.log(error)
         except Exception as error:
             status, text = failures.explain(error)
             mimetype, short = JSON, failures.is_short_of_memory(error)
-            say_error()
+            failures.log(error, caller=status == 400)
         except BaseException as error:  # a model that calls exit() ends a request, not the worker
             status, mimetype, text = 500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": _ended(error)})
-            say_error()
+            failures.log(error, caller=False)
         took_ns = time.perf_counter_ns() - start
         return Answer(status, mimetype, text.encode(), predict_ns=took_ns, short_of_memory=short)
 

@@ -21,7 +21,7 @@ from mlflow_serving_plugin.errors import (
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.json_text import parse
-from mlflow_serving_plugin.gateway.dialects.redact import (
+from mlflow_serving_plugin.worker.redact import (
     LONGEST_MESSAGE,
     last_words,
     redact,

@@ -14,7 +14,7 @@ from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest, failure_
 from mlflow_serving_plugin.gateway.dialects.failures import UNEXPECTED, explain
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
 from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
-from mlflow_serving_plugin.gateway.dialects.redact import LONGEST_MESSAGE, last_words, redact
+from mlflow_serving_plugin.worker.redact import LONGEST_MESSAGE, last_words, redact
 
 TRACE = """Traceback (most recent call last):
   File "a.py", line 1, in predict

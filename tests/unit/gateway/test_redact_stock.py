@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Object, Property
 
-from mlflow_serving_plugin.gateway.dialects.redact import redact
+from mlflow_serving_plugin.worker.redact import redact
 
 CANARY = "canary-4711"
 PARAMS = ParamSchema(

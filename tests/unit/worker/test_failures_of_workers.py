@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 from worker_models import Scorer, pyfunc
 
 JSON = "application/json"
@@ -85,3 +86,48 @@ def test_an_error_of_mlflow_with_more_than_json_holds_is_still_answered():
 
     answer = Scorer(pyfunc(NAMES, raises)).score(JSON, BODY)
     assert (answer.status, json.loads(answer.body)["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+
+
+def raises(_: object) -> object:
+    try:
+        return {}["age"]
+    except KeyError:
+        raise ValueError("the model has its own words") from None
+
+
+def validates(data: object) -> object:
+    raise MlflowException("the model checks its input", INVALID_PARAMETER_VALUE)
+
+
+def _validate_twice(data: object) -> object:
+    raise TypeError("a model's function has the name of a check")
+
+
+@pytest.mark.parametrize("model", [raises, validates, _validate_twice])
+def test_the_log_has_the_traceback_of_an_error_that_the_model_raised(capfd, model):
+    Scorer(pyfunc(NAMES, model)).score(JSON, BODY)
+    said = capfd.readouterr().err
+    assert "Traceback" in said
+    assert model.__name__ in said
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"dataframe_split": {"columns": ["age"], "data": [["Sekret"]]}}', "missing inputs"),
+        (b'{"dataframe_split": {"columns": ["x"], "data": [["Sekret"]]}}', "Failed to convert column x"),
+        (b'{"dataframe_records": [{"x": "Sekret"}, {"x": 1}]}', "Failed to convert column x"),
+        (b'{"instances": [{"y": "Sekret"}]}', "missing inputs"),
+        (b'{"Sekret', "valid JSON"),
+        (b'{"frame": "Sekret"}', "dataframe_split"),
+        pytest.param(b"[" * 100_000, "recursion depth", id="nested"),
+        (b'["Sekret"]', ""),
+    ],
+)
+def test_the_log_has_one_line_without_data_of_a_bad_request(capfd, body, said):
+    answer = Scorer(pyfunc(NAMES, len)).score(JSON, body)
+    (line,) = "".join(capfd.readouterr()).splitlines()
+    assert answer.status == 400
+    assert line.startswith("Bad request: ")
+    assert said in line
+    assert "Sekret" not in line
