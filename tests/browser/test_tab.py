@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +112,9 @@ def test_the_overview_counts_requests_while_it_is_open(tab: Tab, models: Models)
         if overview["registered_model_name"] == "quiet"
     ]
     tab.open("#/serving")
-    count = tab.page.get_by_role("row", name="quiet").locator("td.count").last
+    row = tab.page.get_by_role("row", name="quiet")
+    count, lately = row.locator("td.count").last, row.locator("td.figure")
+    expect(lately).to_have_text(["\N{EN DASH}"] * 3)
     expect(count).to_have_text(str(before))
     for _ in range(3):
         assert (
@@ -121,6 +124,7 @@ def test_the_overview_counts_requests_while_it_is_open(tab: Tab, models: Models)
             == 200
         )
     expect(count).to_have_text(str(before + 3), timeout=PAGE_MS)
+    expect(lately).to_have_text([re.compile(r"^\d.* /s$"), re.compile(r"^\d.* ms$"), "0.0 %"])
     expect(tab.page.get_by_role("columnheader", name="Requests")).to_be_visible()
 
 

@@ -13,7 +13,7 @@ afterEach(cleanup);
 
 function show(permission: string, overview: object | null, user: string | null = null): void {
   reply("GET", `${BASE}/get-access`, { user, auth: user !== null, tokens: user !== null, permission });
-  reply("GET", `${BASE}/get-overview`, { overview });
+  reply("GET", `${BASE}/get-overview`, { overview, duration_bounds_s: [0.001, 0.01] });
   open();
 }
 
@@ -78,7 +78,7 @@ test("an endpoint whose versions are not known yet says that it starts, and noth
 
 test("a version that is not served shows no other version's client", async () => {
   reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
-  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, inactive: { "2": "archived" } } });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, inactive: { "2": "archived" } }, duration_bounds_s: [] });
   open(2);
   await screen.findByText("Version 2 is not served: it is archived.");
   screen.getByText("Not served, because archived: version 2.");
@@ -104,12 +104,14 @@ const VERSION = {
   fetched: true,
   build_log: false,
   requests: 0,
+  errors: 0,
+  durations: [],
 };
 
 test("a typed request survives another version, and no program holds half of it", async () => {
   const served = { label: "Ready", tone: "ready", serving_state: "READY", versions: [{ ...VERSION, version: 2 }, VERSION] };
   reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
-  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, ...served, latest: "2" } });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, ...served, latest: "2" }, duration_bounds_s: [] });
   reply("GET", `${BASE}/get-sample-request`, { sample: { body: '{"inputs": [null]}', source: "signature" } });
   open(2);
   const area = async () => (await screen.findByLabelText("Request (JSON)")) as HTMLTextAreaElement;
@@ -160,7 +162,7 @@ test("tokens are offered where the server asks who one is", async () => {
 
 test("with an auth app that serving does not know, the tab says that there are no tokens and no admins", async () => {
   reply("GET", `${BASE}/get-access`, { user: null, auth: true, tokens: false, permission: "READ" });
-  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY, duration_bounds_s: [] });
   open();
   fireEvent.click(await screen.findByRole("tab", { name: "Tokens" }));
   const said = (await screen.findByText(/auth app tells Serving of no users/)).textContent;
@@ -176,7 +178,7 @@ test("while the server fails, what was known stays on the page, with what is wro
   const alert = await screen.findByRole("alert", {}, { timeout: 5000 });
   expect(alert.textContent).toBe("Not up to date: The database is away. Trying again.");
   screen.getByText("No active version");
-  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY, duration_bounds_s: [] });
   await expect.poll(() => screen.queryByRole("alert"), { timeout: 8000 }).toBeNull();
 }, 20_000);
 

@@ -8,6 +8,7 @@ import { Logs } from "../features/versions/Logs";
 import { TryIt } from "../features/versions/TryIt";
 import { NotServed, VersionsTable } from "../features/versions/VersionsTable";
 import type { Access, Overview } from "../shared/api";
+import { useRecent } from "../shared/figures";
 import { useAccess, useOverview } from "../shared/queries";
 import { Loaded } from "../shared/ui/Loaded";
 import { Tabs } from "../shared/ui/Tabs";
@@ -28,7 +29,13 @@ export function ServingView({ name, ...shown }: Shown & { name: string }) {
     <Loaded of={overview}>
       {(reply) =>
         reply.overview ? (
-          <Enabled overview={reply.overview} access={access} {...shown} />
+          <Enabled
+            overview={reply.overview}
+            access={access}
+            at={overview.dataUpdatedAt}
+            bounds={reply.duration_bounds_s}
+            {...shown}
+          />
         ) : (
           <NotEnabled name={name} access={access} />
         )
@@ -37,7 +44,18 @@ export function ServingView({ name, ...shown }: Shown & { name: string }) {
   );
 }
 
-function Enabled({ overview, access, place, go }: Shown & { overview: Overview; access: Access | undefined }) {
+interface Served extends Shown {
+  overview: Overview;
+  access: Access | undefined;
+  /** When the overview was fetched, in milliseconds since 1970. */
+  at: number;
+  /** Upper bounds of the versions' `durations`, in seconds. */
+  bounds: number[];
+}
+
+function Enabled({ overview, access, at, bounds, place, go }: Served) {
+  const counted = Object.fromEntries(overview.versions.map((one) => [one.version, one]));
+  const figures = useRecent(at, counted, bounds);
   const name = overview.registered_model_name;
   const number = place.version ?? overview.versions[0]?.version;
   const version = overview.versions.find((one) => one.version === number);
@@ -55,7 +73,7 @@ function Enabled({ overview, access, place, go }: Shown & { overview: Overview; 
   return (
     <>
       <EndpointHeader overview={overview} access={access} />
-      <VersionsTable overview={overview} chosen={number} choose={(one) => go({ version: one })} />
+      <VersionsTable overview={overview} chosen={number} choose={(one) => go({ version: one })} figures={figures} />
       <Tabs
         label="Parts of serving"
         tabs={tabs}

@@ -49,6 +49,10 @@ export interface Version extends State {
   retry_at: number | null;
   /** Number of requests that this host has answered. */
   requests: number;
+  /** Of those, the requests answered with a status from 500 on. */
+  errors: number;
+  /** Requests by how long they took, one number for each bound of the reply and one for longer ones. */
+  durations: number[];
 }
 
 export interface Overview extends State {
@@ -68,6 +72,11 @@ export interface Overview extends State {
   latest: string | null;
   /** Versions that are not served, each with the reason. */
   inactive: Record<string, string>;
+}
+
+interface Bounds {
+  /** Upper bounds of `durations`, in seconds. */
+  duration_bounds_s: number[];
 }
 
 export interface Access {
@@ -140,8 +149,8 @@ const model = (name: string) => ({ registered_model_name: name });
 const version = (name: string, number: number) => ({ ...model(name), endpoint_version_name: number });
 
 export const getAccess = (name: string) => get<Access>(`${BASE}/get-access`, model(name));
-export const getOverview = (name: string) => get<{ overview: Overview | null }>(`${BASE}/get-overview`, model(name));
-export const listOverviews = () => get<{ overviews: Overview[] }>(`${BASE}/list-overviews`);
+export const getOverview = (name: string) => get<{ overview: Overview | null } & Bounds>(`${BASE}/get-overview`, model(name));
+export const listOverviews = () => get<{ overviews: Overview[] } & Bounds>(`${BASE}/list-overviews`);
 export const enable = (name: string) => change<object>("POST", `${BASE}/enable`, model(name));
 export const disable = (name: string) => change<object>("POST", `${BASE}/disable`, model(name));
 export const prewarm = (name: string) => change<object>("POST", `${BASE}/prewarm`, model(name));

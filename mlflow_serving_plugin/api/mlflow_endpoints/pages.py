@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.mlflow_endpoints import shapes
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import current_workspace, read_fields
-from mlflow_serving_plugin.metrics.counting import REQUESTS
+from mlflow_serving_plugin.metrics.figures import DURATION_BOUNDS_S, Figures, figures_of
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.registry.samples import sample_request
 
@@ -34,26 +34,27 @@ def get_access(context: Context) -> dict[str, Any]:
 
 
 def get_overview(context: Context) -> dict[str, Any]:
-    """One registered model: ``overview`` is null while serving is not enabled on it."""
+    """One registered model: ``overview`` is null while serving is not enabled on it.
+
+    ``duration_bounds_s``: the upper bounds in seconds of what each version's ``durations`` count.
+    """
     name = read_fields(requests.MODEL)["registered_model_name"]
     served = context.endpoints.describe_if_enabled(context.caller(), current_workspace(), name)
-    return {"overview": served and shapes.overview(served, sample_source, _requests(context.deps))}
+    overview = served and shapes.overview(served, sample_source, _figures(context.deps))
+    return {"overview": overview, "duration_bounds_s": DURATION_BOUNDS_S}
 
 
 def list_overviews(context: Context) -> dict[str, Any]:
     """All endpoints that the caller may read, by name."""
-    found, answered = context.endpoints.find_all(context.caller(), current_workspace()), _requests(context.deps)
-    return {"overviews": [shapes.overview(served, sample_source, answered) for served in found]}
+    found, figures = context.endpoints.find_all(context.caller(), current_workspace()), _figures(context.deps)
+    overviews = [shapes.overview(served, sample_source, figures) for served in found]
+    return {"overviews": overviews, "duration_bounds_s": DURATION_BOUNDS_S}
 
 
-def _requests(deps: ApiDeps) -> Counter[tuple[str, str]]:
-    """How many scoring requests this host has answered, of any status, by endpoint id and version."""
+def _figures(deps: ApiDeps) -> Mapping[tuple[str, str], Figures]:
+    """What this host has counted, by endpoint id and version."""
     deps.metrics.flush()
-    answered: Counter[tuple[str, str]] = Counter()
-    for (name, *labels), values in read_totals(deps.paths.metrics, workers=False).items():
-        if name == REQUESTS and isinstance(labels[1], str):
-            answered[str(labels[0]), labels[1]] += int(values[0])
-    return answered
+    return figures_of(read_totals(deps.paths.metrics, workers=False))
 
 
 @lru_cache(maxsize=1024)

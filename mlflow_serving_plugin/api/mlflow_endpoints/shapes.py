@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.metrics.figures import Figures
 from mlflow_serving_plugin.operations.endpoints import Served
 
 
@@ -90,17 +92,19 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
 
 
 def overview(
-    served: Served, sample_source: Callable[[str, int | None], str | None], requests: Mapping[tuple[str, str], int]
+    served: Served,
+    sample_source: Callable[[str, int | None], str | None],
+    figures: Mapping[tuple[str, str], Figures],
 ) -> dict[str, Any]:
     """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
 
-    ``requests``: how many this host has answered, by endpoint id and version.
+    ``figures``: what this host has counted, by endpoint id and version.
     """
     route = served.route
     return endpoint_status(served) | {
         "versions": [
             _overview_of_version(version, served, sample_source)
-            | {"requests": requests.get((served.endpoint.id, version.name), 0)}
+            | asdict(figures.get((served.endpoint.id, version.name), Figures()))
             for version in served.versions
         ],
         "stages": route.named_stages() if route else {},

@@ -40,7 +40,8 @@ def test_the_caller_s_own_permission_is_told(world, page, call):
 
 
 def test_a_model_that_is_not_served_is_told_from_one_that_does_not_exist(page):
-    assert page("get-overview", registered_model_name="iris") == (200, {"overview": None})
+    status, reply = page("get-overview", registered_model_name="iris")
+    assert (status, reply["overview"]) == (200, None)
     assert page("get-overview", registered_model_name="nosuch")[0] == 404
 
 
@@ -77,18 +78,25 @@ def test_an_overview_names_entities_by_text_that_need_not_be_a_number(world, pag
     assert overview["aliases"] == {"champion": "blue"}
 
 
-def test_an_overview_tells_how_many_requests_each_version_has_answered(world, page):
+def test_an_overview_tells_how_many_requests_each_version_answered_how_and_how_fast(world, page):
     world.enable()
     world.publish(version(1), version(2))
-    for status in (200, 200, 400):
-        world.deps.metrics.request("id-iris", 1, status, 0.1, 0.0)
+    for status, took_s in ((200, 0.1), (200, 0.1), (503, 100.0)):
+        world.deps.metrics.request("id-iris", 1, status, took_s, 0.0)
     other = Metrics(world.paths.metrics)
     other.request("id-iris", 1, 200, 0.1, 0.0)
     other.request("id-another", 1, 200, 0.1, 0.0)
     other.flush()
-    (overview,) = page("list-overviews")[1]["overviews"]
-    assert [(one["version"], one["requests"]) for one in overview["versions"]] == [(2, 0), (1, 4)]
-    assert page("get-overview", registered_model_name="iris")[1]["overview"] == overview
+    reply = page("list-overviews")[1]
+    (overview,), bounds = reply["overviews"], reply["duration_bounds_s"]
+    never, asked = overview["versions"]
+    assert (never["requests"], never["errors"], never["durations"]) == (0, 0, [])
+    assert (asked["requests"], asked["errors"]) == (4, 1)
+    assert {bound: count for bound, count in zip([*bounds, None], asked["durations"], strict=True) if count} == {
+        0.1: 3,
+        None: 1,
+    }
+    assert page("get-overview", registered_model_name="iris")[1] == {"overview": overview, "duration_bounds_s": bounds}
 
 
 def test_programs_do_not_find_what_is_only_for_pages(call):

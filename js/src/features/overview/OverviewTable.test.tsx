@@ -26,6 +26,8 @@ const VERSION = {
   build_log: false,
   retry_at: null,
   requests: 0,
+  errors: 0,
+  durations: [],
 };
 const ENDPOINT = {
   registered_model_name: "iris",
@@ -41,9 +43,11 @@ const ENDPOINT = {
   stages: {},
   aliases: {},
 };
+/** Rate, p95 and errors, before anything was measured. */
+const NOTHING_LATELY = ["–", "–", "–"];
 
 function show(overviews: object[]): void {
-  reply("GET", "/ajax-api/2.0/mlflow/endpoints/list-overviews", { overviews });
+  reply("GET", "/ajax-api/2.0/mlflow/endpoints/list-overviews", { overviews, duration_bounds_s: [0.001, 0.01] });
   render(
     <QueryClientProvider client={makeClient()}>
       <OverviewTable address={(name) => `#/models/${name}`} />
@@ -60,8 +64,8 @@ test("each endpoint shows how much of it is ready and how many requests its vers
       .getAllByRole("cell")
       .map((cell) => cell.textContent);
   };
-  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ""]);
-  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ""]);
+  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ...NOTHING_LATELY, ""]);
+  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ...NOTHING_LATELY, ""]);
   screen.getByRole("columnheader", { name: "Requests" });
 });
 

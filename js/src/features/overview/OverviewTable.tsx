@@ -1,7 +1,9 @@
 import { useState } from "react";
 import type { Overview, Tone } from "../../shared/api";
+import { type Recent, together, useRecent } from "../../shared/figures";
 import { middle } from "../../shared/format";
 import { useOverviews } from "../../shared/queries";
+import { FigureCells, FigureHeads } from "../../shared/ui/Figures";
 import { Loaded } from "../../shared/ui/Loaded";
 import { Status } from "../../shared/ui/Status";
 
@@ -23,7 +25,12 @@ export function OverviewTable({ address }: { address: (name: string) => string }
             </p>
           </section>
         ) : (
-          <Found overviews={reply.overviews} address={address} />
+          <Found
+            overviews={reply.overviews}
+            address={address}
+            at={overviews.dataUpdatedAt}
+            bounds={reply.duration_bounds_s}
+          />
         )
       }
     </Loaded>
@@ -35,7 +42,9 @@ interface Props {
   address: (name: string) => string;
 }
 
-function Found({ overviews, address }: Props) {
+function Found({ overviews, address, at, bounds }: Props & { at: number; bounds: number[] }) {
+  const counted = Object.fromEntries(overviews.map((one) => [one.registered_model_name, together(one)]));
+  const figures = useRecent(at, counted, bounds);
   const [search, setSearch] = useState("");
   const [label, setLabel] = useState("");
   const labels = [...new Set(inOrder(overviews).map((one) => one.label))];
@@ -64,7 +73,7 @@ function Found({ overviews, address }: Props) {
           ))}
         </div>
       </div>
-      {found.length === 0 ? <p className="muted">No served model matches.</p> : <Rows overviews={found} address={address} />}
+      {found.length === 0 ? <p className="muted">No served model matches.</p> : <Rows overviews={found} address={address} figures={figures} />}
     </>
   );
 }
@@ -72,7 +81,7 @@ function Found({ overviews, address }: Props) {
 const inOrder = (overviews: Overview[]): Overview[] =>
   [...overviews].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
 
-function Rows({ overviews, address }: Props) {
+function Rows({ overviews, address, figures }: Props & { figures: (name: string) => Recent | null }) {
   return (
     <table className="overview">
       <thead>
@@ -82,6 +91,7 @@ function Rows({ overviews, address }: Props) {
           <th scope="col" className="count wide">Versions ready</th>
           <th scope="col" className="count wide">Replicas ready</th>
           <th scope="col" className="count">Requests</th>
+          <FigureHeads />
           <th scope="col">Details</th>
         </tr>
       </thead>
@@ -104,6 +114,7 @@ function Rows({ overviews, address }: Props) {
               {sum(overview.versions.map((one) => one.replicas))}
             </td>
             <td className="count">{sum(overview.versions.map((one) => one.requests)).toLocaleString()}</td>
+            <FigureCells of={figures(overview.registered_model_name)} />
             <td className="cut" title={details(overview)}>
               {details(overview)}
             </td>

@@ -1,6 +1,8 @@
 import { type KeyboardEvent, useRef } from "react";
 import type { Overview, Version } from "../../shared/api";
 import { dateTime, duration } from "../../shared/format";
+import type { Recent } from "../../shared/figures";
+import { FigureCells, FigureHeads } from "../../shared/ui/Figures";
 import { Notice } from "../../shared/ui/Loaded";
 import { Status, useNow } from "../../shared/ui/Status";
 
@@ -8,10 +10,11 @@ interface Props {
   overview: Overview;
   chosen: number | undefined;
   choose: (version: number) => void;
+  figures: (version: string) => Recent | null;
 }
 
 /** The served versions, newest first, one of which is chosen; arrow keys move between them. */
-export function VersionsTable({ overview, chosen, choose }: Props) {
+export function VersionsTable({ overview, chosen, choose, figures }: Props) {
   const now = useNow();
   const rows = useRef<HTMLTableSectionElement>(null);
   const numbers = overview.versions.map((one) => one.version);
@@ -36,6 +39,7 @@ export function VersionsTable({ overview, chosen, choose }: Props) {
               <th scope="col">State</th>
               <th scope="col" className="wide">Replicas</th>
               <th scope="col" className="wide">Requests</th>
+              <FigureHeads />
               <th scope="col" className="wide">Since</th>
             </tr>
           </thead>
@@ -63,6 +67,7 @@ export function VersionsTable({ overview, chosen, choose }: Props) {
                   {one.ready_replicas} of {one.replicas}
                 </td>
                 <td className="wide">{one.requests.toLocaleString()}</td>
+                <FigureCells of={figures(String(one.version))} />
                 <td className="wide nowrap" title={dateTime(one.since)}>
                   {duration(now - one.since)}
                 </td>

@@ -21,6 +21,8 @@ const version = (number: number, tone: Tone): Version => ({
   build_log: false,
   retry_at: null,
   requests: 0,
+  errors: 0,
+  durations: [],
 });
 
 const overview = (latest: string, ...versions: Version[]): Overview => ({
