@@ -25,6 +25,12 @@ TALLEST_URL = """() => {
     const urls = document.querySelector("mlflow-serving").shadowRoot.querySelectorAll(".addresses code");
     return Math.max(...[...urls].map((one) => one.getBoundingClientRect().height));
 }"""
+FOCUSED = """() => {
+    let one = document.activeElement;
+    while (one.shadowRoot && one.shadowRoot.activeElement) one = one.shadowRoot.activeElement;
+    return (one.getAttribute("aria-label") || one.innerText || one.id || "").trim();
+}"""
+AWAY = "Not up to date: The server did not answer. Trying again."
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,15 @@ def titanic(tracked, models: Models) -> str:
 
 def send(page: Page) -> None:
     page.get_by_label("Request (JSON)").press("ControlOrMeta+Enter")
+
+
+def press_on_to(page: Page, name: str, key: str = "Tab") -> int:
+    """Press a key until the element of this name has the focus; how often."""
+    for presses in range(1, 100):
+        page.keyboard.press(key)
+        if page.evaluate(FOCUSED) == name:
+            return presses
+    raise AssertionError(f"{name} was not reached; at {page.evaluate(FOCUSED)}")
 
 
 def test_from_a_frame_with_ages_that_are_not_known_to_a_prediction(tab: Tab, titanic: str) -> None:
@@ -159,3 +174,74 @@ def test_a_long_log_says_what_is_left_out_and_is_searched_and_downloaded_whole(
         page.get_by_role("button", name="Download").click()
     download.value.save_as(tmp_path / "log")
     assert (tmp_path / "log").read_text().count("of a model that says much") == 20_000
+
+
+def test_from_the_page_to_a_prediction_and_the_log_by_the_keyboard_alone(tab: Tab, titanic: str) -> None:
+    page, response = tab.page, tab.page.get_by_label("Response", exact=True)
+    tab.open(f"#/models/{titanic}")
+    expect(page.get_by_role("tab", name="Serving")).to_be_visible()
+    press_on_to(page, "Details")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("Made from the signature.")).to_be_visible()
+    assert press_on_to(page, "Load Example") <= 15
+    page.keyboard.press("Enter")
+    press_on_to(page, "request-body")
+    page.keyboard.press("Control+Enter")
+    expect(response.get_by_text("200 OK")).to_be_visible()
+
+    press_on_to(page, "Version 2", "Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("region", name="Version 1")).to_be_visible()
+    assert page.evaluate(FOCUSED) == "Version 1"
+    press_on_to(page, "Try It")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    press_on_to(page, "Stop", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate(FOCUSED) == "Stop", "the focus did not return to where the dialog came from"
+
+
+def test_two_windows_change_one_endpoint_and_neither_undoes_the_other(tab: Tab, models: Models) -> None:
+    register(tab.server.client, "windows", models.path("iris-1"))
+    tab.server.enable("windows")
+    address = "#/models/windows?tab=serving&view=settings"
+    tab.open(address)
+    one = tab.page
+    one.get_by_label("Replicas", exact=True).fill("2")
+    other = one.context.new_page()
+    other.set_default_timeout(PAGE_MS)
+    other.goto(f"{tab.server.url}/{address}")
+    other.get_by_label("Batching", exact=True).select_option("off")
+    other.get_by_role("button", name="Save").click()
+    expect(other.get_by_text("Saved: Batching.")).to_be_visible()
+    other.get_by_role("button", name="Stop", exact=True).click()
+    other.get_by_role("dialog").get_by_role("button", name="Stop serving").click()
+    expect(one.get_by_role("button", name="Enable Serving")).to_be_visible(timeout=PAGE_MS)
+    other.get_by_role("button", name="Enable Serving").click()
+    expect(one.get_by_label("Replicas", exact=True)).to_have_value("2", timeout=PAGE_MS)
+    one.get_by_role("button", name="Save").click()
+    expect(one.get_by_text("Saved: Replicas.")).to_be_visible()
+    assert "view=settings" in one.url
+    config = tab.server.api("GET", "get-config", base="/ajax-api/2.0/mlflow/endpoints", registered_model_name="windows")
+    assert config["config"]["replicas"] == 2
+
+
+def test_while_the_server_is_away_all_stays_and_it_goes_on_when_the_server_is_back(tab: Tab, titanic: str) -> None:
+    page, body = tab.page, tab.page.get_by_label("Request (JSON)")
+    tab.open_tab(titanic)
+    page.get_by_role("button", name="Load Example").click()
+    page.context.set_offline(True)
+    expect(page.get_by_text(AWAY)).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("table", name="Served versions")).to_be_visible()
+    send(page)
+    expect(page.get_by_label("Response", exact=True).get_by_role("alert")).to_have_text("The server did not answer.")
+    page.context.set_offline(False)
+    expect(page.get_by_text(AWAY)).to_have_count(0, timeout=PAGE_MS)
+    assert "Fare" in body.input_value()
+    send(page)
+    expect(page.get_by_label("Response", exact=True).get_by_text("200 OK")).to_be_visible()
+    assert [problem for problem in tab.problems if "ERR_INTERNET_DISCONNECTED" not in problem] == []
+    tab.problems.clear()

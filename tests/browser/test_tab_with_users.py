@@ -82,7 +82,7 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     page.get_by_role("tab", name="Logs", exact=True).click()
     expect(page.get_by_role("region", name="Log", exact=True)).not_to_be_empty()
     page.get_by_role("tab", name="Settings").click()
-    expect(page.get_by_label("Replicas")).to_be_disabled()
+    expect(page.get_by_label("Replicas", exact=True)).to_be_disabled()
     expect(page.get_by_role("button", name="Save")).to_have_attribute("aria-disabled", "true")
     reader.picture("reader-settings")
 
@@ -93,7 +93,7 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     assert [token for token in held if token["created_by_username"] == "viewer"] == []
 
     manager.page.get_by_role("tab", name="Settings").click()
-    manager.page.get_by_label("Replicas").fill("2")
+    manager.page.get_by_label("Replicas", exact=True).fill("2")
     manager.page.get_by_role("button", name="Save").click()
     expect(manager.page.get_by_text("Saved: Replicas.")).to_be_visible()
     manager.page.get_by_role("button", name="Stop", exact=True).click()

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
-import { bytes, duration, middle, milliseconds, sentence, serverTiming, words } from "./format";
+import { bytes, duration, middle, milliseconds, sentence, serverTiming, withoutColours, words } from "./format";
 import { pauseAfter } from "./queries";
 
 test.each([
   [-5000, "0 s"],
   [59_999, "59 s"],
   [185_000, "3 min 5 s"],
+  [60_000, "1 min"],
+  [7_200_000, "2 h"],
   [7_800_000, "2 h 10 min"],
   [273_600_000, "3 d 4 h"],
 ])("%i ms are %s", (length, text) => expect(duration(length)).toBe(text));
@@ -42,4 +44,8 @@ test.each([
 test("a long name keeps both of its ends", () => {
   expect(middle("abcdefghij", 7)).toBe("abc…hij");
   expect(middle("abcdefg", 7)).toBe("abcdefg");
+});
+
+test("a log is shown without the colours of a terminal", () => {
+  expect(withoutColours("\u001b[33mAdd type hints\u001b[0m [1;2m]")).toBe("Add type hints [1;2m]");
 });

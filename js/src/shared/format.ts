@@ -11,10 +11,18 @@ export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  if (minutes < 60) return both(`${minutes} min`, seconds % 60, "s");
   const hours = Math.floor(minutes / 60);
-  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 24 ? both(`${hours} h`, minutes % 60, "min") : both(`${Math.floor(hours / 24)} d`, hours % 24, "h");
 }
+
+const both = (first: string, second: number, unit: string): string => (second ? `${first} ${second} ${unit}` : first);
+
+// The escape character is what terminals take for the beginning of a colour.
+const COLOURS = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
+
+/** A text without the colours that programs write for terminals. */
+export const withoutColours = (text: string): string => text.replace(COLOURS, "");
 
 /** Milliseconds with significant digits only. */
 export const milliseconds = (value: number): string =>

@@ -24,7 +24,7 @@ export function EventsTable({ name, versions }: Props) {
         <>
           <div className="filters">
             <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />
-            <Filter label="Type" all="All types" values={typesOf(page.events, type)} value={type} choose={setType} show={words} />
+            <Filter label="Type" all="All types" values={typesOf(page.events, type)} value={type} choose={setType} show={nameOf} />
           </div>
           <Rows events={page.events.filter((event) => !type || event.event_type === type)} />
           {page.next_page_token && (
@@ -38,6 +38,14 @@ export function EventsTable({ name, versions }: Props) {
   );
 }
 
+/** Types whose own words say nothing to a reader. */
+const NAMES: Record<string, string> = {
+  VERSION_ENVIRONMENT: "Version environment chosen",
+  VERSION_BATCHING: "Version batching decided",
+};
+
+const nameOf = (type: string): string => NAMES[type] ?? words(type);
+
 const typesOf = (events: ServingEvent[], chosen: string): string[] =>
   [...new Set([...events.map((event) => event.event_type), ...(chosen ? [chosen] : [])])].sort();
 
@@ -47,7 +55,7 @@ function Rows({ events }: { events: ServingEvent[] }) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls where the page is narrow
     <div className="scroll" tabIndex={0} role="region" aria-label="Events">
-      <table>
+      <table className="events">
         <thead>
           <tr>
             <th scope="col">Time</th>
@@ -63,7 +71,7 @@ function Rows({ events }: { events: ServingEvent[] }) {
                 {duration(now - event.timestamp)} ago
               </td>
               <td className={/_(FAILED|DEGRADED)$/.test(event.event_type) ? "nowrap problem" : "nowrap"}>
-                {words(event.event_type)}
+                {nameOf(event.event_type)}
               </td>
               <td>{event.endpoint_version_name ?? "all"}</td>
               <td className="message">{event.message}</td>

@@ -45,6 +45,8 @@ const ENDPOINT = {
 };
 /** Rate, p95 and errors, before anything was measured. */
 const NOTHING_LATELY = ["–", "–", "–"];
+/** The versions' last change. */
+const AGES = expect.stringMatching(/^\d+ d( \d+ h)? ago$/) as string;
 
 function show(overviews: object[]): void {
   reply("GET", "/ajax-api/2.0/mlflow/endpoints/list-overviews", { overviews, duration_bounds_s: [0.001, 0.01] });
@@ -64,8 +66,8 @@ test("each endpoint shows how much of it is ready and how many requests its vers
       .getAllByRole("cell")
       .map((cell) => cell.textContent);
   };
-  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ...NOTHING_LATELY, ""]);
-  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ...NOTHING_LATELY, ""]);
+  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ...NOTHING_LATELY, AGES, ""]);
+  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ...NOTHING_LATELY, AGES, ""]);
   screen.getByRole("columnheader", { name: "Requests" });
 });
 

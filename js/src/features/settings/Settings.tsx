@@ -5,7 +5,7 @@ import { useChange, useConfig } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Loaded, Notice } from "../../shared/ui/Loaded";
 import { refusal } from "../endpoint/NotEnabled";
-import { type Form, changes, toForm } from "./fields";
+import { type Draft, type Form, changes, toDraft, toForm, withDraft } from "./fields";
 import { Variables } from "./Variables";
 
 /** The endpoint's configuration as a form. */
@@ -23,9 +23,9 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
   // Changes that are not saved yet survive another tab of the page. Not in the browser's storage: variables are secrets.
   const [draft, setDraft] = useDraft(`settings ${name}`, false);
   const [saved, setSaved] = useState("");
-  const form = draft ? (JSON.parse(draft) as Form) : toForm(reply.config);
+  const form = draft ? withDraft(reply.config, JSON.parse(draft) as Draft) : toForm(reply.config);
   const setForm = (changed: Form) => {
-    setDraft(JSON.stringify(changed));
+    setDraft(JSON.stringify(toDraft(changed, reply.config)));
     setSaved("");
   };
   const save = useChange((changed: object) => updateConfig(name, { ...changed }), [["config", name], ["overview", name]]);

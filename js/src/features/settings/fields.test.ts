@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { changes, toForm } from "./fields";
+import { changes, toDraft, toForm, withDraft } from "./fields";
 
 const rules = {
   replicas: { title: "", description: "", type: "integer" as const, default: 1 },
@@ -22,4 +22,11 @@ test("a variable's value that was not typed anew is kept", () => {
   const form = toForm(config);
   const variables = [...form.variables, { name: "MORE", value: "x" }, { name: " ", value: "nameless" }];
   expect(changes({ ...form, variables }, config, rules)).toEqual({ environment: { KEY: "********", MORE: "x" } });
+});
+
+test("what another window saves meanwhile is not undone by what is not saved here", () => {
+  const typed = toForm(config);
+  const draft = toDraft({ ...typed, texts: { ...typed.texts, replicas: "3" } }, config);
+  const meanwhile = { ...config, batching: "off", environment: { B: "********" } };
+  expect(changes(withDraft(meanwhile, draft), meanwhile, rules)).toEqual({ replicas: 3 });
 });

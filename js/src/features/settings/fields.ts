@@ -24,6 +24,28 @@ export function toForm(config: Config): Form {
   };
 }
 
+/** What a person changed and has not saved: only that, so that what another window saves meanwhile is not undone. */
+export interface Draft {
+  texts: Record<string, string>;
+  /** Null: the variables were not changed. */
+  variables: Variable[] | null;
+}
+
+export const toDraft = (form: Form, config: Config): Draft => {
+  const before = toForm(config);
+  const same = JSON.stringify(form.variables) === JSON.stringify(before.variables);
+  return {
+    texts: Object.fromEntries(Object.entries(form.texts).filter(([name, text]) => text !== before.texts[name])),
+    variables: same ? null : form.variables,
+  };
+};
+
+/** The configuration as a form, with what a person changed. */
+export function withDraft(config: Config, draft: Draft): Form {
+  const { texts, variables } = toForm(config);
+  return { texts: { ...texts, ...draft.texts }, variables: draft.variables ?? variables };
+}
+
 /** The fields that differ from `config`, for the API; an emptied field is null, which resets it to its default. */
 export function changes(form: Form, config: Config, rules: Record<string, FieldRule>): Config {
   const before = toForm(config);

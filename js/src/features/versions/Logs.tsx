@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import type { LogKind, Version } from "../../shared/api";
-import { bytes } from "../../shared/format";
+import { bytes, withoutColours } from "../../shared/format";
 import { Button } from "../../shared/ui/Button";
 import { Notice } from "../../shared/ui/Loaded";
 import { type Log, readAll, useLog } from "./useLog";
@@ -60,7 +60,7 @@ interface TextProps {
 
 function LogText({ log, search, label, end, all }: TextProps) {
   const box = useRef<HTMLPreElement>(null);
-  const shown = matching(log.text, search);
+  const shown = matching(withoutColours(log.text), search);
   useEffect(() => {
     if (end && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [end, shown]);

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { milliseconds, serverTiming } from "../../shared/format";
 import type { Scored } from "../../shared/http";
+import { Copy } from "../../shared/ui/Copy";
 import { Notice } from "../../shared/ui/Loaded";
 import { Tabs } from "../../shared/ui/Tabs";
 import { pretty } from "./layout";
@@ -26,6 +27,8 @@ export function Response({ reply }: { reply: Scored }) {
         </strong>
         <span>{milliseconds(reply.milliseconds)}</span>
         {reply.version && <span className="muted">answered by version {reply.version}</span>}
+        <span className="grow" />
+        <Copy text={pretty(reply.body)} what="the response" />
       </p>
       {!ok && <Notice tone="error">{messageOf(reply.body)}</Notice>}
       <Timing header={reply.timing} />

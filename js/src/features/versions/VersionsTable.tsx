@@ -2,7 +2,7 @@ import { type KeyboardEvent, useRef } from "react";
 import type { Overview, Version } from "../../shared/api";
 import { dateTime, duration } from "../../shared/format";
 import type { Recent } from "../../shared/figures";
-import { FigureCells, FigureHeads } from "../../shared/ui/Figures";
+import { FIGURES, FigureCells } from "../../shared/ui/Figures";
 import { Notice } from "../../shared/ui/Loaded";
 import { Status, useNow } from "../../shared/ui/Status";
 
@@ -39,7 +39,11 @@ export function VersionsTable({ overview, chosen, choose, figures }: Props) {
               <th scope="col">State</th>
               <th scope="col" className="wide">Replicas</th>
               <th scope="col" className="wide">Requests</th>
-              <FigureHeads />
+              {FIGURES.map(({ key, label, title }) => (
+                <th key={key} scope="col" className="figure" title={title}>
+                  {label}
+                </th>
+              ))}
               <th scope="col" className="wide">Since</th>
             </tr>
           </thead>
@@ -69,7 +73,7 @@ export function VersionsTable({ overview, chosen, choose, figures }: Props) {
                 <td className="wide">{one.requests.toLocaleString()}</td>
                 <FigureCells of={figures(String(one.version))} />
                 <td className="wide nowrap" title={dateTime(one.since)}>
-                  {duration(now - one.since)}
+                  {duration(now - one.since)} ago
                 </td>
               </tr>
             ))}

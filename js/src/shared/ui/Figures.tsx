@@ -3,24 +3,14 @@ import { milliseconds } from "../format";
 
 const WHEN = "In the last minute, or since this page was opened";
 
-/** Heads of the columns with what happened lately. */
-export function FigureHeads() {
-  return (
-    <>
-      <th scope="col" className="figure" title={`${WHEN}: requests a second`}>
-        Rate
-      </th>
-      <th scope="col" className="figure" title={`${WHEN}: 95 of 100 requests took less`}>
-        p95
-      </th>
-      <th scope="col" className="figure" title={`${WHEN}: requests answered with a status from 500 on`}>
-        Errors
-      </th>
-    </>
-  );
-}
+/** The columns with what happened lately. */
+export const FIGURES = [
+  { key: "rate", label: "Rate", title: `${WHEN}: requests a second` },
+  { key: "p95", label: "p95", title: `${WHEN}: 95 of 100 requests took less` },
+  { key: "errors", label: "Errors", title: `${WHEN}: requests answered with a status from 500 on` },
+] as const;
 
-/** The cells below these heads. A dash where nothing was measured. */
+/** The cells of these columns. A dash where nothing was measured. */
 export function FigureCells({ of: recent }: { of: Recent | null }) {
   return (
     <>
