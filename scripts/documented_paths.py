@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "http://localhost:5000"
-START_S = 120.0
+START_S = 300.0
 PREDICTION = '{"predictions": [0]}'
 
 

@@ -10,6 +10,8 @@ const KINDS: Record<LogKind, { label: string; file: string; none: string }> = {
   "get-version-build-logs": { label: "Build log", file: "build.log", none: "No environment was built for this version." },
 };
 
+const NEAR_END_PX = 24;
+
 /** The output of the version's workers, or of the build of its environment. */
 export function Logs({ name, version }: { name: string; version: Version }) {
   // A version whose environment could not be built has no other log.
@@ -53,7 +55,7 @@ interface TextProps {
   log: Log & { text: string };
   search: string;
   label: string;
-  /** Scroll to the end as the text grows. */
+  /** Stay at the end as the text grows, unless a person has scrolled away from the end. */
   end: boolean;
   all: () => void;
 }
@@ -61,9 +63,14 @@ interface TextProps {
 function LogText({ log, search, label, end, all }: TextProps) {
   const box = useRef<HTMLPreElement>(null);
   const shown = matching(withoutColours(log.text), search);
+  const atEnd = useRef(true);
   useEffect(() => {
-    if (end && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [end, shown]);
+    if (end) atEnd.current = true;
+  }, [end]);
+  // At each poll, not only when the text grows: MLflow puts its page together anew, and what is moved scrolls to its top.
+  useEffect(() => {
+    if (end && atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+  });
   return (
     <>
       {log.start > 0 && (
@@ -72,8 +79,17 @@ function LogText({ log, search, label, end, all }: TextProps) {
           {!search && <Button onClick={all}>Show All</Button>}
         </p>
       )}
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls */}
-      <pre ref={box} className="log" tabIndex={0} role="region" aria-label={label}>
+      <pre
+        ref={box}
+        className="log"
+        // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls
+        tabIndex={0}
+        role="region"
+        aria-label={label}
+        onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
+          atEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+        }}
+      >
         {shown || (log.start > 0 ? "Reading the whole log…" : "No line matches the search.")}
       </pre>
     </>

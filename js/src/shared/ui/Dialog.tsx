@@ -16,8 +16,13 @@ export function Dialog({ title, children, confirm, busy = false, onConfirm, onCa
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = element.current;
+    // The page has removed the dialog by the time the dialog is closed: the browser gives no focus back then.
+    const opener = (dialog?.getRootNode() as Document | ShadowRoot | undefined)?.activeElement;
     dialog?.showModal();
-    return () => dialog?.close();
+    return () => {
+      dialog?.close();
+      if (opener instanceof HTMLElement) opener.focus();
+    };
   }, []);
   return (
     <dialog ref={element} aria-labelledby={id} onCancel={(event) => (event.preventDefault(), onCancel())}>
