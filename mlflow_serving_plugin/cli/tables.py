@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from mlflow_serving_plugin.cli.client import ServingClient
 _PIPE_COLUMNS = 1000
 _LONGEST_MESSAGE = 100
 """Of one endpoint in the list of all: ``status NAME`` has the whole message."""
+_SHORTEST_CUT = 20
 _NEVER = -1
 _NEVER_FOLDED = frozenset({"Variable", "Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
 _STYLES = {"ready": "green", "failed": "bold red", "degraded": "bold yellow", "busy": "yellow", "idle": "dim"}
@@ -134,10 +136,19 @@ def make_table(*columns: str, cut: str = "") -> Table:
     return table
 
 
+def _cut_to(width: int, table: Table) -> None:
+    """Give the column that is cut what the others leave: rich alone would squeeze the names of models to nothing."""
+    for cut in (column for column in table.columns if column.overflow == "ellipsis"):
+        others = [column for column in table.columns if column is not cut]
+        needed = sum(2 + max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in others)
+        cut.max_width = max(_SHORTEST_CUT, width - needed)
+
+
 def print_table(table: Table) -> None:
     """Print a table on standard output; in a pipe no line ends with blanks."""
     console = make_console()
     if console.is_terminal:
+        _cut_to(console.width, table)
         console.print(table)
         return
     with console.capture() as captured:

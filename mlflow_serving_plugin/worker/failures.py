@@ -25,7 +25,8 @@ _CHECKS_OF_REQUESTS = ("_validate", "_enforce")
 def log(error: BaseException, *, caller: bool | None = None) -> None:
     """Write the error that is handled now to the version's log: a bad request is one line, without the request's data.
 
-    What the model itself raised keeps its traceback. ``caller``: whether the error is the caller's; None: found out by where the error was raised.
+    What the model itself raised keeps its traceback. ``caller``: whether the error is the caller's; None: found out by
+    where the error was raised.
     """
     if is_of_the_caller(error) if caller is None else caller:
         say(f"Bad request: {_in_a_line(error)}")
