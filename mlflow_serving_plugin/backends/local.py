@@ -29,6 +29,7 @@ from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, r
 from mlflow_serving_plugin.backends.runtime import Runtime, with_versions
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
+from mlflow_serving_plugin.host.cgroups import Groups
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -52,11 +53,14 @@ class LocalBackend:
         self._runtimes: dict[str, Runtime] = {"native": Native(settings, self._zygotes), "mlflow": Stock(settings)}
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
+        self._groups = Groups(None)
         self._spawning = 0
         self._spawned = threading.Condition(self._lock)
 
     def adopt(self) -> None:
         """Take over an earlier controller's workers; end those that cannot serve, and what is left of dead ones."""
+        self._groups = Groups.find()
+        _logger.info("Control groups limit %s of workers here.", self._groups)
         for record in read_records(self._paths.workers):
             with self._lock:
                 self._workers.setdefault(record.worker_id, LocalWorker(record, None))
@@ -64,6 +68,7 @@ class LocalBackend:
                 self.stop(record.worker_id)
         with self._lock:
             live = {worker.record.address for worker in self._workers.values()}
+        self._groups.remove()
         for leftover in self._paths.workers.glob("*.tmp"):
             leftover.unlink(missing_ok=True)
         for path in self._paths.sockets.glob("*.sock*"):
@@ -115,6 +120,7 @@ class LocalBackend:
         kill_session(worker.record.pid, worker.record.stamp)
         if worker.process is not None:
             worker.process.wait()
+        self._groups.remove(worker_id)
         address = Path(worker.record.address)
         for path in address.parent.glob(f"{address.name}*"):
             path.unlink(missing_ok=True)
@@ -195,6 +201,7 @@ class LocalBackend:
             "stop_grace_s": self._settings.stop_grace_s,
             "overdue_grace_s": self._settings.overdue_grace_s,
             **worker_arguments(spec.settings),
+            **self._groups.configure(worker_id, worker_arguments(spec.settings)),
         }
 
     def _give_up(self, worker: LocalWorker) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -13,16 +14,20 @@ _NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NU
 def thread_variables(
     settings: WorkerSettings, replicas: int, environ: Mapping[str, str], cores: int | None = None
 ) -> dict[str, str]:
-    """The variables for an endpoint's ``threads``; by default, several replicas on a host share its ``cores``.
+    """The variables for an endpoint's ``threads``; by default, several replicas on a host share its ``cores``, and a
+    worker has no more threads than ``cpus``.
 
     The endpoint's own variables are no part of the result, and go before it. Without ``threads``, a variable of the
     endpoint or of the server (``environ``) leaves all of them as they are.
     """
     if settings.threads is not None:
         return dict.fromkeys(_NAMES, str(settings.threads))
-    if replicas <= 1 or any(name in environ or name in settings.environment for name in _NAMES):
+    if any(name in environ or name in settings.environment for name in _NAMES):
         return {}
-    return dict.fromkeys(_NAMES, str(max(1, (cores or _cores()) // replicas)))
+    shares = [math.ceil(settings.cpus)] if settings.cpus else []
+    if replicas > 1:
+        shares.append(max(1, (cores or _cores()) // replicas))
+    return dict.fromkeys(_NAMES, str(min(shares))) if shares else {}
 
 
 def _cores() -> int:

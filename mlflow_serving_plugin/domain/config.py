@@ -96,8 +96,15 @@ class EndpointConfig:
         "Maximum number of cells (values of a table or a tensor) in a request's body; larger bodies get 400.",
         WORKER, GATEWAY, minimum=1000, maximum=2**31 - 1)
     memory_limit_mb: int | None = _key(
-        None, "Memory limit (MB)", "Maximum memory of each process of a worker. Empty: the server's default.",
+        None, "Memory limit (MB)",
+        "Maximum memory of a worker; of each process of the worker where the server has no control groups. Empty: the "
+        "server's default.",
         WORKER, minimum=64, maximum=1048576)
+    cpus: float | None = _key(
+        None, "CPUs",
+        "Maximum number of CPUs that a worker uses, such as 0.5 or 2. Where the server has no control groups, a worker "
+        "is kept to whole CPUs. Empty: no limit.",
+        WORKER, exclusiveMinimum=0, maximum=1024)
     max_processes: int = _key(
         256, "Processes", "Maximum number of processes of one worker. A worker with more is restarted.",
         WORKER, minimum=16, maximum=65536)

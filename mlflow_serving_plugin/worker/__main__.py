@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
     package = importlib.util.module_from_spec(spec)
     sys.modules[_NAME] = package
     spec.loader.exec_module(package)
+    if argv[1] in ("guard", "zygote"):
+        importlib.import_module(f"{_NAME}.process").hide_from_other_processes()
     command = importlib.import_module(f"{_NAME}.{argv[1]}")
     return int(command.main(argv[2:]) or 0)
 

@@ -28,8 +28,8 @@ from .logs import RotatedLog, life_line
 from .process import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_PDEATHSIG,
-    hide_from_other_processes,
     how_it_ended,
+    join_group,
     limit,
     prctl,
     reap_orphans,
@@ -46,6 +46,7 @@ def _before_exec(config: Mapping[str, Any]) -> None:
     if config.get("sandboxed"):
         # SIGTERM would end bubblewrap, and bubblewrap the worker, which is to drain.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    join_group(config)
     limit(config)
 
 
@@ -62,7 +63,6 @@ class Guard:
 
     def run(self) -> int:
         """Start the command and stay until all of its processes have ended."""
-        hide_from_other_processes()
         # select() goes on after a signal (PEP 475), so the signal has to come through a pipe.
         awake, waker = os.pipe()
         os.set_blocking(waker, False)

@@ -23,7 +23,15 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional
 from .counts import CountsFile
 from .isolation.plan import Plan, hide_from_the_worker, isolate, scratch_of
 from .logs import RotatedLog, life_line
-from .process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, close_inherited, end_with, how_it_ended, prctl
+from .process import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    close_inherited,
+    end_with,
+    how_it_ended,
+    join_group,
+    prctl,
+)
 from .reports import COUNTS, STATUS, read_reports
 from .status import overwrite
 from .watchdog import RECORDED_S, Lease
@@ -98,6 +106,7 @@ class Keeper:
         self, keeper: int, listener: socket.socket, reports: socket.socket, output: int, *, user_namespace: bool
     ) -> NoReturn:
         """In the worker's process."""
+        join_group(self._config)
         for standard in (1, 2):
             os.dup2(output, standard)
         os.close(output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -32,15 +33,35 @@ def hide_from_other_processes() -> None:
     prctl(PR_SET_DUMPABLE, 0)
 
 
+def join_group(config: Mapping[str, Any]) -> None:
+    """Move this process, and all that it will start, to the control group that the backend has made for the worker."""
+    group = config.get("group")
+    if group:
+        with open(os.path.join(group, "cgroup.procs"), "w") as procs:
+            procs.write("0")
+
+
+def _keep_to_cpus(cpus: float, first: int) -> None:
+    """Let this process run on so many of the server's CPUs, from ``first`` on, round and round."""
+    if hasattr(os, "sched_setaffinity"):
+        here = sorted(os.sched_getaffinity(0))
+        wanted = math.ceil(cpus)
+        if wanted < len(here):
+            os.sched_setaffinity(0, {here[(first + number) % len(here)] for number in range(wanted)})
+
+
 def limit(config: Mapping[str, Any]) -> None:
     """Limit this process and its children, before the model's code runs.
 
-    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; None: no change. Core
-    dumps are off, because a core dump would hold the data of requests.
+    ``memory_limit_mb``: data (heap and private mappings) of each process; ``max_open_files``; ``cpus``, as whole CPUs
+    from ``first_cpu`` on, unless a control group limits them; None: no change. Core dumps are off, because a core dump
+    would hold the data of requests.
     """
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if config.get("cpus") and not config.get("cpu_group"):
+        _keep_to_cpus(config["cpus"], config.get("first_cpu", 0))
     memory_mb, files = config.get("memory_limit_mb"), config.get("max_open_files")
     for kind, wanted in ((resource.RLIMIT_DATA, (memory_mb or 0) * 1024 * 1024), (resource.RLIMIT_NOFILE, files)):
         if wanted:

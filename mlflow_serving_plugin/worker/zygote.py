@@ -31,7 +31,7 @@ from . import process_tree
 from .kept_fork import fork_kept
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
-from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, hide_from_other_processes, how_it_ended, prctl
+from .process import PR_SET_CHILD_SUBREAPER, close_inherited, end_with, how_it_ended, join_group, prctl
 from .thread_limits import set_limits
 from .watchdog import Lease
 
@@ -61,7 +61,6 @@ class Zygote:
 
     def run(self) -> int:
         """Until SIGTERM, until the socket is gone, or until the lease expires, somewhat later than the workers'."""
-        hide_from_other_processes()
         fd = self._log.reopen()
         os.dup2(fd, 1)
         os.dup2(fd, 2)
@@ -192,6 +191,7 @@ def _fork(config: dict[str, Any]) -> int:
 
 def _become_open_worker(config: dict[str, Any]) -> int:
     """In the fork: be a worker that is not isolated."""
+    join_group(config)
     os.setsid()
     signal.set_wakeup_fd(-1)
     # The zygote's sockets, pipe and log.

@@ -35,3 +35,11 @@ def test_a_variable_of_the_server_or_of_the_endpoint_goes_before_the_share(name)
 
 def test_the_share_is_at_least_one_on_this_machine_too():
     assert set(thread_variables(WorkerSettings(), 10_000, {}).values()) == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "cpus", "share"), [(1, 1.5, {"2"}), (2, 1, {"1"}), (2, 16, {"4"}), (1, 0.1, {"1"})]
+)
+def test_a_worker_has_no_more_threads_than_its_endpoint_s_cpus(replicas, cpus, share):
+    assert said(replicas, cpus=cpus) == share
+    assert said(replicas, cpus=cpus, threads=3) == {"3"}
