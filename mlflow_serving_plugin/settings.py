@@ -46,6 +46,12 @@ class Settings:
         300.0, "While the auth database is unreachable, accept callers verified within this time.", at_least=0
     )
     sandbox_by_default: bool = _setting(False, "Sandbox every endpoint whose `sandbox` is `auto`.")
+    sandbox_readable_paths: str = _setting(
+        "", "Files and directories that every model in the sandbox may read, such as a cache; separated by colons."
+    )
+    sandbox_writable_paths: str = _setting(
+        "", "Files and directories that every model in the sandbox may read and change; separated by colons."
+    )
     poll_interval_s: float = _setting(
         30.0, "How often the registry is read for changes that were not made through this server.", at_least=0.1
     )

@@ -81,6 +81,9 @@ class Worker:
     example_note: str = ""
     """What it answered, for a person, when it has refused a form of the model's own example; without any data."""
 
+    sandbox: str = ""
+    """What isolates it, for a person; empty when its sandbox is off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus(Worker):

@@ -59,10 +59,16 @@ def worker_environment(
 
 
 def start_guarded(
-    command: list[str], spec: WorkerSpec, common: Mapping[str, object], address: Path, extra: Mapping[str, str]
+    command: list[str],
+    spec: WorkerSpec,
+    common: Mapping[str, object],
+    address: Path,
+    extra: Mapping[str, str],
+    *,
+    sandboxed: bool,
 ) -> subprocess.Popen[bytes]:
     """Start a guard, and a worker's command below it: see ``worker/guard.py``. Both get the ``extra`` variables."""
-    config = {**common, "socket": str(address), "sandboxed": spec.settings.sandbox == "on"}
+    config = {**common, "socket": str(address), "sandboxed": sandboxed}
     guard = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "guard", json.dumps(config)]
     own = model_variables(spec, os.environ)
     env = worker_environment(os.environ, own, extra, spec.environment.python)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 from mlflow_serving_plugin.backends.sandbox import system_view, view_of
+from mlflow_serving_plugin.settings import Settings
 
 _TRY_S = 20.0
+_DEVICES = ("nvidia*", "dri", "kfd")
+"""Of GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,23 @@ class Levels:
     """The version of Landlock's interface; 0 without Landlock."""
     seccomp: bool
 
+    @property
+    def any(self) -> bool:
+        """Whether a worker can be isolated at all."""
+        return not self.namespaces or self.landlock > 0 or self.seccomp
+
+    def __str__(self) -> str:
+        """The layers, for a person."""
+        landlock = f"Landlock {self.landlock}" if self.landlock else ""
+        layers = ["" if self.namespaces else "namespaces", landlock, "call filter" if self.seccomp else ""]
+        return ", ".join(layer for layer in layers if layer) or "none"
+
 
 @functools.cache
 def levels() -> Levels:
     """Try each layer, once in the life of this process. Takes a tenth of a second."""
     paths, links = system_view()
-    plan = _plan(paths, links, network=False, levels=Levels("", 0, False), tmp_bytes=1024 * 1024)
+    plan = {**_layers(Levels("", 0, False)), **_files(paths, links), "network": False, "tmp_bytes": 1024 * 1024}
     command = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "isolation.check", json.dumps(plan)]
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=True)
@@ -45,29 +60,35 @@ def levels() -> Levels:
         return Levels(f"The trial failed: {type(error).__name__}.", 0, False)
 
 
-def isolation_of(spec: WorkerSpec, environ: Mapping[str, str], found: Levels) -> dict[str, object]:
-    """The plan of a worker, as ``worker.isolation.plan.Plan`` reads it. ``environ``: the server's."""
-    paths, links = view_of(spec, environ)
+def isolation_of(spec: WorkerSpec, address: Path, settings: Settings, found: Levels) -> dict[str, object] | None:
+    """The plan of a worker that will listen at ``address``, as ``worker.isolation.plan.Plan`` reads it.
+
+    None when the worker is not isolated: its sandbox is off, or this machine grants nothing.
+    """
+    if spec.settings.sandbox == "off" or not found.any:
+        return None
+    paths, links = view_of(spec, os.environ)
     memory_mb = spec.settings.memory_limit_mb
-    return _plan(
-        paths,
-        links,
-        network=spec.settings.network == "on",
-        levels=found,
-        tmp_bytes=memory_mb * 1024 * 1024 if memory_mb else None,
-    )
-
-
-def _plan(
-    paths: list[Path], links: Mapping[str, str], *, network: bool, levels: Levels, tmp_bytes: int | None
-) -> dict[str, object]:
+    own = [str(spec.model_dir)]
     return {
-        "namespaces": not levels.namespaces,
-        "landlock": levels.landlock,
-        "seccomp": levels.seccomp,
-        "network": network,
-        "readable": [str(path) for path in paths],
-        "writable": [],
-        "links": dict(links),
-        "tmp_bytes": tmp_bytes,
+        **_layers(found),
+        **_files([*paths, *_paths(settings.sandbox_readable_paths)], links, own=own),
+        "writable": [str(path) for path in _paths(settings.sandbox_writable_paths)],
+        "devices": sorted(str(path) for pattern in _DEVICES for path in Path("/dev").glob(pattern)),
+        "scratch": f"{address}.tmp",
+        "network": spec.settings.network == "on",
+        "tmp_bytes": memory_mb * 1024 * 1024 if memory_mb else None,
     }
+
+
+def _layers(found: Levels) -> dict[str, object]:
+    return {"namespaces": not found.namespaces, "landlock": found.landlock, "seccomp": found.seccomp}
+
+
+def _files(paths: Iterable[Path], links: Mapping[str, str], own: Collection[str] = ()) -> dict[str, object]:
+    readable = [str(path) for path in paths if str(path) not in own]
+    return {"readable": readable, "writable": [], "own": [*own], "devices": [], "links": dict(links), "scratch": ""}
+
+
+def _paths(setting: str) -> list[Path]:
+    return [Path(word) for word in setting.split(os.pathsep) if Path(word).is_absolute()]

@@ -30,6 +30,7 @@ from mlflow_serving_plugin.backends.runtime import Runtime, with_versions
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.cgroups import Groups
+from mlflow_serving_plugin.host.files import remove
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -73,7 +74,7 @@ class LocalBackend:
             leftover.unlink(missing_ok=True)
         for path in self._paths.sockets.glob("*.sock*"):
             if f"{str(path).rpartition('.sock')[0]}.sock" not in live:
-                path.unlink(missing_ok=True)
+                remove(path)
 
     def launch(self, spec: WorkerSpec) -> None:
         """Start a worker and wait until it has answered the model's input example (without one: a ping)."""
@@ -123,7 +124,7 @@ class LocalBackend:
         self._groups.remove(worker_id)
         address = Path(worker.record.address)
         for path in address.parent.glob(f"{address.name}*"):
-            path.unlink(missing_ok=True)
+            remove(path)
         record_path(self._paths.workers, worker_id).unlink(missing_ok=True)
         with self._lock:
             self._workers.pop(worker_id, None)
@@ -162,7 +163,7 @@ class LocalBackend:
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
         runtime = self._runtimes[spec.settings.runtime]
-        if spec.settings.sandbox != "on" and spec.settings.network == "off":
+        if spec.settings.sandbox == "off" and spec.settings.network == "off":
             raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto.")
         if reason := runtime.refuses(spec):
             raise WorkerFailedError(reason)
@@ -177,6 +178,7 @@ class LocalBackend:
             address=str(address),
             log=str(spec.log),
             started_ms=started_ms,
+            sandbox="" if spec.settings.sandbox == "off" else runtime.sandbox_of(spec),
         )
         worker = LocalWorker(record, process)
         with self._lock:

@@ -53,9 +53,10 @@ class LocalWorker:
         return self.process.poll() is None if self.process is not None else self.record.running()
 
     def note(self) -> str:
-        """The worker's note for people: whether the worker batches, and why."""
+        """The worker's note for people: whether the worker batches, and why; and what isolates the worker."""
         self._listen()
-        return self._note
+        sandbox = f"Sandbox: {self.record.sandbox}." if self.record.sandbox else ""
+        return f"{self._note} {sandbox}".strip()
 
     def has_served(self) -> bool:
         """Whether the worker has answered a number of requests; also known of a dead worker."""

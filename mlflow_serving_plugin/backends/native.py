@@ -60,11 +60,9 @@ class Native:
     def start(
         self, spec: WorkerSpec, common: dict[str, object], address: Path
     ) -> tuple[int, subprocess.Popen[bytes] | None]:
-        """Fork the worker, or start it in bubblewrap where the kernel grants namespaces to nothing else."""
-        if spec.settings.sandbox != "on":
-            return self._zygotes.fork(spec, common, address), None
-        if not levels().namespaces:
-            isolation = isolation_of(spec, os.environ, levels())
+        """Fork the worker, or start it in bubblewrap where the sandbox is on and the kernel grants no namespaces."""
+        if not _in_bubblewrap(spec):
+            isolation = isolation_of(spec, address, self._settings, levels())
             return self._zygotes.fork(spec, common | {"isolation": isolation}, address), None
         check_sandbox()
         status, config_file = Path(f"{address}.status"), Path(f"{address}.config")
@@ -75,8 +73,12 @@ class Native:
         config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **overridden}
         status.touch(0o600)
         write_atomically(config_file, json.dumps(config).encode())
-        process = start_guarded(command, spec, common, address, {"HOME": HOME, "TMPDIR": HOME})
+        process = start_guarded(command, spec, common, address, {"HOME": HOME, "TMPDIR": HOME}, sandboxed=True)
         return process.pid, process
+
+    def sandbox_of(self, spec: WorkerSpec) -> str:
+        """The layers of the kernel, or bubblewrap."""
+        return "bubblewrap" if _in_bubblewrap(spec) else str(levels())
 
     def probe(self, address: str) -> Probe:
         """By frames."""
@@ -190,6 +192,10 @@ class Zygotes:
     def _address(self, python: str) -> Path:
         key = hashlib.sha256(f"{python} {__version__}".encode()).hexdigest()[:12]
         return self._paths.sockets / f"zygote-{key}"
+
+
+def _in_bubblewrap(spec: WorkerSpec) -> bool:
+    return spec.settings.sandbox == "on" and bool(levels().namespaces)
 
 
 def _worker_config(

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
 from mlflow_serving_plugin.backends.commands import start_guarded
 from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
@@ -36,12 +36,28 @@ class Stock:
         """Start the guard, and the server below it, in a session of their own."""
         command = stock_command(spec, self._settings.overdue_grace_s)
         extra = {"UVICORN_UDS": str(address)}
-        if spec.settings.sandbox == "on":
-            check_sandbox()
+        sandboxed_here = self._sandboxed(spec)
+        if sandboxed_here:
             command = sandboxed(command, spec, os.environ)
             extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
-        process = start_guarded(command, spec, common, address, extra)
+        process = start_guarded(command, spec, common, address, extra, sandboxed=sandboxed_here)
         return process.pid, process
+
+    def sandbox_of(self, spec: WorkerSpec) -> str:
+        """Bubblewrap, or nothing."""
+        return "bubblewrap" if self._sandboxed(spec) else "none, because bubblewrap is not installed or does not work"
+
+    def _sandboxed(self, spec: WorkerSpec) -> bool:
+        """Whether a worker runs in bubblewrap; WorkerFailedError when it has to and cannot."""
+        if spec.settings.sandbox == "off":
+            return False
+        try:
+            check_sandbox()
+        except WorkerFailedError:
+            if spec.settings.sandbox == "on":
+                raise
+            return False
+        return True
 
     def probe(self, address: str) -> Probe:
         """By HTTP on the unix socket."""

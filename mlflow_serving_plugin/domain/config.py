@@ -198,8 +198,12 @@ NO_RULES = ServerRules()
 
 
 def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRules = NO_RULES) -> EndpointConfig:
-    """The configuration with the server's settings in place of empty keys and of the sandbox ``auto``."""
-    sandbox = "on" if rules.sandbox_by_default or config.network == "off" else "off"
+    """The configuration with the server's settings in place of empty keys.
+
+    The sandbox comes to be ``on``, ``auto`` (as strong as the machine allows) or ``off``.
+    """
+    by_default = "auto" if rules.sandbox_by_default else "off"
+    sandbox = "on" if config.network == "off" else by_default
     fewest = config.min_replicas if config.min_replicas is not None else rules.min_replicas
     most = config.max_replicas or max(config.replicas, rules.max_replicas, config.min_replicas or 0)
     return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 FileIdentity = tuple[int, int, int]
@@ -30,3 +31,11 @@ def write_atomically(path: Path, data: bytes) -> FileIdentity:
         scratch.unlink(missing_ok=True)
         raise
     return identity
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a directory with all that is in it; neither need be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import contextlib
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -75,6 +76,8 @@ class Keeper:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._say("started")
         try:
+            if not self._plan.namespaces:
+                os.makedirs(self._plan.scratch, mode=0o700, exist_ok=True)
             listener = _listen(self._config["address"])
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as error:
@@ -96,6 +99,8 @@ class Keeper:
         status = self._follow(pid, reader, awake, ours)
         ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         self._say(f"ended, {how_it_ended(ended)}")
+        if not self._plan.namespaces:
+            shutil.rmtree(self._plan.scratch, ignore_errors=True)
         # After another end the backend reads them, and removes them.
         for path in (self._config["address"], self._config["status_file"]) if status == 0 else ():
             with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
 import traceback
 from typing import Any, Mapping
@@ -206,6 +207,8 @@ def _become_worker(config: dict[str, Any]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(config["environment"])
+    # Asked for again, by this worker's variables.
+    tempfile.tempdir = None
     set_limits(config["environment"])
     time.tzset()
     _reseed()

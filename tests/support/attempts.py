@@ -1,7 +1,8 @@
 """A program that isolates itself by a plan, tries what a hostile model would try, and prints what came of it, in JSON.
 
 Started by its path, on any Python 3.8 or later, with standard library only: ``<plan in JSON> <facts in JSON>``.
-The facts: ``worker`` (the package's directory), ``secret`` (a file), ``own`` (a readable file), ``listener`` (a unix
+The facts: ``worker`` (the package's directory), ``secret`` (a file), ``own`` (a readable file), ``model`` (a
+file of its own to change), ``listener`` (a unix
 socket), ``abstract`` (an abstract one), ``tcp`` and ``udp`` (ports), ``pid`` (of a process of the same user), and
 ``scratch``.
 """
@@ -79,6 +80,7 @@ ATTEMPTS = {
     "appends to a secret file": lambda facts: write(facts["secret"]),
     "writes beside its own file": lambda facts: write(facts["own"] + ".more"),
     "appends to its own file": lambda facts: write(facts["own"]),
+    "changes its model's files for others": lambda facts: write(facts["model"]),
     "changes the kernel's settings": lambda facts: os.close(os.open("/proc/sys/vm/swappiness", os.O_WRONLY)),
     "reads another's environment": lambda facts: read(f"/proc/{facts['pid']}/environ"),
     "reads another's memory": lambda facts: os.close(os.open(f"/proc/{facts['pid']}/mem", os.O_RDONLY)),

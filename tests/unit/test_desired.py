@@ -58,7 +58,7 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
     ("config", "by_default", "sandboxed"),
     [
         ({}, False, "off"),
-        ({}, True, "on"),
+        ({}, True, "auto"),
         ({"sandbox": "on"}, False, "on"),
         ({"sandbox": "off"}, True, "off"),
         ({"network": "off"}, False, "on"),

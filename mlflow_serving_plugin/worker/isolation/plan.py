@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from . import calls, landlock, namespaces, seccomp, view
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts")
-_OWN_DEVICES = ("/dev",)
 
 
 class Plan(NamedTuple):
@@ -22,10 +20,16 @@ class Plan(NamedTuple):
     network: bool
     readable: List[str]
     writable: List[str]
+    own: List[str]
+    """Directories that the worker may change for itself: with a view, what it writes stays in memory until its end."""
+    devices: List[str]
+    """More devices than every program has, such as those of a GPU."""
     links: Dict[str, str]
     """Symbolic links of the view."""
+    scratch: str
+    """Without a view: a directory for the worker's temporary files, which its keeper makes and removes."""
     tmp_bytes: Optional[int]
-    """The most that /tmp and /dev/shm of the view may hold each."""
+    """The most that /tmp, /dev/shm and the changes to ``own`` may hold each."""
 
     @classmethod
     def read(cls, facts: Dict[str, Any]) -> "Plan":
@@ -41,13 +45,8 @@ def isolate(plan: Plan, *, user_namespace: bool) -> None:
     """
     if plan.namespaces:
         namespaces.unshare_the_rest(network=plan.network)
-        view.enter(
-            plan.readable,
-            plan.links,
-            writable=plan.writable,
-            tmp_bytes=plan.tmp_bytes,
-            forbid_user_namespaces=user_namespace,
-        )
+        files = view.Files(plan.readable, plan.writable, plan.own, plan.devices, plan.links, plan.tmp_bytes)
+        view.enter(files, forbid_user_namespaces=user_namespace)
     calls.drop_capabilities()
     calls.control(calls.PR_SET_NO_NEW_PRIVS, 1)
     if plan.landlock:
@@ -62,9 +61,17 @@ def isolate(plan: Plan, *, user_namespace: bool) -> None:
 
 
 def _restrict_files(plan: Plan) -> None:
-    readable, devices = (["/"], _OWN_DEVICES) if plan.namespaces else ([*plan.readable, "/proc"], _DEVICES)
-    writable = [*plan.writable, *((view.TMP, view.SHM) if plan.namespaces else ())]
-    landlock.restrict(plan.landlock, readable=readable, writable=writable, devices=devices, network=plan.network)
+    if plan.namespaces:
+        readable, writable, devices = ["/"], [*plan.own, view.TMP, view.SHM], ["/dev"]
+    else:
+        readable, writable, devices = [*plan.readable, *plan.own, "/proc"], [plan.scratch], [*_DEVICES, *plan.devices]
+    landlock.restrict(
+        plan.landlock,
+        readable=readable,
+        writable=[*writable, *plan.writable],
+        devices=devices,
+        network=plan.network,
+    )
 
 
 def hide_from_the_worker() -> None:
@@ -73,5 +80,5 @@ def hide_from_the_worker() -> None:
 
 
 def scratch_of(plan: Plan) -> str:
-    """Where the worker may write: its own /tmp, or the first writable directory."""
-    return view.TMP if plan.namespaces or not plan.writable else os.path.abspath(plan.writable[0])
+    """Where the worker's temporary files are: in a /tmp of its own, or in the directory that its keeper makes."""
+    return view.TMP if plan.namespaces else plan.scratch

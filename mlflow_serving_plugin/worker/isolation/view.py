@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Iterable, Mapping, Optional
+from typing import Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import calls
 
@@ -16,7 +16,7 @@ SHM = "/dev/shm"  # noqa: S108 - the worker's own
 _BASE = "/proc"
 """Any directory that every machine has: the new root is mounted here, and then becomes the root."""
 
-_OLD = "/.old"
+_OLD, _CHANGES = "/.old", "/.changes"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
     **{name: f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))},
@@ -28,41 +28,48 @@ _PLAIN = calls.MS_NOSUID | calls.MS_NODEV
 _NO_NEW_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 
 
-def enter(
-    readable: Iterable[str],
-    links: Mapping[str, str],
-    *,
-    writable: Iterable[str],
-    tmp_bytes: Optional[int],
-    forbid_user_namespaces: bool,
-) -> None:
+class Files(NamedTuple):
+    """What a view shows. Paths are absolute, and the same within and without."""
+
+    readable: Sequence[str]
+    writable: Sequence[str]
+    own: Sequence[str]
+    """Directories that are there to be changed, in memory: nobody else sees the changes."""
+    devices: Sequence[str]
+    links: Mapping[str, str]
+    """Symbolic links by path."""
+    tmp_bytes: Optional[int]
+    """The most that /tmp, /dev/shm and the changes to ``own`` may hold each, in memory."""
+
+
+def enter(files: Files, *, forbid_user_namespaces: bool) -> None:
     """Make the view the root of this process, whose PID namespace must be its own. OSError.
 
-    ``links``: symbolic links by path. ``tmp_bytes``: the most that each of /tmp and /dev/shm may hold, in memory.
     ``forbid_user_namespaces``: only in a user namespace of the worker's own, because the whole of it is bound.
     """
     # Before the old root is moved: absolute links would lead into the new root.
-    sources = [(os.path.realpath(path), path, False) for path in readable]
-    sources += [(os.path.realpath(path), path, True) for path in writable]
+    real = {path: os.path.realpath(path) for path in (*files.readable, *files.own, *files.writable)}
     calls.mount("none", "/", None, calls.MS_REC | calls.MS_PRIVATE)
     calls.mount("tmpfs", _BASE, "tmpfs", _PLAIN, "mode=0755,size=16m")
     os.mkdir(_BASE + _OLD)
     calls.pivot_root(_BASE, _BASE + _OLD)
     os.chdir("/")
     _mount_proc(forbid_user_namespaces)
-    _mount_devices(tmp_bytes)
-    _mount_memory(TMP, tmp_bytes)
-    for path, target in links.items():
+    _mount_devices(files.devices, files.tmp_bytes)
+    _mount_memory(TMP, files.tmp_bytes)
+    for path, target in files.links.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(target, path)
-    for source, path, may_write in sources:
-        _show(_OLD + source, path, may_write)
+    for path in (*files.readable, *files.writable):
+        _show(_OLD + real[path], path, may_write=path in files.writable)
+    if files.own:
+        _show_own({path: _OLD + real[path] for path in files.own}, files.tmp_bytes)
     calls.detach(_OLD)
     os.rmdir(_OLD)
     calls.make_read_only("/", below=False)
 
 
-def _show(source: str, path: str, may_write: bool) -> None:
+def _show(source: str, path: str, *, may_write: bool) -> None:
     if not os.path.lexists(source):
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -75,6 +82,28 @@ def _show(source: str, path: str, may_write: bool) -> None:
         calls.make_read_only(path)
 
 
+def _show_own(sources: Mapping[str, str], most_bytes: Optional[int]) -> None:
+    """Directories over which a layer in memory takes the changes; read-only on a kernel that has no such layers."""
+    _mount_memory(_CHANGES, most_bytes)
+    for number, (path, source) in enumerate(sources.items()):
+        upper, work = f"{_CHANGES}/{number}", f"{_CHANGES}/{number}.work"
+        os.makedirs(path, exist_ok=True)
+        for directory in (upper, work):
+            os.mkdir(directory)
+        options = f"lowerdir={_escaped(source)},upperdir={upper},workdir={work},userxattr"
+        try:
+            calls.mount("overlay", path, "overlay", _PLAIN, options)
+        except OSError:
+            _show(source, path, may_write=False)
+    # The layers stay for as long as they are mounted.
+    calls.detach(_CHANGES)
+    os.rmdir(_CHANGES)
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\,:" else letter for letter in path)
+
+
 def _mount_proc(forbid_user_namespaces: bool) -> None:
     os.mkdir("/proc", 0o555)
     calls.mount("proc", "/proc", "proc", _PLAIN | calls.MS_NOEXEC)
@@ -85,13 +114,11 @@ def _mount_proc(forbid_user_namespaces: bool) -> None:
     calls.make_read_only("/proc")
 
 
-def _mount_devices(tmp_bytes: Optional[int]) -> None:
+def _mount_devices(more: Iterable[str], tmp_bytes: Optional[int]) -> None:
     os.mkdir("/dev")
     calls.mount("tmpfs", "/dev", "tmpfs", calls.MS_NOSUID, "mode=0755,size=1m")
-    for name in _DEVICES:
-        if os.path.exists(f"{_OLD}/dev/{name}"):
-            os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            calls.mount(f"{_OLD}/dev/{name}", f"/dev/{name}", None, calls.MS_BIND)
+    for device in (*(f"/dev/{name}" for name in _DEVICES), *more):
+        _show(_OLD + device, device, may_write=True)
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/pts")

@@ -46,6 +46,7 @@ UNSTOPPED_BY_THE_FILTER = {
     *("reads a secret file", "reads a secret file by a link", "reads a secret file by /proc"),
     *("reads a secret file by /proc of another", "lists the directory of a secret file", "appends to a secret file"),
     *("writes beside its own file", "appends to its own file", "changes the kernel's settings"),
+    "changes its model's files for others",
     *("reads another's environment", "reads another's memory", "signals another"),
 }
 POSSIBLE = {
@@ -72,12 +73,12 @@ def attempted(place: Path, level: str, user: str, *, network: bool) -> dict[str,
         pytest.skip(levels().namespaces)
     uid = NOBODY if user == "an ordinary user" else os.getuid()
     base = Path(tempfile.mkdtemp(dir=place))
-    for directory in ("secret", "own", "scratch"):
+    for directory in ("secret", "own", "changed", "scratch"):
         (base / directory).mkdir()
         (base / directory / "file").write_text("s3cret")
     package = _copy_of_worker(base)
     for path in (place, base, *base.rglob("*")):
-        os.chown(path, uid, -1)
+        os.chown(path, uid, uid if uid == NOBODY else -1)
         path.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as abstract:
         listener.bind(str(base / "secret" / "listener"))
@@ -89,12 +90,19 @@ def attempted(place: Path, level: str, user: str, *, network: bool) -> dict[str,
             facts = {
                 **{"worker": str(package), "secret": str(base / "secret" / "file"), "own": str(base / "own" / "file")},
                 **{"listener": str(base / "secret" / "listener"), "abstract": str(base), "pid": other.pid},
+                "model": str(base / "changed" / "file"),
                 **{"tcp": tcp.getsockname()[1], "udp": udp.getsockname()[1]},
                 "scratch": "/tmp" if LEVELS[level]["namespaces"] else str(base / "scratch"),
             }
             try:
                 answers = _run(_plan(level, base, network=network), facts, uid)
-                return {**answers, "sends by UDP": answers["sends by UDP"] or _nothing_came(udp)}
+                if LEVELS[level]["namespaces"]:
+                    assert answers["changes its model's files for others"] == "", "it cannot change them for itself"
+                changed = (base / "changed" / "file").read_text() != "s3cret"
+                return answers | {
+                    "sends by UDP": answers["sends by UDP"] or _nothing_came(udp),
+                    "changes its model's files for others": "" if changed else "nobody else sees it",
+                }
             finally:
                 other.kill()
 
@@ -127,16 +135,15 @@ def _copy_of_worker(base: Path) -> Path:
 
 def _plan(level: str, base: Path, *, network: bool) -> dict[str, Any]:
     paths, links = system_view()
-    readable = [str(path) for path in [*paths, base / "own"]]
-    if not LEVELS[level]["namespaces"]:
-        readable += links
-    writable = [] if LEVELS[level]["namespaces"] else [str(base / "scratch")]
     return {
         **LEVELS[level],
         "network": network,
-        "readable": readable,
-        "writable": writable,
+        "readable": [str(path) for path in [*paths, base / "own"]],
+        "writable": [],
+        "own": [str(base / "changed")],
+        "devices": [],
         "links": links,
+        "scratch": str(base / "scratch"),
         "tmp_bytes": 2**20,
     }
 
