@@ -15,6 +15,7 @@ from mlflow_serving_plugin.access.base import require_admin
 from mlflow_serving_plugin.api import requests, shapes
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.requests import caller_of, page_of, read_fields
+from mlflow_serving_plugin.backends.isolation import levels
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
@@ -45,6 +46,7 @@ def health(deps: ApiDeps) -> tuple[dict[str, Any], int]:
         "controller": {"alive": alive, "last_tick_age_s": age_s},
         "endpoints": Counter(endpoint.state.value for endpoint in endpoints),
         "versions": Counter(version.state.value for version in versions),
+        "sandbox": str(levels()),
         "workers": sum((version.worker_states for version in versions), Counter()),
     }
     return body, 200 if alive else 503

@@ -24,6 +24,15 @@ _TRY_S = 20.0
 _DEVICES = ("nvidia*", "dri", "kfd")
 """Of GPUs."""
 
+_WHOLE_LANDLOCK = 6
+_NAMESPACES = (
+    "Allow user namespaces to the server's user: sysctl user.max_user_namespaces; on Ubuntu also "
+    "kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp profile that allows unshare and mount."
+)
+_LANDLOCK = "Linux 6.12 or later, with landlock in /sys/kernel/security/lsm, hides files, signals and sockets as well."
+_SECCOMP = "A kernel with CONFIG_SECCOMP_FILTER, on x86_64 or aarch64, denies system calls that no model needs."
+_BUBBLEWRAP = "Only workers of the runtime mlflow need it."
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -45,6 +54,26 @@ class Levels:
         landlock = f"Landlock {self.landlock}" if self.landlock else ""
         layers = ["" if self.namespaces else "namespaces", landlock, "call filter" if self.seccomp else ""]
         return ", ".join(layer for layer in layers if layer) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of the sandbox on this machine, for a person. ``advice``: what to do for more; empty when all holds."""
+
+    name: str
+    holds: str
+    advice: str = ""
+
+
+def layers(found: Levels, *, bubblewrap: str) -> list[Layer]:
+    """Each layer, with what to do for more. ``bubblewrap``: why it does not work; empty when it does."""
+    landlock = f"version {found.landlock}" if found.landlock else "no"
+    return [
+        Layer("namespaces", found.namespaces or "yes", _NAMESPACES if found.namespaces else ""),
+        Layer("Landlock", landlock, "" if found.landlock >= _WHOLE_LANDLOCK else _LANDLOCK),
+        Layer("call filter", "yes" if found.seccomp else "no", "" if found.seccomp else _SECCOMP),
+        Layer("bubblewrap", "no" if bubblewrap else "yes", bubblewrap and f"{bubblewrap} {_BUBBLEWRAP}"),
+    ]
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from mlflow_serving_plugin.backends.base import (
     WorkerStatus,
     worker_arguments,
 )
+from mlflow_serving_plugin.backends.isolation import levels
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.probe import Trial
@@ -62,6 +63,7 @@ class LocalBackend:
         """Take over an earlier controller's workers; end those that cannot serve, and what is left of dead ones."""
         self._groups = Groups.find()
         _logger.info("Control groups limit %s of workers here.", self._groups)
+        _logger.info("The sandbox of models has these layers here: %s.", levels())
         for record in read_records(self._paths.workers):
             with self._lock:
                 self._workers.setdefault(record.worker_id, LocalWorker(record, None))

@@ -41,6 +41,15 @@ print(json.dumps([sys.prefix, sys.base_prefix, site.getusersitepackages() if sit
 """
 
 
+def without_bubblewrap() -> str:
+    """Why bubblewrap does not work here, and what to do; empty when it does."""
+    try:
+        check_sandbox()
+    except WorkerFailedError as error:
+        return error.message
+    return ""
+
+
 @functools.cache
 def check_sandbox() -> None:
     """Try the sandbox, until it has worked once. WorkerFailedError, with the next step, when it does not work."""

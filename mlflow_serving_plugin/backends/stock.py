@@ -7,11 +7,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec
+from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.commands import start_guarded
 from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
-from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed
+from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed, without_bubblewrap
 from mlflow_serving_plugin.settings import Settings
 
 _OLDEST_MLFLOW = "2.21"
@@ -51,13 +51,9 @@ class Stock:
         """Whether a worker runs in bubblewrap; WorkerFailedError when it has to and cannot."""
         if spec.settings.sandbox == "off":
             return False
-        try:
+        if spec.settings.sandbox == "on":
             check_sandbox()
-        except WorkerFailedError:
-            if spec.settings.sandbox == "on":
-                raise
-            return False
-        return True
+        return not without_bubblewrap()
 
     def probe(self, address: str) -> Probe:
         """By HTTP on the unix socket."""

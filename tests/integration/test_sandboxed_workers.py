@@ -22,7 +22,7 @@ from support import eventually, processes_about
 
 from mlflow_serving_plugin.backends import native, sandbox
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
-from mlflow_serving_plugin.backends.isolation import Levels
+from mlflow_serving_plugin.backends.isolation import Levels, levels
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
@@ -201,6 +201,32 @@ def test_without_bubblewrap_and_namespaces_it_fails_with_what_to_do(world, model
     with pytest.raises(WorkerFailedError, match="The sandbox needs bubblewrap, which is not installed on this server"):
         world.launch(models.path("iris-1"), runtime=runtime)
     assert world.is_clear()
+
+
+WEAKER = {
+    "Landlock 7, call filter": Levels("Operation not permitted", 7, True),
+    "call filter": Levels("Operation not permitted", 0, True),
+    "none": Levels("Operation not permitted", 0, False),
+}
+
+
+@pytest.mark.parametrize("told", WEAKER)
+def test_on_a_machine_without_namespaces_auto_takes_the_layers_that_are_there(world, models, monkeypatch, told):
+    found = WEAKER[told]
+    if levels().landlock < found.landlock or levels().seccomp < found.seccomp:
+        pytest.skip("not on this machine")
+    monkeypatch.setattr(native, "levels", lambda: found)
+    worker = world.launch(models.path("hostile"), sandbox="auto", network="on")
+    assert world.only().note.endswith(f"Sandbox: {told}.")
+    rows = [{"op": "read", "arg": str(world.paths.lease)}, {"op": "temporary", "arg": ""}, {"op": "echo", "arg": "a"}]
+    status, answer = post(worker, {"dataframe_records": rows})
+    assert status == 200, world.tail()
+    lease, temporary, echoed = answer["predictions"]
+    assert lease.startswith("refused: PermissionError") == bool(found.landlock)
+    assert echoed == "a"
+    assert (temporary == f"{worker.address}.tmp") == (told != "none")
+    world.backend.stop(worker.worker_id)
+    assert world.is_clear(), list(world.paths.sockets.iterdir())
 
 
 def test_a_prediction_under_way_is_answered_before_the_worker_ends(served, models):

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def count(path):
         database.execute("create table if not exists calls (at)")
         database.execute("insert into calls values (datetime())")
         return str(database.execute("select count(*) from calls").fetchone()[0])
+
+
+def temporary(_):
+    """Where temporary files are, of which this makes one."""
+    with tempfile.NamedTemporaryFile() as file:
+        return str(Path(file.name).parent)
 
 
 def ls(path):

@@ -60,7 +60,7 @@ class World:
             model_dir=model,
             log=self.log_path(number),
             settings=WorkerSettings(
-                env_manager="local", request_timeout_s=60.0, **{"memory_limit_mb": None, **settings}
+                sandbox="off", env_manager="local", request_timeout_s=60.0, **{"memory_limit_mb": None, **settings}
             ),
             example=example,
         )

@@ -39,7 +39,7 @@ class World:
     def fork(self, name, model=None, environment=None, threads=None, **limits):
         """Fork a worker; its pid and a connection to it."""
         model = model or self.code
-        own = {"environment": environment or {}, "threads": threads}
+        own = {"environment": environment or {}, "threads": threads, "sandbox": "off"}
         settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, **own)
         log = self.paths.logs / "e" / f"{name}.log"
         spec = WorkerSpec(EntityKey("e", "1"), "f", model, log, settings, None)
@@ -257,7 +257,7 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
 
 
 def test_a_fork_whose_model_directory_is_gone_says_so_in_its_own_log(world, tmp_path):
-    settings = WorkerSettings(env_manager="local", request_timeout_s=60.0)
+    settings = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="off")
     log = world.paths.logs / "e" / "gone.log"
     spec = WorkerSpec(EntityKey("e", "1"), "f", tmp_path / "no such", log, settings, None)
     common = worker_config(world.paths.root, world.code, worker_id="gone", log=str(log))

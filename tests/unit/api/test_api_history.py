@@ -7,6 +7,7 @@ from support.api import version, worker
 
 from mlflow_serving_plugin.api.mlflow_endpoints import history
 from mlflow_serving_plugin.api.mlflow_endpoints.history import read_log
+from mlflow_serving_plugin.backends.isolation import levels
 from mlflow_serving_plugin.domain.states import EntityState
 
 
@@ -154,6 +155,7 @@ def test_health_is_200_while_the_controller_ticks(world):
     assert body["endpoints"] == {"DEGRADED": 1}
     assert body["versions"] == {"READY": 1, "FAILED": 1}
     assert body["workers"] == {"ready": 1, "starting": 1}
+    assert body["sandbox"] == str(levels())
 
 
 def test_health_counts_workers_that_drain_apart_from_workers_that_start(world):
