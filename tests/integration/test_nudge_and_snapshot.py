@@ -13,7 +13,7 @@ import time
 import pytest
 from support.routes import an_entity, routes_of
 
-from mlflow_serving_plugin.domain.routes import Routes, dump_routes
+from mlflow_serving_plugin.domain.routes import FORMAT, Routes, dump_routes
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 
@@ -238,7 +238,8 @@ def test_a_snapshot_of_another_version_of_the_package_leaves_the_routes_until_it
     publish(paths.routes, routes("iris"))
     reader = SnapshotReader(paths.routes, 0)
     assert reader.current() == routes("iris")
-    paths.routes.write_bytes(dump_routes(routes("wine")).replace(b'"format":3', b'"format":2'))
+    written = f'"format":{FORMAT}'.encode()
+    paths.routes.write_bytes(dump_routes(routes("wine")).replace(written, b'"format":1'))
     assert reader.current() == routes("iris")
     assert "Waiting for the controller to replace the routes snapshot" in caplog.text
     publish(paths.routes, routes("wine"))
