@@ -158,7 +158,7 @@ def _bytes_of_texts(body: bytes, about: Any, enough: int) -> int:
             total += sum(map(_bytes_of_text, batch.columns))
             if total > enough:
                 break
-    except Exception:  # as above
+    except Exception:  # MLflow's own way says what is wrong with the file
         return total
     return total
 

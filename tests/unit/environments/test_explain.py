@@ -53,14 +53,14 @@ error: Failed to download `six==1.16.0`
            sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254"""
 GIT = """   Updating https://h/nobody/nothing.git (HEAD)
 error: Git operation failed
-  cause: failed to clone into: /root/.cache/uv/git-v2/db/eabc174eb06f7515
+  cause: failed to clone into: /home/user/.cache/uv/git-v2/db/eabc174eb06f7515
   cause: process didn't exit successfully: `/usr/bin/git fetch --force 'https://h/nobody/nothing.git'` (exit status: 128)
          --- stderr
          fatal: unable to access 'https://h/nobody/nothing.git/': Failed to connect to h port 443 after 0 ms"""
 GIT_NAMED = """   Updating https://h/nobody/nothing.git (v1)
 error: Failed to download and build `nothing @ git+https://h/nobody/nothing.git@v1`
   cause: Git operation failed
-  cause: failed to fetch into: /root/.cache/uv/git-v2/db/eabc174eb06f7515
+  cause: failed to fetch into: /home/user/.cache/uv/git-v2/db/eabc174eb06f7515
   cause: failed to fetch branch or tag `v1`
   cause: process didn't exit successfully: `/usr/bin/git fetch --force` (exit status: 128)
          --- stderr
