@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Iterator, Sequence
 
+from .blocks import LARGE_BYTES, read_large
 from .columns import NotCompilable
 from .decoding import Batchable, Trial
 from .inferred import InferredTable
@@ -46,6 +47,10 @@ class JsonDecoder:
 
     def decode(self, body: bytes) -> Batchable | None:
         """The input of a body; None for any body that is not proved."""
+        if not self._exact and len(body) >= LARGE_BYTES:
+            large: Batchable | None = read_large(body, self.shapes)
+            if large is not None:
+                return large
         try:
             document = json.loads(body) if self._exact else _loads(body)
         except (ValueError, RecursionError):

@@ -29,7 +29,7 @@ def of_split(split: Any) -> Table | None:
         return None
     if "index" not in split:
         return Table(names, rows)
-    return Table(names, rows, split["index"]) if _is_index(split["index"], len(rows)) else None
+    return Table(names, rows, split["index"]) if is_index(split["index"], len(rows)) else None
 
 
 def of_records(records: Any, names: list[Any] | None) -> Table | None:
@@ -64,7 +64,8 @@ def unique_names(names: list[Any]) -> set[Any] | None:
     return present if len(present) == len(names) else None
 
 
-def _is_index(index: Any, count: int) -> bool:
+def is_index(index: Any, count: int) -> bool:
+    """Whether these are whole numbers of 64 bits, one for each row."""
     if type(index) is not list or len(index) != count or set(map(type, index)) != {int}:
         return False
     return all(-_INT64 <= label < _INT64 for label in index)

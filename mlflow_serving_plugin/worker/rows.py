@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
 from typing import Any, Sequence
 
 from .columns import Column
 from .formats import SPLIT
 from .same import same_value
-
-_LARGE = 2000
-"""Cells. More are looked at as an array."""
-
-_BEYOND_64_BITS = 2.0**63
 
 
 class Layout:
@@ -37,17 +31,14 @@ class Layout:
 class Rows:
     """Decoded rows, each in the layout's order: a ``decoding.Batchable``. Cells are JSON's values.
 
-    ``index``: labels of the rows, if the body has labels. ``block``: the rows as an array, if they were made one.
+    ``index``: labels of the rows, if the body has labels.
     """
 
-    __slots__ = ("_block", "_index", "_layout", "count", "group", "params", "rows")
+    __slots__ = ("_index", "_layout", "count", "group", "params", "rows")
 
-    def __init__(
-        self, layout: Layout, rows: list[list[Any]], group: Any = (), index: list[int] | None = None, block: Any = None
-    ) -> None:
+    def __init__(self, layout: Layout, rows: list[list[Any]], group: Any = (), index: list[int] | None = None) -> None:
         self._layout = layout
         self._index = index
-        self._block = block
         self.rows = rows
         self.count = len(rows)
         self.group = (group, index is None)
@@ -84,9 +75,7 @@ class Rows:
 
         layout = self._layout
         if layout.dtype is not None:
-            table = np.array(self.rows, dtype=layout.dtype) if self._block is None else self._block
-            block = np.array(table.T, order="C")  # a copy: the model may change its input
-            return pd.DataFrame(block.T, self._index, layout.names(), copy=False)
+            return frame_of(np.array(self.rows, dtype=layout.dtype), layout, self._index)
         arrays = (column.array(values) for column, values in zip(layout.columns, zip(*self.rows)))
         return pd.DataFrame({column.name: array for column, array in zip(layout.columns, arrays)}, self._index)
 
@@ -103,17 +92,10 @@ class Rows:
         return json.dumps(document).encode()
 
 
-def number_block(rows: list[list[Any]], kind: str) -> Any:
-    """Many rows of columns of type double as one array; None for few rows, and for rows with any other values."""
+def frame_of(table: Any, layout: Layout, index: list[int] | None) -> Any:
+    """The frame of an array of shape (rows, columns), laid out in memory as MLflow's."""
     import numpy as np
+    import pandas as pd
 
-    if kind != "double" or len(rows) * len(rows[0]) <= _LARGE:
-        return None
-    if not set(map(type, chain.from_iterable(rows))) <= {float, int}:
-        return None
-    try:
-        block = np.array(rows, dtype=np.float64)
-    except OverflowError:
-        return None
-    # Whole numbers beyond 64 bits are floats to orjson, but objects to MLflow.
-    return block if np.abs(block).max() < _BEYOND_64_BITS else None
+    block = np.array(table.T, order="C")  # a copy: the model may change its input
+    return pd.DataFrame(block.T, index, layout.names(), copy=False)

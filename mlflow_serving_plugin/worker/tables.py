@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, Sequence
 
+from .blocks import Block, fields_of, list_of, number_table, table_of
 from .columns import Column, NotCompilable, column_of
 from .decoding import Trial
-from .formats import INPUTS, INSTANCES, RECORDS, SPLIT, of_columns, of_records, of_split, unique_names
+from .formats import INPUTS, INSTANCES, RECORDS, SPLIT, is_index, of_columns, of_records, of_split, unique_names
 from .nested import odd_text
-from .rows import Layout, Rows, number_block
+from .rows import Layout, Rows
+
+_NUMBERS = {"double": ("d", 0.0), "float": ("d", 2.0**24), "long": ("i", 0.0), "integer": ("i", 2.0**31 - 1)}
+"""By a column's type: as what simdjson reads the numbers, and up to which number the cast is exact (0: any)."""
 
 _MOST_TRIALS = 16
 _WIDE = 100
@@ -33,7 +37,7 @@ class SignatureTable:
         self._proved: set[str] = set()
         """Formats, and ``optional``: columns may be missing."""
 
-    def read(self, key: str, value: Any) -> Rows | None:
+    def read(self, key: str, value: Any) -> Rows | Block | None:
         """The rows of a body's one field; None for rows that are not proved."""
         # The values of these become NumPy's before MLflow makes a frame of them.
         usual_only = key in (INPUTS, INSTANCES)
@@ -48,15 +52,41 @@ class SignatureTable:
         names, rows, index = found
         if index is not None and "index" not in self._proved:
             return None
-        layout = self._layout
-        if names != self._names:
-            layout = Layout(self._present(names, usual_only))
-            if not layout.columns:
-                return None
-            positions = {name: position for position, name in enumerate(names)}
-            order = [positions[column.name] for column in layout.columns]
+        layout, order = self._arranged(names, usual_only)
+        if order is not None:
             rows = [[row[position] for position in order] for row in rows]
-        return self._checked(layout, rows, index, usual_only) if rows else None
+        return self._checked(layout, rows, index, usual_only) if rows and layout.columns else None
+
+    def read_numbers(self, key: str, split: Any, brackets: int) -> Block | None:
+        """The rows of a ``dataframe_split`` of numbers, which is simdjson's; None for any other body.
+
+        ``brackets``: how many ``[`` the body has.
+        """
+        kind, most = _NUMBERS.get(self._one_kind or "", ("", 0.0))
+        if not kind or key != SPLIT or key not in self._proved or not fields_of(split):
+            return None
+        labelled = "index" in split
+        if fields_of(split) != 2 + labelled:
+            return None
+        names, index = list_of(split["columns"]), list_of(split["index"]) if labelled else None
+        table = table_of(split["data"], len(names), brackets - 1 - labelled, kind)
+        if table is None or (most and abs(table).max() > most):
+            return None
+        if index is not None and not ("index" in self._proved and is_index(index, len(table))):
+            return None
+        layout, order = self._arranged(names)
+        if not layout.columns:
+            return None
+        table = table if order is None else table[:, order]
+        return Block(layout, table.astype(layout.dtype, copy=False), self._group(layout), index)
+
+    def _arranged(self, names: list[Any], usual_only: bool = False) -> tuple[Layout, list[int] | None]:
+        """The layout of a body with these columns, empty where MLflow may refuse them; where each of its columns is."""
+        if names == self._names:
+            return self._layout, None
+        layout = Layout(self._present(names, usual_only))
+        positions = {name: position for position, name in enumerate(names)} if layout.columns else {}
+        return layout, [positions[column.name] for column in layout.columns]
 
     def _present(self, names: list[Any], usual_only: bool) -> Sequence[Column]:
         """The columns that a body has; none where MLflow may refuse the body's columns."""
@@ -68,13 +98,17 @@ class SignatureTable:
             return ()
         return () if usual_only and len(columns) < len(present) else columns
 
-    def _checked(self, layout: Layout, rows: list[list[Any]], index: list[int] | None, usual_only: bool) -> Rows | None:
+    def _checked(
+        self, layout: Layout, rows: list[list[Any]], index: list[int] | None, usual_only: bool
+    ) -> Rows | Block | None:
         columns = layout.columns
         first = columns[0]
         if self._one_kind is not None and first.dtype is not None:
-            block = number_block(rows, self._one_kind)
-            if block is not None or first.form([value for row in rows for value in row]) == first.usual:
-                return Rows(layout, rows, self._group(layout), index, block)
+            table = number_table(rows, self._one_kind)
+            if table is not None:
+                return Block(layout, table, self._group(layout), index)
+            if first.form([value for row in rows for value in row]) == first.usual:
+                return Rows(layout, rows, self._group(layout), index)
         forms = [column.form(values) for column, values in zip(columns, zip(*rows))]
         if usual_only and not all(form == column.usual for column, form in zip(columns, forms)):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, Mapping, Sequence
 
+from .blocks import tensor_of
 from .columns import NotCompilable
 from .decoding import Trial
 from .formats import INPUTS, INSTANCES
@@ -18,6 +19,7 @@ _LARGEST_TRIED = 1_000_000
 
 _FEW_ROWS_OVER = 10_000
 _BEYOND_64_BITS = 2.0**63
+_FLOAT64_EXACT = 2.0**53
 
 
 class Arrays:
@@ -97,6 +99,19 @@ class SignatureTensors:
                 return None
             arrays[name] = array
         return Arrays(arrays) if len(set(map(len, arrays.values()))) == 1 else None
+
+    def read_numbers(self, key: str, value: Any, brackets: int) -> Arrays | None:
+        """The one array of ``inputs`` or ``instances``, which is simdjson's; None for any other body.
+
+        ``brackets``: how many ``[`` the body has.
+        """
+        ((name, spec),) = self._specs.items() if len(self._specs) == 1 else ((None, None),)
+        if spec is None or spec.type.kind not in "fi" or key not in self._proved:
+            return None
+        array = tensor_of(value, brackets, "d" if spec.type.kind == "f" else "i")
+        if array is None or not _fits(array.shape, spec.shape) or not _castable(array, spec.type):
+            return None
+        return Arrays({name: array.astype(spec.type, copy=False)})
 
     def _by_name(self, key: str, value: Any) -> Mapping[Any, Any] | None:
         names = self._specs.keys()
@@ -200,10 +215,21 @@ def _try_array(value: Any, dtype: Any = None) -> Any:
     if type(value) is not list:
         return None
     try:
-        array = np.array(value, dtype=dtype)
+        with np.errstate(over="ignore"):
+            array = np.array(value, dtype=dtype)
     except (ValueError, TypeError, OverflowError):
         return None
     return array if array.size else None
+
+
+def _castable(array: Any, dtype: Any) -> bool:
+    """Whether the cast of the array gives what the cast of each number by itself gives."""
+    import numpy as np
+
+    if dtype.kind == "i":
+        return bool(array.min() >= np.iinfo(dtype).min and array.max() <= np.iinfo(dtype).max)
+    # Larger whole numbers are rounded twice on the way to a smaller float.
+    return dtype == array.dtype or bool(np.abs(array).max() <= min(_FLOAT64_EXACT, np.finfo(dtype).max))
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:

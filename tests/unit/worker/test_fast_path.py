@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from worker_models import scorer_of, split_of
 
 from mlflow_serving_plugin.worker import fast_path, same
+from mlflow_serving_plugin.worker.blocks import Block
 
 KINDS = ("double", "float", "long", "integer", "boolean", "string")
 FLOATS = st.one_of(st.floats(), st.floats(width=32), st.integers(-5, 5).map(float))
@@ -102,8 +103,20 @@ def assert_identical(ours, theirs):
     assert steps[0] == steps[1]
 
 
+WAYS = {
+    "orjson": {"_loads": fast_path._loads},
+    "json": {"_loads": json.loads},
+    # Only bodies of this many bytes are read by simdjson.
+    "simdjson": {"LARGE_BYTES": 0},
+}
+
+
+def read_by(way):
+    return mock.patch.multiple(fast_path, **WAYS[way])
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("loads", [fast_path._loads, json.loads], ids=["orjson", "json"])
+@pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=150, deadline=None)
 @given(request=requests())
 @example(request=(["double"], b'{"dataframe_records": [{"c0": 18446744073709551616}]}'))
@@ -111,10 +124,17 @@ def assert_identical(ours, theirs):
 @example(request=(["double"], '{"dataframe_records": [{"c0": 1}]}'.encode("utf-16")))
 @example(request=(["long"], b'{"dataframe_records": [{"c0": 1, "c0": 2}]}'))
 @example(request=(["float"], b'{"dataframe_records": [{"c0": 1e300}, {"c0": 3}]}'))
-def test_a_frame_that_is_built_at_all_is_the_one_that_mlflow_builds(loads, request):
+@example(request=(["double"], b'\xef\xbb\xbf{"dataframe_split": {"columns": ["c0"], "data": [[1]]}}'))
+@example(request=(["double"], b'{"dataframe_split": {"columns": ["c0"], "data": [[1]], "data": [[2]]}}'))
+@example(
+    request=(["double", "double"], b'{"dataframe_split": {"columns": ["c0", "c1"], "data": [[[1, 2], 3], [4, []]]}}')
+)
+@example(request=(["float"], b'{"dataframe_split": {"columns": ["c0"], "data": [[1e300], [16777217]]}}'))
+@example(request=(["long"], b'{"dataframe_split": {"columns": ["c0"], "data": [[9007199254740993]]}}'))
+def test_a_frame_that_is_built_at_all_is_the_one_that_mlflow_builds(way, request):
     kinds, body = request
     scorer = scorer_for(kinds)
-    with mock.patch.object(fast_path, "_loads", loads):
+    with read_by(way):
         rows = scorer.decode("application/json", body)
     if rows is not None:
         seen = scorer._input_by_mlflow(body)
@@ -157,9 +177,9 @@ def test_every_plain_type_has_a_fast_path(kind):
     ],
     ids=lambda body: body[:60].decode("latin-1"),
 )
-@pytest.mark.parametrize("loads", [fast_path._loads, json.loads], ids=["orjson", "json"])
-def test_a_body_that_is_anything_else_is_mlflows_to_judge(loads, body):
-    with mock.patch.object(fast_path, "_loads", loads):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_body_that_is_anything_else_is_mlflows_to_judge(way, body):
+    with read_by(way):
         assert scorer_for(["double"]).decode("application/json", body) is None
 
 
@@ -180,7 +200,9 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
     scorer = scorer_of(columns, predict)
     data = pd.DataFrame(generator.normal(size=(rows, 37)) * 1e3, columns=[name for name, _ in columns])
     body = json.dumps({"dataframe_split": split_of(data)}).encode()
-    ours = scorer.encode(scorer.predict(scorer.decode("application/json", body)))
+    decoded = scorer.decode("application/json", body)
+    assert isinstance(decoded, Block) == (len(body) > fast_path.LARGE_BYTES)
+    ours = scorer.encode(scorer.predict(decoded))
     assert ours == scorer.score("application/json", body).body
 
 

@@ -80,6 +80,39 @@ def scorer_of(inputs, params=None):
     return scorer
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[[0.1, 0.2], [0.3, 4]]],
+        [[[1, 2], [3, 4]]],
+        [[[1, 2], [3, 300]], [[5, 6], [7, 8]]],
+        [[[1, 2], [3]]],
+        [[[1, [2, 3]], [4, []]]],
+        [[[1, 2], [3, 16777217]]],
+        [[[1, 2], [3, 9007199254740993]]],
+        [[[1e300, 2], [3, 4]]],
+        [[[True, False], [True, False]]],
+        [[[1, None], [3, 4]]],
+        [[1, 2], [3, 4]],
+        [[["[", "a"], ["b", "c"]]],
+        [[], []],
+        {"a": [[[1, 2], [3, 4]]]},
+    ],
+    ids=json.dumps,
+)
+def test_a_tensor_that_simdjson_reads_is_the_one_that_mlflow_makes(dtype, value, monkeypatch):
+    scorer = scorer_of([TensorSpec(np.dtype(dtype), (-1, 2, 2))])
+    monkeypatch.setattr("mlflow_serving_plugin.worker.fast_path.LARGE_BYTES", 0)
+    for key in ("inputs", "instances"):
+        body = json.dumps({key: value}).encode()
+        answer, expected = scorer.answer(JSON, body), scorer.score(JSON, body)
+        assert (answer.status, answer.body.partition(b"stack")[0]) == (
+            expected.status,
+            expected.body.partition(b"stack")[0],
+        )
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_is_on_the_fast_path_and_the_model_sees_what_mlflow_shows(shape):
     inputs, document = SHAPES[shape]
