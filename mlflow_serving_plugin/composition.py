@@ -35,10 +35,10 @@ from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+from mlflow_serving_plugin.host.memory import machine_memory_bytes
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
-from mlflow_serving_plugin.host.processes import machine_memory_bytes
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations

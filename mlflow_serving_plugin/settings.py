@@ -109,6 +109,16 @@ class Settings:
         "Counts only where the fewest replicas are 0.",
         at_least=0.1,
     )
+    max_memory_bytes: int = _setting(
+        0,
+        "Maximum memory of all workers of this host together. A worker that would take more makes the versions sleep "
+        "that may sleep and were idle for longest, or waits. 0: 80 % of the memory of the machine, or of the server's "
+        "control group. -1: no limit.",
+        at_least=-1,
+    )
+    max_workers: int = _setting(
+        0, "Maximum number of workers of this host, kept like `max_memory_bytes`. 0: no limit.", at_least=0
+    )
     start_timeout_s: float = _setting(900.0, "Timeout from the start of a worker to its first prediction.", at_least=1)
     max_concurrent_starts: int = _setting(
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -16,6 +16,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.environments.recipe import Recipe
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.host.memory import Taken
 from mlflow_serving_plugin.worker import wire
 
 OVERDUE = "A prediction ran on long after its request timeout."
@@ -102,6 +103,14 @@ class WorkerStatus(Worker):
         return self.phase is WorkerPhase.READY
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the workers of this host take, by their ids; ``kept_ready``: bytes of what is kept ready for launches."""
+
+    workers: Mapping[str, Taken] = field(default_factory=dict)
+    kept_ready: int = 0
+
+
 def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""
     named = asdict(settings)
@@ -128,6 +137,9 @@ class Backend(Protocol):
 
     def observe(self) -> list[WorkerStatus]:
         """Every worker that was launched or adopted and not yet forgotten."""
+
+    def memory(self) -> Memory:
+        """What the workers take now. Blocks: takes milliseconds for each worker."""
 
     def stop(self, worker_id: str, *, at_once: bool = False) -> None:
         """End a worker, let requests in flight finish within the grace, and forget it. Unknown ids are fine.

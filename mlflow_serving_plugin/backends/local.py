@@ -10,14 +10,12 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import (
-    OVERDUE,
-    Worker,
+    Memory,
     WorkerFailedError,
-    WorkerPhase,
     WorkerSpec,
     WorkerStatus,
     worker_arguments,
@@ -32,6 +30,7 @@ from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.cgroups import Groups
 from mlflow_serving_plugin.host.files import remove
+from mlflow_serving_plugin.host.memory import taken_by, taken_by_one
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, session_members, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -108,7 +107,14 @@ class LocalBackend:
         """Every worker; a dead one with the reason why it ended."""
         with self._lock:
             workers = list(self._workers.values())
-        return [self._status(worker) for worker in workers]
+        return [worker.status() for worker in workers]
+
+    def memory(self) -> Memory:
+        """What workers and zygotes take now."""
+        with self._lock:
+            heads = {worker_id: worker.record.pid for worker_id, worker in self._workers.items()}
+        zygotes = [taken_by_one(pid) for pid in self._zygotes.pids()]
+        return Memory(taken_by(heads), sum(zygote.total for zygote in zygotes))
 
     def stop(self, worker_id: str, *, at_once: bool = False) -> None:
         """Ask the worker, or its guard, to end the session; kill what does not go; remove record and socket."""
@@ -215,28 +221,6 @@ class LocalBackend:
             return None
         worker.wait_until_logged()
         return worker.why_dead()
-
-    def _status(self, worker: LocalWorker) -> WorkerStatus:
-        record = worker.record
-        phase = WorkerPhase.READY if record.ready_since_ms is not None else WorkerPhase.STARTING
-        message = ""
-        if not worker.running():
-            phase, message = WorkerPhase.DEAD, worker.why_dead()
-        elif phase is WorkerPhase.READY and worker.stopped():
-            phase, message = WorkerPhase.DEAD, "The worker was stopped by a signal or a debugger."
-        elif phase is WorkerPhase.READY and worker.draining():
-            phase, message = WorkerPhase.DRAINING, OVERDUE
-        elif phase is WorkerPhase.READY and not Path(record.address).exists():
-            # A guard logs how its worker ended, then removes the socket, then ends itself.
-            removed = "The worker's socket was removed: the worker is unreachable."
-            phase, message = WorkerPhase.DEAD, worker.why_dead() if worker.end_logged() else removed
-        return WorkerStatus(
-            **{item.name: getattr(record, item.name) for item in fields(Worker)},
-            phase=phase,
-            message=message,
-            note=worker.note() if phase is WorkerPhase.READY else "",
-            has_served=worker.has_served(),
-        )
 
     def _wait_gone(self, worker: LocalWorker) -> None:
         deadline = time.monotonic() + self._settings.stop_grace_s + _KILL_AFTER_S

@@ -7,9 +7,10 @@ import os
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from mlflow_serving_plugin.backends.base import OVERDUE, Worker, WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.backends.diagnose import death_reason, last_output
 from mlflow_serving_plugin.backends.records import WorkerRecord
 from mlflow_serving_plugin.host.processes import is_stopped
@@ -51,6 +52,29 @@ class LocalWorker:
     def running(self) -> bool:
         """Whether the worker's process runs. Also reaps a child that has ended."""
         return self.process.poll() is None if self.process is not None else self.record.running()
+
+    def status(self) -> WorkerStatus:
+        """The worker as it is now; of a dead one with the reason why it ended."""
+        record = self.record
+        phase = WorkerPhase.READY if record.ready_since_ms is not None else WorkerPhase.STARTING
+        message = ""
+        if not self.running():
+            phase, message = WorkerPhase.DEAD, self.why_dead()
+        elif phase is WorkerPhase.READY and self.stopped():
+            phase, message = WorkerPhase.DEAD, "The worker was stopped by a signal or a debugger."
+        elif phase is WorkerPhase.READY and self.draining():
+            phase, message = WorkerPhase.DRAINING, OVERDUE
+        elif phase is WorkerPhase.READY and not Path(record.address).exists():
+            # A guard logs how its worker ended, then removes the socket, then ends itself.
+            removed = "The worker's socket was removed: the worker is unreachable."
+            phase, message = WorkerPhase.DEAD, self.why_dead() if self.end_logged() else removed
+        return WorkerStatus(
+            **{item.name: getattr(record, item.name) for item in fields(Worker)},
+            phase=phase,
+            message=message,
+            note=self.note() if phase is WorkerPhase.READY else "",
+            has_served=self.has_served(),
+        )
 
     def note(self) -> str:
         """The worker's note for people: whether the worker batches, and why; and what isolates the worker."""

@@ -29,7 +29,7 @@ from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
 from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
-from mlflow_serving_plugin.host.mlmodel import read_mlmodel
+from mlflow_serving_plugin.host.mlmodel import loader_module
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.settings import Settings
@@ -111,7 +111,7 @@ class Zygotes:
         }
         request = {
             "fork": _worker_config(spec, common | counts, address, self._settings.max_body_bytes),
-            "flavor": _loader_module(spec.model_dir),
+            "flavor": loader_module(spec.model_dir),
         }
         zygote = self._ensure(spec.environment.python)
         try:
@@ -126,6 +126,10 @@ class Zygotes:
         """Start no zygote any more, and kill one that is starting: no other controller could find it yet."""
         self._cancelled.set()
 
+    def pids(self) -> list[int]:
+        """The processes of the zygotes."""
+        return [pid for address in self._paths.sockets.glob("zygote-*") if (pid := _pid_of(address)) is not None]
+
     def retain(self, pythons: Collection[str]) -> None:
         """End the zygotes of all other interpreters, and leave nothing of them."""
         retained = {self._address(python) for python in pythons}
@@ -136,8 +140,8 @@ class Zygotes:
 
     def _remove(self, address: Path) -> None:
         with self._gate(address):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                _end(int(_ask(address, {})["pid"]))
+            if pid := _pid_of(address):
+                _end(pid)
             address.unlink(missing_ok=True)
             with self._lock:
                 process = self._started.pop(address, None)
@@ -156,7 +160,7 @@ class Zygotes:
     def _ensure(self, python: str) -> Path:
         address = self._address(python)
         with self._gate(address):
-            if not _answers(address):
+            if _pid_of(address) is None:
                 with self._lock:
                     ended = self._started.pop(address, None)
                 if ended is not None:
@@ -180,7 +184,7 @@ class Zygotes:
         with self._lock:
             self._started[address] = process
         deadline = time.monotonic() + _START_S
-        while not _answers(address):
+        while _pid_of(address) is None:
             cancelled = self._cancelled.is_set()
             if cancelled or process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
@@ -215,18 +219,12 @@ def _worker_config(
     }
 
 
-def _loader_module(model_dir: Path) -> str:
-    """The module that loads the model. Empty when MLmodel cannot be read: the worker will report that."""
-    with contextlib.suppress(OSError, ValueError):
-        return str(read_mlmodel(model_dir).python_function.get("loader_module", ""))
-    return ""
-
-
-def _answers(address: Path) -> bool:
+def _pid_of(address: Path) -> int | None:
+    """The pid of the zygote that answers at a socket."""
     try:
-        return "pid" in _ask(address, {})
-    except (OSError, ValueError):
-        return False
+        return int(_ask(address, {})["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _ask(address: Path, request: Mapping[str, object], timeout_s: float = _CONNECT_S) -> dict[str, Any]:

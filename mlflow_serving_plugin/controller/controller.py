@@ -11,13 +11,15 @@ from functools import partial
 
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
-from mlflow_serving_plugin.controller.desired import DesiredEntity, ModelKey, View, desire
+from mlflow_serving_plugin.controller.desired import View
 from mlflow_serving_plugin.controller.execute import Executor
-from mlflow_serving_plugin.controller.files import clear_scratch, present_needs
+from mlflow_serving_plugin.controller.files import clear_scratch
 from mlflow_serving_plugin.controller.journal import Journal
+from mlflow_serving_plugin.controller.memory_watch import MemoryWatch
 from mlflow_serving_plugin.controller.plan import plan
 from mlflow_serving_plugin.controller.proofs import Proofs
-from mlflow_serving_plugin.controller.refresh import Revision, asked_anew, refresh
+from mlflow_serving_plugin.controller.reading import Reading
+from mlflow_serving_plugin.controller.refresh import asked_anew
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
@@ -26,14 +28,11 @@ from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.controller.usage import Usage
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Wake
 from mlflow_serving_plugin.host.snapshot import Publisher, routes_before
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
 _logger = logging.getLogger(__name__)
-_REFRESH = "refresh"
-_REFRESH_RETRY_S = 2.0
 
 
 class StateLostError(Exception):
@@ -56,6 +55,7 @@ class Controller:
             Proofs(deps.paths.proofs),
         )
         self._usage = Usage(deps.paths.metrics)
+        self._memory = MemoryWatch(deps.settings, deps.backend, self._tasks, deps.metrics)
         self._metrics = ControllerMetrics(
             deps.metrics,
             deps.paths.metrics,
@@ -68,11 +68,7 @@ class Controller:
         self._view: View | None = None
         self._settled: tuple[object, ...] | None = None
         """What there was to see in the last tick, if nothing was to be done about it."""
-        self._dirty: set[tuple[str, str]] | None = None
-        """Models to read anew; None: all of them."""
-        self._refresh_at = 0.0
-        self._poll_at = 0.0
-        self._revision = Revision(deps.store, self._tasks)
+        self._reading = Reading(deps, self._tasks)
         clear_scratch(deps.paths)
         self._directories = deps.paths.identity()
 
@@ -103,9 +99,7 @@ class Controller:
         self._tasks.settle(now)
         for nudge in nudges:
             self._take(nudge, now)
-        if self._revision.changed(now):
-            self._refresh_at = now
-        self._start_refresh(now)
+        self._reading.start_if_due(self._view, self._state, self._refreshed, now)
         if self._view is not None:
             self._reconcile(self._view, now)
         self._journal.flush(now, _now_ms())
@@ -117,7 +111,8 @@ class Controller:
         blocked = self._executor.clearing_up
         usage = self._usage
         usage.look(self._state.desired, observed, now)
-        replicas = scale(self._state.desired, observed, usage.used_at, usage.loads, usage.looked_at)
+        wanted = scale(self._state.desired, observed, usage.used_at, usage.loads, usage.looked_at)
+        replicas, observed = self._fit(wanted, observed, now)
         self._state.forget_failures(replicas)
         # The same of all that plan and describe look at: with thousands of versions a look at each takes long.
         seen = view, self._state.desired, replicas, observed, observed.due(now), blocked
@@ -129,6 +124,19 @@ class Controller:
         self._executor.sweep_if_due(observed)
         self._executor.rest_if_idle(observed)
         self._metrics.merge_if_due(self._routes, now)
+
+    def _fit(
+        self, replicas: Mapping[EntityKey, int], observed: Observed, now: float
+    ) -> tuple[Mapping[EntityKey, int], Observed]:
+        """The numbers of workers with the versions at zero that go to sleep for memory, and which launches wait."""
+        usage = self._usage
+        admission, events = self._memory.admit(
+            self._state.desired, replicas, observed, usage.used_at, now=now, looked_at=usage.looked_at
+        )
+        self._journal.add(events)
+        usage.put_to_sleep(admission.evicted)
+        self._state.held_back = admission.held_back
+        return {**replicas, **dict.fromkeys(admission.evicted, 0)}, replace(observed, held_back=admission.held_back)
 
     def _act(
         self, replicas: Mapping[EntityKey, int], observed: Observed, now: float, *, blocked: bool
@@ -181,14 +189,7 @@ class Controller:
         elif isinstance(nudge, Overdue):
             self._recycle(nudge, now)
         elif isinstance(nudge, Changed):
-            self._refresh_soon(nudge.workspace, nudge.name, now)
-
-    def _refresh_soon(self, workspace: str | None, name: str | None, now: float) -> None:
-        self._refresh_at = now
-        if name is None or workspace is None:
-            self._dirty = None
-        elif self._dirty is not None:
-            self._dirty.add((workspace, name))
+            self._reading.soon(nudge.workspace, nudge.name, now)
 
     def _recycle(self, overdue: Overdue, now: float) -> None:
         """End a worker that still runs a prediction whose request timed out: at once, unless others may finish."""
@@ -201,41 +202,7 @@ class Controller:
             else:
                 self._executor.stop(worker, now, failure=OVERDUE, at_once=True)
 
-    def _start_refresh(self, now: float) -> None:
-        if self._tasks.running(_REFRESH) or now < min(self._refresh_at, self._poll_at):
-            return
-        if now >= self._poll_at:
-            self._dirty = None
-        if self._dirty is None:
-            self._poll_at = now + self._settings.poll_interval_s
-        names = None if self._dirty is None else frozenset(self._dirty)
-        self._dirty = set()
-        self._refresh_at = float("inf")
-        work = partial(self._refresh, self._view or View(), names, self._state.desired, dict(self._state.needs))
-        self._tasks.start(_REFRESH, work, self._refreshed)
-
-    def _refresh(
-        self,
-        before: View,
-        names: frozenset[ModelKey] | None,
-        desired_before: Mapping[EntityKey, DesiredEntity],
-        needs: Mapping[EntityKey, Need],
-    ) -> tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]:
-        view = refresh(self._deps.store, self._deps.registry, before, names)
-        desired = desire(view, self._settings.request_timeout_s, self._deps.rules)
-        known = {
-            key: need
-            for key, need in needs.items()
-            if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
-        }
-        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments, known)
-
-    def _refreshed(self, outcome: Outcome, now: float) -> None:
-        if outcome.error is not None:
-            _logger.warning("The registry could not be read, trying again: %s", outcome.reason)
-            self._dirty = None
-            self._refresh_at = now + _REFRESH_RETRY_S
-            return
+    def _refreshed(self, outcome: Outcome, _: float) -> None:
         if self._view is None:
             _logger.info(
                 "Serving is on, for %d registered models. The page: /#/serving", len(outcome.value[0].endpoints)
@@ -243,6 +210,7 @@ class Controller:
         before, (self._view, desired, needs) = self._view or View(), outcome.value
         self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
         self._state.refreshed(desired, needs, asked_anew(before, self._view))
+        self._memory.forget(desired)
 
 
 def _now_ms() -> int:

@@ -63,6 +63,8 @@ def plan(
         found = standing(wanted, replicas[key], by_key.get(key, []), observed)
         actions += _superfluous(found, replicas[key])
         missing = _missing(found, replicas[key], now)
+        if (held_back := observed.held_back.get(key)) is not None:
+            missing = min(missing, held_back.launches)
         if missing <= 0:
             continue
         if found.need is None:

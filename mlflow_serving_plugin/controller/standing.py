@@ -15,6 +15,14 @@ from mlflow_serving_plugin.environments.recipe import Need
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Launches of an entity that wait for memory. ``launches``: those that may begin; ``message``: for a person."""
+
+    launches: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What is there. ``launching``: launches under way, how many by entity.
 
@@ -30,6 +38,7 @@ class Observed:
     stopping: frozenset[str] = frozenset()
     failures: Mapping[EntityKey, Failure] = field(default_factory=dict)
     proofs: Mapping[EntityKey, Proof] = field(default_factory=dict)
+    held_back: Mapping[EntityKey, HeldBack] = field(default_factory=dict)
 
     def due(self, now: float) -> frozenset[EntityKey]:
         """The entities that have failed and may be tried again."""
@@ -94,12 +103,14 @@ def _state(
     wanted: DesiredEntity, replicas: int, ready: bool, fresh: int, observed: Observed
 ) -> tuple[EntityState, str]:
     key = wanted.key
-    failure = observed.failures.get(key)
+    failure, held_back = observed.failures.get(key), observed.held_back.get(key)
     if ready:
-        if failure is None or fresh >= replicas:
+        if fresh >= replicas or (failure is None and held_back is None):
             return EntityState.READY, ""
         have = f"{fresh} of {replicas} workers" if fresh else "workers of the previous configuration"
-        return EntityState.READY, f"Serving with {have}; a new worker did not start: {failure.message}"
+        if failure is not None:
+            return EntityState.READY, f"Serving with {have}; a new worker did not start: {failure.message}"
+        return EntityState.READY, f"Serving with {have}. {held_back.message if held_back else ''}"
     if failure is not None and failure.final:
         return EntityState.FAILED, failure.message
     if replicas == 0:
@@ -119,7 +130,8 @@ def _before_launch(key: EntityKey, observed: Observed, restarting: str) -> tuple
         return EntityState.BUILDING, _building(need, observed)
     if key in observed.fetching:
         return EntityState.PENDING, "Fetching the model files."
-    return EntityState.PENDING, restarting or "Queued for a start."
+    held_back = observed.held_back.get(key)
+    return EntityState.PENDING, held_back.message if held_back else restarting or "Queued for a start."
 
 
 def _building(need: Need, observed: Observed) -> str:

@@ -12,7 +12,7 @@ from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase, WorkerStat
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.proofs import Proofs
-from mlflow_serving_plugin.controller.standing import Observed, proof_of
+from mlflow_serving_plugin.controller.standing import HeldBack, Observed, proof_of
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.places import without_server
 from mlflow_serving_plugin.environments.ready import Environment
@@ -41,6 +41,8 @@ class ControllerState:
         self.building: set[str] = set()
         """Environments, by their keys."""
         self.launching: Counter[EntityKey] = Counter()
+        self.held_back: Mapping[EntityKey, HeldBack] = {}
+        """Launches that wait for memory, the first one first."""
         self.stopping: set[str] = set()
         self._draining_until: dict[str, float] = {}
         """Workers that cannot tell by themselves that they drain, and when they are to be ended."""
@@ -144,6 +146,7 @@ class ControllerState:
             stopping=frozenset(self.stopping),
             failures={key: failure for key, (_, failure) in self._failures.items()},
             proofs=dict(self._proofs.by_key),
+            held_back=self.held_back,
         )
 
 

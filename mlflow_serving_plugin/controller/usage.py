@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
@@ -29,6 +29,10 @@ class Usage:
     def wake(self, key: EntityKey, now: float) -> None:
         """Somebody needs an entity."""
         self.used_at[key] = now
+
+    def put_to_sleep(self, keys: Iterable[EntityKey]) -> None:
+        """Take entities for idle, until somebody needs them."""
+        self.used_at |= dict.fromkeys(keys, -math.inf)
 
     def look(self, desired: Mapping[EntityKey, DesiredEntity], observed: Observed, now: float) -> None:
         """Take in what was used since the last look. Nothing is read while the number of all workers is fixed."""

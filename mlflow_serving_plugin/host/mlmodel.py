@@ -6,6 +6,7 @@ fetched models as well: this is the lowest layer that all of them may import.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,13 @@ def read_mlmodel(model_dir: Path) -> MlModel:
         logged_with=_logged_with(content),
         created=str(content.get("utc_time_created") or ""),
     )
+
+
+def loader_module(model_dir: Path) -> str:
+    """The module that loads the model. Empty when MLmodel cannot be read: the worker will report that."""
+    with contextlib.suppress(OSError, ValueError):
+        return str(read_mlmodel(model_dir).python_function.get("loader_module", ""))
+    return ""
 
 
 def _logged_with(content: Mapping[str, Any]) -> dict[str, str]:

@@ -84,24 +84,3 @@ def kill_session(session: int, stamp: str | None = None) -> None:
     for pid in session_members(session):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-
-
-def memory_bytes(pid: int | None) -> int | None:
-    """Resident memory of a process and its children, in bytes; None when it has ended, or is on another host."""
-    if pid is None:
-        return None
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(int(member.memory_info().rss) for member in family)
-    except psutil.Error:
-        return None
-
-
-def machine_memory_bytes() -> int:
-    """The memory of this machine, or of the container that this process runs in."""
-    total = int(psutil.virtual_memory().total)
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no control group, or the word "max"
-        return total

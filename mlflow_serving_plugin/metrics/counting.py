@@ -53,6 +53,7 @@ REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue
 IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
 WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
+EVICTIONS, WORKER_MEMORY = "evictions", "worker_memory"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
 
@@ -79,6 +80,15 @@ FAMILIES = {
     WAKES: Family("wakes", "Versions that were asleep and were woken.", _OF_VERSION),
     WAKE_SECONDS: Family(
         "wake_duration_seconds", "From the wake of a version to its first ready worker.", _OF_VERSION, _WAKE_BOUNDS_S
+    ),
+    EVICTIONS: Family(
+        "evictions", "Versions that were put to sleep before their idle timeout, for want of memory.", _OF_VERSION
+    ),
+    WORKER_MEMORY: Family(
+        "worker_memory_bytes",
+        "Memory of a version's workers, with their share of the pages that several workers share.",
+        _OF_VERSION,
+        gauge=True,
     ),
     BUILDS: Family(
         "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S

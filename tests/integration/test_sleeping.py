@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.controller import a_version
-from support.world import World
+from support.world import SETTINGS, WS, World
 
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.messages import Wake, send_nudge
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAKE_SECONDS, WAKES
+from mlflow_serving_plugin.metrics.counting import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
 
 ASLEEP, READY = EntityState.ASLEEP, EntityState.READY
 
@@ -133,6 +135,40 @@ def test_a_version_with_much_in_hand_has_more_workers_at_once(world):
     world.start()
     world.versions(a_version(1), a_version(2))
     world.until(lambda: world.backend.numbers() == [1, 1, 1, 2])
+
+
+def test_a_wake_without_room_puts_the_longest_idle_version_to_sleep_first(paths):
+    world = World(paths, replace(SETTINGS, max_workers=1))
+    world.registry.put(replace(world.registry.models[WS, "iris"], versions=(a_version(1), a_version(2))))
+    world.endpoint = world.enable(min_replicas=0, idle_timeout_s=3600.0)
+    world.start()
+    try:
+        world.until(lambda: world.kinds().count("VERSION_EVICTED") == 1 and "VERSION_WAKING" not in world.kinds())
+        for number in (2, 1, 2):
+            wake(world, number)
+            world.until(lambda number=number: world.state(number) is READY and world.backend.numbers() == [number])
+        assert world.counted(EVICTIONS, world.endpoint.id, "1") == [2]
+        world.until(lambda: world.counted(WORKER_MEMORY, world.endpoint.id, "2") == [40 * 2**20])
+    finally:
+        world.close()
+
+
+def test_a_version_for_which_there_is_no_memory_says_so_and_one_that_grows_is_named(paths):
+    world = World(paths, replace(SETTINGS, max_memory_bytes=90 * 2**20))
+    world.endpoint = world.enable()
+    world.start()
+    try:
+        world.until_ready(1)
+        world.until(lambda: world.counted(WORKER_MEMORY, world.endpoint.id, "1"))
+        world.backend.own_bytes = 85 * 2**20
+        world.until(lambda: "VERSION_OUT_OF_MEMORY" in world.kinds())
+        world.versions(a_version(1), a_version(2))
+        world.until(lambda: world.state(2) and "taken by 1 worker of 1 version" in world.entity(2).message)
+        assert world.backend.numbers() == [1]
+        world.backend.own_bytes = 20 * 2**20
+        world.until_ready(1, 2)
+    finally:
+        world.close()
 
 
 def test_a_sleeper_that_does_not_start_any_more_fails_with_the_reason(sleeping):

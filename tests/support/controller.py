@@ -9,17 +9,26 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import OVERDUE, WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.base import (
+    OVERDUE,
+    Memory,
+    WorkerFailedError,
+    WorkerPhase,
+    WorkerSpec,
+    WorkerStatus,
+)
 from mlflow_serving_plugin.controller.desired import DesiredEntity, View, desire
 from mlflow_serving_plugin.domain.endpoint import Endpoint, EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.ready import Environment, own_environment
 from mlflow_serving_plugin.environments.recipe import Need, Recipe
+from mlflow_serving_plugin.host.memory import Taken
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 
 WORKSPACE = "default"
 OWN = own_environment()
 TIMEOUT_S = 60.0
+SHARED_BYTES = 10 * 2**20
 
 
 def an_endpoint(name: str = "iris", *, id: str = "", created_ms: int = 1, **config: object) -> Endpoint:
@@ -77,7 +86,8 @@ def a_worker(
 class FakeBackend:
     """Workers that are only said to run. Each launch makes a READY worker, unless ``fail`` was called for the entity.
 
-    ``launched``, ``stopped`` and ``retained``: what was asked for, in order; ``before_launch`` runs in each launch.
+    ``launched``, ``stopped`` and ``retained``: what was asked for, in order;
+    ``own_bytes``: the memory of each worker; ``before_launch`` runs in each launch.
     Launches wait while the event ``released`` is clear, stops while ``finished`` is: as workers with requests do.
     """
 
@@ -89,6 +99,7 @@ class FakeBackend:
         self.released.set()
         self.finished = threading.Event()
         self.finished.set()
+        self.own_bytes = 30 * 2**20
         self.before_launch: Callable[[WorkerSpec], None] = lambda spec: None
         self._workers: dict[str, WorkerStatus] = {}
         self._failing: dict[EntityKey, str] = {}
@@ -151,6 +162,10 @@ class FakeBackend:
     def observe(self) -> list[WorkerStatus]:
         with self._lock:
             return list(self._workers.values())
+
+    def memory(self) -> Memory:
+        taken = Taken(self.own_bytes + SHARED_BYTES, self.own_bytes)
+        return Memory({worker.worker_id: taken for worker in self.live()}, SHARED_BYTES)
 
     def stop(self, worker_id: str, *, at_once: bool = False) -> None:
         self.finished.wait(30)

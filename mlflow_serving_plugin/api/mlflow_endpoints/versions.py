@@ -11,7 +11,7 @@ from mlflow_serving_plugin.api.mlflow_endpoints import shapes
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import read_fields
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.host.processes import memory_bytes
+from mlflow_serving_plugin.host.memory import taken_by
 from mlflow_serving_plugin.registry.examples import accepted_example
 from mlflow_serving_plugin.registry.samples import sample_request
 
@@ -38,7 +38,9 @@ def list_version_aliases(context: Context) -> dict[str, Any]:
 def get_version_replicas(context: Context) -> dict[str, Any]:
     """The workers of one version on this host."""
     _, version = context.version(read_fields(requests.VERSION))
-    return {"replicas": [shapes.replica(worker, memory_bytes(worker.pid)) for worker in version.workers]}
+    taken = taken_by({worker.worker_id: worker.pid for worker in version.workers if worker.pid is not None})
+    memory = {worker_id: found.total for worker_id, found in taken.items()}
+    return {"replicas": [shapes.replica(worker, memory.get(worker.worker_id)) for worker in version.workers]}
 
 
 def get_sample_request(context: Context) -> dict[str, Any]:

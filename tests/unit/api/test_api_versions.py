@@ -6,7 +6,6 @@ import pytest
 import yaml
 from support.api import version, worker
 
-from mlflow_serving_plugin.api.mlflow_endpoints.versions import memory_bytes
 from mlflow_serving_plugin.domain.routes import Library
 from mlflow_serving_plugin.domain.states import EntityState
 
@@ -105,10 +104,6 @@ def test_replicas_are_the_workers_with_their_memory(world, call):
         "started_at": 1700000000000,
     }
     assert (second["state"], second["memory_bytes"]) == ("SERVICE_STATE_PENDING", None)
-
-
-def test_the_memory_of_a_process_that_ended_is_unknown():
-    assert memory_bytes(2**22 + 1) is None
 
 
 @pytest.fixture

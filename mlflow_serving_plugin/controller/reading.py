@@ -1,0 +1,84 @@
+"""When store and registry are read anew, which part of them, and the reading itself, off the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.desired import DesiredEntity, ModelKey, View, desire
+from mlflow_serving_plugin.controller.files import present_needs
+from mlflow_serving_plugin.controller.refresh import Revision, refresh
+from mlflow_serving_plugin.controller.state import ControllerState
+from mlflow_serving_plugin.controller.tasks import Outcome, Tasks, Then
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.environments.recipe import Need
+
+_logger = logging.getLogger(__name__)
+_REFRESH = "refresh"
+_RETRY_S = 2.0
+
+Found = tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]
+"""What was read, what is desired now, and what the fetched models need."""
+
+
+class Reading:
+    """Belongs to the loop's thread. Times in seconds, by the clock of ``now``."""
+
+    def __init__(self, deps: ControllerDeps, tasks: Tasks) -> None:
+        self._deps = deps
+        self._tasks = tasks
+        self._revision = Revision(deps.store, tasks)
+        self._dirty: set[ModelKey] | None = None
+        """Models to read anew; None: all of them."""
+        self._due = 0.0
+        self._poll_at = 0.0
+
+    def soon(self, workspace: str | None, name: str | None, now: float) -> None:
+        """Somebody says that a model has changed; without a name: any of them."""
+        self._due = now
+        if name is None or workspace is None:
+            self._dirty = None
+        elif self._dirty is not None:
+            self._dirty.add((workspace, name))
+
+    def start_if_due(self, view: View | None, state: ControllerState, then: Then, now: float) -> None:
+        """Begin to read what is due. ``then`` gets ``Found``."""
+        if self._revision.changed(now):
+            self._due = now
+        if self._tasks.running(_REFRESH) or now < min(self._due, self._poll_at):
+            return
+        if now >= self._poll_at:
+            self._dirty = None
+        if self._dirty is None:
+            self._poll_at = now + self._deps.settings.poll_interval_s
+        names = None if self._dirty is None else frozenset(self._dirty)
+        self._dirty = set()
+        self._due = float("inf")
+        work = partial(self._read, view or View(), names, state.desired, dict(state.needs))
+        self._tasks.start(_REFRESH, work, partial(self._ended, then))
+
+    def _read(
+        self,
+        before: View,
+        names: frozenset[ModelKey] | None,
+        desired_before: Mapping[EntityKey, DesiredEntity],
+        needs: Mapping[EntityKey, Need],
+    ) -> Found:
+        view = refresh(self._deps.store, self._deps.registry, before, names)
+        desired = desire(view, self._deps.settings.request_timeout_s, self._deps.rules)
+        known = {
+            key: need
+            for key, need in needs.items()
+            if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
+        }
+        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments, known)
+
+    def _ended(self, then: Then, outcome: Outcome, now: float) -> None:
+        if outcome.error is None:
+            then(outcome, now)
+            return
+        _logger.warning("The registry could not be read, trying again: %s", outcome.reason)
+        self._dirty = None
+        self._due = now + _RETRY_S
