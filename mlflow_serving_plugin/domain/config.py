@@ -82,6 +82,11 @@ class EndpointConfig:
         "that loaded the model, for a model that is not thread-safe. Empty: as many as 'mlflow models serve'. Models "
         "that may be batched compute one at a time in any case. Not for the runtime mlflow.",
         WORKER, minimum=1, maximum=1024)
+    max_streams: int | None = _key(
+        None, "Concurrent streams",
+        "Maximum number of streamed answers that a worker has under way at the same time; further streams wait. Empty: "
+        "as many as max_concurrency, or 256. With a max_concurrency of 1 a stream is alone: all other requests wait.",
+        WORKER, minimum=1, maximum=4096)
     threads: int | None = _key(
         None, "Threads",
         "Number of threads that BLAS and OpenMP use for one prediction. Empty: one replica leaves the number to the "

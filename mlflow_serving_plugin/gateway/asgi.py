@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from mlflow_serving_plugin.connections import Message, Receive, Send, cut_off, send_last
-from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.connections import Message, Receive, Send, send_last
 from mlflow_serving_plugin.gateway.asgi_client import (
     Client,
     ClientGoneError,
@@ -34,9 +32,6 @@ from mlflow_serving_plugin.gateway.messages import (
 from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, WorkerCall, link_for
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.http import AsyncHttpLink
-
-_logger = logging.getLogger(__name__)
-
 
 _NO_CLIENT = ("", 0)
 
@@ -99,9 +94,6 @@ class AsgiGateway:
             await send(start)
             await self._drive(pieces.steps(), client)
             await send({"type": "http.response.body", "body": b""})
-        except ServingError as error:
-            _logger.info("A reply breaks off: %s", error.message)
-            cut_off(send)
         finally:
             pieces.close()
 

@@ -132,7 +132,7 @@ class Gateway:
     def _finish_pieces(self, exchange: Exchange, reply: Reply, pieces: Pieces) -> None:
         if pieces.ended:
             exchange.reply = reply
-        self._finish(exchange, reply.status if pieces.ended else CLIENT_GONE)
+        self._finish(exchange, (exchange.status or reply.status) if pieces.ended else CLIENT_GONE)
 
     def _finish(self, exchange: Exchange, status: int) -> None:
         exchange.release()

@@ -55,6 +55,8 @@ class Exchange:
     """The request's place in flight."""
     load: Slot | None = None
     """The call of the chosen worker, until that worker has answered or is lost."""
+    stream: Slot | None = None
+    """The place among the streams under way, once events have come."""
     memory: Reservation | None = None
     """The memory of the request body."""
 
@@ -96,7 +98,7 @@ class Exchange:
 
     def release(self) -> None:
         """Give back all that the request still holds."""
-        for held in (self.load, self.place, self.memory):
+        for held in (self.load, self.place, self.stream, self.memory):
             if held is not None:
                 held.release()
 

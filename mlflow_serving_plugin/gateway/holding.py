@@ -19,7 +19,7 @@ from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads
-from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakePiece
+from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakeEvents
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -92,7 +92,7 @@ class Holding:
     def ask(
         self, exchange: Exchange, choice: Choice, request: ScoringRequest, budget: TimeBudget
     ) -> Steps[tuple[WorkerReply, bytes | Pieces]]:
-        """A worker's answer and its body. Of a body in pieces the first piece has come."""
+        """A worker's answer and its body. Of a stream the first event has come."""
         avoid: set[str] = set()
         while True:
             choice = self._renewed(exchange, choice)
@@ -112,7 +112,14 @@ class Holding:
             endpoint, careful = choice.endpoint, budget.losses > 0
             timeout_s = endpoint.config.request_timeout_s
             call = WorkerCall(
-                worker, request.content_type, request.body, timeout_s, exchange.workspace, endpoint.name, careful
+                worker,
+                request.content_type,
+                request.body,
+                timeout_s,
+                exchange.workspace,
+                endpoint.name,
+                careful,
+                request.stream,
             )
             started_s = self._clock()
             load = exchange.load = self._loads.slot(worker.worker_id)
@@ -179,9 +186,9 @@ class Holding:
 
 
 def _begun(stream: WorkerStream) -> Steps[Pieces]:
-    """The pieces of a stream whose first piece has come; LostError when none comes."""
+    """The pieces of a stream whose first events have come; LostError when none comes."""
     try:
-        first: bytes = yield TakePiece(stream)
+        first: list[bytes] = yield TakeEvents(stream)
     except BaseException:
         stream.close()
         raise

@@ -11,8 +11,10 @@ from collections.abc import Callable, Generator, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.gateway.dialects.events import DONE, write_error, write_events
 from mlflow_serving_plugin.gateway.limits import Reservation
-from mlflow_serving_plugin.links.base import WorkerCall, WorkerStream
+from mlflow_serving_plugin.links.base import StreamFailedError, WorkerCall, WorkerStream
 
 
 class Head(NamedTuple):
@@ -66,8 +68,8 @@ class RunBlocking(NamedTuple):
     lane: Lane = Lane.WORK
 
 
-class TakePiece(NamedTuple):
-    """Step: the next bytes of a worker's stream. Result: bytes, empty at the end. Failures: as a WorkerCall's."""
+class TakeEvents(NamedTuple):
+    """Step: the next events of a worker's stream. Result and failures: as of ``WorkerStream.take``."""
 
     stream: WorkerStream
 
@@ -92,27 +94,37 @@ class Aside(NamedTuple):
 
 
 class Pieces:
-    """A reply's body that comes piece by piece. Drivers take ``steps()`` and call ``close`` in any case.
+    """A reply's body that comes event by event. Drivers take ``steps()`` and call ``close`` in any case.
 
-    ``first``: the bytes that have come already; until then a request may still be retried on another worker.
+    ``first``: the events that have come already; until then a request may still be retried on another worker.
     """
 
-    __slots__ = ("_first", "_stream", "ended", "finished")
+    __slots__ = ("_first", "_stream", "ended", "fail", "finished", "sending")
 
-    def __init__(self, first: bytes, stream: WorkerStream) -> None:
+    def __init__(self, first: list[bytes], stream: WorkerStream) -> None:
         self._first = first
         self._stream = stream
         self.ended = False
-        """Whether all pieces have been sent."""
+        """Whether the client has got all events, or the error that is their end."""
+        self.sending: Callable[[int], object] = abs
+        """Called with the number of events that are about to be sent."""
+        self.fail: Callable[[ServingError | StreamFailedError], object] = str
+        """What the client is told of an error between events."""
         self.finished: Callable[[], None] | None = None
         """Called once, by ``close``."""
 
     def steps(self) -> Steps[None]:
-        """Steps that bring and send the pieces. LostError, DeadlineError: the body breaks off."""
-        piece = self._first
-        while piece:
-            yield Piece(piece)
-            piece = yield TakePiece(self._stream)
+        """Steps that bring and send the events."""
+        events = self._first
+        try:
+            while events:
+                self.sending(len(events))
+                yield Piece(write_events(events))
+                events = yield TakeEvents(self._stream)
+            last = DONE
+        except (ServingError, StreamFailedError) as error:
+            last = write_error(self.fail(error)) + DONE
+        yield Piece(last)
         self.ended = True
 
     def close(self) -> None:
@@ -131,6 +143,6 @@ class Reply(NamedTuple):
     body: bytes | Pieces
 
 
-Step = ReadBody | Pause | RunBlocking | WorkerCall | TakePiece | Piece | Aside
+Step = ReadBody | Pause | RunBlocking | WorkerCall | TakeEvents | Piece | Aside
 T = TypeVar("T")
 Steps = Generator[Step, Any, T]

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from mlflow_serving_plugin.errors import ServingError, WorkerCrashedError
 from mlflow_serving_plugin.gateway.addresses import Target
 from mlflow_serving_plugin.gateway.cells import SMALL_BYTES, refuse_too_many_cells
-from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
+from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.events import HEADERS
 from mlflow_serving_plugin.gateway.dialects.failures import explain
 from mlflow_serving_plugin.gateway.encoding import decompress, request_encoding
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
-from mlflow_serving_plugin.links.base import WorkerReply
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WAITING, Metrics
+from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
+from mlflow_serving_plugin.metrics.counting import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING, Metrics
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -33,11 +35,13 @@ class Scoring:
         self._metrics = metrics
         self._clock = clock
         self._in_flight = InFlight(settings.max_in_flight)
+        self._streams = InFlight()
         self.memory = BodyMemory(max(settings.max_waiting_bytes, settings.max_body_bytes))
         """The memory for request bodies, and for whatever asides keep."""
         self._holding = holding
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
         metrics.gauge(WAITING, holding.waiting.counts)
+        metrics.gauge(STREAMS, self._streams.counts)
 
     @property
     def busy(self) -> bool:
@@ -75,11 +79,30 @@ class Scoring:
         exchange.decode_s += self._clock() - started_s
         answer, answer_body = yield from self._holding.ask(exchange, choice, request, budget)
         if isinstance(answer_body, Pieces):
-            return Reply(answer.status, [("Content-Type", answer.content_type)], answer_body)
+            return self._stream(exchange, answer_body)
         if len(answer_body) > _LARGE_BYTES:
             large: Reply = yield RunBlocking(partial(self._reply, exchange, answer, answer_body))
             return large
         return self._reply(exchange, answer, answer_body)
+
+    def _stream(self, exchange: Exchange, pieces: Pieces) -> Reply:
+        key = exchange.choice.key if exchange.choice is not None else ("", None)
+        exchange.stream = self._streams.slot(key)
+        self._metrics.observe(FIRST_EVENT_SECONDS, self._clock() - exchange.started_s, *key)
+        pieces.sending = partial(self._metrics.add, EVENTS, key)
+        pieces.fail = partial(self._failed_between_events, exchange)
+        return Reply(200, HEADERS, pieces)
+
+    def _failed_between_events(self, exchange: Exchange, error: ServingError | StreamFailedError) -> object:
+        if isinstance(error, StreamFailedError):
+            failure = explain(error.status, error.body, debug=self._settings.debug, sent=exchange.request)
+        elif isinstance(error, LostError):
+            failure = failure_of(WorkerCrashedError("The model's worker ended in the middle of this stream."))
+        else:
+            failure = failure_of(error)
+        exchange.status = failure.status
+        _logger.info("Request %s: its stream ends with status %d", exchange, failure.status)
+        return exchange.reply_format.error_event(failure)
 
     def _reply(self, exchange: Exchange, answer: WorkerReply, body: bytes) -> Reply:
         started_s = self._clock()

@@ -26,7 +26,7 @@ from mlflow_serving_plugin.gateway.messages import (
     Step,
     Steps,
     T,
-    TakePiece,
+    TakeEvents,
 )
 from mlflow_serving_plugin.links.base import BlockingLink, LinkContext, WorkerCall, link_for
 from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
@@ -107,7 +107,7 @@ class WsgiGateway:
             return time.sleep(step.seconds)
         if isinstance(step, RunBlocking):
             return step.function()
-        if isinstance(step, TakePiece):
+        if isinstance(step, TakeEvents):
             return step.stream.take()
         if isinstance(step, Aside):
             return self._asides.start(step)

@@ -24,6 +24,7 @@ class WorkerCall(NamedTuple):
     """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError.
 
     ``careful``: send the body only after a sign of life, where the protocol has one: the worker may be dying.
+    ``stream``: the answer is to come event by event; ``timeout_s`` is for each event.
     """
 
     worker: WorkerRoute
@@ -33,6 +34,7 @@ class WorkerCall(NamedTuple):
     workspace: str
     name: str
     careful: bool = False
+    stream: bool = False
 
     def lost(self, why: object, *, sent: bool) -> LostError:
         """The error when there is no answer. ``sent``: the worker may have begun to score the request."""
@@ -40,14 +42,28 @@ class WorkerCall(NamedTuple):
 
     def timed_out(self) -> DeadlineError:
         """The error after ``timeout_s``."""
+        if self.stream:
+            return DeadlineError(f"The model sent no event within the request timeout of {self.timeout_s:g} s.")
         return DeadlineError(f"The prediction took longer than the request timeout of {self.timeout_s:g} s.")
 
 
+class StreamFailedError(Exception):
+    """The model failed between two events. ``status``, ``body``: as of a worker's answer to a request that fails."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the worker ended the stream with status {status}")
+        self.status = status
+        self.body = body
+
+
 class WorkerStream(Protocol):
-    """The body of an answer that comes piece by piece."""
+    """An answer that comes event by event, each a JSON text."""
 
     def take(self) -> Any:
-        """The next bytes, empty at the end; an event loop awaits the result. LostError, DeadlineError."""
+        """The next events, a list; empty at the end. An event loop awaits the result.
+
+        LostError, DeadlineError when no event comes for the call's timeout, StreamFailedError.
+        """
 
     def close(self) -> None:
         """End the stream: the worker may stop. Never blocks; may be called again."""

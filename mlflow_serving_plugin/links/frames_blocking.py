@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.event_queue import EVENT_STREAM, first_credit
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
+from mlflow_serving_plugin.links.stream_blocking import BlockingStream
+from mlflow_serving_plugin.worker import wire
 from mlflow_serving_plugin.worker.wire import WireError
 
 _CONNECT_S = 5.0
@@ -30,6 +34,8 @@ class BlockingFrameLink:
         try:
             if call.careful:
                 connection.ping(call.timeout_s)
+            if call.stream:
+                return self._begin_stream(connection, call)
             response = connection.call(call.content_type, call.body, call.timeout_s)
         except DroppedError as dropped:
             self._give_back(call.worker.address, connection)
@@ -53,6 +59,27 @@ class BlockingFrameLink:
                 for connection in connections:
                     connection.close()
             self._idle.clear()
+
+    def _begin_stream(self, connection: FrameConnection, call: WorkerCall) -> WorkerReply:
+        """The answer with its first event, or the error that the worker has answered instead."""
+        deadline = time.monotonic() + call.timeout_s
+        frame_id = connection.send(call.content_type, call.body, call.timeout_s, wire.STREAM)
+        connection.write(first_credit(frame_id))
+        frame = connection.receive(frame_id, deadline)
+        self._heard_at[call.worker.address] = time.monotonic()
+        if frame.kind == wire.RESPONSE:
+            self._give_back(call.worker.address, connection)
+            response = wire.decode_response(frame)
+            return WorkerReply(response.status, response.content_type, response.body, response.times_us)
+        stream = BlockingStream(
+            call,
+            frame_id,
+            connection,
+            give_back=partial(self._give_back, call.worker.address, connection),
+            overdue=partial(self._watch_overdue, connection, call),
+        )
+        stream.push(frame)
+        return WorkerReply(200, EVENT_STREAM, stream)
 
     def _take(self, call: WorkerCall) -> FrameConnection:
         with self._lock:

@@ -50,21 +50,33 @@ class FrameConnection:
 
     def call(self, content_type: str, body: bytes, timeout_s: float) -> wire.Response:
         """Send a request and wait for its response. After any error but DroppedError, close the connection."""
+        frame_id = self.send(content_type, body, timeout_s)
+        return wire.decode_response(self.receive(frame_id, time.monotonic() + timeout_s))
+
+    def send(self, content_type: str, body: bytes, timeout_s: float, kind: int = wire.REQUEST) -> int:
+        """Send a request, or begin a stream; returns the frame id."""
         frame_id = self._next_id
         self._next_id = frame_id % 0xFFFF_FFFF + 1
-        deadline = time.monotonic() + timeout_s
         timeout_ms = min(int(timeout_s * 1000) + 1, 0xFFFF_FFFF)
         self.sent = False
         self._socket.settimeout(timeout_s)
-        for part in wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body):
+        for part in wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body, kind):
             self._socket.sendall(part)
         self.sent = True
+        return frame_id
+
+    def receive(self, frame_id: int, deadline: float) -> wire.Frame:
+        """The next frame with this id: a response, a part or an end. DroppedError."""
         while True:
             frame = self._receive(deadline)
-            if frame.id == frame_id and frame.kind == wire.RESPONSE:
-                return wire.decode_response(frame)
             if frame.id == frame_id and frame.kind == wire.DROPPED:
                 raise DroppedError(late=time.monotonic() >= deadline)
+            if frame.id == frame_id and frame.kind in (wire.RESPONSE, wire.PART, wire.END):
+                return frame
+
+    def write(self, data: bytes) -> None:
+        """Send a small frame."""
+        self._socket.sendall(data)
 
     def cancel(self) -> None:
         """Tell the worker that the last request was cancelled, and ask for a sign of life, unless that would block."""

@@ -7,6 +7,7 @@ tens of milliseconds a request, the way to that thread and back a tenth of one.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ _URL, _PING_URL = "http://worker/invocations", "http://worker/ping"
 _PING_S = 2.0
 """How long a worker has to answer a ping. Its predictions run in threads, so only a stuck process needs longer."""
 
+_NO_STREAM = json.dumps(
+    {
+        "error_code": "BAD_REQUEST",
+        "message": "The runtime mlflow ('mlflow models serve') cannot stream answers: set the endpoint's runtime to "
+        'native, or send the request without "stream": true.',
+    }
+).encode()
 _NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")
 
 
@@ -52,6 +60,8 @@ class AsyncHttpLink:
 
     async def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer. When the call is cancelled, the request to the worker is too."""
+        if call.stream:
+            return WorkerReply(400, "application/json", _NO_STREAM)
         request = asyncio.ensure_future(self._post(call))
         try:
             done, _ = await asyncio.wait({request}, timeout=call.timeout_s)

@@ -13,10 +13,13 @@ from typing import cast
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, WorkerCall, WorkerReply
+from mlflow_serving_plugin.links.event_queue import EVENT_STREAM, first_credit
+from mlflow_serving_plugin.links.stream_async import AsyncStream
 from mlflow_serving_plugin.worker import wire
 
 _TICK_S = 0.1
 _MAX_ID = 0xFFFF_FFFF
+_OF_STREAMS = frozenset((wire.PART, wire.END))
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
         self._pending: dict[int, _Pending] = {}
+        self._streams: dict[int, AsyncStream] = {}
+        """Streams whose first event has come, until their end."""
         self._pings: list[asyncio.Future[None]] = []
         self._next_id = 1
         self._ticking = False
@@ -65,22 +70,23 @@ class MultiplexedConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether answers are still to come."""
-        return bool(self._pending)
+        return bool(self._pending or self._streams)
 
     def submit(self, call: WorkerCall, future: asyncio.Future[WorkerReply]) -> int:
         """Send a request; its answer or its error goes to the future. Returns the frame id."""
         frame_id = self._next_id
-        while frame_id in self._pending:
+        while frame_id in self._pending or frame_id in self._streams:
             frame_id = frame_id % _MAX_ID + 1
         self._next_id = frame_id % _MAX_ID + 1
         now = self._loop.time()
         self._pending[frame_id] = _Pending(call, future, now, now + call.timeout_s)
-        if not self._ticking:
-            self._ticking = True
-            self._loop.call_later(_TICK_S, self._tick)
+        self._start_ticking()
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
-        for part in wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body):
+        kind = wire.STREAM if call.stream else wire.REQUEST
+        for part in wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body, kind):
             self._write(part)
+        if call.stream:
+            self._write(first_credit(frame_id))
         return frame_id
 
     async def ping(self, call: WorkerCall) -> None:
@@ -99,6 +105,8 @@ class MultiplexedConnection(asyncio.Protocol):
         """Tell the worker that a request was cancelled. The worker is still watched until the request is answered."""
         if frame_id in self._pending:
             self._write(wire.encode(wire.CANCEL, frame_id))
+        elif (stream := self._streams.get(frame_id)) is not None:
+            stream.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
@@ -115,7 +123,7 @@ class MultiplexedConnection(asyncio.Protocol):
         except wire.WireError as error:
             self._fail(str(error))
             self.close()
-        if self._leaving and not self._pending:
+        if self._leaving and not self.busy:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,6 +142,8 @@ class MultiplexedConnection(asyncio.Protocol):
             self._greeted = True
         elif frame.kind == wire.RESPONSE:
             self._answer(frame)
+        elif frame.kind in _OF_STREAMS or frame.id in self._streams:
+            self._stream_on(frame)
         elif frame.kind == wire.DROPPED:
             self._drop(frame)
         elif frame.kind == wire.PONG:
@@ -153,6 +163,30 @@ class MultiplexedConnection(asyncio.Protocol):
             )
         self._pending.pop(frame.id, None)
 
+    def _stream_on(self, frame: wire.Frame) -> None:
+        """An event or the end of a stream. With the first, the stream's caller gets the stream."""
+        stream = self._streams.get(frame.id)
+        pending = self._pending.pop(frame.id, None)
+        if stream is None:
+            if pending is None:
+                return
+            stream = self._streams[frame.id] = AsyncStream(pending.call, frame.id, self._write, self._watch)
+            if pending.future.done():
+                stream.close()
+            else:
+                pending.future.set_result(WorkerReply(200, EVENT_STREAM, stream))
+        stream.push(frame)
+        if frame.kind != wire.PART:
+            del self._streams[frame.id]
+
+    def _watch(self, call: WorkerCall, frame_id: int) -> None:
+        """A stream sent no event in time: look for a sign of life, as for a request that timed out."""
+        future: asyncio.Future[WorkerReply] = self._loop.create_future()
+        future.cancel()
+        now = self._loop.time()
+        self._pending[frame_id] = _Pending(call, future, now, now + self._context.overdue_grace_s, timed_out=True)
+        self._start_ticking()
+
     def _drop(self, frame: wire.Frame) -> None:
         """A request was not scored: its time was over, or the worker ends and the request is for another worker."""
         pending = self._pending.pop(frame.id, None)
@@ -160,6 +194,11 @@ class MultiplexedConnection(asyncio.Protocol):
             late = self._loop.time() >= pending.due - _TICK_S
             error = pending.call.timed_out() if late else pending.call.lost("it takes no more requests", sent=False)
             pending.future.set_exception(error)
+
+    def _start_ticking(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:
         """Look for requests that timed out: one timer for all requests is cheaper than a timer each."""
@@ -192,6 +231,9 @@ class MultiplexedConnection(asyncio.Protocol):
             if not ping.done():
                 ping.set_exception(ConnectionResetError(why))
         self._pings.clear()
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.fail(stream.call.lost(why, sent=True))
         pending, self._pending = self._pending, {}
         # The newest first: requests that are fatal to a worker are retried one at a time in this order, and most
         # of them are fatal at once.

@@ -52,6 +52,7 @@ class Family:
 REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue_seconds"
 IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
+STREAMS, EVENTS, FIRST_EVENT_SECONDS = "streams", "stream_events", "stream_first_event_seconds"
 WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
 EVICTIONS, WORKER_MEMORY = "evictions", "worker_memory"
 BUILDS, TICKS = "builds", "ticks"
@@ -72,6 +73,11 @@ FAMILIES = {
     ),
     IN_FLIGHT: Family("requests_in_flight", "Scoring requests being answered.", _OF_VERSION, gauge=True),
     WAITING: Family("requests_waiting", "Of those, held until a worker is ready.", _OF_VERSION, gauge=True),
+    STREAMS: Family("streams_in_flight", "Of those, streams whose first event was sent.", _OF_VERSION, gauge=True),
+    EVENTS: Family("stream_events", "Events of streams (stream: true) that were sent to clients.", _OF_VERSION),
+    FIRST_EVENT_SECONDS: Family(
+        "stream_first_event_seconds", "From a request's head to the first event.", _OF_VERSION, _REQUEST_BOUNDS_S
+    ),
     BATCH_ROWS: Family(
         "batch_rows", "Rows in one call of the model, on a worker's fast path.", _OF_VERSION, BATCH_ROWS_BOUNDS
     ),
@@ -146,8 +152,12 @@ class Metrics:
 
     def count(self, name: str, *labels: object) -> None:
         """One more."""
+        self.add(name, labels, 1)
+
+    def add(self, name: str, labels: tuple[object, ...], number: int) -> None:
+        """So many more."""
         with self._lock:
-            self._counts.values[self._index(name, *labels)] += 1
+            self._counts.values[self._index(name, *labels)] += number
         self.touch()
 
     def observe(self, name: str, size: float, *labels: object) -> None:

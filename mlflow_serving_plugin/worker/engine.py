@@ -8,7 +8,7 @@ so a pong shows that the model has not hung. Custom models are the exception: a 
 custom models run in as many threads as MLflow's own server has, or as ``max_concurrency`` says, and are never batched
 unless their owner says so. With a ``max_concurrency`` of 1 they too run on the loop's thread, which has loaded them.
 
-A request is under way from ``take`` to ``_finish``; its answer is sent between the two.
+A request is under way from ``take`` to ``under_way.remove``; its answer is sent between the two.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .process import say
 from .scoring import JSON, Answer, Scorer
 from .status import StatusFile
-from .threads import threads_for
+from .streams import Stream, Streams
+from .threads import stream_threads_for, threads_for
+from .under_way import UnderWay
 from .waiting import Peer, Waiting, response_frame
 from .watchdog import RunningPredictions
 
-_READ_AT_MOST_BYTES = 256 * 1024 * 1024
-"""Of bodies under way. Beyond this size no connection is read until requests are answered."""
-
 
 class Engine:
-    """Belongs to the loop's thread."""
+    """Belongs to the loop's thread. ``under_way``: the requests that have no answer yet."""
 
     def __init__(
         self,
@@ -44,9 +43,9 @@ class Engine:
         running: RunningPredictions | None = None,
         batch_rows: Histogram | None = None,
         max_concurrency: int | None = None,
+        max_streams: int | None = None,
     ) -> None:
-        self.connections: set[Peer] = set()
-        self.paused = False
+        self.under_way = UnderWay()
         self.handing_back = False
         self._running = running or RunningPredictions(grace_s=1.0)
         self._batch_rows = batch_rows or Histogram(Counts(None), "", BATCH_ROWS_BOUNDS)
@@ -55,34 +54,41 @@ class Engine:
         self._max_batch_rows = max_batch_rows
         self._status = status
         self._waiting: deque[Waiting] = deque()
-        self._bytes = 0
         self._scheduled = False
-        self._under_way: dict[tuple[int, int], Waiting] = {}
         self._batches = 0
         self._short_of_memory = threading.Lock()
         """Held by the one prediction that is computed anew because there was no memory."""
         one_at_a_time = scorer.library_flavor or verdict.on
         self._threads = threads_for(one_at_a_time=one_at_a_time, max_concurrency=max_concurrency)
+        own_threads = stream_threads_for(max_streams or max_concurrency) if self._threads is not None else None
+        self._streams = Streams(scorer, self._running, own_threads, self._end_stream)
+        self._on_the_loop: Stream | None = None
+        """The stream for whose end everything else waits."""
 
     @property
     def busy(self) -> bool:
         """Whether requests are under way, other than overdue predictions, which nobody waits for."""
-        return len(self._under_way) > self._running.overdue()
+        return len(self.under_way) > self._running.overdue()
 
-    def take(self, peer: Peer, request_id: int, request: wire.Request) -> None:
-        """A request came in."""
-        waiting = Waiting(peer, request_id, request)
-        self._under_way[id(peer), request_id] = waiting
-        self._bytes += len(request.body)
-        if self._bytes > _READ_AT_MOST_BYTES and not self.paused:
-            self._set_paused(True)
+    def take(self, peer: Peer, request_id: int, request: wire.Request, kind: type[Waiting] = Waiting) -> None:
+        """A request came in; ``kind`` Stream: one that is to be answered event by event."""
+        waiting = kind(peer, request_id, request)
+        self.under_way.add(waiting)
         if self._threads is None:
             self._waiting.append(waiting)
             self._schedule()
         elif self.handing_back:
             self._reply(waiting, None)
+        elif isinstance(waiting, Stream):
+            self._streams.start_in_thread(waiting)
         else:
             waiting.job = self._threads.submit(self._score_in_thread, waiting, asyncio.get_running_loop())
+
+    def credit(self, peer: Peer, request_id: int, size: int) -> None:
+        """The gateway takes ``size`` bytes of a stream more."""
+        stream = self.under_way.find(peer, request_id)
+        if isinstance(stream, Stream):
+            stream.add_credit(size)
 
     def stop_when_overdue(self, stop: Callable[[], object]) -> None:
         """Once a prediction is overdue, begin no other, and call ``stop``. Called on the loop that is to do so."""
@@ -94,29 +100,17 @@ class Engine:
         say("A prediction ran on long after its request timeout: the worker takes no more requests.")
         self.handing_back = True
         self._status.report_draining()
-        for waiting in list(self._under_way.values()):
+        for waiting in self.under_way:
             if waiting.job is not None and waiting.job.cancel():
                 self._reply(waiting, None)
         stop()
-
-    def cancel(self, peer: Peer, request_id: int) -> None:
-        """The client of a request went away."""
-        waiting = self._under_way.get((id(peer), request_id))
-        if waiting is not None:
-            waiting.cancelled = True
-
-    def drop(self, peer: Peer) -> None:
-        """A whole gateway went away."""
-        for waiting in self._under_way.values():
-            if waiting.peer is peer:
-                waiting.cancelled = True
 
     def report(self) -> None:
         """Tell the backend whether requests are scored together."""
         self._status.report_batching(self._verdict.on, self._verdict.why)
 
     def _schedule(self) -> None:
-        if self._waiting and not self._scheduled:
+        if self._waiting and not self._scheduled and self._on_the_loop is None:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._score_waiting)
 
@@ -144,6 +138,12 @@ class Engine:
             if waiting.useless(now):
                 self._reply(self._waiting.popleft(), None)
                 continue
+            if isinstance(waiting, Stream):
+                if not batch:
+                    self._on_the_loop = waiting
+                    self._waiting.popleft()
+                    self._streams.go_on(waiting)
+                break
             waiting.decode(self._scorer)
             rows += waiting.input.count if waiting.input else 0
             if batch and (waiting.alone or rows > self._max_batch_rows or not waiting.fits(batch[0])):
@@ -176,7 +176,7 @@ class Engine:
             return
         out: dict[Peer, list[bytes]] = {}
         for waiting, answer in zip(batch, answers):
-            self._finish(waiting)
+            self.under_way.remove(waiting)
             out.setdefault(waiting.peer, []).extend(response_frame(waiting, answer))
         for peer, parts in out.items():
             for part in wire.coalesce(parts):
@@ -228,20 +228,18 @@ class Engine:
 
     def _reply(self, waiting: Waiting, answer: Answer | None) -> None:
         """Send an answer; None: the request was not scored, and does not have to be scored here."""
-        self._finish(waiting)
+        self.under_way.remove(waiting)
         for part in response_frame(waiting, answer) if answer else (wire.encode(wire.DROPPED, waiting.id),):
             waiting.peer.send(part)
         if answer is not None and answer.status == 200:
             self._status.count(1)
 
-    def _finish(self, waiting: Waiting) -> None:
-        """A request has its answer: no drain waits for the request any more, and nothing cancels the request."""
-        self._under_way.pop((id(waiting.peer), waiting.id), None)
-        self._bytes -= len(waiting.request.body)
-        if self.paused and self._bytes < _READ_AT_MOST_BYTES // 2:
-            self._set_paused(False)
-
-    def _set_paused(self, paused: bool) -> None:
-        self.paused = paused
-        for connection in self.connections:
-            connection.hold("full", paused)
+    def _end_stream(self, stream: Stream, last: tuple[bytes, ...]) -> None:
+        self.under_way.remove(stream)
+        for part in last:
+            stream.peer.send(part)
+        if stream.begun:
+            self._status.count(1)
+        if stream is self._on_the_loop:
+            self._on_the_loop = None
+            self._schedule()

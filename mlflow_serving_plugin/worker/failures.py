@@ -18,6 +18,9 @@ _KEYS = re.compile(r"keys must be .*, not (\S+)")
 _ENCODES = "predictions_to_json"
 """The function of the scoring server that writes predictions; its namesake ends in the same."""
 
+_STREAMS = "_gen_with_context"
+"""The generator within ``PyFuncModel.predict_stream`` of MLflow, in which the model's own generator runs."""
+
 _CHECKS_OF_REQUESTS = ("_validate", "_enforce")
 """How the functions of MLflow begin that compare a request with the model's signature."""
 
@@ -44,7 +47,9 @@ def is_of_the_caller(error: BaseException) -> bool:
     while chain is not None:
         codes = [step.f_code for step, _ in traceback.walk_tb(chain.__traceback__)]
         asked = [
-            at for at, code in enumerate(codes) if "predict" in code.co_name and _is_in(code, "pyfunc/__init__.py")
+            at
+            for at, code in enumerate(codes)
+            if ("predict" in code.co_name or code.co_name == _STREAMS) and _is_in(code, "pyfunc/__init__.py")
         ]
         if asked:
             return _leads_into_checks(codes[asked[0] :])
@@ -91,10 +96,14 @@ def explain(error: Exception) -> tuple[int, str]:
     """
     found, prediction = _prediction(error)
     if found:
-        said = f"The prediction cannot be sent: the model returned {_without_json_form(error, prediction)}."
-        return 500, document("INTERNAL_ERROR", said, trace_of(error))
+        return 500, document("INTERNAL_ERROR", unwritable(error, prediction), trace_of(error))
     why = "too deeply nested" if isinstance(error, RecursionError) else f"{type(error).__name__} while it was read"
     return 400, document("BAD_REQUEST", f"The request body does not fit the model: {why}.", trace_of(error))
+
+
+def unwritable(error: Exception, prediction: Any) -> str:
+    """The message about a prediction, or an event of a stream, that has no JSON form."""
+    return f"The prediction cannot be sent: the model returned {_without_json_form(error, prediction)}."
 
 
 def is_short_of_memory(error: BaseException) -> bool:

@@ -49,7 +49,8 @@ class Scorer:
     def __init__(self, model: Any, code: ModelCode | None = None, max_cells: int = cells.MOST_CELLS) -> None:
         from mlflow.pyfunc import scoring_server
 
-        self._code = code or ModelCode()
+        self.code = code or ModelCode()
+        """The context of every call of the model."""
         self._server: Any = scoring_server
         failures.drop_advice_on_instances()
         if not hasattr(scoring_server, "invocations"):
@@ -95,7 +96,7 @@ class Scorer:
         try:
             with _collector.during(body):
                 body = cells.bounded(content_type, body, self._columns, self._max_cells, self._required)
-                with self._code:
+                with self.code:
                     result = self._server.invocations(body, content_type, model or self.model, self._schema)
             status, mimetype, text = result.status, result.mimetype, result.response
         except cells.TooManyCells as error:
@@ -153,7 +154,7 @@ class Scorer:
     def predict(self, decoded: Batchable) -> Any:
         """The model's own output for a decoded input; raises whatever the model raises."""
         arguments = self._call.arguments(decoded.params)
-        with self._code:
+        with self.code:
             return self._call(decoded.model_input(), arguments)
 
     def answer(self, content_type: str, body: bytes) -> Answer:
@@ -172,7 +173,7 @@ class Scorer:
             return self.score(content_type, body)
         ready = time.perf_counter_ns()
         try:
-            with self._code:
+            with self.code:
                 output = self._call(data, arguments)
         except BaseException as error:  # MLflow's own way reports the error in MLflow's words
             return self.score(content_type, body, self._call.repeating(error=error))
@@ -200,7 +201,7 @@ class Scorer:
 
         self.model._predict_fn = record
         try:
-            with self._code:
+            with self.code:
                 self._server.invocations(body, content_type, self.model, self._schema)
         except Exception:
             return None

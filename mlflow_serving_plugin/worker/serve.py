@@ -27,7 +27,9 @@ from .process import end_with, limit, say
 from .reports import COUNTS, STATUS, Reports
 from .scoring import Scorer
 from .status import StatusFile
+from .streams import Stream
 from .watchdog import RunningPredictions, Watchdog, end_overdue
+from .wire_streams import decode_credit
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
@@ -48,13 +50,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A gateway connected. The gateway says hello first, because hello holds the secret."""
         self._transport = cast("asyncio.Transport", transport)
-        self._engine.connections.add(self)
-        self.hold("full", self._engine.paused)
+        self._engine.under_way.connections.add(self)
+        self.hold("full", self._engine.under_way.paused)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The gateway went away, and needs no answers any more."""
-        self._engine.connections.discard(self)
-        self._engine.drop(self)
+        self._engine.under_way.drop(self)
 
     def pause_writing(self) -> None:
         """The gateway does not read its answers: read none of its requests."""
@@ -87,8 +88,12 @@ class Connection(asyncio.Protocol):
             self.send(wire.encode_hello(self._secret))
         elif frame.kind == wire.REQUEST:
             self._engine.take(self, frame.id, wire.decode_request(frame))
+        elif frame.kind == wire.STREAM:
+            self._engine.take(self, frame.id, wire.decode_request(frame), Stream)
+        elif frame.kind == wire.CREDIT:
+            self._engine.credit(self, frame.id, decode_credit(frame))
         elif frame.kind == wire.CANCEL:
-            self._engine.cancel(self, frame.id)
+            self._engine.under_way.cancel(self, frame.id)
         elif frame.kind == wire.PING:
             self.send(wire.encode(wire.PONG, frame.id))
 
@@ -132,7 +137,8 @@ def run(config: dict[str, Any]) -> int:
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
     verdict = decide(scorer, config["batching"], example, config["max_batch_rows"])
     batch_rows = Histogram(counts, config.get("counts_key", ""), BATCH_ROWS_BOUNDS)
-    engine = Engine(scorer, verdict, config["max_batch_rows"], status, running, batch_rows, config["max_concurrency"])
+    concurrency = config["max_concurrency"], config.get("max_streams")
+    engine = Engine(scorer, verdict, config["max_batch_rows"], status, running, batch_rows, *concurrency)
     engine.report()
     # The model and its libraries stay: keep them out of every garbage collection.
     gc.collect()
@@ -155,7 +161,9 @@ async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket
     before = handlers()
     for number in before:
         loop.add_signal_handler(number, stop.set)
-    code.serve(before, lambda: [listener.fileno(), *(connection.descriptor() for connection in engine.connections)])
+    code.serve(
+        before, lambda: [listener.fileno(), *(connection.descriptor() for connection in engine.under_way.connections)]
+    )
     secret, largest = config.get("secret", "").encode(), config.get("max_frame_bytes", wire.MAX_FRAME_BYTES)
     create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
     server = await create(lambda: Connection(engine, secret, largest), sock=listener)
@@ -173,15 +181,15 @@ async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket
 
 async def _drain(engine: Engine) -> None:
     """Say goodbye, and answer the requests that are here or on their way."""
-    for connection in list(engine.connections):
+    for connection in list(engine.under_way.connections):
         connection.send(wire.encode(wire.GOODBYE))
     while engine.busy:
         await asyncio.sleep(_DRAIN_POLL_S)
     deadline = time.monotonic() + _PART_S
     # A gateway that reads goodbye closes the connection once it has all its answers.
-    while engine.busy or (engine.connections and time.monotonic() < deadline):
+    while engine.busy or (engine.under_way.connections and time.monotonic() < deadline):
         await asyncio.sleep(_DRAIN_POLL_S)
-    for connection in list(engine.connections):
+    for connection in list(engine.under_way.connections):
         connection.close()
     await asyncio.sleep(0)
 

@@ -9,6 +9,9 @@ from typing import Any, Callable
 
 from .thread_limits import limit_this_thread
 
+_MOST_STREAMS = 256
+"""At the same time, unless the configuration has another number: a stream mostly waits."""
+
 
 class ModelThreads:
     """``threads`` threads, made by the thread that has loaded the model."""
@@ -28,3 +31,8 @@ def threads_for(*, one_at_a_time: bool, max_concurrency: int | None) -> ModelThr
     # As many as asyncio.to_thread has in MLflow's own server.
     threads = max_concurrency or min(32, (os.cpu_count() or 1) + 4)
     return None if one_at_a_time or threads == 1 else ModelThreads(threads)
+
+
+def stream_threads_for(max_streams: int | None) -> ModelThreads:
+    """Threads for ``max_streams`` streams at the same time. A thread is made when a stream needs one."""
+    return ModelThreads(max_streams or _MOST_STREAMS)

@@ -12,7 +12,8 @@ from .decoding import Batchable
 from .scoring import JSON, Answer, Scorer
 
 _JSON = JSON.encode()
-_LARGEST_ANSWER = wire.MAX_FRAME_BYTES - 64 * 1024
+LARGEST_ANSWER = wire.MAX_FRAME_BYTES - 64 * 1024
+"""Bytes."""
 
 
 class Peer(Protocol):
@@ -51,6 +52,10 @@ class Waiting:
         self.decode_ns = 0
         self.job: Future[None] | None = None
 
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more."""
+        self.cancelled = True
+
     def decode(self, scorer: Scorer) -> None:
         """Decode the body, once."""
         if not self.decoded:
@@ -71,13 +76,14 @@ class Waiting:
 
 def response_frame(waiting: Waiting, answer: Answer) -> tuple[bytes, ...]:
     """The answer to a request, in the parts in which the answer is sent."""
-    if len(answer.body) > _LARGEST_ANSWER:
-        answer = _too_large(answer)
+    if len(answer.body) > LARGEST_ANSWER:
+        answer = too_large(len(answer.body))
     content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
     times_us = (answer.decode_ns // 1000, answer.predict_ns // 1000, answer.encode_ns // 1000)
     return wire.encode_response(waiting.id, answer.status, times_us, content_type, answer.body)
 
 
-def _too_large(answer: Answer) -> Answer:
-    message = f"The model's answer of {len(answer.body)} bytes is over the limit of {_LARGEST_ANSWER} bytes."
-    return answer._replace(status=500, body=json.dumps({"error_code": "INTERNAL_ERROR", "message": message}).encode())
+def too_large(size: int) -> Answer:
+    """What is answered in the place of an answer, or an event, of so many bytes."""
+    message = f"The model's answer of {size} bytes is over the limit of {LARGEST_ANSWER} bytes."
+    return Answer(500, JSON, json.dumps({"error_code": "INTERNAL_ERROR", "message": message}).encode())

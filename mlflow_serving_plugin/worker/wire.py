@@ -2,7 +2,8 @@
 
 A frame is a header of 9 bytes, ``length`` (u32, of what follows the header), ``kind`` (u8) and ``id`` (u32), all
 big-endian, and a payload. The gateway sends hello first; the worker checks that hello, then sends its own. A request
-is answered by one response or one dropped with the request's id.
+is answered by one response or one dropped with the request's id. A stream is answered like a request when the model
+fails before its first event, else by parts and one end.
 
 ========  =====================================================================================
 hello     ``version`` (u16), then a secret, for ``tcp://`` only
@@ -13,6 +14,10 @@ cancel    the gateway needs no answer any more; the worker may still score the r
 ping      answered by a pong with the same id
 goodbye   from a worker that drains: requests under way are answered, new ones go elsewhere
 dropped   a request was not scored: before its turn, its timeout was over or a cancel came
+stream    like request, for a model that is to answer event by event; ``timeout`` is for each event
+part      an event, as JSON text
+end       ``status`` (u16), error body: no more parts; 200 and nothing when the model came to its end
+credit    ``bytes`` (u32): the gateway takes so many bytes of parts more; without credit the model waits
 ========  =====================================================================================
 
 A large body is copied once on its way through a process: the encoder hands the body on beside the head, and the
@@ -27,8 +32,8 @@ import struct
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 VERSION = 1
-HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED = range(1, 9)
-KINDS = frozenset((HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED))
+HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED, STREAM, PART, END, CREDIT = range(1, 13)
+KINDS = frozenset(range(HELLO, CREDIT + 1))
 """A peer that sends any other kind does not speak this protocol."""
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -115,14 +120,16 @@ def check_hello(frame: Frame, secret: bytes = b"") -> None:
         raise WireError("the peer does not know the secret")
 
 
-def encode_request(frame_id: int, timeout_ms: int, content_type: bytes, body: bytes) -> tuple[bytes, ...]:
-    """A request frame, to be written part by part. ``content_type`` is ASCII, at most 65,535 bytes."""
+def encode_request(
+    frame_id: int, timeout_ms: int, content_type: bytes, body: bytes, kind: int = REQUEST
+) -> tuple[bytes, ...]:
+    """A request or stream frame, to be written part by part. ``content_type`` is ASCII, at most 65,535 bytes."""
     length = _REQUEST_HEAD.size + len(content_type) + len(body)
-    return _parts(_REQUEST.pack(length, REQUEST, frame_id, timeout_ms, len(content_type)), content_type, body)
+    return _parts(_REQUEST.pack(length, kind, frame_id, timeout_ms, len(content_type)), content_type, body)
 
 
 def decode_request(frame: Frame) -> Request:
-    """A request frame's request; WireError when the frame is cut short."""
+    """A request or stream frame's request; WireError when the frame is cut short."""
     try:
         timeout_ms, type_length = _REQUEST_HEAD.unpack_from(frame.payload)
     except struct.error:

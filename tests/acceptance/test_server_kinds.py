@@ -11,16 +11,19 @@ from support.life import short_life
 from support.models import Models, register
 from support.postgres import Postgres
 from support.server import TrackingServer
+from support.streams import short_stream
 
 
 def test_gunicorn_with_threads_on_postgresql(models: Models, postgres: Postgres) -> None:
     with TrackingServer("gunicorn", workers=2, backend=postgres.new_database()) as server:
         short_life(server, models, "iris")
+        short_stream(server, models)
 
 
 def test_waitress(models: Models) -> None:
     with TrackingServer("waitress") as server:
         short_life(server, models, "iris")
+        short_stream(server, models)
 
 
 def test_a_static_prefix_and_a_file_store(prefixed: TrackingServer, models: Models) -> None:

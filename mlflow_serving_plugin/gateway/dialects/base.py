@@ -38,6 +38,9 @@ class ReplyFormat(Protocol):
     def refuse(self, failure: Failure) -> Refusal:
         """The client's answer for an error."""
 
+    def error_event(self, failure: Failure) -> object:
+        """The error within a stream that has begun, as a value for JSON."""
+
 
 class ScoringRequest(NamedTuple):
     """A request body in the form that workers take: MLflow 2's. ``reply_format`` writes the reply."""
@@ -45,6 +48,8 @@ class ScoringRequest(NamedTuple):
     content_type: str
     body: bytes
     reply_format: ReplyFormat
+    stream: bool = False
+    """Whether the answer is to come event by event."""
 
 
 Reader = Callable[[bytes], ScoringRequest]

@@ -64,10 +64,15 @@ def refusal(failure: Failure) -> Refusal:
     """The failure as MLflow writes it: JSON, but plain text for an unsupported type."""
     if failure.status == 415:
         return Refusal(415, "text/plain; charset=utf-8", failure.message.encode(errors="replace"))
+    return Refusal(failure.status, JSON, json.dumps(as_document(failure)).encode())
+
+
+def as_document(failure: Failure) -> dict[str, str]:
+    """The failure as MLflow's JSON."""
     document = {"error_code": failure.error_code, "message": failure.message}
     if failure.stack_trace:
         document["stack_trace"] = failure.stack_trace
-    return Refusal(failure.status, JSON, json.dumps(document).encode())
+    return document
 
 
 def _error_document(body: bytes) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from mlflow_serving_plugin.gateway.dialects.content_type import (
     SPLIT,
     read_content_type,
 )
+from mlflow_serving_plugin.gateway.dialects.events import asks_for_stream
 from mlflow_serving_plugin.gateway.dialects.json_text import parse, require_utf8
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
 from mlflow_serving_plugin.gateway.dialects.mlflow2 import FIELDS, FIRST_FIELD, MLFLOW2, TENSOR_FIELDS, Mlflow2
@@ -80,12 +81,12 @@ def _read_csv(prefer_1: bool, body: bytes) -> ScoringRequest:
 def _read_json(prefer_1: bool, body: bytes) -> ScoringRequest:
     found = FIRST_FIELD.match(body)
     if found and not (prefer_1 and found[1].decode() in TENSOR_FIELDS):
-        return ScoringRequest(JSON, body, MLFLOW2)
+        return ScoringRequest(JSON, body, MLFLOW2, asks_for_stream(body))
     if len(body) > mlflow1.LARGE_BYTES and _ROWS.match(body):
         return mlflow1.read_records(body)
     document = parse(body)
     preferred = MLFLOW1 if prefer_1 else MLFLOW2
     if isinstance(document, dict) and not FIELDS.isdisjoint(document):
         of_both = len(document) == 1 and not TENSOR_FIELDS.isdisjoint(document)
-        return ScoringRequest(JSON, body, preferred if of_both else MLFLOW2)
+        return ScoringRequest(JSON, body, preferred if of_both else MLFLOW2, asks_for_stream(body))
     return mlflow1.read_bare(document, body) or ScoringRequest(JSON, body, preferred)

@@ -13,7 +13,7 @@ from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
-from mlflow_serving_plugin.gateway.dialects.failures import refusal
+from mlflow_serving_plugin.gateway.dialects.failures import as_document, refusal
 from mlflow_serving_plugin.gateway.dialects.json_text import parse, require_brackets
 
 LARGE_BYTES = 256 * 1024
@@ -36,6 +36,10 @@ class Mlflow1:
         elif failure.status == 503 and failure.retryable:
             failure = failure._replace(status=404)
         return refusal(failure)
+
+    def error_event(self, failure: Failure) -> object:
+        """The error in MLflow's shape. MLflow 1 has no streams."""
+        return as_document(failure)
 
 
 MLFLOW1 = Mlflow1()

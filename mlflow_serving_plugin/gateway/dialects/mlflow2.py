@@ -9,7 +9,7 @@ import re
 
 from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Refusal
-from mlflow_serving_plugin.gateway.dialects.failures import refusal
+from mlflow_serving_plugin.gateway.dialects.failures import as_document, refusal
 
 TENSOR_FIELDS = frozenset({"instances", "inputs"})
 """Top-level fields that MLflow 1 knows too."""
@@ -33,6 +33,10 @@ class Mlflow2:
     def refuse(self, failure: Failure) -> Refusal:
         """The error in MLflow's shape."""
         return refusal(failure)
+
+    def error_event(self, failure: Failure) -> object:
+        """The error in MLflow's shape."""
+        return as_document(failure)
 
 
 MLFLOW2 = Mlflow2()

@@ -36,6 +36,20 @@ def shared(code):
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def model_worker():
+    """Makes fixtures: ``yield from model_worker(model, **changes of the configuration)`` gives a worker."""
+
+    def run(model, **changes):
+        path = _short()
+        worker = WorkerProcess(worker_config(path, model, **changes))
+        yield worker
+        worker.end()
+        shutil.rmtree(path, ignore_errors=True)
+
+    return run
+
+
 @pytest.fixture
 def start(short, code):
     """Starts workers that end with the test: ``start(**changes of the configuration)``."""

@@ -105,8 +105,24 @@ def test_what_mlflow_1_did_not_know_stays_modern_in_a_legacy_endpoint(body):
 
 @pytest.mark.parametrize("body", [b"[1]", b"[1, 2.5]", b'["a"]', b"[null]", b"[[1], 2]", b'[{"a": 1}, "b"]'])
 def test_a_list_of_neither_records_nor_rows_is_left_to_mlflow_s_own_sentence(body):
-    assert read(JSON, body) == (JSON, body, MLFLOW2)
+    assert read(JSON, body) == (JSON, body, MLFLOW2, False)
     assert read(f"{JSON}; format=pandas-records", body).body == b'{"dataframe_records": %s}' % body
+
+
+@pytest.mark.parametrize(
+    ("body", "streams"),
+    [
+        (b'{"messages": [], "stream": true}', True),
+        (b'{"stream": true, "inputs": "a"}', True),
+        (b'{"dataframe_split": {"columns": ["stream"], "data": [[true]]}}', False),
+        (b'{"messages": [{"stream": true}], "stream": false}', False),
+        (b'{"messages": [], "stream": "true"}', False),
+        (b'{"messages": [], "stream": 1}', False),
+        (b'{"messages": [], "stream": true', False),
+    ],
+)
+def test_only_a_body_whose_own_field_stream_is_true_asks_for_events(body, streams):
+    assert read(JSON, body).stream is streams
 
 
 def test_parquet_passes_as_it_is():

@@ -1,8 +1,9 @@
-"""Replies in pieces, and work beside a request, through both drivers; workers here are doubles without a socket."""
+"""Streams of events, and work beside a request, through both drivers; workers here are doubles without a socket."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from types import SimpleNamespace
 
@@ -10,20 +11,21 @@ import pytest
 from support.gateway_fakes import IRIS, routes, snapshot, until, version, worker_route
 
 from mlflow_serving_plugin.access.noauth import NoAuth
-from mlflow_serving_plugin.errors import TooManyRequestsError
+from mlflow_serving_plugin.errors import DeadlineError, TooManyRequestsError
 from mlflow_serving_plugin.gateway import asides
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
+from mlflow_serving_plugin.gateway.dialects.events import DONE
 from mlflow_serving_plugin.gateway.messages import Aside, Pause, RunBlocking
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
-from mlflow_serving_plugin.links.base import LostError, WorkerReply
+from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
 from mlflow_serving_plugin.settings import Settings
 
 URL = "/model/iris/1/invocations"
 
 
 class Stream:
-    """A worker's stream: gives its pieces in turn; an exception is raised, ``None`` hangs for ever."""
+    """A worker's stream: gives its events one by one; an exception is raised, ``None`` hangs for ever."""
 
     def __init__(self, *pieces, awaited: bool) -> None:
         self._pieces = list(pieces)
@@ -42,10 +44,10 @@ class Stream:
         return self._next()
 
     def _next(self):
-        piece = self._pieces.pop(0) if self._pieces else b""
+        piece = self._pieces.pop(0) if self._pieces else None
         if isinstance(piece, Exception):
             raise piece
-        return piece
+        return [piece] if piece else []
 
 
 class Link:
@@ -170,37 +172,54 @@ drivers = pytest.mark.parametrize("driver", [Asgi, Wsgi])
 
 
 @drivers
-def test_a_reply_in_pieces_goes_out_piece_by_piece_without_a_length(short, driver):
-    made = driver(short, [b"data: 1\n\n", b"data: 2\n\n"])
+def test_events_go_out_one_by_one_without_a_length_and_done_is_the_last(short, driver):
+    made = driver(short, [b"1", b"2"])
     reply = made.send()
-    assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert "content-length" not in reply.headers
-    assert [piece for piece in reply.pieces if piece] == [b"data: 1\n\n", b"data: 2\n\n"]
+    assert [piece for piece in reply.pieces if piece] == [b"data: 1\n\n", b"data: 2\n\n", DONE]
     assert made.link.streams[0].closed.is_set()
     assert [exchange.status for exchange in made.ended] == [200]
     assert not made.gateway.busy
 
 
 @drivers
-def test_a_worker_lost_before_the_first_piece_costs_the_request_nothing(short, driver):
-    lost = LostError("reset", sent=True)
-    made = driver(short, [lost], [b"data: 1\n\n"])
-    assert [piece for piece in made.send().pieces if piece] == [b"data: 1\n\n"]
-    assert all(stream.closed.is_set() for stream in made.link.streams)
+def test_a_stream_without_events_is_done_at_once(short, driver):
+    assert [piece for piece in driver(short, []).send().pieces if piece] == [DONE]
 
 
 @drivers
-def test_a_worker_lost_between_pieces_breaks_the_reply_off_for_good(short, driver):
-    made = driver(short, [b"data: 1\n\n", LostError("reset", sent=True)], [b"never"])
-    reply = made.send()
-    assert (reply.pieces, reply.broken) == ([b"data: 1\n\n"], True)
-    assert [exchange.status for exchange in made.ended] == [499]
+def test_a_worker_lost_before_the_first_event_costs_the_request_nothing(short, driver):
+    lost = LostError("reset", sent=True)
+    made = driver(short, [lost], [b"1"])
+    assert [piece for piece in made.send().pieces if piece] == [b"data: 1\n\n", DONE]
+    assert all(stream.closed.is_set() for stream in made.link.streams)
+
+
+FAILED = json.dumps({"error_code": "BAD_REQUEST", "message": "no more words"}).encode()
+BETWEEN = [
+    (LostError("/a/path: reset", sent=True), 502, "WORKER_CRASHED", "The model's worker ended in the middle"),
+    (DeadlineError("No event came."), 504, "DEADLINE_EXCEEDED", "No event came."),
+    (StreamFailedError(400, FAILED), 400, "BAD_REQUEST", "no more words"),
+]
+
+
+@drivers
+@pytest.mark.parametrize(("error", "status", "code", "said"), BETWEEN)
+def test_an_error_between_events_is_the_last_event_before_done(short, driver, error, status, code, said):
+    made = driver(short, [b"1", error], [b"never"])
+    first, last = (piece for piece in made.send().pieces if piece)
+    assert (first, last.endswith(DONE)) == (b"data: 1\n\n", True)
+    told = json.loads(last.removesuffix(DONE).removeprefix(b"data: "))["error"]
+    assert told["error_code"] == code
+    assert told["message"].startswith(said)
+    assert [exchange.status for exchange in made.ended] == [status]
     assert not made.gateway.busy
 
 
 @drivers
-def test_a_client_that_leaves_between_pieces_closes_the_workers_stream(short, driver):
-    made = driver(short, [b"data: 1\n\n", None])
+def test_a_client_that_leaves_between_events_closes_the_workers_stream(short, driver):
+    made = driver(short, [b"1", None])
     assert made.send(leave_after=1).pieces == [b"data: 1\n\n"]
     assert made.link.streams[0].closed.is_set()
     assert [exchange.status for exchange in made.ended] == [499]

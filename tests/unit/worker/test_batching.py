@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from worker_models import Scorer, pyfunc, scorer_of
 
-from mlflow_serving_plugin.worker import batching, engine, waiting, wire
+from mlflow_serving_plugin.worker import batching, under_way, waiting, wire
 from mlflow_serving_plugin.worker.batching import Verdict, decide, verify
 from mlflow_serving_plugin.worker.counts import Counts, Histogram, records
 from mlflow_serving_plugin.worker.engine import Engine
@@ -262,11 +262,11 @@ def test_what_nobody_waits_for_is_dropped_and_said_to_be(tmp_path):
         running.take(peer, 1, request(body((1, 1.5)), timeout_ms=0))
         running.take(peer, 2, request(body((2, 1.5))))
         running.take(peer, 3, request(body((3, 1.5))))
-        running.cancel(peer, 2)
-        running.cancel(peer, 77)
+        running.under_way.cancel(peer, 2)
+        running.under_way.cancel(peer, 77)
         gone = Peer()
         running.take(gone, 1, request(body((4, 1.5))))
-        running.drop(gone)
+        running.under_way.drop(gone)
         while running.busy:
             await asyncio.sleep(0)
         return peer
@@ -316,7 +316,7 @@ def test_an_error_inside_the_engine_does_not_stop_it(tmp_path):
 
 def test_an_answer_too_large_for_a_frame_is_an_error_of_its_own_request(tmp_path):
     scorer = scorer_of(COLUMNS, lambda data: ["x" * int(value) for value in data["a"]])
-    with mock.patch.object(waiting, "_LARGEST_ANSWER", 1000):
+    with mock.patch.object(waiting, "LARGEST_ANSWER", 1000):
         answers = serve(scorer, [request(body((5, 1.5))), request(body((5000, 1.5)))], tmp_path).answers()
     assert answers[0][0] == 200
     assert answers[1][0] == 500
@@ -331,13 +331,13 @@ def test_connections_are_held_while_too_much_waits_and_let_go_after(tmp_path):
         peer = Peer()
         peer.hold = lambda reason, on: held.append(on)
         running = Engine(scorer, ON, 2, StatusFile(str(tmp_path / "status")))
-        running.connections.add(peer)
+        running.under_way.connections.add(peer)
         for number in range(8):
             running.take(peer, number, request(body((number, 1.5), (1, 1.5))))
         while running.busy:
             await asyncio.sleep(0)
 
-    with mock.patch.object(engine, "_READ_AT_MOST_BYTES", 200):
+    with mock.patch.object(under_way, "_READ_AT_MOST_BYTES", 200):
         asyncio.run(main())
     assert held == [True, False]
 
