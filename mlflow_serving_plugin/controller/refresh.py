@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.endpoint import Endpoint
@@ -11,6 +13,8 @@ from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.store.endpoints import Store
 
 _LOOK, _LOOK_EVERY_S = "revision", 1.0
+_MANY = 10
+"""So many models of a workspace are read together."""
 
 
 class Revision:
@@ -45,11 +49,19 @@ def refresh(store: Store, registry: RegistryReader, before: View, names: frozens
     models: dict[ModelKey, RegisteredModel] = {}
     enabled = store.enabled()
     asked = asked_anew(before, View({endpoint.id: endpoint for endpoint in enabled}))
+    due = [
+        stored
+        for stored in enabled
+        if names is None
+        or model_of(stored) in names
+        or stored.id in asked
+        or not _is_of(before.models.get(model_of(stored)), stored)
+    ]
+    read, ids = _read_together(registry, before, due), {stored.id for stored in due}
     for stored in enabled:
-        model = before.models.get(model_of(stored))
         endpoint: Endpoint | None = stored
-        named = names is None or model_of(stored) in names or stored.id in asked
-        if named or not _is_of(model, stored):
+        model = read.get(model_of(stored)) if stored.id in ids else before.models.get(model_of(stored))
+        if not _is_of(model, stored):
             endpoint, model = _find(store, registry, stored)
         if endpoint is not None and model is not None:
             endpoints[endpoint.id], models[model_of(endpoint)] = endpoint, model
@@ -63,6 +75,26 @@ def asked_anew(before: View, after: View) -> set[str]:
         for id_, endpoint in after.endpoints.items()
         if id_ in before.endpoints and before.endpoints[id_].generation != endpoint.generation
     }
+
+
+def _read_together(
+    registry: RegistryReader, before: View, endpoints: Sequence[Endpoint]
+) -> dict[ModelKey, RegisteredModel]:
+    """The models of many endpoints. Only those that have lost nothing since: a model that has is read by itself."""
+    by_workspace: dict[str, set[str]] = {}
+    for endpoint in endpoints:
+        by_workspace.setdefault(endpoint.workspace, set()).add(endpoint.name)
+    found = {}
+    for workspace, names in by_workspace.items():
+        for name, model in registry.many(workspace, names).items() if len(names) >= _MANY else ():
+            known = before.models.get((workspace, name))
+            if known is None or _numbers(known) <= _numbers(model):
+                found[workspace, name] = model
+    return found
+
+
+def _numbers(model: RegisteredModel) -> set[int]:
+    return {version.number for version in model.versions}
 
 
 def _find(store: Store, registry: RegistryReader, endpoint: Endpoint) -> tuple[Endpoint | None, RegisteredModel | None]:

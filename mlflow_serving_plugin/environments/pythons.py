@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -30,8 +31,13 @@ def is_range(alternatives: Sequence[str]) -> bool:
 
 def fits(minor: str, alternatives: Sequence[str]) -> bool:
     """Whether some release of a minor version is in one of the alternatives, which are PEP 440 specifiers."""
+    return any(_admits(alternative, minor) for alternative in alternatives)
+
+
+@functools.lru_cache(maxsize=1024)
+def _admits(alternative: str, minor: str) -> bool:
     releases = [Version(f"{minor}.{patch}") for patch in range(_LAST_PATCH + 1)]
-    return any(any(SpecifierSet(alternative).filter(releases)) for alternative in alternatives)
+    return any(SpecifierSet(alternative).filter(releases))
 
 
 def candidates(alternatives: Sequence[str], *, logged: str | None, server: str) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlflow_serving_plugin.environments.conda_specs import conda_name, versions
 from mlflow_serving_plugin.environments.pythons import is_range, minor_of
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.mlmodel import MlModel, read_mlmodel
+from mlflow_serving_plugin.host.yaml_text import load_yaml
 
 _NOT_PACKAGES = frozenset({"python", "pip"})
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -186,10 +185,10 @@ def _lines(value: Any) -> list[str]:
 def _yaml(model_dir: Path, name: str) -> dict[str, Any]:
     """One of the model's YAML files; empty when it is not there."""
     try:
-        content = yaml.safe_load(_inside(model_dir, name, "The MLmodel file names").read_text(encoding="utf-8"))
+        content = load_yaml(_inside(model_dir, name, "The MLmodel file names").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+    except (OSError, ValueError):
         raise RequirementsError(f"The model's {name} cannot be read: it is not valid YAML.") from None
     return content if isinstance(content, dict) else {}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from mlflow_serving_plugin.host.yaml_text import load_yaml
 
 LIBRARIES = {
     "sklearn": ("scikit-learn", "sklearn_version"),
@@ -60,10 +60,7 @@ class MlModel:
 
 def read_mlmodel(model_dir: Path) -> MlModel:
     """Read the file. OSError when there is none, ValueError when the file is not a YAML mapping."""
-    try:
-        content = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError("not valid YAML") from error
+    content = load_yaml((model_dir / "MLmodel").read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError("not a mapping")  # noqa: TRY004 - of the file's content
     return MlModel(

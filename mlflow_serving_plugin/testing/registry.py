@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
@@ -23,6 +24,10 @@ class MemoryRegistry:
         if (workspace, name) not in self.models:
             raise NotFoundError(f"Registered Model with name={name} not found")
         return self.models[workspace, name]
+
+    def many(self, workspace: str, names: Collection[str]) -> dict[str, RegisteredModel]:
+        self._raise_if_broken()
+        return {name: self.models[workspace, name] for name in names if (workspace, name) in self.models}
 
     def renamed_to(self, workspace: str, created_ms: int) -> str | None:
         self._raise_if_broken()

@@ -166,3 +166,16 @@ def test_names_that_differ_in_case_only_are_two_models(registry):
     registry.add("Iris", 1, 2)
     assert len(registry.reader.model(WS, "iris").versions) == 1
     assert len(registry.reader.model(WS, "Iris").versions) == 2
+
+
+def test_many_models_are_read_together_as_each_by_itself(registry):
+    registry.add("iris", 1, 2, 3)
+    registry.alias("iris", "champion", 2)
+    registry.stage("iris", 1, "Archived")
+    registry.add("Iris", 1)
+    registry.add("it's", 1, 2)
+    registry.add("empty")
+    registry.add("not asked for", 1)
+    names = ["iris", "Iris", "it's", "empty"]
+    found = registry.reader.many(WS, [*names, "never was"])
+    assert found == {name: registry.reader.model(WS, name) for name in names}

@@ -135,3 +135,23 @@ def test_a_registry_whose_database_is_away_is_told_from_a_model_that_is_not_ther
     with pytest.raises(UnavailableError) as raised:
         RegistryReader(Away).model("default", "iris")
     assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize("page", [1, 3, 100])
+def test_models_read_together_are_whole_whatever_the_size_of_a_page(store, reader, monkeypatch, page):
+    monkeypatch.setattr(reader_module, "_PAGE", page)
+    for number in range(4):
+        register(store, f"m{number}", 3)
+    found = reader.many("default", {"m0", "m2", "m3"})
+    assert found.keys() == {"m0", "m2", "m3"}
+    assert {tuple(version.number for version in model.versions) for model in found.values()} == {(1, 2, 3)}
+
+
+def test_a_registry_that_is_mostly_not_wanted_and_prompts_are_not_read_together(store, reader, monkeypatch):
+    register(store, "iris", 2)
+    store.create_registered_model("hello", tags=[RegisteredModelTag("mlflow.prompt.is_prompt", "true")])
+    assert reader.many("default", {"iris", "hello"}).keys() == {"iris"}
+    register(store, "rose", 2)
+    monkeypatch.setattr(reader_module, "_PAGE", 1)
+    monkeypatch.setattr(reader_module, "_MOST_ROWS", 1)
+    assert reader.many("default", {"iris"}) == {}

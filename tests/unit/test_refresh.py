@@ -155,3 +155,41 @@ def test_what_was_seen_before_is_left_as_it_was(store, registry, view):
     refresh(store, registry, view, ALL)
     assert view == kept
     assert view.models["default", "iris"].versions == (a_version(1),)
+
+
+@pytest.fixture
+def many():
+    """Twenty endpoints, enough for their models to be read together."""
+    endpoints = [an_endpoint(f"m{number}", created_ms=number) for number in range(20)]
+    models = [a_model(f"m{number}", a_version(1), a_version(2), created_ms=number) for number in range(20)]
+    return MemoryStore(*endpoints), MemoryRegistry(*models)
+
+
+def test_many_models_are_read_together_and_none_by_itself(many):
+    store, registry = many
+    view = refresh(store, registry, View(), ALL)
+    assert view.models == registry.models
+    assert registry.reads == []
+    refresh(store, registry, view, names("m3"))
+    assert registry.reads == ["m3"]
+
+
+def test_a_version_that_escaped_from_many_is_looked_for_by_itself(many, monkeypatch):
+    store, registry = many
+    view = refresh(store, registry, View(), ALL)
+    escaped = dict(registry.models) | {("default", "m3"): a_model("m3", a_version(2), created_ms=3)}
+    monkeypatch.setattr(
+        registry, "many", lambda workspace, names: {n: escaped[workspace, n] for n in names if n != "m4"}
+    )
+    assert refresh(store, registry, view, ALL) == view
+    assert sorted(registry.reads) == ["m3", "m4"]
+
+
+def test_a_deleted_and_a_renamed_model_among_many_are_followed(many):
+    store, registry = many
+    registry.delete("m3")
+    registry.rename("m4", "four")
+    view = refresh(store, registry, View(), ALL)
+    assert {endpoint.name for endpoint in view.endpoints.values()} == {f"m{n}" for n in range(20)} - {"m3", "m4"} | {
+        "four"
+    }
