@@ -18,7 +18,7 @@ from mlflow_serving_plugin.controller.journal import Journal
 from mlflow_serving_plugin.controller.memory_watch import MemoryWatch
 from mlflow_serving_plugin.controller.plan import plan
 from mlflow_serving_plugin.controller.proofs import Proofs
-from mlflow_serving_plugin.controller.reading import Reading
+from mlflow_serving_plugin.controller.reading import Found, Reading
 from mlflow_serving_plugin.controller.refresh import asked_anew
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
@@ -124,6 +124,7 @@ class Controller:
         self._executor.sweep_if_due(observed)
         self._executor.rest_if_idle(observed)
         self._metrics.merge_if_due(self._routes, now)
+        self._reading.read_later(self._state, now)
 
     def _fit(
         self, replicas: Mapping[EntityKey, int], observed: Observed, now: float
@@ -203,14 +204,13 @@ class Controller:
                 self._executor.stop(worker, now, failure=OVERDUE, at_once=True)
 
     def _refreshed(self, outcome: Outcome, _: float) -> None:
+        found: Found = outcome.value
         if self._view is None:
-            _logger.info(
-                "Serving is on, for %d registered models. The page: /#/serving", len(outcome.value[0].endpoints)
-            )
-        before, (self._view, desired, needs) = self._view or View(), outcome.value
-        self._executor.sweep_due |= desired.keys() != self._state.desired.keys()
-        self._state.refreshed(desired, needs, asked_anew(before, self._view))
-        self._memory.forget(desired)
+            _logger.info("Serving is on, for %d registered models. The page: /#/serving", len(found.view.endpoints))
+        before, self._view = self._view or View(), found.view
+        self._executor.sweep_due |= found.desired.keys() != self._state.desired.keys()
+        self._state.refreshed(found.desired, found.needs, found.unread, asked_anew(before, self._view))
+        self._memory.forget(found.desired)
 
 
 def _now_ms() -> int:

@@ -89,6 +89,7 @@ class Executor:
     def _fetch(self, wanted: DesiredEntity) -> None:
         def fetched(outcome: Outcome, now: float) -> None:
             self._state.fetching.discard(wanted.key)
+            self._state.unread.discard(wanted.key)
             if not self._state.is_current(wanted.key, wanted.fingerprint):
                 return
             if outcome.error is not None:
@@ -129,7 +130,7 @@ class Executor:
 
     def sweep_if_due(self, observed: Observed) -> None:
         """Begin to remove files that belong to no entity any more, unless a task may just be writing some."""
-        busy = observed.fetching or observed.building or observed.launching
+        busy = observed.fetching or observed.building or observed.launching or observed.unread
         if not self.sweep_due or self._tasks.running(_SWEEP) or busy:
             return
         self.sweep_due = False

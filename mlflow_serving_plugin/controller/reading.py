@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity, ModelKey, View, desire
 from mlflow_serving_plugin.controller.files import present_needs
+from mlflow_serving_plugin.controller.proofs import Proof
 from mlflow_serving_plugin.controller.refresh import Revision, refresh
+from mlflow_serving_plugin.controller.standing import proof_of
 from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks, Then
 from mlflow_serving_plugin.domain.entity import EntityKey
@@ -19,8 +23,18 @@ _logger = logging.getLogger(__name__)
 _REFRESH = "refresh"
 _RETRY_S = 2.0
 
-Found = tuple[View, dict[EntityKey, DesiredEntity], dict[EntityKey, Need]]
-"""What was read, what is desired now, and what the fetched models need."""
+_READ_LATER, _LATER_EVERY_S, _MOST_AT_ONCE = "read later", 0.5, 50
+"""The files of versions that sleep are read in small portions: a server starts with a thousand as fast as with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read, and what follows. ``unread``: versions that sleep, left for later."""
+
+    view: View
+    desired: dict[EntityKey, DesiredEntity]
+    needs: dict[EntityKey, Need]
+    unread: set[EntityKey]
 
 
 class Reading:
@@ -34,6 +48,7 @@ class Reading:
         """Models to read anew; None: all of them."""
         self._due = 0.0
         self._poll_at = 0.0
+        self._later_at = 0.0
 
     def soon(self, workspace: str | None, name: str | None, now: float) -> None:
         """Somebody says that a model has changed; without a name: any of them."""
@@ -56,7 +71,7 @@ class Reading:
         names = None if self._dirty is None else frozenset(self._dirty)
         self._dirty = set()
         self._due = float("inf")
-        work = partial(self._read, view or View(), names, state.desired, dict(state.needs))
+        work = partial(self._read, view or View(), names, state.desired, dict(state.needs), state.proofs)
         self._tasks.start(_REFRESH, work, partial(self._ended, then))
 
     def _read(
@@ -65,6 +80,7 @@ class Reading:
         names: frozenset[ModelKey] | None,
         desired_before: Mapping[EntityKey, DesiredEntity],
         needs: Mapping[EntityKey, Need],
+        proofs: Mapping[EntityKey, Proof],
     ) -> Found:
         view = refresh(self._deps.store, self._deps.registry, before, names)
         desired = desire(view, self._deps.settings.request_timeout_s, self._deps.rules)
@@ -73,7 +89,26 @@ class Reading:
             for key, need in needs.items()
             if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
         }
-        return view, desired, present_needs(self._deps.paths, desired, self._deps.environments, known)
+        unread = {key for key, wanted in desired.items() if key not in known and proof_of(wanted, proofs) is not None}
+        return Found(view, desired, self._needs(desired, known, desired.keys() - unread), unread)
+
+    def _needs(
+        self,
+        desired: Mapping[EntityKey, DesiredEntity],
+        known: Mapping[EntityKey, Need],
+        keys: Collection[EntityKey],
+    ) -> dict[EntityKey, Need]:
+        some = {key: wanted for key, wanted in desired.items() if key in keys}
+        return present_needs(self._deps.paths, some, self._deps.environments, known)
+
+    def read_later(self, state: ControllerState, now: float) -> None:
+        """Begin to read the next portion of what the versions that sleep need."""
+        if not state.unread or now < self._later_at or self._tasks.running(_REFRESH, _READ_LATER):
+            return
+        self._later_at = now + _LATER_EVERY_S
+        portion = set(islice(state.unread, _MOST_AT_ONCE))
+        work = partial(self._needs, state.desired, {}, portion)
+        self._tasks.start(_READ_LATER, work, partial(state.read, portion, state.desired))
 
     def _ended(self, then: Then, outcome: Outcome, now: float) -> None:
         if outcome.error is None:

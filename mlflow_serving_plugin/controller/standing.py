@@ -27,13 +27,14 @@ class Observed:
     """What is there. ``launching``: launches under way, how many by entity.
 
     ``needs``: what each fetched entity needs; ``building``: the progress of builds under way, by environment;
-    ``stopping``: workers that are being ended.
+    ``unread``: entities that sleep, and whose files were not looked at yet; ``stopping``: workers that are being ended.
     """
 
     workers: tuple[WorkerStatus, ...] = ()
     fetching: frozenset[EntityKey] = frozenset()
     launching: Mapping[EntityKey, int] = field(default_factory=dict)
     needs: Mapping[EntityKey, Need] = field(default_factory=dict)
+    unread: frozenset[EntityKey] = frozenset()
     building: Mapping[str, str] = field(default_factory=dict)
     stopping: frozenset[str] = frozenset()
     failures: Mapping[EntityKey, Failure] = field(default_factory=dict)

@@ -11,8 +11,9 @@ from dataclasses import replace
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.backoff import Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
-from mlflow_serving_plugin.controller.proofs import Proofs
+from mlflow_serving_plugin.controller.proofs import Proof, Proofs
 from mlflow_serving_plugin.controller.standing import HeldBack, Observed, proof_of
+from mlflow_serving_plugin.controller.tasks import Outcome
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.places import without_server
 from mlflow_serving_plugin.environments.ready import Environment
@@ -37,6 +38,8 @@ class ControllerState:
         """When each worker got ready, by the clock of ``now``: the wall clock may jump while the worker serves."""
         self.desired: Mapping[EntityKey, DesiredEntity] = {}
         self.needs: dict[EntityKey, Need] = {}
+        self.unread: set[EntityKey] = set()
+        """Entities that sleep, and whose files were not looked at yet."""
         self.fetching: set[EntityKey] = set()
         self.building: set[str] = set()
         """Environments, by their keys."""
@@ -49,8 +52,17 @@ class ControllerState:
         self.noted: set[str] = set()
         """Draining workers whose failure has been noted."""
 
+    @property
+    def proofs(self) -> dict[EntityKey, Proof]:
+        """The proofs now."""
+        return dict(self._proofs.by_key)
+
     def refreshed(
-        self, desired: Mapping[EntityKey, DesiredEntity], needs: Mapping[EntityKey, Need], asked: Container[str] = ()
+        self,
+        desired: Mapping[EntityKey, DesiredEntity],
+        needs: Mapping[EntityKey, Need],
+        unread: Iterable[EntityKey] = (),
+        asked: Container[str] = (),
     ) -> None:
         """Take in what is desired now; forget the failures of entities that are gone or no longer as they were.
 
@@ -58,10 +70,20 @@ class ControllerState:
         """
         self.desired = desired
         self.needs = {key: need for key, need in needs.items() if key in desired}
+        self.unread = set(unread)
         self._proofs.keep(desired)
         for key, (fingerprint, _) in list(self._failures.items()):
             if not self.is_current(key, fingerprint) or key.endpoint_id in asked:
                 del self._failures[key]
+
+    def read(
+        self, keys: Iterable[EntityKey], desired: Mapping[EntityKey, DesiredEntity], outcome: Outcome, _: float
+    ) -> None:
+        """Take in what entities need that were unread; ``desired``: as it was when their files were looked at."""
+        self.unread -= set(keys)
+        for key, need in ({} if outcome.error is not None else outcome.value).items():
+            if self.is_current(key, desired[key].fingerprint):
+                self.needs.setdefault(key, need)
 
     def is_current(self, key: EntityKey, fingerprint: str) -> bool:
         """Whether the entity is still desired, and with this fingerprint."""
@@ -140,12 +162,13 @@ class ControllerState:
         return Observed(
             workers=tuple(workers),
             needs=dict(self.needs),
+            unread=frozenset(self.unread),
             fetching=frozenset(self.fetching),
             building={key: self._doing(key) for key in self.building},
             launching={key: count for key, count in self.launching.items() if count},
             stopping=frozenset(self.stopping),
             failures={key: failure for key, (_, failure) in self._failures.items()},
-            proofs=dict(self._proofs.by_key),
+            proofs=self.proofs,
             held_back=self.held_back,
         )
 

@@ -25,6 +25,7 @@ from mlflow_serving_plugin.domain.routes import (
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.environments.recipe import Need
 
+_OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log")
 _DRAINS = "No longer active; requests in flight finish."
 
 
@@ -76,7 +77,7 @@ def _entity(
     tried = next(iter([*found.fresh, *found.outdated]), proof)
     need = found.need
     log = build_log(need.recipe.key) if need else None
-    return EntityRoute(
+    made = EntityRoute(
         key=wanted.key,
         model=wanted.entity.model,
         state=found.state,
@@ -97,6 +98,10 @@ def _entity(
         changing=len(found.fresh) != replicas or bool(found.outdated),
         retry_ms=found.failure.retry_ms if found.failure else None,
     )
+    if wanted.key not in observed.unread or earlier is None:
+        return made
+    # As an earlier controller of this host has described the files.
+    return replace(made, **{name: getattr(earlier, name) for name in _OF_FILES})
 
 
 def _libraries(need: Need) -> tuple[Library, ...]:

@@ -76,6 +76,8 @@ def test_a_restarted_controller_launches_nothing_that_had_proved_itself(sleeping
     sleeping.backend.launched.clear()
     sleeping.start()
     sleeping.until(lambda: sleeping.state(1) is ASLEEP)
+    # Files of sleeping versions are read after the first snapshot.
+    sleeping.until(lambda: sleeping.entity(1).model_dir)
     sleeping.versions(a_version(1), a_version(2))
     sleeping.until(lambda: sleeping.state(2) is ASLEEP)
     assert sleeping.backend.launched == [EntityKey(sleeping.endpoint.id, "2")]
