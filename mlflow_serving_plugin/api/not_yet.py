@@ -1,7 +1,7 @@
 """APIs that other servers have and this server has not: 404 in the shape of the API, so that its clients can read why.
 
-A client of OpenAI, of the Open Inference Protocol (V2), or of Databricks' ``serving-endpoints`` cannot read MLflow's
-own page of HTML.
+A client of the Open Inference Protocol (V2), or of Databricks' ``serving-endpoints``, cannot read MLflow's own page of
+HTML.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from mlflow_serving_plugin.errors import NotFoundError
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _MESSAGE = "This server has no such API. A served model answers at /model/<name>/<version>/invocations."
 
-_OPENAI = {"error": {"message": _MESSAGE, "type": "invalid_request_error", "param": None, "code": "not_found"}}
 _V2 = {"error": _MESSAGE}
 _DATABRICKS = {"error_code": NotFoundError.error_code, "message": _MESSAGE}
 
-_OF_OPENAI = ("chat", "completions", "responses", "embeddings", "models")
 _BODIES: dict[str, dict[str, Any]] = {
-    "/serving-endpoints": _DATABRICKS,
     "/api/2.0/serving-endpoints": _DATABRICKS,
     "/api/2.0/permissions/serving-endpoints": _DATABRICKS,
     # What mlflow.deployments asks of a server that it knows by address.
@@ -32,7 +29,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "/endpoints": _DATABRICKS,
     "/v2": _V2,
 }
-"""The body of the answer, by path, and for all paths below except those of OpenAI."""
+"""The body of the answer, by path, and for all paths below."""
 
 PATHS = tuple(_BODIES)
 
@@ -47,5 +44,4 @@ def blueprints(_: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
 
 
 def _refuse(path: str, below: str = "") -> tuple[dict[str, Any], int]:
-    openai = path == "/serving-endpoints" and below.split("/", maxsplit=1)[0] in _OF_OPENAI
-    return _OPENAI if openai else _BODIES[path], 404
+    return _BODIES[path], 404

@@ -21,6 +21,20 @@ class Reference:
         return f"{self.name}{separator}{self.value}"
 
 
+IN_BODY = Reference("", "body", "")
+"""Of a path that names no model: the request's body does."""
+
+
+def reference_in(model: str) -> Reference:
+    """The reference in a body's field ``model``: ``iris`` (the newest version that is ready), ``iris/3``,
+    ``iris/Production``, ``iris@champion``, each also after ``models:/``. NotFoundError.
+    """
+    segments = model.removeprefix("models:/").split("/")
+    if len(segments) == 1 and segments[0] and "@" not in segments[0]:
+        return Reference(segments[0], "latest", "latest")
+    return parse_reference(segments)
+
+
 def parse_reference(segments: list[str]) -> Reference:
     """Read the (percent-decoded) path segments between ``/model/`` and the action.
 

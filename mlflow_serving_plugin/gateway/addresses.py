@@ -10,8 +10,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from mlflow_serving_plugin.domain.reference import Reference, parse_reference
+from mlflow_serving_plugin.domain.reference import IN_BODY, Reference, parse_reference
 from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.gateway.dialects import openai
 from mlflow_serving_plugin.gateway.dialects.base import Dialect
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 
@@ -26,6 +27,8 @@ class Action(Enum):
     PING = "ping"
     SCHEMA = "schema"
     VERSION = "version"
+    MODELS = "models"
+    """Which models there are, in OpenAI's shape."""
 
 
 class Target(NamedTuple):
@@ -48,7 +51,30 @@ _ACTIONS: dict[str, tuple[Action, tuple[str, ...], Dialect]] = {
 }
 
 
+_OF_OPENAI: dict[str, tuple[Action, tuple[str, ...], Dialect]] = {
+    "chat/completions": (Action.SCORE, ("POST",), openai.CHAT),
+    "responses": (Action.SCORE, ("POST",), openai.RESPONSES),
+    "embeddings": (Action.SCORE, ("POST",), openai.EMBEDDINGS),
+    "models": (Action.MODELS, _READ, openai.CHAT),
+}
+"""Below ``/serving-endpoints/``, where the body names the model, and below a model version's ``/v1/``."""
+
+
+_OPENAI_SAYS = {"chat", "completions", "responses", "embeddings", "models", "files", "images", "audio", "batches"}
+"""How the paths of OpenAI's API begin."""
+
+
+class NoOpenAiPathError(NotFoundError):
+    """A path that a client of OpenAI asked for and that leads nowhere."""
+
+    dialect = openai.CHAT
+
+
 def _below_model(segments: list[str]) -> Target:
+    for length in (1, 2):
+        found = _OF_OPENAI.get("/".join(segments[-length:]))
+        if found and segments[-length - 1 : -length] == ["v1"]:
+            return Target(parse_reference(segments[: -length - 1]), *found)
     if not segments or segments[-1] not in _ACTIONS:
         parse_reference(segments)
         *others, last = (f"…/{action}" for action in _ACTIONS)
@@ -56,10 +82,19 @@ def _below_model(segments: list[str]) -> Target:
     return Target(parse_reference(segments[:-1]), *_ACTIONS[segments[-1]])
 
 
+def _below_serving_endpoints(segments: list[str]) -> Target:
+    if found := _OF_OPENAI.get("/".join(segments)):
+        return Target(IN_BODY, *found)
+    *others, last = (f"/serving-endpoints/{path}" for path in _OF_OPENAI)
+    refusal = NoOpenAiPathError if segments[:1] and segments[0] in _OPENAI_SAYS else NotFoundError
+    raise refusal(f"This server has no such API. Of OpenAI's, it has {', '.join(others)} and {last}.")
+
+
 _READERS: dict[str, Callable[[list[str]], Target]] = {
     "model": _below_model,
     "model-endpoint": _below_model,
     "ajax-model": _below_model,
+    "serving-endpoints": _below_serving_endpoints,
 }
 """By the first segment of a path: reads the other segments."""
 

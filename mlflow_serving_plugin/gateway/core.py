@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
+from mlflow_serving_plugin.domain.reference import IN_BODY
 from mlflow_serving_plugin.domain.routes import not_enabled
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import (
@@ -24,16 +25,18 @@ from mlflow_serving_plugin.errors import (
     ServingError,
     UnavailableError,
 )
-from mlflow_serving_plugin.gateway.addresses import Action, target_of
+from mlflow_serving_plugin.gateway.addresses import Action, NoOpenAiPathError, Target, target_of
 from mlflow_serving_plugin.gateway.choice import Choice, choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
+from mlflow_serving_plugin.gateway.dialects.openai import list_of_models
 from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.gateway.encoding import SMALLEST_BYTES, answer_encoding, compress
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
 from mlflow_serving_plugin.gateway.messages import Head, Lane, Pieces, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.named_in_body import NamedInBody
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
@@ -92,6 +95,7 @@ class Gateway:
         self._metrics = host.metrics or Metrics(None)
         holding = Holding(settings, snapshot, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock)
         self._scoring = Scoring(settings, holding, self._metrics, clock)
+        self._named_in_body = NamedInBody(access, snapshot, self._scoring, self._admit)
         self._observers: tuple[Observer, ...] = (self._count, *observers)
 
     @property
@@ -159,9 +163,9 @@ class Gateway:
         if self._browser_rules is not None:
             refuse_forged(self._browser_rules, head.method, head.headers)
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
-        started_s = self._clock()
-        exchange.caller = yield from self._authorise(head, exchange.workspace, target.reference.name)
-        exchange.auth_s = self._clock() - started_s
+        if target.reference is IN_BODY:
+            return (yield from self._named_in_body.answer(exchange, target))
+        yield from self._admit(exchange, target)
         if target.action is Action.SCORE:
             return (yield from self._scoring.score(exchange, target))
         choice = exchange.choice = choose(self.snapshot.current(), exchange.workspace, target.reference)
@@ -169,7 +173,14 @@ class Gateway:
             return _ping(choice)
         if target.action is Action.VERSION:
             return _version(choice)
+        if target.action is Action.MODELS:
+            return Reply(200, [("Content-Type", JSON)], list_of_models([choice.endpoint.name]))
         return (yield from _schema(choice))
+
+    def _admit(self, exchange: Exchange, target: Target) -> Steps[None]:
+        started_s = self._clock()
+        exchange.caller = yield from self._authorise(exchange.head, exchange.workspace, target.reference.name)
+        exchange.auth_s = self._clock() - started_s
 
     def _authorise(self, head: Head, workspace: str, name: str) -> Steps[User]:
         grant = self._access.recall(head.headers, workspace, name)
@@ -229,7 +240,8 @@ def _schema(choice: Choice) -> Steps[Reply]:
 
 
 def _refuse(error: ServingError, exchange: Exchange) -> Reply:
-    refusal = exchange.reply_format.refuse(failure_of(error))
+    reply_format = error.dialect if isinstance(error, NoOpenAiPathError) else exchange.reply_format
+    refusal = reply_format.refuse(failure_of(error))
     headers = [("Content-Type", refusal.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):
         headers.append(("Allow", error.allowed))

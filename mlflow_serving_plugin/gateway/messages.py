@@ -99,13 +99,15 @@ class Pieces:
     ``first``: the events that have come already; until then a request may still be retried on another worker.
     """
 
-    __slots__ = ("_first", "_stream", "ended", "fail", "finished", "sending")
+    __slots__ = ("_first", "_stream", "ended", "fail", "finished", "form", "sending")
 
     def __init__(self, first: list[bytes], stream: WorkerStream) -> None:
         self._first = first
         self._stream = stream
         self.ended = False
         """Whether the client has got all events, or the error that is their end."""
+        self.form: Callable[[bytes], bytes] = bytes
+        """From a model's event to the client's."""
         self.sending: Callable[[int], object] = abs
         """Called with the number of events that are about to be sent."""
         self.fail: Callable[[ServingError | StreamFailedError], object] = str
@@ -119,7 +121,7 @@ class Pieces:
         try:
             while events:
                 self.sending(len(events))
-                yield Piece(write_events(events))
+                yield Piece(write_events(list(map(self.form, events))))
                 events = yield TakeEvents(self._stream)
             last = DONE
         except (ServingError, StreamFailedError) as error:

@@ -48,24 +48,35 @@ class Scoring:
         """Whether there are requests that have no answer yet."""
         return any(self._in_flight.counts().values())
 
-    def score(self, exchange: Exchange, target: Target) -> Steps[Reply]:
-        """The reply to one scoring request. Raises ServingError for every error of ours."""
-        budget = self._holding.budget(exchange.head.hold_cap_s)
-        choice = yield from self._holding.choose(exchange, target.reference, budget)
+    def read_body(self, exchange: Exchange) -> Steps[bytes]:
+        """The request's body, decompressed; a ServingError for a body that is too large or not whole."""
         headers, max_bytes = exchange.head.headers, self._settings.max_body_bytes
         encoding = request_encoding(headers.get("content-encoding"))
-        read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
         length = declared_length(headers, max_bytes)
-        exchange.place = self._in_flight.slot(choice.key)
         exchange.memory = self.memory.reserve()
-        self._metrics.touch()
         body: bytes = yield ReadBody(length, max_bytes, exchange.memory)
         refuse_lost_body(headers, body)
-        started_s = self._clock()
         if encoding is not None:
             # A few kilobytes may hold megabytes.
-            plain = BodyBuffer(max_bytes, exchange.memory)
+            started_s, plain = self._clock(), BodyBuffer(max_bytes, exchange.memory)
             body = yield RunBlocking(partial(decompress, body, encoding, plain))
+            exchange.decode_s += self._clock() - started_s
+        return body
+
+    def score(self, exchange: Exchange, target: Target, body: bytes | None = None) -> Steps[Reply]:
+        """The reply to one scoring request. Raises ServingError for every error of ours.
+
+        ``body``: where the body had to be read to learn the target.
+        """
+        budget = self._holding.budget(exchange.head.hold_cap_s)
+        choice = yield from self._holding.choose(exchange, target.reference, budget)
+        headers = exchange.head.headers
+        read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
+        exchange.place = self._in_flight.slot(choice.key)
+        self._metrics.touch()
+        if body is None:
+            body = yield from self.read_body(exchange)
+        started_s = self._clock()
         judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
         if len(body) > _LARGE_BYTES:
             # Counting and parsing here would keep every other request waiting.
@@ -89,6 +100,7 @@ class Scoring:
         key = exchange.choice.key if exchange.choice is not None else ("", None)
         exchange.stream = self._streams.slot(key)
         self._metrics.observe(FIRST_EVENT_SECONDS, self._clock() - exchange.started_s, *key)
+        pieces.form = exchange.reply_format.event
         pieces.sending = partial(self._metrics.add, EVENTS, key)
         pieces.fail = partial(self._failed_between_events, exchange)
         return Reply(200, HEADERS, pieces)

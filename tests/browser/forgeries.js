@@ -14,10 +14,16 @@ async ({ target, paths, token, served, spare }) => {
       ["POST", `${base}/delete`, { token_id: token }],
     ]),
     ...paths.models.map((base) => ["POST", `${base}/${served}/1/invocations`, { inputs: [[5.1, 3.5, 1.4, 0.2]] }]),
+    ...["chat/completions", "responses", "embeddings"].map((path) => [
+      "POST",
+      `/serving-endpoints/${path}`,
+      { model: served, messages: [], input: "a" },
+    ]),
   ];
   const reads = [
     ...paths.endpoints.flatMap((base) => [`${base}/list`, `${base}/get-status?registered_model_name=${served}`]),
     ...paths.tokens.map((base) => `${base}/list`),
+    "/serving-endpoints/models",
     ...paths.models.flatMap((base) => [`${base}/${served}/1/ping`, `${base}/${served}/1/schema`]),
   ];
   const read = {};

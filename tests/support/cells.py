@@ -98,6 +98,18 @@ SCORING_ROUTES = (
     Route("GET", "ping", SCORING),
     Route("GET", "schema", SCORING),
 )
+_ASKED = {"model": SERVED, "messages": [], "input": "a"}
+# Whoever may score the model gets as far as the model, which is a table's and refuses a text.
+_REFUSED = _statuses(404, 400, 400, 400, 400)
+OPENAI_ROUTES = (
+    Route("GET", "/serving-endpoints/models", KNOWN),
+    *(
+        Route("POST", f"/serving-endpoints/{path}", _REFUSED, _ASKED)
+        for path in ("chat/completions", "responses", "embeddings")
+    ),
+    Route("POST", f"/model/{SERVED}/1/v1/chat/completions", _REFUSED, _ASKED),
+    Route("GET", f"/model/{SERVED}/1/v1/models", SCORING),
+)
 _EVERYWHERE = ("/get-status", "/update-compute-config")
 
 ROOTS = ("model", "model-endpoint", "ajax-model")
@@ -123,6 +135,7 @@ def table() -> Iterator[Route]:
     for path in TOKEN_PATHS:
         yield from (Route(r.method, f"{path}/{r.path}", r.statuses, r.fields) for r in TOKEN_ROUTES)
     yield from SERVER_ROUTES
+    yield from OPENAI_ROUTES
     for root in ROOTS:
         yield from (Route(r.method, f"/{root}/{SERVED}/1/{r.path}", r.statuses, r.fields) for r in SCORING_ROUTES)
 

@@ -38,6 +38,9 @@ class ReplyFormat(Protocol):
     def refuse(self, failure: Failure) -> Refusal:
         """The client's answer for an error."""
 
+    def event(self, event: bytes) -> bytes:
+        """An event of the model as the client gets it: JSON in one line."""
+
     def error_event(self, failure: Failure) -> object:
         """The error within a stream that has begun, as a value for JSON."""
 

@@ -37,6 +37,10 @@ class Mlflow1:
             failure = failure._replace(status=404)
         return refusal(failure)
 
+    def event(self, event: bytes) -> bytes:
+        """The event as the model gave it."""
+        return event
+
     def error_event(self, failure: Failure) -> object:
         """The error in MLflow's shape. MLflow 1 has no streams."""
         return as_document(failure)

@@ -34,6 +34,10 @@ class Mlflow2:
         """The error in MLflow's shape."""
         return refusal(failure)
 
+    def event(self, event: bytes) -> bytes:
+        """The event as the model gave it."""
+        return event
+
     def error_event(self, failure: Failure) -> object:
         """The error in MLflow's shape."""
         return as_document(failure)

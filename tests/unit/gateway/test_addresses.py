@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_serving_plugin.domain.reference import Reference
+from mlflow_serving_plugin.domain.reference import IN_BODY, Reference, reference_in
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.gateway.addresses import PREFIXES, Action, target_of
+from mlflow_serving_plugin.gateway.addresses import Action, NoOpenAiPathError, target_of
 
 READ = ("GET", "HEAD")
 
@@ -20,7 +20,7 @@ READ = ("GET", "HEAD")
         ("schema", Action.SCHEMA, READ),
     ],
 )
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", ["/model/", "/model-endpoint/", "/ajax-model/"])
 def test_a_path_leads_to_a_reference_an_action_and_the_methods_allowed_there(prefix, last, action, methods, slash):
     target = target_of(f"{prefix}iris/3/{last}{slash}")
     assert (target.reference, target.action, target.methods) == (Reference("iris", "version", "3"), action, methods)
@@ -39,3 +39,59 @@ def test_a_path_that_was_read_before_is_not_read_again():
 def test_a_path_of_somebody_else_leads_nowhere():
     with pytest.raises(NotFoundError, match="below /model/"):
         target_of("/api/iris/3/invocations")
+
+
+OPENAI = [
+    ("chat/completions", Action.SCORE, ("POST",)),
+    ("responses", Action.SCORE, ("POST",)),
+    ("embeddings", Action.SCORE, ("POST",)),
+    ("models", Action.MODELS, READ),
+]
+
+
+@pytest.mark.parametrize(("path", "action", "methods"), OPENAI)
+def test_openai_s_routes_stand_below_serving_endpoints_and_below_each_version(path, action, methods):
+    found = target_of(f"/serving-endpoints/{path}")
+    assert (found.reference, found.action, found.methods) == (IN_BODY, action, methods)
+    for version, reference in (("m/3", Reference("m", "version", "3")), ("m@a", Reference("m", "alias", "a"))):
+        found = target_of(f"/model/{version}/v1/{path}")
+        assert (found.reference, found.action, found.methods) == (reference, action, methods)
+
+
+@pytest.mark.parametrize("path", ["chat", "chat/completions/x", "responses/abc/cancel", "models/iris", "completions"])
+def test_another_of_openai_s_paths_is_refused_in_openai_s_shape(path):
+    with pytest.raises(NoOpenAiPathError, match="Of OpenAI's, it has /serving-endpoints/chat/completions"):
+        target_of(f"/serving-endpoints/{path}")
+
+
+@pytest.mark.parametrize("path", ["iris/invocations", "modelsmith/invocations", "iris"])
+def test_what_is_none_of_openai_s_is_refused_as_databricks_does(path):
+    with pytest.raises(NotFoundError) as caught:
+        target_of(f"/serving-endpoints/{path}")
+    assert not isinstance(caught.value, NoOpenAiPathError)
+
+
+@pytest.mark.parametrize("path", ["/model/v1/1/invocations", "/model/m/v1/invocations", "/model/v1/v1/v1/responses"])
+def test_a_model_or_a_stage_may_be_named_v1(path):
+    assert target_of(path).reference.kind in ("version", "stage")
+
+
+@pytest.mark.parametrize(
+    ("model", "reference"),
+    [
+        ("iris", Reference("iris", "latest", "latest")),
+        ("iris/3", Reference("iris", "version", "3")),
+        ("iris/Production", Reference("iris", "stage", "Production")),
+        ("iris@champion", Reference("iris", "alias", "champion")),
+        ("models:/iris/3", Reference("iris", "version", "3")),
+        ("models:/iris@champion", Reference("iris", "alias", "champion")),
+    ],
+)
+def test_a_body_names_a_model_as_an_mlflow_uri_does_or_by_its_name_alone(model, reference):
+    assert reference_in(model) == reference
+
+
+@pytest.mark.parametrize("model", ["", "a/b/c", "/", "@", "a@", "/3"])
+def test_a_body_that_names_no_model_is_refused(model):
+    with pytest.raises(NotFoundError):
+        reference_in(model)
