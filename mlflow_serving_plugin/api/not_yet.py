@@ -1,7 +1,6 @@
 """APIs that other servers have and this server has not: 404 in the shape of the API, so that its clients can read why.
 
-A client of the Open Inference Protocol (V2), or of Databricks' ``serving-endpoints``, cannot read MLflow's own page of
-HTML.
+A client of Databricks' ``serving-endpoints`` cannot read MLflow's own page of HTML.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from mlflow_serving_plugin.errors import NotFoundError
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _MESSAGE = "This server has no such API. A served model answers at /model/<name>/<version>/invocations."
 
-_V2 = {"error": _MESSAGE}
 _DATABRICKS = {"error_code": NotFoundError.error_code, "message": _MESSAGE}
 
 _BODIES: dict[str, dict[str, Any]] = {
@@ -27,7 +25,6 @@ _BODIES: dict[str, dict[str, Any]] = {
     # What mlflow.deployments asks of a server that it knows by address.
     "/api/2.0/endpoints": _DATABRICKS,
     "/endpoints": _DATABRICKS,
-    "/v2": _V2,
 }
 """The body of the answer, by path, and for all paths below."""
 

@@ -24,6 +24,9 @@ class Reference:
 IN_BODY = Reference("", "body", "")
 """Of a path that names no model: the request's body does."""
 
+NO_MODEL = Reference("", "none", "")
+"""Of a path that is about the server."""
+
 
 def reference_in(model: str) -> Reference:
     """The reference in a body's field ``model``: ``iris`` (the newest version that is ready), ``iris/3``,

@@ -10,9 +10,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from mlflow_serving_plugin.domain.reference import IN_BODY, Reference, parse_reference
+from mlflow_serving_plugin.domain.reference import IN_BODY, NO_MODEL, Reference, parse_reference, reference_in
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.gateway.dialects import openai
+from mlflow_serving_plugin.gateway.dialects import openai, v2
 from mlflow_serving_plugin.gateway.dialects.base import Dialect
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 
@@ -29,6 +29,10 @@ class Action(Enum):
     VERSION = "version"
     MODELS = "models"
     """Which models there are, in OpenAI's shape."""
+    METADATA = "metadata"
+    """What a model takes and answers, in V2's shape."""
+    SERVER = "server"
+    LIVE = "live"
 
 
 class Target(NamedTuple):
@@ -90,15 +94,49 @@ def _below_serving_endpoints(segments: list[str]) -> Target:
     raise refusal(f"This server has no such API. Of OpenAI's, it has {', '.join(others)} and {last}.")
 
 
+V2 = v2.V2()
+_OF_V2_SERVER = {"": Action.SERVER, "health/live": Action.LIVE, "health/ready": Action.LIVE}
+_OF_V2_MODEL = {"infer": (Action.SCORE, ("POST",), V2), "ready": (Action.PING, _READ, V2)}
+
+
+class NoV2PathError(NotFoundError):
+    """A path below ``/v2`` that leads nowhere."""
+
+    dialect = V2
+
+
+def _below_v2(segments: list[str]) -> Target:
+    """``models/<name>[/versions/<version, stage or @alias>][/ready|/infer]``, and the server's own routes."""
+    if action := _OF_V2_SERVER.get("/".join(segments)):
+        return Target(NO_MODEL, action, _READ, V2)
+    if segments[:1] == ["models"] and len(segments) > 1:
+        name, *rest = segments[1:]
+        found = _OF_V2_MODEL.get(rest[-1]) if len(rest) % 2 else (Action.METADATA, _READ, V2)
+        version = rest[:-1] if len(rest) % 2 else rest
+        if found and name and (not version or (version[0] == "versions" and len(version) == 2)):
+            return Target(_v2_reference(name, version[1:]), *found)
+    raise NoV2PathError("Below /v2 there are health/live, health/ready and models/<name>[/versions/<version>][/infer].")
+
+
+def _v2_reference(name: str, version: list[str]) -> Reference:
+    try:
+        if version and version[0].startswith("@"):
+            return parse_reference([f"{name}{version[0]}"])
+        return parse_reference([name, *version]) if version else reference_in(name)
+    except NotFoundError:
+        raise NoV2PathError("This path names no model version.") from None
+
+
 _READERS: dict[str, Callable[[list[str]], Target]] = {
     "model": _below_model,
     "model-endpoint": _below_model,
     "ajax-model": _below_model,
     "serving-endpoints": _below_serving_endpoints,
+    "v2": _below_v2,
 }
 """By the first segment of a path: reads the other segments."""
 
-PREFIXES = tuple(f"/{root}/" for root in _READERS)
+PREFIXES = (*(f"/{root}/" for root in _READERS if root != "v2"), "/v2")
 """Paths that begin with one of these belong to the gateway."""
 
 

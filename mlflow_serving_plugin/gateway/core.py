@@ -23,20 +23,18 @@ from mlflow_serving_plugin.errors import (
     MethodNotAllowedError,
     NotFoundError,
     ServingError,
-    UnavailableError,
 )
-from mlflow_serving_plugin.gateway.addresses import Action, NoOpenAiPathError, Target, target_of
-from mlflow_serving_plugin.gateway.choice import Choice, choose
+from mlflow_serving_plugin.gateway.about import about
+from mlflow_serving_plugin.gateway.addresses import V2, Action, NoOpenAiPathError, NoV2PathError, Target, target_of
+from mlflow_serving_plugin.gateway.choice import choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
-from mlflow_serving_plugin.gateway.dialects.content_type import JSON
-from mlflow_serving_plugin.gateway.dialects.openai import list_of_models
-from mlflow_serving_plugin.gateway.dialects.openapi import openapi_document
 from mlflow_serving_plugin.gateway.encoding import SMALLEST_BYTES, answer_encoding, compress
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
 from mlflow_serving_plugin.gateway.messages import Head, Lane, Pieces, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.named_in_body import NamedInBody
+from mlflow_serving_plugin.gateway.open_inference import OpenInference
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
@@ -96,6 +94,7 @@ class Gateway:
         holding = Holding(settings, snapshot, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock)
         self._scoring = Scoring(settings, holding, self._metrics, clock)
         self._named_in_body = NamedInBody(access, snapshot, self._scoring, self._admit)
+        self._open_inference = OpenInference(snapshot, self._scoring, self._admit)
         self._observers: tuple[Observer, ...] = (self._count, *observers)
 
     @property
@@ -165,17 +164,13 @@ class Gateway:
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
         if target.reference is IN_BODY:
             return (yield from self._named_in_body.answer(exchange, target))
+        if target.dialect is V2:
+            return (yield from self._open_inference.answer(exchange, target))
         yield from self._admit(exchange, target)
         if target.action is Action.SCORE:
             return (yield from self._scoring.score(exchange, target))
         choice = exchange.choice = choose(self.snapshot.current(), exchange.workspace, target.reference)
-        if target.action is Action.PING:
-            return _ping(choice)
-        if target.action is Action.VERSION:
-            return _version(choice)
-        if target.action is Action.MODELS:
-            return Reply(200, [("Content-Type", JSON)], list_of_models([choice.endpoint.name]))
-        return (yield from _schema(choice))
+        return (yield from about(choice, target.action))
 
     def _admit(self, exchange: Exchange, target: Target) -> Steps[None]:
         started_s = self._clock()
@@ -214,33 +209,8 @@ class _NotThisMethodError(MethodNotAllowedError):
         self.allowed = ", ".join(allowed)
 
 
-def _ping(choice: Choice) -> Reply:
-    # A version that sleeps is well, and a health check does not wake the version.
-    if not choice.workers and not choice.entity.state.facts.serves:
-        raise UnavailableError(f"Version {choice.version} is {choice.entity.state.value}: {choice.entity.message}")
-    return Reply(200, [("Content-Type", JSON)], b"\n")
-
-
-def _version(choice: Choice) -> Reply:
-    """The version of MLflow that serves the model, as MLflow's scoring server tells it: bare, and called JSON."""
-    entity = choice.entity
-    if not entity.mlflow_version:
-        raise UnavailableError(f"The environment of version {choice.version} is not there yet: {entity.message}")
-    return Reply(200, [("Content-Type", JSON)], entity.mlflow_version.encode())
-
-
-def _schema(choice: Choice) -> Steps[Reply]:
-    entity = choice.entity
-    if entity.model_dir is None:
-        raise UnavailableError(f"The files of version {choice.version} have not been fetched yet.")
-    title = f"{choice.endpoint.name}, version {choice.version}"
-    make = partial(openapi_document, Path(entity.model_dir), title, entity.model.version, entity.example_form)
-    body: bytes = yield RunBlocking(make)
-    return Reply(200, [("Content-Type", JSON)], body)
-
-
 def _refuse(error: ServingError, exchange: Exchange) -> Reply:
-    reply_format = error.dialect if isinstance(error, NoOpenAiPathError) else exchange.reply_format
+    reply_format = error.dialect if isinstance(error, (NoOpenAiPathError, NoV2PathError)) else exchange.reply_format
     refusal = reply_format.refuse(failure_of(error))
     headers = [("Content-Type", refusal.content_type), *error_headers(error)]
     if isinstance(error, _NotThisMethodError):

@@ -13,6 +13,7 @@ from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest, failure_
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.events import HEADERS
 from mlflow_serving_plugin.gateway.dialects.failures import explain
+from mlflow_serving_plugin.gateway.dialects.v2 import V2Model
 from mlflow_serving_plugin.gateway.encoding import decompress, request_encoding
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
@@ -78,12 +79,15 @@ class Scoring:
             body = yield from self.read_body(exchange)
         started_s = self._clock()
         judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
+        # V2 tells the number of values by shapes, and a body with tensors as bytes is no JSON.
+        judged = len(body) > SMALL_BYTES and not isinstance(target.dialect, V2Model)
         if len(body) > _LARGE_BYTES:
             # Counting and parsing here would keep every other request waiting.
-            yield RunBlocking(judge)
+            if judged:
+                yield RunBlocking(judge)
             request: ScoringRequest = yield RunBlocking(partial(read, body))
         else:
-            if len(body) > SMALL_BYTES:
+            if judged:
                 judge()
             request = read(body)
         exchange.request, exchange.reply_format = request, request.reply_format

@@ -19,6 +19,7 @@ async ({ target, paths, token, served, spare }) => {
       `/serving-endpoints/${path}`,
       { model: served, messages: [], input: "a" },
     ]),
+    ["POST", `/v2/models/${served}/infer`, { inputs: [] }],
   ];
   const reads = [
     ...paths.endpoints.flatMap((base) => [`${base}/list`, `${base}/get-status?registered_model_name=${served}`]),

@@ -110,6 +110,14 @@ OPENAI_ROUTES = (
     Route("POST", f"/model/{SERVED}/1/v1/chat/completions", _REFUSED, _ASKED),
     Route("GET", f"/model/{SERVED}/1/v1/models", SCORING),
 )
+V2_ROUTES = (
+    Route("GET", "/v2", ALL),
+    Route("GET", "/v2/health/live", ALL),
+    Route("GET", "/v2/health/ready", ALL),
+    Route("GET", f"/v2/models/{SERVED}", SCORING),
+    Route("GET", f"/v2/models/{SERVED}/versions/1/ready", SCORING),
+    Route("POST", f"/v2/models/{SERVED}/infer", _REFUSED, {"inputs": []}),
+)
 _EVERYWHERE = ("/get-status", "/update-compute-config")
 
 ROOTS = ("model", "model-endpoint", "ajax-model")
@@ -136,6 +144,7 @@ def table() -> Iterator[Route]:
         yield from (Route(r.method, f"{path}/{r.path}", r.statuses, r.fields) for r in TOKEN_ROUTES)
     yield from SERVER_ROUTES
     yield from OPENAI_ROUTES
+    yield from V2_ROUTES
     for root in ROOTS:
         yield from (Route(r.method, f"/{root}/{SERVED}/1/{r.path}", r.statuses, r.fields) for r in SCORING_ROUTES)
 

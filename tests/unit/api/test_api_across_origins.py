@@ -68,9 +68,6 @@ def test_health_answers_a_load_balancer_under_any_host_and_no_other_path_does(gu
         ("/api/2.0/serving-endpoints/models", "databricks"),
         ("/api/2.0/endpoints/iris", "databricks"),
         ("/endpoints/iris/invocations", "databricks"),
-        ("/v2", "v2"),
-        ("/v2/health/live", "v2"),
-        ("/v2/models/iris/versions/1/infer", "v2"),
     ],
 )
 def test_an_api_that_is_not_there_is_404_in_the_shape_of_that_api(world, path, shape):

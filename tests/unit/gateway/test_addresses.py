@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_serving_plugin.domain.reference import IN_BODY, Reference, reference_in
+from mlflow_serving_plugin.domain.reference import IN_BODY, NO_MODEL, Reference, reference_in
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.gateway.addresses import Action, NoOpenAiPathError, target_of
+from mlflow_serving_plugin.gateway.addresses import V2, Action, NoOpenAiPathError, NoV2PathError, target_of
 
 READ = ("GET", "HEAD")
 
@@ -62,6 +62,34 @@ def test_openai_s_routes_stand_below_serving_endpoints_and_below_each_version(pa
 def test_another_of_openai_s_paths_is_refused_in_openai_s_shape(path):
     with pytest.raises(NoOpenAiPathError, match="Of OpenAI's, it has /serving-endpoints/chat/completions"):
         target_of(f"/serving-endpoints/{path}")
+
+
+@pytest.mark.parametrize(
+    ("path", "reference", "action"),
+    [
+        ("", NO_MODEL, Action.SERVER),
+        ("/health/live", NO_MODEL, Action.LIVE),
+        ("/health/ready", NO_MODEL, Action.LIVE),
+        ("/models/iris", Reference("iris", "latest", "latest"), Action.METADATA),
+        ("/models/iris/ready", Reference("iris", "latest", "latest"), Action.PING),
+        ("/models/iris/infer", Reference("iris", "latest", "latest"), Action.SCORE),
+        ("/models/iris@champion/infer", Reference("iris", "alias", "champion"), Action.SCORE),
+        ("/models/iris/versions/3", Reference("iris", "version", "3"), Action.METADATA),
+        ("/models/iris/versions/3/infer", Reference("iris", "version", "3"), Action.SCORE),
+        ("/models/iris/versions/Production/ready", Reference("iris", "stage", "Production"), Action.PING),
+        ("/models/iris/versions/@champion/infer", Reference("iris", "alias", "champion"), Action.SCORE),
+        ("/models/infer/infer", Reference("infer", "latest", "latest"), Action.SCORE),
+    ],
+)
+def test_paths_of_v2_lead_to_the_server_or_to_a_version(path, reference, action):
+    found = target_of(f"/v2{path}")
+    assert (found.reference, found.action, found.dialect) == (reference, action, V2)
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/", "/x", "/models/a/b/c/d", "/models/iris/3/infer", "/health/x"])
+def test_another_path_of_v2_is_refused_in_its_shape(path):
+    with pytest.raises(NoV2PathError):
+        target_of(f"/v2{path}")
 
 
 @pytest.mark.parametrize("path", ["iris/invocations", "modelsmith/invocations", "iris"])
