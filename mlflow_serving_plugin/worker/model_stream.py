@@ -16,6 +16,10 @@ CANNOT = (
     "This model cannot stream its answer: it has no predict_stream, or its MLflow is too old. Send the request without "
     '"stream": true.'
 )
+SEVERAL_ROWS = "A stream answers a single input, and the request has several rows."
+_SEVERAL_ROWS = "'predict_stream' requires single input"
+"""How MLflow (2.20 to 3.17 at least) begins what it says of several rows."""
+
 _OVER = Answer(200, JSON, b"")
 
 
@@ -95,11 +99,20 @@ class _Beginning(_StandIn):
 
     def predict(self, data: Any, params: Any = None) -> list[Any]:
         """What MLflow calls once it has read the body."""
+        from mlflow.exceptions import MlflowException
+
         self.events = iter(self._model.predict_stream(data, **({"params": params} if params is not None else {})))
         try:
             self.first = next(self.events)
         except StopIteration:
             self.empty = True
+        except MlflowException as error:
+            if not error.message.startswith(_SEVERAL_ROWS):
+                raise
+            # MLflow quotes the rows, and calls this an internal error.
+            from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+            raise MlflowException(SEVERAL_ROWS, error_code=BAD_REQUEST) from None
         return []
 
 

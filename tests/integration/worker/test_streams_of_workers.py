@@ -8,8 +8,10 @@ import time
 import pytest
 from support import eventually
 
+from mlflow_serving_plugin.gateway.dialects.failures import explain
 from mlflow_serving_plugin.links.frames_connection import DroppedError
 from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.worker.model_stream import SEVERAL_ROWS
 from mlflow_serving_plugin.worker.wire_streams import WINDOW_BYTES, decode_end, encode_credit
 
 JSON = "application/json"
@@ -149,6 +151,18 @@ def test_nan_becomes_null_and_the_field_stream_does_not_reach_the_model(worker):
     connection = worker.connect()
     assert Streaming(connection, number=0 + 1, at=0, do="nan").all()[0][0] == {"n": None}
     assert "stream" not in Streaming(connection, number=1, at=0, do="keys").all()[0][0]
+
+
+def test_several_rows_are_refused_without_a_word_of_them(worker):
+    connection = worker.connect()
+    body = b'{"dataframe_records": [{"prompt": "secret"}, {"prompt": "b"}], "stream": true}'
+    frame_id = connection.send(JSON, body, 30, wire.STREAM)
+    connection.write(encode_credit(frame_id, WINDOW_BYTES))
+    response = wire.decode_response(connection.receive(frame_id, time.monotonic() + 30))
+    failure = explain(response.status, response.body, debug=False)
+    assert failure.status == 400
+    assert SEVERAL_ROWS in failure.message
+    assert "secret" not in failure.message
 
 
 def test_a_model_that_cannot_stream_says_so(shared):
