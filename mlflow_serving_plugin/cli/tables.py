@@ -16,11 +16,13 @@ from rich.text import Text
 from mlflow_serving_plugin.cli.client import ServingClient
 
 _PIPE_COLUMNS = 1000
-_LONGEST_MESSAGE = 100
+_LONGEST_MESSAGE = 80
 """Of one endpoint in the list of all: ``status NAME`` has the whole message."""
 _SHORTEST_CUT = 20
 _NEVER = -1
-_NEVER_FOLDED = frozenset({"Variable", "Time", "State", "Version", "Token", "Created", "Expires", "Last used"})
+_NEVER_FOLDED = frozenset(
+    {"Variable", "Time", "State", "Version", "Token", "Created", "Expires", "Last used", "Memory", "Last request"}
+)
 _STYLES = {"ready": "green", "failed": "bold red", "degraded": "bold yellow", "busy": "yellow", "idle": "dim"}
 """By the tone of a state."""
 
@@ -36,10 +38,10 @@ def print_endpoints(endpoints: list[dict[str, Any]]) -> None:
     if not endpoints:
         make_console().print("Serving is not enabled on any model. Enable it with: mlflow-serving enable NAME")
         return
-    table = make_table("Model", "State", "Message", cut="Message")
+    table = make_table("Model", "State", "Memory", "Last request", "Message", cut="Message")
     for endpoint in endpoints:
         message = _shortened(f"{endpoint['state_message']} {endpoint['latest_message']}".strip())
-        table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), Text(message))
+        table.add_row(Text(endpoint["registered_model_name"]), _state(endpoint), *_use(endpoint), Text(message))
     print_table(table)
 
 
@@ -53,11 +55,13 @@ def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     console.print(line)
     if not versions:
         return
-    table = make_table("Version", "State", "Also", "Message")
+    table = make_table("Version", "State", "Also", "Memory", "Last request", "Message")
     for version in versions:
         number = version["endpoint_version_name"]
-        also = ", ".join(found["alias"] for found in whole["aliases"] if found["endpoint_version_name"] == number)
-        table.add_row(Text(number), _state(version), Text(also), Text(version["state_message"]))
+        also = [found["alias"] for found in whole["aliases"] if found["endpoint_version_name"] == number]
+        also += ["latest"] if number == status["latest"] else []
+        message = Text(version["state_message"])
+        table.add_row(Text(number), _state(version), Text(", ".join(also)), *_use(version), message)
     print_table(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
@@ -114,6 +118,13 @@ def _moment(milliseconds: int) -> str:
 
 def _state(found: dict[str, Any]) -> Text:
     return Text(found["label"], style=_STYLES.get(found["tone"], ""))
+
+
+def _use(found: dict[str, Any]) -> tuple[str, str]:
+    """The memory of the workers, and when somebody last asked."""
+    memory, last = found["memory_bytes"], found["last_request"]
+    size = f"{memory / 1e9:.1f} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB" if memory else "-"
+    return size, "-" if last is None else _moment(last)
 
 
 def _next_try(reason: dict[str, Any] | None) -> str:

@@ -54,7 +54,7 @@ class Controller:
             deps.environments.doing,
             Proofs(deps.paths.proofs),
         )
-        self._usage = Usage(deps.paths.metrics)
+        self._usage = Usage(deps.paths.metrics, deps.metrics)
         self._memory = MemoryWatch(deps.settings, deps.backend, self._tasks, deps.metrics)
         self._metrics = ControllerMetrics(
             deps.metrics,

@@ -48,7 +48,7 @@ class MemoryWatch:
         self._measured = Measured()
         self._next = 0.0
         self._grown: str | None = None
-        self._by_entity: dict[Hashable, int] = {}
+        self._by_entity: dict[Hashable, float] = {}
         metrics.gauge(WORKER_MEMORY, lambda: self._by_entity)
 
     def admit(
@@ -119,7 +119,7 @@ class MemoryWatch:
             return
         memory, stalled = outcome.value
         sizes = dict(self._measured.sizes)
-        by_entity: dict[Hashable, int] = {}
+        by_entity: dict[Hashable, float] = {}
         for worker_id, taken in memory.workers.items():
             if (key := keys.get(worker_id)) is not None:
                 labels = key.endpoint_id, key.name

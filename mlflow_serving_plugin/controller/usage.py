@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.scale import Load, fewest_awake, follow, is_fixed
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.metrics.counting import LAST_REQUEST, Metrics
 from mlflow_serving_plugin.metrics.usage import UsageReader
 
 _LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S_WHEN_FIXED = 5.0
+"""While the number of all workers is fixed, only people want to know when a version was last used."""
 
 
 class Usage:
     """Belongs to the loop's thread. Times in seconds, by the clock of ``now``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, metrics: Metrics) -> None:
         self._reader = UsageReader(directory)
         self.looked_at = float("-inf")
         """When the used entities were last looked for: until the next look nothing counts as idle for longer."""
         self.used_at: dict[EntityKey, float] = {}
         self.loads: dict[EntityKey, Load] = {}
+        self._metrics = metrics
+        self._last_request: dict[Hashable, float] = {}
+        """By the wall clock, for people."""
+        metrics.gauge(LAST_REQUEST, lambda: self._last_request)
 
     def wake(self, key: EntityKey, now: float) -> None:
         """Somebody needs an entity."""
@@ -35,14 +43,18 @@ class Usage:
         self.used_at |= dict.fromkeys(keys, -math.inf)
 
     def look(self, desired: Mapping[EntityKey, DesiredEntity], observed: Observed, now: float) -> None:
-        """Take in what was used since the last look. Nothing is read while the number of all workers is fixed."""
-        if now < self.looked_at + _LOOK_EVERY_S or all(is_fixed(wanted.scaling) for wanted in desired.values()):
+        """Take in what was used since the last look."""
+        if now < self.looked_at + _LOOK_EVERY_S:
+            return
+        fixed = all(is_fixed(wanted.scaling) for wanted in desired.values())
+        if fixed and now < self.looked_at + _LOOK_EVERY_S_WHEN_FIXED:
             return
         since_s, self.looked_at = now - self.looked_at, now
         counted, used = self._reader.look()
         in_hand = Counter({EntityKey(*key): count for key, count in counted.items()})
         for key in {*in_hand, *(EntityKey(*key) for key in used)}:
             self.used_at[key] = now
+        self._note_requests({*counted, *used}, desired)
         # A worker that has just started, or was adopted, has its whole idle time before it.
         for key in observed.launching:
             self.used_at[key] = now
@@ -51,6 +63,15 @@ class Usage:
             self.used_at.setdefault(key, now)
         self.used_at = {key: at for key, at in self.used_at.items() if key in desired}
         self._follow(desired, in_hand, ready, now, since_s)
+
+    def _note_requests(self, keys: Collection[tuple[str, str]], desired: Mapping[EntityKey, DesiredEntity]) -> None:
+        noted = self._last_request | dict.fromkeys(keys, time.time())
+        if keys or len(noted) > len(desired):
+            # Replaced at once: another thread writes the gauges.
+            self._last_request = {
+                (key.endpoint_id, key.name): at for key in desired if (at := noted.get((key.endpoint_id, key.name)))
+            }
+            self._metrics.touch()
 
     def _follow(
         self,

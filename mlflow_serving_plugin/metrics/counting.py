@@ -54,7 +54,7 @@ IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
 STREAMS, EVENTS, FIRST_EVENT_SECONDS = "streams", "stream_events", "stream_first_event_seconds"
 WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
-EVICTIONS, WORKER_MEMORY = "evictions", "worker_memory"
+EVICTIONS, WORKER_MEMORY, LAST_REQUEST = "evictions", "worker_memory", "last_request"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
 
@@ -96,6 +96,12 @@ FAMILIES = {
         _OF_VERSION,
         gauge=True,
     ),
+    LAST_REQUEST: Family(
+        "last_request_timestamp_seconds",
+        "When a version was last asked, in seconds since 1970, to within a few seconds; since the server's start.",
+        _OF_VERSION,
+        gauge=True,
+    ),
     BUILDS: Family(
         "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S
     ),
@@ -111,7 +117,7 @@ class Metrics:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._gauges: dict[str, Callable[[], Mapping[Hashable, int]]] = {}
+        self._gauges: dict[str, Callable[[], Mapping[Hashable, float]]] = {}
         self._begin()
         # gunicorn --preload makes this in its master and forks: a child counts for itself, from nothing.
         itself = weakref.ref(self)
@@ -130,7 +136,7 @@ class Metrics:
         self._histograms: dict[tuple[object, ...], Histogram] = {}
         self._requests: dict[tuple[str, str | None, int], tuple[int, Histogram, Histogram]] = {}
 
-    def gauge(self, name: str, counts: Callable[[], Mapping[Hashable, int]]) -> None:
+    def gauge(self, name: str, counts: Callable[[], Mapping[Hashable, float]]) -> None:
         """Have a gauge written from what ``counts`` returns by ``(endpoint id, version)`` at each flush."""
         self._gauges[name] = counts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from mlflow_serving_plugin.metrics.counting import FAMILIES, REQUEST_SECONDS, REQUESTS
+from mlflow_serving_plugin.metrics.counting import FAMILIES, LAST_REQUEST, REQUEST_SECONDS, REQUESTS, WORKER_MEMORY
 from mlflow_serving_plugin.metrics.files import Totals
 
 DURATION_BOUNDS_S = FAMILIES[REQUEST_SECONDS].bounds
@@ -14,7 +14,7 @@ DURATION_BOUNDS_S = FAMILIES[REQUEST_SECONDS].bounds
 
 @dataclass(slots=True)
 class Figures:
-    """Of one version, since its endpoint was enabled on this host. They only grow: rates are differences."""
+    """Of one version, since its endpoint was enabled on this host. Counts only grow: rates are differences."""
 
     requests: int = 0
     """Requests answered, of any status."""
@@ -22,6 +22,10 @@ class Figures:
     """Of those, answered with a status from 500 on."""
     durations: list[int] = field(default_factory=list)
     """Requests by how long they took, one number for each bound and one for longer ones; empty without any."""
+    memory_bytes: int = 0
+    """Of the version's workers, when they were last measured; 0 without workers."""
+    last_request: int | None = None
+    """When the version was last asked, in milliseconds since 1970; None when not since the server's start."""
 
 
 def figures_of(totals: Totals) -> defaultdict[tuple[str, str], Figures]:
@@ -34,4 +38,8 @@ def figures_of(totals: Totals) -> defaultdict[tuple[str, str], Figures]:
             figures.errors += int(values[0]) if labels[2] >= 500 else 0
         elif name == REQUEST_SECONDS and isinstance(labels[1], str):
             found[str(labels[0]), labels[1]].durations = [int(count) for count in values[:-1]]
+        elif name == WORKER_MEMORY:
+            found[str(labels[0]), str(labels[1])].memory_bytes = int(values[0])
+        elif name == LAST_REQUEST and values[0]:
+            found[str(labels[0]), str(labels[1])].last_request = int(values[0] * 1000)
     return found

@@ -53,6 +53,10 @@ export interface Version extends State {
   errors: number;
   /** Requests by how long they took, one number for each bound of the reply and one for longer ones. */
   durations: number[];
+  /** Of the version's workers, when they were last measured. */
+  memory_bytes: number;
+  /** When the version was last asked, in milliseconds since 1970; null when not since the server's start. */
+  last_request: number | null;
 }
 
 export interface Overview extends State {
@@ -72,6 +76,10 @@ export interface Overview extends State {
   latest: string | null;
   /** Versions that are not served, each with the reason. */
   inactive: Record<string, string>;
+  /** Of all versions' workers on this host. */
+  memory_bytes: number;
+  /** When a version was last asked, in milliseconds since 1970; null when not since the server's start. */
+  last_request: number | null;
 }
 
 interface Bounds {

@@ -28,10 +28,11 @@ export const withoutColours = (text: string): string => text.replace(COLOURS, ""
 export const milliseconds = (value: number): string =>
   `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString()} ms`;
 
-/** A size: "12 kB", "4.1 MB". */
+/** A size: "12 kB", "4.1 MB", "1.5 GB". */
 export function bytes(value: number): string {
   if (value < 1000) return `${value} bytes`;
-  return value < 1e6 ? `${Math.round(value / 1000)} kB` : `${(value / 1e6).toFixed(1)} MB`;
+  if (value < 1e6) return `${Math.round(value / 1000)} kB`;
+  return value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
 }
 
 /** A text of at most so many characters, cut in its middle: names often differ at their ends. */

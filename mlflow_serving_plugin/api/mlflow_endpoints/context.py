@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from mlflow_serving_plugin.access.base import User
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.requests import caller_of, current_workspace
 from mlflow_serving_plugin.domain.routes import EntityRoute
+from mlflow_serving_plugin.metrics.figures import Figures, figures_of
+from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations, Served
 
 
@@ -40,6 +43,11 @@ class Context:
     def served(self, fields: dict[str, Any]) -> Served:
         """The endpoint that the request names; NotEnabledError."""
         return self.endpoints.describe(self.caller(), current_workspace(), fields["registered_model_name"])
+
+    def figures(self) -> Mapping[tuple[str, str], Figures]:
+        """What this host has counted, by endpoint id and version."""
+        self.deps.metrics.flush()
+        return figures_of(read_totals(self.deps.paths.metrics, workers=False))
 
     def version(self, fields: dict[str, Any]) -> tuple[Served, EntityRoute]:
         """The endpoint and the version that the request names; NotEnabledError, NotFoundError."""

@@ -37,14 +37,14 @@ def prewarm(context: Context) -> dict[str, Any]:
 
 def get_status(context: Context) -> dict[str, Any]:
     """One endpoint's state."""
-    return {"endpoint_status": shapes.endpoint_status(context.served(read_fields(requests.MODEL)))}
+    return {"endpoint_status": shapes.endpoint_status(context.served(read_fields(requests.MODEL)), context.figures())}
 
 
 def list_all(context: Context) -> dict[str, Any]:
     """The endpoints that the caller may read, by name."""
     found = context.endpoints.find_all(context.caller(), current_workspace())
-    key = "endpoint_statuses" if context.base.v2 else "endpoints"
-    return {key: [shapes.endpoint_status(served) for served in found]}
+    key, figures = "endpoint_statuses" if context.base.v2 else "endpoints", context.figures()
+    return {key: [shapes.endpoint_status(served, figures) for served in found]}
 
 
 def get_config(context: Context) -> dict[str, Any]:

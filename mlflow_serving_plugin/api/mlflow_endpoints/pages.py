@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mlflow_serving_plugin.api import requests
-from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.mlflow_endpoints import shapes
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import current_workspace, read_fields
-from mlflow_serving_plugin.metrics.figures import DURATION_BOUNDS_S, Figures, figures_of
-from mlflow_serving_plugin.metrics.files import read_totals
+from mlflow_serving_plugin.metrics.figures import DURATION_BOUNDS_S
 from mlflow_serving_plugin.registry.samples import sample_request
 
 
@@ -40,21 +37,15 @@ def get_overview(context: Context) -> dict[str, Any]:
     """
     name = read_fields(requests.MODEL)["registered_model_name"]
     served = context.endpoints.describe_if_enabled(context.caller(), current_workspace(), name)
-    overview = served and shapes.overview(served, sample_source, _figures(context.deps))
+    overview = served and shapes.overview(served, sample_source, context.figures())
     return {"overview": overview, "duration_bounds_s": DURATION_BOUNDS_S}
 
 
 def list_overviews(context: Context) -> dict[str, Any]:
     """All endpoints that the caller may read, by name."""
-    found, figures = context.endpoints.find_all(context.caller(), current_workspace()), _figures(context.deps)
+    found, figures = context.endpoints.find_all(context.caller(), current_workspace()), context.figures()
     overviews = [shapes.overview(served, sample_source, figures) for served in found]
     return {"overviews": overviews, "duration_bounds_s": DURATION_BOUNDS_S}
-
-
-def _figures(deps: ApiDeps) -> Mapping[tuple[str, str], Figures]:
-    """What this host has counted, by endpoint id and version."""
-    deps.metrics.flush()
-    return figures_of(read_totals(deps.paths.metrics, workers=False))
 
 
 @lru_cache(maxsize=1024)

@@ -11,15 +11,20 @@ from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.metrics.figures import Figures
 from mlflow_serving_plugin.operations.endpoints import Served
 
+_NONE = Figures()
+ByVersion = Mapping[tuple[str, str], Figures]
+"""What this host has counted, by endpoint id and version."""
 
-def endpoint_status(served: Served) -> dict[str, Any]:
+
+def endpoint_status(served: Served, figures: ByVersion) -> dict[str, Any]:
     """One endpoint, in both families.
 
     ``state`` is in the old product's words; ``serving_state`` is what the endpoint's versions amount to. ``label``,
     ``tone`` and ``settled``: how pages and commands show a state, and whether they wait on, so that clients need no
     list of the states. ``reason``: the version that the state comes from, since when, and when it is tried again, in
-    milliseconds since 1970.
+    milliseconds since 1970. ``memory_bytes`` and ``last_request``: of all versions on this host.
     """
+    of_versions = [figures.get((served.endpoint.id, version.name), _NONE) for version in served.versions]
     state, found, route = served.state, served.reason, served.route
     reason = found and {"endpoint_version_name": found.name, "since": found.since_ms, "retry_at": found.retry_ms}
     return {
@@ -30,19 +35,25 @@ def endpoint_status(served: Served) -> dict[str, Any]:
         "label": state.facts.label,
         "tone": state.facts.tone,
         "settled": served.observed and state.facts.settled,
+        "latest": route.latest if route else None,
         "latest_message": route.latest_message if route else "",
         "reason": reason,
+        "memory_bytes": sum(one.memory_bytes for one in of_versions),
+        "last_request": max((one.last_request for one in of_versions if one.last_request), default=None),
     }
 
 
-def endpoint_version(version: EntityRoute, served: Served) -> dict[str, Any]:
+def endpoint_version(version: EntityRoute, served: Served, figures: ByVersion) -> dict[str, Any]:
     """One version in ``endpoints``."""
+    counted = figures.get((served.endpoint.id, version.name), _NONE)
     return {
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
         "state_message": version.explanation,
         "libraries": _libraries(version),
         "retry_at": version.retry_ms,
+        "memory_bytes": counted.memory_bytes,
+        "last_request": counted.last_request,
     } | _for_people(version, served)
 
 
@@ -94,22 +105,18 @@ def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
 def overview(
     served: Served,
     sample_source: Callable[[str, int | None], str | None],
-    figures: Mapping[tuple[str, str], Figures],
+    figures: ByVersion,
 ) -> dict[str, Any]:
-    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
-
-    ``figures``: what this host has counted, by endpoint id and version.
-    """
+    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970."""
     route = served.route
-    return endpoint_status(served) | {
+    return endpoint_status(served, figures) | {
         "versions": [
             _overview_of_version(version, served, sample_source)
-            | asdict(figures.get((served.endpoint.id, version.name), Figures()))
+            | asdict(figures.get((served.endpoint.id, version.name), _NONE))
             for version in served.versions
         ],
         "stages": route.named_stages() if route else {},
         "aliases": route.aliases if route else {},
-        "latest": route.latest if route else None,
         "inactive": route.inactive if route else {},
     }
 

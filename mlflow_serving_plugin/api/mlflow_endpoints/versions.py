@@ -21,7 +21,8 @@ def list_versions(context: Context) -> dict[str, Any]:
     served = context.served(read_fields(requests.MODEL))
     if context.base.v2:
         return {"endpoint_statuses": [shapes.endpoint_version_v2(version) for version in served.versions]}
-    return {"endpoint_versions": [shapes.endpoint_version(version, served) for version in served.versions]}
+    figures = context.figures()
+    return {"endpoint_versions": [shapes.endpoint_version(version, served, figures) for version in served.versions]}
 
 
 def get_version_status(context: Context) -> dict[str, Any]:

@@ -26,8 +26,7 @@ def test_every_base_path_enables_tells_and_disables(world, call, base):
                 "state_message": "Waiting for the controller.",
                 "serving_state": "STARTING",
                 **{"label": "Starting", "tone": "busy", "settled": False},
-                "latest_message": "",
-                "reason": None,
+                **{"latest": None, "latest_message": "", "reason": None, "memory_bytes": 0, "last_request": None},
             }
         },
     )

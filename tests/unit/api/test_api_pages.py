@@ -10,7 +10,7 @@ from support.api import version, worker
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.counting import LAST_REQUEST, WORKER_MEMORY, Metrics
 
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 
@@ -101,3 +101,19 @@ def test_an_overview_tells_how_many_requests_each_version_answered_how_and_how_f
 
 def test_programs_do_not_find_what_is_only_for_pages(call):
     assert call("GET", "get-overview", registered_model_name="iris")[0] == 404
+
+
+def test_an_overview_tells_the_memory_and_the_last_request_of_each_version_and_of_all(world, page):
+    world.enable()
+    world.publish(version(1), version(2))
+    controller = Metrics(world.paths.metrics)
+    controller.gauge(WORKER_MEMORY, lambda: {("id-iris", "1"): 40_000_000, ("id-iris", "2"): 2_000_000})
+    controller.gauge(LAST_REQUEST, lambda: {("id-iris", "1"): 1700000000.5})
+    controller.touch()
+    controller.flush()
+    (overview,) = page("list-overviews")[1]["overviews"]
+    assert (overview["memory_bytes"], overview["last_request"]) == (42_000_000, 1700000000500)
+    assert [(one["memory_bytes"], one["last_request"]) for one in overview["versions"]] == [
+        (2_000_000, None),
+        (40_000_000, 1700000000500),
+    ]

@@ -92,7 +92,7 @@ def test_status_without_a_name_lists_all_endpoints(world, run):
     world.enable("wine")
     world.publish(name="wine", message="all well")
     lines = run("status").stdout.splitlines()
-    assert lines[1].split(None, 2) == ["iris", "Starting", "Waiting for the controller."]
+    assert lines[1].split(None, 4) == ["iris", "Starting", "-", "-", "Waiting for the controller."]
     assert lines[2].split(None, 2)[:2] == ["wine", "No"]
     assert len(json.loads(run("status", "--json").stdout)["endpoints"]) == 2
 

@@ -28,6 +28,8 @@ const VERSION = {
   requests: 0,
   errors: 0,
   durations: [],
+  memory_bytes: 0,
+  last_request: null,
 };
 const ENDPOINT = {
   registered_model_name: "iris",
@@ -42,6 +44,8 @@ const ENDPOINT = {
   versions: [VERSION],
   stages: {},
   aliases: {},
+  memory_bytes: 0,
+  last_request: null,
 };
 /** Rate, p95 and errors, before anything was measured. */
 const NOTHING_LATELY = ["–", "–", "–"];
@@ -59,15 +63,16 @@ function show(overviews: object[]): void {
 
 test("each endpoint shows how much of it is ready and how many requests its versions answered", async () => {
   const quiet = { ...ENDPOINT, registered_model_name: "quiet" };
-  show([{ ...ENDPOINT, versions: [{ ...VERSION, requests: 1200 }, { ...VERSION, version: 2, requests: 34 }] }, quiet]);
+  const versions = [{ ...VERSION, requests: 1200 }, { ...VERSION, version: 2, requests: 34 }];
+  show([{ ...ENDPOINT, memory_bytes: 61_500_000, last_request: 0, versions }, quiet]);
   const cells = async (name: string): Promise<(string | null)[]> => {
     const row = await screen.findByRole("row", { name: new RegExp(name) });
     return within(row)
       .getAllByRole("cell")
       .map((cell) => cell.textContent);
   };
-  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ...NOTHING_LATELY, AGES, ""]);
-  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ...NOTHING_LATELY, AGES, ""]);
+  expect(await cells("iris")).toEqual(["iris", "●Ready", "2 of 2", "2 of 4", (1234).toLocaleString(), ...NOTHING_LATELY, "61.5 MB", AGES, AGES, ""]);
+  expect(await cells("quiet")).toEqual(["quiet", "●Ready", "1 of 1", "1 of 2", "0", ...NOTHING_LATELY, "–", "–", AGES, ""]);
   screen.getByRole("columnheader", { name: "Requests" });
 });
 

@@ -1,5 +1,5 @@
 import { type Row, type Column, type Order, clicked } from "./order";
-import { dateTime, duration, middle, sentence } from "../../shared/format";
+import { bytes, dateTime, duration, middle, sentence } from "../../shared/format";
 import { FIGURES, FigureCells } from "../../shared/ui/Figures";
 import { Status, useNow } from "../../shared/ui/Status";
 
@@ -39,6 +39,8 @@ export function Rows({ rows, address, order, setOrder }: Props) {
           <th scope="col" className="count wide">Replicas ready</th>
           {head("requests", "Requests", "count")}
           {FIGURES.map(({ key, label, title }) => head(key, label, "figure", title))}
+          {head("memory", "Memory", "use", "Of the workers on this host, with their share of what several workers share")}
+          {head("asked", "Last request", "use ago", "Since the server's start")}
           {head("changed", "Changed", "changed wide")}
           <th scope="col">Details</th>
         </tr>
@@ -56,6 +58,7 @@ export function Rows({ rows, address, order, setOrder }: Props) {
 
 function Cells({ row, address, now }: { row: Row; address: Props["address"]; now: number }) {
   const { registered_model_name: name, versions, state_message, latest_message } = row.overview;
+  const { memory_bytes: memory, last_request: asked } = row.overview;
   const details = state_message && latest_message ? `${sentence(state_message)} ${latest_message}` : state_message || latest_message;
   return (
     <>
@@ -75,13 +78,21 @@ function Cells({ row, address, now }: { row: Row; address: Props["address"]; now
       </td>
       <td className="count">{row.requests.toLocaleString()}</td>
       <FigureCells of={row.recent} />
-      <td className="changed wide nowrap" title={row.changed === null ? undefined : dateTime(row.changed)}>
-        {row.changed === null ? "–" : `${duration(now - row.changed)} ago`}
-      </td>
+      <td className="use">{memory ? bytes(memory) : "–"}</td>
+      <Ago of={asked} now={now} className="use ago" />
+      <Ago of={row.changed} now={now} className="changed wide" />
       <td className="cut" title={details}>
         {details}
       </td>
     </>
+  );
+}
+
+function Ago({ of, now, className }: { of: number | null; now: number; className: string }) {
+  return (
+    <td className={`${className} nowrap`} title={of === null ? undefined : dateTime(of)}>
+      {of === null ? "–" : `${duration(now - of)} ago`}
+    </td>
   );
 }
 

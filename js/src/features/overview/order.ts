@@ -14,7 +14,7 @@ export interface Row {
   changed: number | null;
 }
 
-export type Column = "name" | "state" | "requests" | "rate" | "p95" | "errors" | "changed";
+export type Column = "name" | "state" | "requests" | "rate" | "p95" | "errors" | "memory" | "asked" | "changed";
 
 export interface Order {
   column: Column;
@@ -42,6 +42,8 @@ const VALUES: Record<Exclude<Column, "name">, (row: Row) => number | null> = {
   rate: (row) => row.recent?.rate ?? null,
   p95: (row) => row.recent?.p95 ?? null,
   errors: (row) => row.recent?.errors ?? null,
+  memory: (row) => row.overview.memory_bytes,
+  asked: (row) => row.overview.last_request,
   changed: (row) => row.changed,
 };
 

@@ -23,6 +23,8 @@ const version = (number: number, tone: Tone): Version => ({
   requests: 0,
   errors: 0,
   durations: [],
+  memory_bytes: 0,
+  last_request: null,
 });
 
 const overview = (latest: string, ...versions: Version[]): Overview => ({
@@ -35,6 +37,8 @@ const overview = (latest: string, ...versions: Version[]): Overview => ({
   reason: null,
   latest,
   inactive: {},
+  memory_bytes: 0,
+  last_request: null,
   versions,
   stages: { Production: "1" },
   aliases: { champion: "2" },
