@@ -34,6 +34,8 @@ _LOCK_S = 1.0
 """How long the retry of a request that lost a worker waits for other such retries."""
 _WAKE_EVERY_S = 0.1
 """The controller is told of a sleeping entity again and again: under load a datagram may be lost."""
+_MOST_WOKEN = 256
+"""Of the entities that the controller was told of, those told long ago are then forgotten."""
 _SHORTEST_S = 0.001
 _RETRY_AFTER_S = 2
 _UNLOCKED = nullcontext()
@@ -145,6 +147,8 @@ class Holding:
         now = self._clock()
         due = now - self._woken_at.get(choice.key, -_WAKE_EVERY_S) >= _WAKE_EVERY_S
         if due and (not budget.held_s or choice.entity.state is EntityState.ASLEEP):
+            if len(self._woken_at) >= _MOST_WOKEN:
+                self._woken_at = {key: at for key, at in self._woken_at.items() if now - at < _WAKE_EVERY_S}
             self._woken_at[choice.key] = now
             self._nudge(Wake(*choice.key))
 

@@ -14,6 +14,7 @@ from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
 from .silence import silent_crowd
+from .sleepers import hog, woken
 from .smoke import smoke
 from .soak import soaked
 from .storage import corrupt_files, database_away, disk_full
@@ -34,6 +35,8 @@ SCENARIOS: dict[str, Scenario] = {
     "stopped": stopped_worker,
     "two-servers": two_servers,
     "clock": clock_jumps,
+    "woken": woken,
+    "hog": hog,
     "guilty": guilty_requests,
     "loops": crash_loops,
     "loss": lost_workers,

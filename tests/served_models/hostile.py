@@ -111,6 +111,15 @@ def sleep(seconds):
     return "slept"
 
 
+_kept = []
+
+
+def keep(megabytes):
+    """Memory that is never given back."""
+    _kept.append(b"x" * int(megabytes) * 1_000_000)
+    return f"{len(_kept)} times {megabytes} MB"
+
+
 def python(code):
     """What a process of its own prints."""
     return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False).stdout
