@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, PARQUET
 
@@ -26,6 +28,11 @@ _OF_AN_EMPTY_ONE = 50
 
 _OF_A_COLUMN = 400
 """A column costs as much as so many values, also when it has none."""
+
+_COMMA, _SPACE = ord(","), ord(" ")
+_BRACKETS = ((ord("["), ord("]"), _OF_A_LIST), (ord("{"), ord("}"), _OF_AN_OBJECT))
+_PIECE = 256 * 1024
+"""Bytes that are looked at together, so that looking takes little memory."""
 
 _FIRST_LINES = re.compile(rb"[^\r\n]+")
 
@@ -45,9 +52,20 @@ def refuse_too_many_cells(content_type: str, body: bytes, most: int) -> None:
 
 def _of_json(body: bytes) -> int:
     """Each value but the last of a list or an object is followed by a comma. Commas in texts count too."""
-    lists = _OF_A_LIST * body.count(b"[") + _OF_AN_OBJECT * body.count(b"{")
-    empty = body.count(b"[]") + body.count(b"{}") + body.count(b"[ ]") + body.count(b"{ }")
-    return body.count(b",") + 1 + lists + _OF_AN_EMPTY_ONE * empty
+    array, cells = np.frombuffer(body, dtype=np.uint8), 1
+    # NumPy compares as many bytes at once as fit into a register; bytes.count takes ten times as long.
+    for start in range(0, len(array), _PIECE):
+        piece = array[start : start + _PIECE]
+        cells += int(np.count_nonzero(piece == _COMMA))
+        for opening, closing, cost in _BRACKETS:
+            places = np.flatnonzero(piece == opening)
+            places += start + 1
+            then = array.take(places, mode="clip")
+            empty = np.count_nonzero(then == closing)
+            spaces = places[then == _SPACE]
+            empty += np.count_nonzero(array.take(spaces + 1, mode="clip") == closing)
+            cells += cost * len(places) + _OF_AN_EMPTY_ONE * int(empty)
+    return cells
 
 
 def _of_csv(body: bytes) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway import cells
 from mlflow_serving_plugin.gateway.cells import refuse_too_many_cells
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, PARQUET
 
@@ -57,3 +60,15 @@ def test_a_body_of_more_cells_than_allowed_is_refused_and_costs_no_memory(conten
 )
 def test_a_body_of_many_plain_rows_passes(content_type, body):
     refuse_too_many_cells(content_type, body, MOST)
+
+
+@given(st.text(alphabet="[]{}, 1").map(str.encode), st.integers(1, 9))
+@example(b"[" * 9 + b"[ ]", 1)
+@example(b"1[", 2)
+@example(b"{ ", 2)
+def test_marks_are_counted_the_same_wherever_a_piece_of_the_body_ends(body, piece):
+    empty = sum(body.count(one) for one in (b"[]", b"[ ]", b"{}", b"{ }"))
+    expected = body.count(b",") + 1 + 6 * body.count(b"[") + 15 * body.count(b"{") + 50 * empty
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cells, "_PIECE", piece)
+        assert cells._of_json(body) == expected
