@@ -64,7 +64,9 @@ class CsvDecoder:
     def decode(self, body: bytes) -> CsvRows | None:
         """The rows of a file that has exactly the signature's columns, in order; None for any other file."""
         try:
-            frame = self._parse(io.StringIO(body.decode()), self._schema)
+            # pandas parses bytes; of a text it makes bytes first, which takes a fifth of the time.
+            file: Any = io.BytesIO(body) if body.isascii() else io.StringIO(body.decode())
+            frame = self._parse(file, self._schema)
         except Exception:  # MLflow's own way says what is wrong
             return None
         if not len(frame) or list(frame.columns) != self._names or type(frame.index).__name__ != "RangeIndex":

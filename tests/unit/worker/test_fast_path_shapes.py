@@ -126,9 +126,15 @@ def test_a_shape_is_on_the_fast_path_and_the_model_sees_what_mlflow_shows(shape)
 
 def test_csv_is_read_by_mlflow_and_not_enforced_again():
     scorer = scorer_of([ColSpec("double", "x"), ColSpec("string", "s"), ColSpec("long", "n")])
-    body = b"x,s,n\n0.1,a,1\n,,2\n1e-320,NaN,3\n"
-    assert scorer.decode("text/csv", body) is not None
-    assert scorer.answer("text/csv", body).body == scorer.score("text/csv", body).body
+    for body in (
+        b"x,s,n\n0.1,a,1\n,,2\n1e-320,NaN,3\n",
+        b"x,s,n\r\n0.1,a,1\r\n",
+        b"x,s,n\r0.1,a,1\r0.30000000000000004,b,2",
+        b'x,s,n\n0.1,"a\r\nb, ""c""",1\n\n 2 ,\t,3\n',
+        "x,s,n\n0.1,\u00fc,1\n".encode(),
+    ):
+        assert scorer.decode("text/csv", body) is not None
+        assert scorer.answer("text/csv", body).body == scorer.score("text/csv", body).body
     for other in (b"", b"x,s\n1,a\n", b"x,s,n\n1,a,b\n", b"s,x,n\na,1,2\n", b"x,s,n\n", b"\xff"):
         assert scorer.decode("text/csv", other) is None
 
