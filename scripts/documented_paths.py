@@ -61,8 +61,19 @@ def server(commands: str, directory: Path) -> Iterator[str]:
         print(log.read_text(errors="replace")[-6000:], file=sys.stderr)
         raise
     finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server, and wait for all of its processes: the shell that started them ends before they do."""
+    deadline = time.monotonic() + START_S
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(url: str, log: Path) -> None:
