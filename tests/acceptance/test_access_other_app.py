@@ -90,7 +90,7 @@ def test_mlflow_s_own_auth_app_under_a_name_that_nobody_knows(models: Models) ->
         assert scored == {"none": 404, "read": 200, "edit": 200, "manage": 200}
 
 
-@pytest.mark.parametrize("kind", ["gunicorn", "gunicorn-sync", "waitress"])
+@pytest.mark.parametrize("kind", ["gunicorn", pytest.param("gunicorn-sync", marks=pytest.mark.matrix), "waitress"])
 def test_basic_auth_under_other_web_servers(models: Models, kind: str) -> None:
     """By the entry point of its own. Not every cell: what is asked is the same, who asks it is not."""
     with BasicAuthServer(kind, app="serving-basic-auth") as server:

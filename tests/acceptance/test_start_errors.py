@@ -12,16 +12,28 @@ import pytest
 SECRET = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "a key for tests"}
 
 
+matrix = pytest.mark.matrix
+
+
 @pytest.mark.parametrize(
     ("app", "environ", "advice"),
     [
         ("serving", {"MLFLOW_SERVING_BASE_APP": "nosuch"}, "MLFLOW_SERVING_BASE_APP is 'nosuch'"),
-        ("serving", {"MLFLOW_SERVING_BASE_APP": "serving"}, "serving cannot be wrapped around itself"),
-        ("serving", {"MLFLOW_SERVING_AUTH_CACHE_S": "soon"}, "MLFLOW_SERVING_AUTH_CACHE_S is 'soon'"),
+        pytest.param(
+            "serving", {"MLFLOW_SERVING_BASE_APP": "serving"}, "serving cannot be wrapped around itself", marks=matrix
+        ),
+        pytest.param(
+            "serving", {"MLFLOW_SERVING_AUTH_CACHE_S": "soon"}, "MLFLOW_SERVING_AUTH_CACHE_S is 'soon'", marks=matrix
+        ),
         ("serving", {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"}, "Set MLFLOW_SERVING_STATE_DIR"),
         ("serving-basic-auth", {}, "MLFLOW_FLASK_SERVER_SECRET_KEY"),
         ("serving-basic-auth", SECRET, "MLFLOW_AUTH_ADMIN_PASSWORD"),
-        ("serving-basic-auth", {"MLFLOW_SERVING_BASE_APP": "oidc-auth"}, "contradicts MLFLOW_SERVING_BASE_APP"),
+        pytest.param(
+            "serving-basic-auth",
+            {"MLFLOW_SERVING_BASE_APP": "oidc-auth"},
+            "contradicts MLFLOW_SERVING_BASE_APP",
+            marks=matrix,
+        ),
     ],
 )
 def test_the_command_ends_with_one_error_that_says_what_to_set(
