@@ -77,7 +77,9 @@ def compose() -> Any:
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
     add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
-    endpoints = EndpointOperations(store, _registry(), access, snapshot, send)
+    endpoints = EndpointOperations(
+        store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional
+    )
     deps = ApiDeps(
         settings=settings,
         paths=paths,
@@ -128,6 +130,7 @@ def _rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
     limit_mb = settings.memory_limit_mb or int(machine_memory_bytes() * _MEMORY_SHARE) // 2**20
     return ServerRules(
         sandbox_by_default=settings.sandbox_by_default,
+        sandbox_optional=settings.sandbox_optional,
         memory_limit_mb=limit_mb if limit_mb > 0 else None,
         min_replicas=settings.min_replicas if settings.min_replicas >= 0 else None,
         max_replicas=settings.max_replicas,

@@ -45,7 +45,10 @@ class Settings:
     auth_outage_s: float = _setting(
         300.0, "While the auth database is unreachable, accept callers verified within this time.", at_least=0
     )
-    sandbox_by_default: bool = _setting(False, "Sandbox every endpoint whose `sandbox` is `auto`.")
+    sandbox_by_default: bool = _setting(True, "Sandbox every endpoint whose `sandbox` is `auto`.")
+    sandbox_optional: bool = _setting(
+        False, "Let whoever may manage a model turn its sandbox off, and so run its code as the server's user."
+    )
     sandbox_readable_paths: str = _setting(
         "", "Files and directories that every model in the sandbox may read, such as a cache; separated by colons."
     )

@@ -1,7 +1,8 @@
-"""What a worker of the runtime ``native`` is left with, and which layers of isolation this machine grants.
+"""What an isolated worker is left with, and which layers of isolation this machine grants.
 
-The worker isolates itself after the zygote has forked it: see ``worker/isolation``. So it starts as fast, and shares
-as much memory with the zygote, as a worker without a sandbox.
+A worker of the runtime ``native`` isolates itself after the zygote has forked it: see ``worker/isolation``. So a worker
+in the sandbox starts as fast, and shares as much memory with the zygote, as a worker without. ``worker/launch.py``
+isolates itself before it becomes a worker of the runtime ``mlflow``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NAMESPACES = (
 )
 _LANDLOCK = "Linux 6.12 or later, with landlock in /sys/kernel/security/lsm, hides files, signals and sockets as well."
 _SECCOMP = "A kernel with CONFIG_SECCOMP_FILTER, on x86_64 or aarch64, denies system calls that no model needs."
-_BUBBLEWRAP = "Only workers of the runtime mlflow need it."
+_BUBBLEWRAP = "Needed only for sandbox=on where namespaces do not work."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Levels:
     def any(self) -> bool:
         """Whether a worker can be isolated at all."""
         return not self.namespaces or self.landlock > 0 or self.seccomp
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing: see the table in ``docs/how-to/sandbox.md``."""
+        return not self.namespaces and self.landlock >= _WHOLE_LANDLOCK and self.seccomp
 
     def __str__(self) -> str:
         """The layers, for a person."""
@@ -87,6 +93,20 @@ def levels() -> Levels:
         return Levels(**json.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return Levels(f"The trial failed: {type(error).__name__}.", 0, False)
+
+
+def in_bubblewrap(spec: WorkerSpec) -> bool:
+    """Whether a worker needs bubblewrap, which may be allowed what the server's user is not: to make namespaces."""
+    return spec.settings.sandbox == "on" and bool(levels().namespaces)
+
+
+def sandbox_of(spec: WorkerSpec) -> str:
+    """What isolates a worker, for a person; empty when nothing is to be, and when all layers do."""
+    if spec.settings.sandbox == "off":
+        return ""
+    if in_bubblewrap(spec):
+        return "bubblewrap"
+    return "" if levels().whole else f"{levels()}"
 
 
 def isolation_of(spec: WorkerSpec, address: Path, settings: Settings, found: Levels) -> dict[str, object] | None:

@@ -20,7 +20,7 @@ from mlflow_serving_plugin.backends.base import (
     WorkerStatus,
     worker_arguments,
 )
-from mlflow_serving_plugin.backends.isolation import levels
+from mlflow_serving_plugin.backends.isolation import levels, sandbox_of
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.probe import Trial
@@ -186,7 +186,7 @@ class LocalBackend:
             address=str(address),
             log=str(spec.log),
             started_ms=started_ms,
-            sandbox="" if spec.settings.sandbox == "off" else runtime.sandbox_of(spec),
+            sandbox=sandbox_of(spec),
         )
         worker = LocalWorker(record, process)
         with self._lock:

@@ -24,10 +24,10 @@ from mlflow_serving_plugin.backends.commands import (
     start_session,
     worker_environment,
 )
-from mlflow_serving_plugin.backends.isolation import isolation_of, levels
+from mlflow_serving_plugin.backends.isolation import in_bubblewrap, isolation_of, levels
 from mlflow_serving_plugin.backends.probe import FrameProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
-from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed
+from mlflow_serving_plugin.backends.sandbox import HOME, at_home, check_sandbox, sandboxed
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.mlmodel import loader_module
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -61,7 +61,7 @@ class Native:
         self, spec: WorkerSpec, common: dict[str, object], address: Path
     ) -> tuple[int, subprocess.Popen[bytes] | None]:
         """Fork the worker, or start it in bubblewrap where the sandbox is on and the kernel grants no namespaces."""
-        if not _in_bubblewrap(spec):
+        if not in_bubblewrap(spec):
             isolation = isolation_of(spec, address, self._settings, levels())
             return self._zygotes.fork(spec, common | {"isolation": isolation}, address), None
         check_sandbox()
@@ -73,12 +73,8 @@ class Native:
         config = {**_worker_config(spec, common, address, self._settings.max_body_bytes), **overridden}
         status.touch(0o600)
         write_atomically(config_file, json.dumps(config).encode())
-        process = start_guarded(command, spec, common, address, {"HOME": HOME, "TMPDIR": HOME}, sandboxed=True)
+        process = start_guarded(command, spec, common, address, at_home(HOME), sandboxed=True)
         return process.pid, process
-
-    def sandbox_of(self, spec: WorkerSpec) -> str:
-        """The layers of the kernel, or bubblewrap."""
-        return "bubblewrap" if _in_bubblewrap(spec) else str(levels())
 
     def probe(self, address: str) -> Probe:
         """By frames."""
@@ -196,10 +192,6 @@ class Zygotes:
     def _address(self, python: str) -> Path:
         key = hashlib.sha256(f"{python} {__version__}".encode()).hexdigest()[:12]
         return self._paths.sockets / f"zygote-{key}"
-
-
-def _in_bubblewrap(spec: WorkerSpec) -> bool:
-    return spec.settings.sandbox == "on" and bool(levels().namespaces)
 
 
 def _worker_config(

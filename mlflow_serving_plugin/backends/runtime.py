@@ -32,9 +32,6 @@ class Runtime(Protocol):
         ``common``: the configuration of every worker, see ``worker/guard.py``. WorkerFailedError when the start fails.
         """
 
-    def sandbox_of(self, spec: WorkerSpec) -> str:
-        """What isolates a worker whose sandbox is not off, for a person."""
-
     def probe(self, address: str) -> Probe:
         """The probe of a worker."""
 

@@ -18,8 +18,9 @@ from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE
 
 HOME = "/tmp"  # noqa: S108 - the sandbox's own
 _TRY_S = 20.0
-_INSTALL = "Install it (apt-get install bubblewrap, dnf install bubblewrap), or set the endpoint's sandbox to off."
-_ALLOW = "Allow user namespaces on this machine, or set the endpoint's sandbox to off."
+_AUTO = "set the endpoint's sandbox to auto and its network to on."
+_INSTALL = f"Install it (apt-get install bubblewrap, dnf install bubblewrap), or {_AUTO}"
+_ALLOW = f"Allow user namespaces on this machine, or {_AUTO}"
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/sys/devices/system/cpu")
 _ETC = (
@@ -39,6 +40,11 @@ _WHERE = """
 import json, site, sys
 print(json.dumps([sys.prefix, sys.base_prefix, site.getusersitepackages() if site.ENABLE_USER_SITE else ""]))
 """
+
+
+def at_home(directory: str) -> dict[str, str]:
+    """The variables that keep a worker's caches and temporary files in a directory of its own."""
+    return {"HOME": directory, "TMPDIR": directory}
 
 
 def without_bubblewrap() -> str:

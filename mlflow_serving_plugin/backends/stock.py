@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.commands import start_guarded
+from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, start_guarded
+from mlflow_serving_plugin.backends.isolation import in_bubblewrap, isolation_of, levels
 from mlflow_serving_plugin.backends.probe import HttpProbe, Probe
 from mlflow_serving_plugin.backends.runtime import refusal
-from mlflow_serving_plugin.backends.sandbox import HOME, check_sandbox, sandboxed, without_bubblewrap
+from mlflow_serving_plugin.backends.sandbox import HOME, at_home, check_sandbox, sandboxed
 from mlflow_serving_plugin.settings import Settings
 
 _OLDEST_MLFLOW = "2.21"
@@ -35,25 +38,17 @@ class Stock:
     ) -> tuple[int, subprocess.Popen[bytes] | None]:
         """Start the guard, and the server below it, in a session of their own."""
         command = stock_command(spec, self._settings.overdue_grace_s)
-        extra = {"UVICORN_UDS": str(address)}
-        sandboxed_here = self._sandboxed(spec)
-        if sandboxed_here:
-            command = sandboxed(command, spec, os.environ)
-            extra = {"UVICORN_FD": "0", "HOME": HOME, "TMPDIR": HOME}
+        sandboxed_here, extra = True, {"UVICORN_FD": "0"}
+        if in_bubblewrap(spec):
+            check_sandbox()
+            command, extra = sandboxed(command, spec, os.environ), extra | at_home(HOME)
+        elif plan := isolation_of(spec, address, self._settings, levels()):
+            launch = [sys.executable, "-I", "-S", str(WORKER_PACKAGE), "launch", json.dumps(plan), str(spec.model_dir)]
+            command, extra = launch + command, extra | at_home(HOME if plan["namespaces"] else str(plan["scratch"]))
+        else:
+            sandboxed_here, extra = False, {"UVICORN_UDS": str(address)}
         process = start_guarded(command, spec, common, address, extra, sandboxed=sandboxed_here)
         return process.pid, process
-
-    def sandbox_of(self, spec: WorkerSpec) -> str:
-        """Bubblewrap, or nothing."""
-        return "bubblewrap" if self._sandboxed(spec) else "none, because bubblewrap is not installed or does not work"
-
-    def _sandboxed(self, spec: WorkerSpec) -> bool:
-        """Whether a worker runs in bubblewrap; WorkerFailedError when it has to and cannot."""
-        if spec.settings.sandbox == "off":
-            return False
-        if spec.settings.sandbox == "on":
-            check_sandbox()
-        return not without_bubblewrap()
 
     def probe(self, address: str) -> Probe:
         """By HTTP on the unix socket."""

@@ -26,6 +26,7 @@ from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.environments.recipe import Need
 
 _OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log")
+_STILL_SANDBOXED = "The sandbox is on although the endpoint's is off: the server's operator does not permit off."
 _DRAINS = "No longer active; requests in flight finish."
 
 
@@ -85,7 +86,7 @@ def _entity(
         stage=wanted.entity.stage,
         since_ms=earlier.since_ms if earlier is not None and earlier.state is found.state else now_ms,
         model_dir=str(need.recipe.model_dir) if need else None,
-        note=storable(next((w.note for w in workers if w.note), proof.note if proof else "")),
+        note=storable(_note(wanted, next((w.note for w in workers if w.note), proof.note if proof else ""))),
         environment=f"{need.environment}; {need.recipe.why}" if need and need.environment else "",
         libraries=_libraries(need) if need else (),
         mlflow_version=need.environment.mlflow_version if need and need.environment else "",
@@ -102,6 +103,12 @@ def _entity(
         return made
     # As an earlier controller of this host has described the files.
     return replace(made, **{name: getattr(earlier, name) for name in _OF_FILES})
+
+
+def _note(wanted: DesiredEntity, of_worker: str) -> str:
+    """A worker's note, and that an ``off`` does not count which is older than the server's setting."""
+    refused = wanted.entity.config.sandbox == "off" != wanted.settings.sandbox
+    return f"{of_worker} {_STILL_SANDBOXED}".strip() if refused else of_worker
 
 
 def _libraries(need: Need) -> tuple[Library, ...]:

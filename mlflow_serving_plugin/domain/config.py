@@ -118,8 +118,9 @@ class EndpointConfig:
         WORKER, minimum=64, maximum=1048576)
     sandbox: str = _key(
         "auto", "Sandbox",
-        "Run the model where no files but its own are visible (needs Linux; for the runtime mlflow also bubblewrap). "
-        "auto does so when network is off, or when the server's settings say so.",
+        "Keep the model's code from all files, processes and sockets but its own (Linux). auto: with as many layers as "
+        "the server's machine has. on: version fails where namespaces are missing. off: the code runs as the server's "
+        "user; means auto unless the server's operator permits that.",
         WORKER, enum=["auto", "on", "off"])
     network: str = _key(
         "on", "Network", "Let the model use the network. off needs the sandbox.", WORKER, enum=["on", "off"])
@@ -187,7 +188,9 @@ class ServerRules:
     All but the restrictions is for endpoints that say nothing of their own.
     """
 
-    sandbox_by_default: bool = False
+    sandbox_by_default: bool = True
+    sandbox_optional: bool = False
+    """Whether an endpoint's ``off`` counts; if not, ``off`` means ``auto``."""
     memory_limit_mb: int | None = None
     min_replicas: int | None = None
     """None: as many as an endpoint's ``replicas``."""
@@ -207,8 +210,6 @@ def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRu
 
     The sandbox comes to be ``on``, ``auto`` (as strong as the machine allows) or ``off``.
     """
-    by_default = "auto" if rules.sandbox_by_default else "off"
-    sandbox = "on" if config.network == "off" else by_default
     fewest = config.min_replicas if config.min_replicas is not None else rules.min_replicas
     most = config.max_replicas or max(config.replicas, rules.max_replicas, config.min_replicas or 0)
     return replace(
@@ -220,8 +221,16 @@ def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRu
         environment={**config.environment, **rules.restrictions},
         memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,
         request_timeout_s=config.request_timeout_s or request_timeout_s,
-        sandbox=sandbox if config.sandbox == "auto" else config.sandbox,
+        sandbox=_sandbox(config, rules),
     )
+
+
+def _sandbox(config: EndpointConfig, rules: ServerRules) -> str:
+    if config.sandbox == "on" or (config.sandbox == "off" and rules.sandbox_optional):
+        return config.sandbox
+    if config.network == "off":
+        return "on"
+    return "auto" if rules.sandbox_by_default else "off"
 
 
 def _schema() -> dict[str, Any]:

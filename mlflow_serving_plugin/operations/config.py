@@ -23,6 +23,11 @@ _validator = Draft202012Validator(CONFIG_SCHEMA)
 _fields: dict[str, dict[str, Any]] = CONFIG_SCHEMA["properties"]
 _defaults = asdict(EndpointConfig())
 
+_NOT_OPTIONAL = (
+    "config.sandbox cannot be off on this server. The server's operator can name the files that the model needs in "
+    "MLFLOW_SERVING_SANDBOX_READABLE_PATHS and MLFLOW_SERVING_SANDBOX_WRITABLE_PATHS, or permit off by "
+    "MLFLOW_SERVING_SANDBOX_OPTIONAL=true."
+)
 _OWN = "the server sets it itself"
 _LOADER = "it would change what code the worker loads"
 _REFUSED_PREFIXES = {
@@ -38,11 +43,11 @@ _REFUSED_NAMES = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "BA
 )
 
 
-def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
+def merge_config(current: EndpointConfig, changes: dict[str, Any], *, sandbox_optional: bool = True) -> EndpointConfig:
     """``current`` with ``changes`` over it; null resets a field to its default.
 
     ``environment`` is replaced as a whole, but PLACEHOLDER as a value keeps the variable's present one.
-    Raises InvalidParameterError that names the field.
+    ``sandbox_optional`` False: the sandbox cannot be turned off. Raises InvalidParameterError that names the field.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     for name in changes:
@@ -54,6 +59,8 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any]) -> EndpointCo
     if "environment" in given:
         values["environment"] = _environment(current, given["environment"])
     merged = replace(current, **values)
+    if merged.sandbox == "off" != current.sandbox and not sandbox_optional:
+        raise InvalidParameterError(_NOT_OPTIONAL)
     if merged.network == "off" and merged.sandbox == "off":
         raise InvalidParameterError("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
     _check_replicas(merged)

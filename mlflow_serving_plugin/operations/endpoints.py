@@ -80,6 +80,8 @@ class EndpointOperations:
     access: Access
     snapshot: SnapshotReader
     send: Callable[[Nudge], None]
+    sandbox_optional: bool = False
+    """Whether an endpoint may turn the sandbox off."""
 
     def enable(self, caller: User, workspace: str, name: str, changes: dict[str, Any] | None = None) -> None:
         """Enable serving on a model. On an enabled endpoint, ``changes`` apply and failed versions are retried."""
@@ -89,11 +91,11 @@ class EndpointOperations:
         if changes:
             # Checked before anything is enabled. A disabled endpoint shows no values that a placeholder could keep.
             present = self.store.find(workspace, name)
-            merge_config(present.config if present else EndpointConfig(), changes)
+            self._merge(present.config if present else EndpointConfig(), changes)
         # Even when enabled: the store also handles a model that was deleted and created again under its old name.
         endpoint = self.store.enable(workspace, name, model_created_ms=model.created_ms, config=None, by=caller.name)
         if changes:
-            self.store.configure(workspace, name, merge_config(endpoint.config, changes), by=caller.name)
+            self.store.configure(workspace, name, self._merge(endpoint.config, changes), by=caller.name)
         self.send(Changed(workspace, name))
 
     def disable(self, caller: User, workspace: str, name: str) -> None:
@@ -108,7 +110,7 @@ class EndpointOperations:
         """Merge ``changes`` into the configuration; NotEnabledError, InvalidParameterError naming the key."""
         present = self.describe(caller, workspace, name).endpoint
         require_manage(self.access, caller, workspace, present.name)
-        config = merge_config(present.config, changes)
+        config = self._merge(present.config, changes)
         endpoint = self.store.configure(workspace, present.name, config, by=caller.name)
         self.send(Changed(workspace, present.name))
         return endpoint
@@ -157,6 +159,9 @@ class EndpointOperations:
         name = self.describe(caller, workspace, name).endpoint.name
         entity = None if version is None else str(version)
         return self.store.events(workspace, name, entity=entity, page_token=page_token, limit=limit)
+
+    def _merge(self, config: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
+        return merge_config(config, changes, sandbox_optional=self.sandbox_optional)
 
     def _readable(self, caller: User, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model that the caller may read, by the name in the endpoint's row.

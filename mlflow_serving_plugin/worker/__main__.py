@@ -1,4 +1,4 @@
-"""``<python> <path to worker/> guard|zygote|serve …``: the entry of every process that this package starts.
+"""``<python> <path to worker/> guard|zygote|launch|serve …``: the entry of every process that this package starts.
 
 The directory is loaded as a package of a name of its own and taken off ``sys.path``: a model's own modules may be
 called ``server`` or ``wire``.

@@ -22,7 +22,7 @@ import time
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from .counts import CountsFile
-from .isolation.plan import Plan, hide_from_the_worker, isolate, scratch_of
+from .isolation.plan import IsolationError, Plan, hide_from_the_worker, isolate, scratch_of
 from .logs import RotatedLog, life_line
 from .process import (
     PR_SET_CHILD_SUBREAPER,
@@ -41,10 +41,6 @@ _LOOK_S = 0.2
 _STOPPED_S = 2.0
 _LARGEST_STATUS = 4096
 _PIECE = 64 * 1024
-
-
-class IsolationError(Exception):
-    """The worker could not be isolated. The backend reads the last line of the log."""
 
 
 class Keeper:
@@ -134,7 +130,7 @@ class Keeper:
             try:
                 isolate(self._plan, user_namespace=user_namespace)
             except OSError as error:
-                raise IsolationError(f"The sandbox could not be set up: {error.strerror}.") from error
+                raise IsolationError(error) from error
             # Without a PID namespace the kernel ends nothing with the keeper.
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != keeper:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from support import eventually, processes_about
 
-from mlflow_serving_plugin.backends import native, sandbox
+from mlflow_serving_plugin.backends import isolation, native, sandbox, stock
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.isolation import Levels, levels
 from mlflow_serving_plugin.backends.local import LocalBackend
@@ -197,10 +197,16 @@ def test_a_model_that_does_not_load_fails_with_what_it_raised(world, models):
 def test_without_bubblewrap_and_namespaces_it_fails_with_what_to_do(world, models, monkeypatch, runtime):
     sandbox.check_sandbox.cache_clear()
     monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
-    monkeypatch.setattr(native, "levels", lambda: Levels("Operation not permitted", 0, False))
+    grant(monkeypatch, Levels("Operation not permitted", 0, False))
     with pytest.raises(WorkerFailedError, match="The sandbox needs bubblewrap, which is not installed on this server"):
         world.launch(models.path("iris-1"), runtime=runtime)
     assert world.is_clear()
+
+
+def grant(monkeypatch, found):
+    """As on a machine that has these layers only."""
+    for module in (isolation, native, stock):
+        monkeypatch.setattr(module, "levels", lambda: found)
 
 
 WEAKER = {
@@ -210,13 +216,15 @@ WEAKER = {
 }
 
 
-@pytest.mark.parametrize("told", WEAKER)
-def test_on_a_machine_without_namespaces_auto_takes_the_layers_that_are_there(world, models, monkeypatch, told):
+@pytest.mark.parametrize(
+    ("told", "runtime"), [*((told, "native") for told in WEAKER), ("Landlock 7, call filter", "mlflow")]
+)
+def test_on_a_machine_without_namespaces_auto_takes_what_is_there(world, models, monkeypatch, told, runtime):
     found = WEAKER[told]
     if levels().landlock < found.landlock or levels().seccomp < found.seccomp:
         pytest.skip("not on this machine")
-    monkeypatch.setattr(native, "levels", lambda: found)
-    worker = world.launch(models.path("hostile"), sandbox="auto", network="on")
+    grant(monkeypatch, found)
+    worker = world.launch(models.path("hostile"), runtime=runtime, sandbox="auto", network="on")
     assert world.only().note.endswith(f"Sandbox: {told}.")
     rows = [{"op": "read", "arg": str(world.paths.lease)}, {"op": "temporary", "arg": ""}, {"op": "echo", "arg": "a"}]
     status, answer = post(worker, {"dataframe_records": rows})

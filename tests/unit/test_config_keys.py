@@ -17,6 +17,7 @@ from mlflow_serving_plugin.domain.config import (
     WORKER,
     EndpointConfig,
     GatewayConfig,
+    ServerRules,
     WorkerSettings,
     part_of,
 )
@@ -69,7 +70,8 @@ def test_each_key_of_a_worker_changes_its_fingerprint(name, runtime):
 
 @pytest.mark.parametrize("name", keys_of(WORKER))
 def test_each_key_of_a_worker_reaches_the_worker(name):
-    settings = worker_settings(an_endpoint(**{"sandbox": "on", name: other_value(name)}).config, TIMEOUT_S)
+    config = an_endpoint(**{"sandbox": "on", name: other_value(name)}).config
+    settings = worker_settings(config, TIMEOUT_S, ServerRules(sandbox_optional=True))
     assert getattr(settings, name) == other_value(name)
     if name != "environment":  # A command line is public: variables go another way.
         assert json.loads(json.dumps(worker_arguments(settings)))[name] == other_value(name)

@@ -55,21 +55,23 @@ def test_the_server_s_timeout_counts_unless_the_endpoint_has_its_own():
 
 
 @pytest.mark.parametrize(
-    ("config", "by_default", "sandboxed"),
+    ("config", "rules", "sandboxed"),
     [
-        ({}, False, "off"),
-        ({}, True, "auto"),
-        ({"sandbox": "on"}, False, "on"),
-        ({"sandbox": "off"}, True, "off"),
-        ({"network": "off"}, False, "on"),
+        ({}, {}, "auto"),
+        ({}, {"sandbox_by_default": False}, "off"),
+        ({"sandbox": "on"}, {"sandbox_by_default": False}, "on"),
+        ({"sandbox": "off"}, {}, "auto"),
+        ({"sandbox": "off"}, {"sandbox_optional": True}, "off"),
+        ({"sandbox": "off", "network": "off"}, {}, "on"),
+        ({"network": "off"}, {"sandbox_by_default": False}, "on"),
     ],
 )
-def test_the_sandbox_is_the_endpoint_s_choice_and_without_one_the_server_s(config, by_default, sandboxed):
-    settings = worker_settings(an_endpoint(**config).config, TIMEOUT_S, ServerRules(by_default))
+def test_the_sandbox_is_the_server_s_choice_and_the_endpoint_s_where_the_server_lets_it(config, rules, sandboxed):
+    settings = worker_settings(an_endpoint(**config).config, TIMEOUT_S, ServerRules(**rules))
     assert settings.sandbox == sandboxed
     assert settings.network == config.get("network", "on")
     view = a_view((an_endpoint("a", **config), a_model("a", a_version(1))))
-    (wanted,) = desire(view, TIMEOUT_S, ServerRules(by_default)).values()
+    (wanted,) = desire(view, TIMEOUT_S, ServerRules(**rules)).values()
     assert wanted.settings.sandbox == sandboxed
 
 

@@ -270,7 +270,7 @@ def test_a_changed_worker_setting_starts_a_successor_beside_the_old_one(change):
     assert actions(wanted(1, **change), workers=(a_worker(ONE),)) == Counter([Launch(K1)])
 
 
-@pytest.mark.parametrize("change", [{"replicas": 1}, {"default_dialect": "legacy"}, {"sandbox": "off"}], ids=str)
+@pytest.mark.parametrize("change", [{"replicas": 1}, {"default_dialect": "legacy"}, {"sandbox": "auto"}], ids=str)
 def test_a_changed_setting_that_no_worker_sees_restarts_none(change):
     assert actions(wanted(1, **change), workers=(a_worker(ONE),)) == Counter()
 

@@ -96,7 +96,7 @@ def test_without_bubblewrap_it_says_how_to_get_it_and_looks_again_the_next_time(
                 sandbox.check_sandbox()
             assert caught.value.message == (
                 "The sandbox needs bubblewrap, which is not installed on this server. Install it (apt-get install "
-                "bubblewrap, dnf install bubblewrap), or set the endpoint's sandbox to off."
+                "bubblewrap, dnf install bubblewrap), or set the endpoint's sandbox to auto and its network to on."
             )
 
 

@@ -336,6 +336,16 @@ def test_a_version_that_is_active_again_while_it_drains_is_served_by_new_workers
     assert again.entities["e-iris/1"].workers == ()
 
 
+def test_an_endpoint_whose_sandbox_may_not_be_off_says_that_it_is_on():
+    endpoint = (an_endpoint(sandbox="off"), a_model("iris", a_version(1)))
+    notes = [
+        routes_of(a_view(endpoint), workers=(worker_of(a_view(endpoint), note=word),)).entities[str(K1)].note
+        for word in ("Batching on: sklearn.", "")
+    ]
+    told = "The sandbox is on although the endpoint's is off: the server's operator does not permit off."
+    assert notes == [f"Batching on: sklearn. {told}", told]
+
+
 def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
     def with_note(before, note):
         return routes_of(ONLY_ONE, before=before, workers=(replace(READY_WORKER, note=note),))

@@ -9,6 +9,13 @@ from . import calls, landlock, namespaces, seccomp, view
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts")
 
 
+class IsolationError(Exception):
+    """A worker could not be isolated. The backend reads the message in the last line of the log."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"The sandbox could not be set up: {error.strerror}.")
+
+
 class Plan(NamedTuple):
     """Made by the backend, in JSON. Paths are absolute; those that are missing are passed over."""
 

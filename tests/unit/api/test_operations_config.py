@@ -130,6 +130,17 @@ def test_the_network_can_be_off_only_in_the_sandbox(current, changes):
     assert caught.value.message == ("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
 
 
+def test_the_sandbox_can_be_turned_off_only_where_the_operator_permits_that():
+    with pytest.raises(
+        InvalidParameterError, match=r"config\.sandbox cannot be off.+MLFLOW_SERVING_SANDBOX_OPTIONAL=true"
+    ):
+        merge_config(EndpointConfig(), {"sandbox": "off"}, sandbox_optional=False)
+    assert merge_config(EndpointConfig(), {"sandbox": "off"}, sandbox_optional=True).sandbox == "off"
+    # Configured before the operator forbade it: other keys can still be changed.
+    old = EndpointConfig(sandbox="off")
+    assert merge_config(old, {"replicas": 2}, sandbox_optional=False) == EndpointConfig(sandbox="off", replicas=2)
+
+
 def test_a_whole_number_written_as_a_float_becomes_one():
     config = merge_config(EndpointConfig(), {"replicas": 2.0})
     assert type(config.replicas) is int
