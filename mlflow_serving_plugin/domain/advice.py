@@ -117,7 +117,8 @@ TABLE: tuple[Advice, ...] = (
     ),
     Advice(
         r"(?:FileNotFoundError|NotADirectoryError)\b",
-        "The model needs a file that is not among its files: log the model again, with the file as an artifact.",
+        "The model needs a file that is not among its files: log the model again, with the file as an artifact, or let "
+        "the server's operator name the file in MLFLOW_SERVING_SANDBOX_READABLE_PATHS.",
         "FileNotFoundError: [Errno 2] No such file or directory: 'lookup.csv'",
     ),
     Advice(
@@ -148,9 +149,15 @@ TABLE: tuple[Advice, ...] = (
     ),
     Advice(
         r"Read-only file system|readonly database|unable to open database file",
-        "In the sandbox the model's directory is read-only: let the model write below tempfile.gettempdir(), or set "
-        "sandbox to off.",
+        "In the sandbox a model keeps files below tempfile.gettempdir(). Other directories have to be named by the "
+        "server's operator in MLFLOW_SERVING_SANDBOX_WRITABLE_PATHS.",
         "sqlite3.OperationalError: attempt to write a readonly database",
+    ),
+    Advice(
+        r"Permission denied: '/",
+        "The sandbox keeps the model from the file. The server's operator can name the file in "
+        "MLFLOW_SERVING_SANDBOX_READABLE_PATHS, or in MLFLOW_SERVING_SANDBOX_WRITABLE_PATHS if the model changes it.",
+        "PermissionError: [Errno 13] Permission denied: '/srv/weights/rater.bin'",
     ),
     Advice(
         r"Already (?:mutably )?borrowed|SQLite objects created in a thread|(?:changed size|mutated) during iteration"
@@ -182,7 +189,8 @@ TABLE: tuple[Advice, ...] = (
         "RuntimeError: can't start new thread",
     ),
     Advice(
-        r"Network is unreachable|Temporary failure in name resolution|Name or service not known",
+        r"Network is unreachable|Temporary failure in name resolution|Name or service not known"
+        r"|Failed to establish a new connection: \[Errno (?:1|13)\]",
         "The model uses the network: set network to on, and let the server's machine reach the address.",
         "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
     ),
