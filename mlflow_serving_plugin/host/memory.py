@@ -18,6 +18,10 @@ from mlflow_serving_plugin.host.cgroups import own_group
 from mlflow_serving_plugin.worker.process_tree import members, processes
 
 _STALLED = re.compile(r"^full avg10=(\d+\.\d+)", re.MULTILINE)
+_LARGEST_HEAD = 8 * 2**20
+"""A guard takes so much. A keeper takes less, but its resident size has all the pages that it shares with its zygote;
+both hide the rest from all users but root."""
+
 _ROLLED_UP = re.compile(rb"^(Pss|Private_Clean|Private_Dirty):\s+(\d+) kB", re.MULTILINE)
 
 
@@ -42,7 +46,7 @@ def taken_by(heads: Mapping[str, int]) -> dict[str, Taken]:
         return {name: taken for name, pid in heads.items() if (taken := _resident(pid)) is not None}
     families = {name: members(found, pid) for name, pid in heads.items()}
     return {
-        name: sum((_taken(pid) for pid in family), Taken())
+        name: sum((_taken(pid, _LARGEST_HEAD if pid == heads[name] else None) for pid in family), Taken())
         for name, family in families.items()
         if heads[name] in family
     }
@@ -53,14 +57,15 @@ def taken_by_one(pid: int) -> Taken:
     return _taken(pid)
 
 
-def _taken(pid: int) -> Taken:
+def _taken(pid: int, most_if_hidden: int | None = None) -> Taken:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except OSError:
-        # Not this user's process, or no Linux.
+        # Not this user's process, a process that hides from its user, or no Linux.
         with contextlib.suppress(psutil.Error):
             resident = int(psutil.Process(pid).memory_info().rss)
-            return Taken(resident, resident)
+            taken = resident if most_if_hidden is None else min(resident, most_if_hidden)
+            return Taken(taken, taken)
         return Taken()
     sizes = {name: int(kilobytes) * 1024 for name, kilobytes in _ROLLED_UP.findall(text)}
     return Taken(sizes.get(b"Pss", 0), sizes.get(b"Private_Clean", 0) + sizes.get(b"Private_Dirty", 0))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,16 @@ def test_a_forked_process_takes_its_own_pages_and_a_share_of_the_common_ones(chi
     assert taken["child"].total >= taken["child"].own >= 50 * MB
     assert taken_by_one(os.getpid()).own >= len(common)
     assert taken_by_one(2**22 + 1) == Taken()
+
+
+def test_a_head_that_hides_from_its_user_does_not_count_the_pages_that_it_shares(child, monkeypatch):
+    def refuse(path):
+        raise PermissionError(path)
+
+    # As for every user but root.
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert 0 < taken_by({"child": child.pid})["child"].own <= 8 * MB
+    assert taken_by_one(child.pid).own > 50 * MB
 
 
 def test_the_machine_s_memory_is_known():
