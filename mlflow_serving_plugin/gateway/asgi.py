@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from mlflow_serving_plugin.connections import Message, Receive, Send, send_last
+from mlflow_serving_plugin.errors import UnavailableError
 from mlflow_serving_plugin.gateway.asgi_client import (
     Client,
     ClientGoneError,
     Clients,
     send_body,
+    stopping,
 )
 from mlflow_serving_plugin.gateway.asides import AsyncAsides
 from mlflow_serving_plugin.gateway.core import Gateway
@@ -32,8 +34,11 @@ from mlflow_serving_plugin.gateway.messages import (
 from mlflow_serving_plugin.links.base import AsyncLink, LinkContext, WorkerCall, link_for
 from mlflow_serving_plugin.links.frames_async import AsyncFrameLink
 from mlflow_serving_plugin.links.http import AsyncHttpLink
+from mlflow_serving_plugin.links.stream_async import AsyncStream
 
 _NO_CLIENT = ("", 0)
+_LOOK_S = 1.0
+"""How often a stream looks whether the server stops."""
 
 
 class AsgiGateway:
@@ -90,12 +95,24 @@ class AsgiGateway:
             await link.close()
 
     async def _send_pieces(self, start: Message, pieces: Pieces, client: Client, send: Send) -> None:
+        ending = asyncio.create_task(self._cut_when_stopping(pieces, send))
         try:
             await send(start)
             await self._drive(pieces.steps(), client)
             await send({"type": "http.response.body", "body": b""})
         finally:
+            ending.cancel()
             pieces.close()
+
+    async def _cut_when_stopping(self, pieces: Pieces, send: Send) -> None:
+        """A server that stops waits for its open connections, and a stream may have no end."""
+        if stopping(send):
+            return  # a connection for one request alone: nothing tells
+        while not stopping(send):
+            await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(self._gateway.settings.stop_grace_s)
+        stream = cast("AsyncStream", pieces.stream)
+        stream.cut(UnavailableError("The server stops, and this stream with it."))
 
     async def _drive(self, steps: Steps[T], client: Client) -> T:
         try:

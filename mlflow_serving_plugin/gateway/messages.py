@@ -99,11 +99,11 @@ class Pieces:
     ``first``: the events that have come already; until then a request may still be retried on another worker.
     """
 
-    __slots__ = ("_first", "_stream", "ended", "fail", "finished", "form", "sending")
+    __slots__ = ("_first", "ended", "fail", "finished", "form", "sending", "stream")
 
     def __init__(self, first: list[bytes], stream: WorkerStream) -> None:
         self._first = first
-        self._stream = stream
+        self.stream = stream
         self.ended = False
         """Whether the client has got all events, or the error that is their end."""
         self.form: Callable[[bytes], bytes] = bytes
@@ -122,7 +122,7 @@ class Pieces:
             while events:
                 self.sending(len(events))
                 yield Piece(write_events(list(map(self.form, events))))
-                events = yield TakeEvents(self._stream)
+                events = yield TakeEvents(self.stream)
             last = DONE
         except (ServingError, StreamFailedError) as error:
             last = write_error(self.fail(error)) + DONE
@@ -131,7 +131,7 @@ class Pieces:
 
     def close(self) -> None:
         """The client has all of the body, or will never have it."""
-        self._stream.close()
+        self.stream.close()
         finished, self.finished = self.finished, None
         if finished is not None:
             finished()

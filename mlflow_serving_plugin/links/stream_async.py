@@ -62,9 +62,13 @@ class AsyncStream:
             self._write(wire.encode(wire.CANCEL, self._frame_id))
         self._closed = True
 
-    def _time_out(self) -> None:
+    def cut(self, error: Exception) -> None:
+        """End the stream with an error."""
         self.close()
-        self.fail(self.call.timed_out())
+        self.fail(error)
+
+    def _time_out(self) -> None:
+        self.cut(self.call.timed_out())
         self._overdue(self.call, self._frame_id)
 
     def _wake(self) -> None:

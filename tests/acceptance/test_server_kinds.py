@@ -11,7 +11,7 @@ from support.life import short_life
 from support.models import Models, register
 from support.postgres import Postgres
 from support.server import TrackingServer
-from support.streams import short_stream
+from support.streams import events_of, serve_streaming, short_stream, streamed
 
 
 def test_gunicorn_with_threads_on_postgresql(models: Models, postgres: Postgres) -> None:
@@ -49,10 +49,12 @@ RUNTIMES = ["native", "mlflow"]
 
 def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
     """TrackingServer looks for what is left; here versions are served and others are starting."""
-    with TrackingServer("uvicorn", workers=2) as server:
+    with TrackingServer("uvicorn", workers=2, settings={"stop_grace_s": "3"}) as server:
         for runtime in RUNTIMES:
             register(server.client, runtime, models.path("iris-1"))
             server.enable(runtime, runtime=runtime)
+        serve_streaming(server, models)
+        endless = streamed(server, number=10**9, pause_s=0.05)
         for runtime in RUNTIMES:
             server.wait_ready(runtime, 1)
             register(server.client, runtime, models.path("iris-2"))
@@ -60,6 +62,8 @@ def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
             eventually(lambda runtime=runtime: "2" in server.states(runtime), tail=server.tail)
         # To the command alone, which hands it on.
         os.kill(server.pid, signal.SIGTERM)
+        *events, last = events_of(endless)
+        assert "error" in last and "error" not in events[-1]
         eventually(server.ended, tail=server.tail)
 
 
