@@ -42,6 +42,7 @@ from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.registry import mlflow_server
 from mlflow_serving_plugin.registry.download import download_model_version
@@ -80,6 +81,7 @@ def compose() -> Any:
     endpoints = EndpointOperations(
         store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional
     )
+    serving = ServingOperations(store, access, snapshot, send, endpoints.model)
     deps = ApiDeps(
         settings=settings,
         paths=paths,
@@ -87,6 +89,7 @@ def compose() -> Any:
         access=access,
         endpoints=endpoints,
         tokens=TokenOperations(tokens, access, endpoints.model),
+        serving=serving,
         metrics=metrics,
         static_prefix=mlflow_server.static_prefix(),
         secure=mlflow_server.secure,

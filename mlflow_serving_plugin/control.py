@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response
 from mlflow_serving_plugin.access.base import Access, User
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.api.app import LARGEST_BODY_BYTES
-from mlflow_serving_plugin.api.requests import CALLER, REFUSAL
+from mlflow_serving_plugin.api.requests import CALLER, REFUSAL, WELL_KNOWN_PATH
 from mlflow_serving_plugin.api.server import HEALTH_PATH
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.limits import BodyMemory, Reservation, declared_length, refuse_lost_body
@@ -78,7 +78,7 @@ class Control:
 
     def _is_for_everybody(self, head: Head) -> bool:
         """Whether the answer depends on neither caller nor body: health, a CORS preflight, a wrong path or method."""
-        if head.path == HEALTH_PATH or head.method == "OPTIONS":
+        if head.path in (HEALTH_PATH, WELL_KNOWN_PATH) or head.method == "OPTIONS":
             return True
         try:
             self._paths.match(self._prefix + head.path, method=head.method)

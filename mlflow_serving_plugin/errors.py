@@ -31,6 +31,18 @@ class NotFoundError(ServingError):
     error_code = "RESOURCE_DOES_NOT_EXIST"
 
 
+class AlreadyExistsError(ServingError):
+    """Something of that name exists."""
+
+    error_code = "RESOURCE_ALREADY_EXISTS"
+
+
+class ConflictError(ServingError):
+    """Not possible in the present state, such as a second update during an update."""
+
+    error_code = "RESOURCE_CONFLICT"
+
+
 class InvalidParameterError(ServingError):
     """A value is wrong; the message names the field."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -74,10 +74,13 @@ class Access(Protocol):
         """An id of the user's account that is never given to another; None where there are no accounts."""
 
 
-def look_up_grant(access: Access, headers: Mapping[str, str], address: str, workspace: str, name: str) -> Grant:
-    """The caller and the permission, looked up; may block. Raises what ``identify`` raises."""
+def look_up_grant(
+    access: Access, headers: Mapping[str, str], address: str, workspace: str, names: Sequence[str]
+) -> Grant:
+    """The caller and the least permission on the models, NONE without any; may block. Raises as ``identify`` does."""
     caller = access.identify(headers, address)
-    return Grant(caller, access.permission(caller, workspace, name))
+    permissions = (access.permission(caller, workspace, name) for name in names)
+    return Grant(caller, min(permissions, default=Permission.NONE))
 
 
 def require_manage(access: Access, user: User, workspace: str, name: str) -> None:

@@ -13,12 +13,13 @@ from flask import Flask, Response, request
 
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
-from mlflow_serving_plugin.api import failures, not_yet, server, tokens
+from mlflow_serving_plugin.api import failures, server, tokens
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.mlflow_endpoints import routes as mlflow_endpoints
-from mlflow_serving_plugin.api.requests import WORKSPACES, lowercase_headers, raise_refusal
+from mlflow_serving_plugin.api.requests import WELL_KNOWN_PATH, WORKSPACES, lowercase_headers, raise_refusal
+from mlflow_serving_plugin.api.serving_endpoints import routes as serving_endpoints
 
-_APIS = (server, tokens, mlflow_endpoints, not_yet)
+_APIS = (server, tokens, mlflow_endpoints, serving_endpoints)
 
 PATHS: tuple[str, ...] = tuple(path for api in _APIS for path in api.PATHS)
 """The application answers at these paths and at all below them."""
@@ -47,8 +48,9 @@ def create_api(deps: ApiDeps) -> Flask:
 
 
 def _secure(app: Flask, deps: ApiDeps) -> None:
-    """MLflow's own checks and ours, on all paths but the health check's."""
-    health, rules = deps.static_prefix.rstrip("/") + server.HEALTH_PATH, deps.browser_rules
+    """MLflow's own checks and ours, on all paths but those that are for everybody."""
+    prefix, rules = deps.static_prefix.rstrip("/"), deps.browser_rules
+    public = {prefix + server.HEALTH_PATH, prefix + WELL_KNOWN_PATH}
     # Flask runs these in reverse order of registration: this one runs last.
     app.after_request(partial(_across_origins, rules))
     app.before_request(_answer_preflight)
@@ -58,11 +60,11 @@ def _secure(app: Flask, deps: ApiDeps) -> None:
         app.before_request(lambda: refuse_forged(rules, request.method, lowercase_headers()))
     # As MLflow's own /health: a load balancer asks by an address of its own.
     checks = app.before_request_funcs[None]
-    checks[ours:] = [partial(_unless_path, health, check) for check in checks[ours:]]
+    checks[ours:] = [partial(_unless_public, public, check) for check in checks[ours:]]
 
 
-def _unless_path(path: str, check: Callable[[], Any]) -> Any:
-    return None if request.path == path else check()
+def _unless_public(paths: set[str], check: Callable[[], Any]) -> Any:
+    return None if request.path in paths else check()
 
 
 def _answer_preflight() -> Response | None:

@@ -13,6 +13,7 @@ from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.settings import Settings
 
@@ -27,6 +28,7 @@ class ApiDeps:
     access: Access
     endpoints: EndpointOperations
     tokens: TokenOperations
+    serving: ServingOperations
     metrics: Metrics
     static_prefix: str
     secure: Callable[[Flask], None]

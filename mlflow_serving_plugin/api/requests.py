@@ -30,6 +30,9 @@ WORKSPACES = "SERVING_WORKSPACES"
 CALLER, REFUSAL = "serving.caller", "serving.refusal"
 """Keys of a request's WSGI environment: who sent the request, and why the request is refused; None: not known yet."""
 
+WELL_KNOWN_PATH = "/.well-known/databricks-config"
+"""Every client of Databricks asks here first, without credentials."""
+
 MOST_EVENTS = 1000
 """Maximum number of events in one page."""
 
@@ -90,7 +93,7 @@ PREWARM = _fields("registered_model_name", optional=("endpoint_version_name",))
 VERSION = _fields("registered_model_name", "endpoint_version_name")
 LOGS = _fields("registered_model_name", "endpoint_version_name", optional=("replica_id", "offset"))
 EVENTS = _fields("registered_model_name", optional=("endpoint_version_name", *_PAGE))
-AUDIT = _fields(optional=_PAGE)
+AUDIT = PAGE = _fields(optional=_PAGE)
 CREATE_TOKEN = _fields(optional=("comment", "lifetime_seconds", "scope"))
 DELETE_TOKEN = _fields("token_id")
 
@@ -139,6 +142,11 @@ def change_fields(known: Fields, *, form_allowed: bool = False) -> dict[str, Any
     ``application/json`` only after one. So other content types are accepted from programs only.
     """
     return _check(known, _sent(form_allowed=form_allowed))
+
+
+def change_document() -> dict[str, Any]:
+    """The JSON body of a request that changes something, unchecked; as ``change_fields`` judges content types."""
+    return _sent(form_allowed=False)
 
 
 def _sent(*, form_allowed: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
+from mlflow_serving_plugin.controller.updates import Updates
 from mlflow_serving_plugin.controller.usage import Usage
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Wake
@@ -69,6 +70,7 @@ class Controller:
         self._settled: tuple[object, ...] | None = None
         """What there was to see in the last tick, if nothing was to be done about it."""
         self._reading = Reading(deps, self._tasks)
+        self._updates = Updates(deps.store, self._tasks)
         clear_scratch(deps.paths)
         self._directories = deps.paths.identity()
 
@@ -120,6 +122,7 @@ class Controller:
             observed, acted = self._act(replicas, observed, now, blocked=blocked)
             published = self._publish(view, replicas, observed)
             self._settled = None if acted or published else seen
+        self._updates.see_to(view, self._routes, now)
         # After that: a fetch that has just begun must not have its directory cleared away.
         self._executor.sweep_if_due(observed)
         self._executor.rest_if_idle(observed)
@@ -206,7 +209,7 @@ class Controller:
     def _refreshed(self, outcome: Outcome, _: float) -> None:
         found: Found = outcome.value
         if self._view is None:
-            _logger.info("Serving is on, for %d registered models. The page: /#/serving", len(found.view.endpoints))
+            _logger.info("Serving is on, for %d endpoints. The page: /#/serving", len(found.view.endpoints))
         before, self._view = self._view or View(), found.view
         self._executor.sweep_due |= found.desired.keys() != self._state.desired.keys()
         self._state.refreshed(found.desired, found.needs, found.unread, asked_anew(before, self._view))

@@ -17,6 +17,7 @@ from mlflow_serving_plugin.domain.config import (
 )
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import Entity, EntityKey, ModelRef
+from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.registry.models import RegisteredModel
 
 ModelKey = tuple[str, str]
@@ -47,15 +48,38 @@ class DesiredEntity:
 
 
 def model_of(endpoint: Endpoint) -> ModelKey:
-    """The registered model that an endpoint serves."""
+    """The registered model whose versions an endpoint of the kind ``model`` serves."""
     return endpoint.workspace, endpoint.name
 
 
+def models_of(endpoint: Endpoint) -> dict[ModelKey, int]:
+    """The registered models that an endpoint serves, and when each was created, in milliseconds since 1970."""
+    if endpoint.spec is None:
+        return {model_of(endpoint): endpoint.model_created_ms}
+    entities = endpoint.spec.entities.values()
+    return {(endpoint.workspace, entity.model): entity.model_created_ms for entity in entities}
+
+
+def _served(endpoint: Endpoint, spec: ServingSpec, models: Mapping[ModelKey, RegisteredModel]) -> list[Entity]:
+    """The entities of a serving endpoint, but those whose version the registry does not have."""
+    found = []
+    for name, served in spec.entities.items():
+        model = models.get((endpoint.workspace, served.model))
+        version = None if model is None or model.created_ms != served.model_created_ms else model.find(served.version)
+        if model is not None and version is not None:
+            key, ref = EntityKey(endpoint.id, name), ModelRef(model.workspace, model.name, version.number)
+            found.append(Entity(key, ref, served.config, version.source, version.stage, served.name))
+    return found
+
+
 def entities_of(endpoint: Endpoint, models: Mapping[ModelKey, RegisteredModel]) -> list[Entity]:
-    """An endpoint's entities, newest first: one for each active version of its model, named by the version's number.
+    """An endpoint's entities, newest first: one for each active version of its model, named by the version's number;
+    of a serving endpoint those of its configurations.
 
     None while the model has not been read.
     """
+    if endpoint.spec is not None:
+        return _served(endpoint, endpoint.spec, models)
     model = models.get(model_of(endpoint))
     if model is None:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of
+from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of, models_of
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
@@ -52,13 +52,20 @@ def refresh(store: Store, registry: RegistryReader, before: View, names: frozens
     due = [
         stored
         for stored in enabled
-        if names is None
-        or model_of(stored) in names
-        or stored.id in asked
-        or not _is_of(before.models.get(model_of(stored)), stored)
+        if stored.spec is None
+        and (
+            names is None
+            or model_of(stored) in names
+            or stored.id in asked
+            or not _is_of(before.models.get(model_of(stored)), stored)
+        )
     ]
     read, ids = _read_together(registry, before, due), {stored.id for stored in due}
     for stored in enabled:
+        if stored.spec is not None:
+            anew = names is None or stored.id in asked
+            endpoints[stored.id] = _with_models(store, registry, stored, before, None if anew else names, models)
+            continue
         endpoint: Endpoint | None = stored
         model = read.get(model_of(stored)) if stored.id in ids else before.models.get(model_of(stored))
         if not _is_of(model, stored):
@@ -97,6 +104,40 @@ def _numbers(model: RegisteredModel) -> set[int]:
     return {version.number for version in model.versions}
 
 
+def _with_models(
+    store: Store,
+    registry: RegistryReader,
+    endpoint: Endpoint,
+    before: View,
+    names: frozenset[ModelKey] | None,
+    models: dict[ModelKey, RegisteredModel],
+) -> Endpoint:
+    """A serving endpoint, whose registered models are added to ``models`` and followed to new names.
+
+    A model that was deleted is left out: the endpoint stays, without the entities of that model.
+    """
+    for key, created_ms in models_of(endpoint).items():
+        model = models.get(key) or before.models.get(key)
+        if model is None or model.created_ms != created_ms or names is None or key in names:
+            model = _model(registry, key, created_ms)
+        if model is None:
+            name = registry.renamed_to(endpoint.workspace, created_ms)
+            model = None if name is None else _model(registry, (endpoint.workspace, name), created_ms)
+            if model is not None:
+                endpoint = store.follow(endpoint, created_ms, model.name)
+        if model is not None:
+            models[model.workspace, model.name] = model
+    return endpoint
+
+
+def _model(registry: RegistryReader, key: ModelKey, created_ms: int) -> RegisteredModel | None:
+    try:
+        model = registry.model(*key)
+    except NotFoundError:
+        return None
+    return model if model.created_ms == created_ms else None
+
+
 def _find(store: Store, registry: RegistryReader, endpoint: Endpoint) -> tuple[Endpoint | None, RegisteredModel | None]:
     """The endpoint with its model, followed to a new name; a deleted model's endpoint is removed."""
     model = _read(registry, endpoint)
@@ -112,11 +153,7 @@ def _find(store: Store, registry: RegistryReader, endpoint: Endpoint) -> tuple[E
 
 
 def _read(registry: RegistryReader, endpoint: Endpoint) -> RegisteredModel | None:
-    try:
-        model = registry.model(*model_of(endpoint))
-    except NotFoundError:
-        return None
-    return model if _is_of(model, endpoint) else None
+    return _model(registry, model_of(endpoint), endpoint.model_created_ms)
 
 
 def _is_of(model: RegisteredModel | None, endpoint: Endpoint) -> bool:

@@ -21,7 +21,9 @@ from mlflow_serving_plugin.domain.routes import (
     Routes,
     WorkerRoute,
     routes_key,
+    serving_key,
 )
+from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.environments.recipe import Need
 
@@ -55,9 +57,7 @@ def describe(
     for entity in sorted(entities.values(), key=lambda entity: name_order(entity.name)):
         of_endpoint.setdefault(entity.key.endpoint_id, []).append(entity)
     endpoints = {
-        routes_key(endpoint.workspace, endpoint.name): _endpoint(
-            endpoint, view, of_endpoint.get(endpoint.id, []), default_timeout_s
-        )
+        key_of(endpoint): _endpoint(endpoint, view, of_endpoint.get(endpoint.id, []), default_timeout_s)
         for endpoint in view.endpoints.values()
     }
     return Routes(written_ms=now_ms, endpoints=endpoints, entities=entities)
@@ -94,6 +94,7 @@ def _entity(
         scored_example=tried is not None and tried.scored_example,
         example_form=tried.example_form if tried is not None else 0,
         example_note=storable(tried.example_note) if tried is not None else "",
+        served_name=wanted.entity.served_name,
         workers=tuple(_worker(worker) for worker in workers if worker.phase is not WorkerPhase.DEAD),
         replicas=replicas,
         changing=len(found.fresh) != replicas or bool(found.outdated),
@@ -155,8 +156,13 @@ def _endpoint(
 ) -> EndpointRoute:
     draining = tuple(entity.name for entity in entities if entity.state is EntityState.DRAINING)
     entities = [entity for entity in entities if entity.state is not EntityState.DRAINING]
-    model = view.models.get(model_of(endpoint))
-    status = endpoint_status(entities, known=model is not None)
+    model = view.models.get(model_of(endpoint)) if endpoint.spec is None else None
+    answering = _answering(endpoint.spec) if endpoint.spec else {}
+    if endpoint.spec is not None:
+        # Those of the next configuration tell nothing of how the endpoint stands.
+        status = endpoint_status([entity for entity in entities if entity.name in answering.values()])
+    else:
+        status = endpoint_status(entities, known=model is not None)
     names = tuple(entity.name for entity in entities)
     aliases = {alias: str(number) for alias, number in (model.aliases if model else {}).items()}
     return EndpointRoute(
@@ -176,4 +182,22 @@ def _endpoint(
         reason=status.reason.name if status.reason else None,
         inactive={str(v.number): v.inactive for v in (model.versions if model else ()) if not v.active},
         generation=endpoint.generation,
+        served=answering,
+        traffic=_traffic(endpoint.spec) if endpoint.spec else (),
+        models=endpoint.spec.models if endpoint.spec else None,
     )
+
+
+def key_of(endpoint: Endpoint) -> str:
+    """The key of an endpoint in the snapshot."""
+    return (routes_key if endpoint.spec is None else serving_key)(endpoint.workspace, endpoint.name)
+
+
+def _answering(spec: ServingSpec) -> dict[str, str]:
+    """The entities of a serving endpoint that answer: their keys' names by the names that people know."""
+    return {entity.name: entity.key_name for entity in spec.present.entities} if spec.present else {}
+
+
+def _traffic(spec: ServingSpec) -> tuple[tuple[str, int], ...]:
+    names = _answering(spec)
+    return tuple((names[name], percent) for name, percent in spec.present.traffic) if spec.present else ()

@@ -28,6 +28,8 @@ def transitions(before: Routes, after: Routes, now_ms: int) -> list[tuple[str, E
     for endpoint in after.endpoints.values():
         for kind, message in _endpoint_changes(earlier.get(endpoint.id), endpoint):
             found.append((endpoint.id, Event(now_ms, endpoint.workspace, endpoint.name, None, kind, message)))
+        for kind, message in _traffic_changes(before, after, endpoint):
+            found.append((endpoint.id, Event(now_ms, endpoint.workspace, endpoint.name, None, kind, message)))
     return found
 
 
@@ -53,6 +55,26 @@ def _entity_changes(then: EntityRoute | None, now: EntityRoute | None) -> Iterab
 def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[Change]:
     if then is None or then.state is not now.state:
         yield f"ENDPOINT_{now.state.value}", now.message or "Serving."
+
+
+def _traffic_changes(before: Routes, after: Routes, endpoint: EndpointRoute) -> Iterable[Change]:
+    """What became of the shares of entities that served before. While an endpoint starts, nothing moves."""
+    now, then = _serving(after, endpoint), _serving(before, endpoint)
+    for name, percent in endpoint.traffic:
+        key = f"{endpoint.id}/{name}"
+        entity = after.entities.get(key) or before.entities.get(key)
+        if entity is None or not percent or key not in before.entities or not now | then:
+            continue
+        if name in then and name not in now and now:
+            yield "TRAFFIC_MOVED", f"The {percent} % of {entity.title} go to the other entities: {entity.message}"
+        elif name in now and name not in then and then:
+            yield "TRAFFIC_RESTORED", f"{entity.title[0].upper()}{entity.title[1:]} has its {percent} % again."
+
+
+def _serving(routes: Routes, endpoint: EndpointRoute) -> set[str]:
+    """The entities of the split that answer, in these routes."""
+    found = {name: routes.entities.get(f"{endpoint.id}/{name}") for name, percent in endpoint.traffic if percent}
+    return {name for name, entity in found.items() if entity is not None and entity.state.facts.serves}
 
 
 def _in_words(entity: EntityRoute) -> str:

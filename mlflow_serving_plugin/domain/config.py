@@ -173,6 +173,12 @@ else:
     ScalingConfig = _part("ScalingConfig", CONTROLLER)
     GatewayConfig = _part("GatewayConfig", GATEWAY)
 
+
+def keys_for(user: str) -> tuple[str, ...]:
+    """The keys that CONTROLLER, WORKER or GATEWAY uses."""
+    return tuple(item.name for item in fields(EndpointConfig) if user in item.metadata["for_"])
+
+
 _Part = TypeVar("_Part", bound=EndpointConfig)
 
 

@@ -43,7 +43,7 @@ def endpoint_status(entities: Sequence[EntityRoute], *, known: bool = True) -> E
         return EndpointStatus(EndpointState.FAILED, _failures(failed, active, failed[-1]), failed[-1])
     newest = starting[-1]
     others = f" {_count(failed, active)} failed." if failed else ""
-    return EndpointStatus(EndpointState.STARTING, f"Starting version {newest.name}.{others}", newest)
+    return EndpointStatus(EndpointState.STARTING, f"Starting {newest.title}.{others}", newest)
 
 
 def latest_of(entities: Sequence[EntityRoute]) -> str | None:
@@ -63,9 +63,10 @@ def latest_message(entities: Sequence[EntityRoute]) -> str:
 
 
 def _failures(failed: Sequence[EntityRoute], active: Sequence[EntityRoute], worst: EntityRoute) -> str:
-    reason = f"Version {worst.name}: {worst.message}"
+    reason = f"{worst.title[0].upper()}{worst.title[1:]}: {worst.message}"
     return f"{_count(failed, active)} failed. {reason}" if failed and len(active) > 1 else reason
 
 
 def _count(some: Sequence[EntityRoute], entities: Sequence[EntityRoute]) -> str:
-    return f"{len(some)} of {len(entities)} versions"
+    noun = "entities" if entities[0].served_name else "versions"
+    return f"{len(some)} of {len(entities)} {noun}"

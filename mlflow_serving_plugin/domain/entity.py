@@ -32,13 +32,17 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What is to be served. ``source``: where the registry has the model files; ``stage``: that of the version."""
+    """What is to be served. ``source``: where the registry has the model files; ``stage``: that of the version.
+
+    ``served_name``: the name that a serving endpoint gives the entity.
+    """
 
     key: EntityKey
     model: ModelRef
     config: EndpointConfig
     source: str
     stage: str = "None"
+    served_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

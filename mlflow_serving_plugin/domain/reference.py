@@ -7,14 +7,23 @@ from urllib.parse import quote
 
 from mlflow_serving_plugin.errors import NotFoundError
 
+TRAFFIC, ENTITY = "traffic", "entity"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name of a served version. ``kind``: ``version``, ``stage``, ``alias`` or ``latest``."""
+    """A name of what is served. ``kind``: ``version``, ``stage``, ``alias`` or ``latest`` of a registered model, by its
+    ``name``; ``traffic`` (of which the split decides) or ``entity`` of a serving endpoint.
+    """
 
     name: str
     kind: str
     value: str
+
+    @property
+    def of_serving_endpoint(self) -> bool:
+        """Whether ``name`` is that of a serving endpoint, and not of a registered model."""
+        return self.kind in (TRAFFIC, ENTITY)
 
     def __str__(self) -> str:
         separator = "@" if self.kind == "alias" else "/"

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-
-from pydantic import TypeAdapter
+from dataclasses import dataclass, field, replace
 
 from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef, name_order
-from mlflow_serving_plugin.domain.reference import Reference
+from mlflow_serving_plugin.domain.reference import ENTITY, Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the snapshot's shape changes. A reader sets a snapshot of another format aside."""
-
-
-class OtherFormatError(ValueError):
-    """The snapshot was written by another version of this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +84,18 @@ class EntityRoute:
     """Whether workers of the present configuration are still to come, or older workers to go."""
     retry_ms: int | None = None
     """When a failed start is tried again, in milliseconds since 1970; None without a failure."""
+    served_name: str = ""
+    """The name that a serving endpoint gives the entity."""
 
     @property
     def name(self) -> str:
         """The entity's name within its endpoint."""
         return self.key.name
+
+    @property
+    def title(self) -> str:
+        """The entity in a sentence."""
+        return f"entity '{self.served_name}'" if self.served_name else f"version {self.name}"
 
     @property
     def degraded(self) -> bool:
@@ -153,6 +154,12 @@ class EndpointRoute:
     """Version → why the version is not served: it is archived, or not registered completely."""
     generation: int = 0
     """The endpoint's generation that all of this was derived from."""
+    served: dict[str, str] = field(default_factory=dict)
+    """Of a serving endpoint: the name that people know → entity, of those that answer."""
+    traffic: tuple[tuple[str, int], ...] = ()
+    """Of a serving endpoint: entities and their percentages."""
+    models: tuple[str, ...] | None = None
+    """Of a serving endpoint: the registered models that a caller has to be allowed to read; None: ``name`` alone."""
 
     def resolve(self, reference: Reference) -> str:
         """The name of the entity that a reference means, stages in any case; NotFoundError says what is served."""
@@ -162,6 +169,8 @@ class EndpointRoute:
             found = self.aliases.get(reference.value)
         elif reference.kind == "latest":
             found = self.latest
+        elif reference.kind == ENTITY:
+            found = self.served.get(reference.value)
         else:
             wanted = reference.value.lower()
             found = next((name for stage, name in self.stages.items() if stage.lower() == wanted), None)
@@ -174,6 +183,8 @@ class EndpointRoute:
         return {stage: name for stage, name in sorted(self.stages.items()) if stage.lower() != "none"}
 
     def _served_now(self) -> str:
+        if self.models is not None:
+            return f"Entities of the endpoint: {', '.join(self.served)}."
         if not self.entities:
             return f"Model '{self.name}' has serving enabled and no active version."
         parts = ["versions " + ", ".join(self.entities)]
@@ -197,12 +208,16 @@ class Routes:
     endpoints: dict[str, EndpointRoute] = field(default_factory=dict)
     entities: dict[str, EntityRoute] = field(default_factory=dict)
 
-    def endpoint(self, workspace: str, name: str) -> EndpointRoute:
-        """The endpoint of a model; NotFoundError when serving is not enabled on it."""
-        found = self.endpoints.get(routes_key(workspace, name))
+    def endpoint(self, workspace: str, name: str, *, serving: bool = False) -> EndpointRoute:
+        """The endpoint of a model, or (``serving``) a serving endpoint; NotFoundError."""
+        found = self.endpoints.get((serving_key if serving else routes_key)(workspace, name))
         if found is None:
-            raise NotFoundError(not_enabled(name))
+            raise NotFoundError((no_such_endpoint if serving else not_enabled)(name))
         return found
+
+    def only(self, endpoint_id: str) -> Routes:
+        """The routes of one endpoint."""
+        return replace(self, endpoints={key: e for key, e in self.endpoints.items() if e.id == endpoint_id})
 
     def entities_of(self, endpoint: EndpointRoute) -> list[EntityRoute]:
         """The entities of an endpoint, those that drain too, by name."""
@@ -211,7 +226,7 @@ class Routes:
 
     def resolve(self, workspace: str, reference: Reference) -> tuple[EndpointRoute, EntityRoute]:
         """The endpoint and the entity that a reference means; NotFoundError."""
-        endpoint = self.endpoint(workspace, reference.name)
+        endpoint = self.endpoint(workspace, reference.name, serving=reference.of_serving_endpoint)
         return endpoint, self.entities[f"{endpoint.id}/{endpoint.resolve(reference)}"]
 
 
@@ -220,29 +235,16 @@ def not_enabled(name: str) -> str:
     return f"Serving is not enabled on registered model '{name}', or you have no READ permission on the model."
 
 
+def no_such_endpoint(name: str) -> str:
+    """What a caller is told of a serving endpoint that does not exist, or of which the caller may not read a model."""
+    return f"There is no serving endpoint '{name}', or you have no READ permission on a model that it serves."
+
+
 def routes_key(workspace: str, name: str) -> str:
     """The key of an endpoint in the snapshot. Neither part can contain a slash."""
     return f"{workspace}/{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _AnyFormat:
-    """What the snapshots of all formats have."""
-
-    format: int
-
-
-_any_format, _routes = TypeAdapter(_AnyFormat), TypeAdapter(Routes)
-
-
-def dump_routes(routes: Routes) -> bytes:
-    """The snapshot as JSON."""
-    return _routes.dump_json(routes)
-
-
-def load_routes(data: bytes) -> Routes:
-    """The snapshot from JSON; ValueError when it is damaged, OtherFormatError when it is of another format."""
-    found = _any_format.validate_json(data).format
-    if found != FORMAT:
-        raise OtherFormatError(f"routes snapshot of format {found}, expected {FORMAT}")
-    return _routes.validate_json(data)
+def serving_key(workspace: str, name: str) -> str:
+    """The key of a serving endpoint, which may have the name of a registered model."""
+    return f"{workspace}/serving-endpoints/{name}"

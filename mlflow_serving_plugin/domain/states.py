@@ -31,6 +31,8 @@ class StateFacts:
     """Whether ``enable --wait`` stops waiting for the entity."""
     explained: str = ""
     """The event, if any, that tells of a new message within the state."""
+    deployment: str = "DEPLOYMENT_CREATING"
+    """The state in replies of ``serving-endpoints``."""
 
 
 class EntityState(str, Enum):
@@ -77,19 +79,45 @@ _FACTS = {
         serves=True,
         settled=True,
         explained="VERSION_DEGRADED",
+        deployment="DEPLOYMENT_READY",
     ),
     # The old API knows neither: a client of that API can call the version.
     EntityState.ASLEEP: StateFacts(
-        "Asleep", "idle", "VERSION_STATE_READY", "SERVICE_STATE_READY", holdable=True, serves=True, settled=True
+        "Asleep",
+        "idle",
+        "VERSION_STATE_READY",
+        "SERVICE_STATE_READY",
+        holdable=True,
+        serves=True,
+        settled=True,
+        deployment="DEPLOYMENT_READY",
     ),
     EntityState.WAKING: StateFacts(
-        "Waking", "busy", "VERSION_STATE_READY", "SERVICE_STATE_READY", holdable=True, serves=True
+        "Waking",
+        "busy",
+        "VERSION_STATE_READY",
+        "SERVICE_STATE_READY",
+        holdable=True,
+        serves=True,
+        deployment="DEPLOYMENT_READY",
     ),
     EntityState.DRAINING: StateFacts(
-        "Draining", "idle", "VERSION_STATE_DRAINING", "SERVICE_STATE_UNKNOWN", scores=False, settled=True
+        "Draining",
+        "idle",
+        "VERSION_STATE_DRAINING",
+        "SERVICE_STATE_UNKNOWN",
+        scores=False,
+        settled=True,
+        deployment="DEPLOYMENT_ABORTED",
     ),
     EntityState.FAILED: StateFacts(
-        "Failed", "failed", "VERSION_STATE_FAILED", "SERVICE_STATE_FAILED", settled=True, explained="VERSION_FAILED"
+        "Failed",
+        "failed",
+        "VERSION_STATE_FAILED",
+        "SERVICE_STATE_FAILED",
+        settled=True,
+        explained="VERSION_FAILED",
+        deployment="DEPLOYMENT_FAILED",
     ),
 }
 

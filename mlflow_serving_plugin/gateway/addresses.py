@@ -10,10 +10,19 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from mlflow_serving_plugin.domain.reference import IN_BODY, NO_MODEL, Reference, parse_reference, reference_in
+from mlflow_serving_plugin.domain.reference import (
+    ENTITY,
+    IN_BODY,
+    NO_MODEL,
+    TRAFFIC,
+    Reference,
+    parse_reference,
+    reference_in,
+)
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.gateway.dialects import openai, v2
 from mlflow_serving_plugin.gateway.dialects.base import Dialect
+from mlflow_serving_plugin.gateway.dialects.endpoints import ENDPOINTS
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 
 _LONGEST_PATH = 1024
@@ -89,9 +98,17 @@ def _below_model(segments: list[str]) -> Target:
 def _below_serving_endpoints(segments: list[str]) -> Target:
     if found := _OF_OPENAI.get("/".join(segments)):
         return Target(IN_BODY, *found)
-    *others, last = (f"/serving-endpoints/{path}" for path in _OF_OPENAI)
-    refusal = NoOpenAiPathError if segments[:1] and segments[0] in _OPENAI_SAYS else NotFoundError
-    raise refusal(f"This server has no such API. Of OpenAI's, it has {', '.join(others)} and {last}.")
+    if len(segments) == 2 and segments[0] and segments[1] == "invocations":
+        return Target(Reference(segments[0], TRAFFIC, ""), Action.SCORE, ("POST",), ENDPOINTS)
+    if len(segments) == 4 and all(segments) and segments[1::2] == ["served-models", "invocations"]:
+        return Target(Reference(segments[0], ENTITY, segments[2]), Action.SCORE, ("POST",), ENDPOINTS)
+    if segments[:1] and segments[0] in _OPENAI_SAYS:
+        *others, last = (f"/serving-endpoints/{path}" for path in _OF_OPENAI)
+        raise NoOpenAiPathError(f"This server has no such API. Of OpenAI's, it has {', '.join(others)} and {last}.")
+    raise NotFoundError(
+        "This server has no such API. A serving endpoint answers at /serving-endpoints/<name>/invocations and "
+        "/serving-endpoints/<name>/served-models/<entity>/invocations only."
+    )
 
 
 V2 = v2.V2()
@@ -133,6 +150,8 @@ _READERS: dict[str, Callable[[list[str]], Target]] = {
     "ajax-model": _below_model,
     "serving-endpoints": _below_serving_endpoints,
     "v2": _below_v2,
+    # The path of mlflow.deployments for a server that it knows by address.
+    "endpoints": _below_serving_endpoints,
 }
 """By the first segment of a path: reads the other segments."""
 
@@ -147,5 +166,5 @@ def target_of(path: str) -> Target:
         raise NotFoundError("This path is too long to name a model version.")
     root, *segments = path.removeprefix("/").removesuffix("/").split("/")
     if root not in _READERS:
-        raise NotFoundError("This path is not below /model/.")
+        raise NotFoundError("This path is not below /model/ or /serving-endpoints/.")
     return _READERS[root](segments)

@@ -13,26 +13,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlflow_serving_plugin.access.base import Access, Permission, User, look_up_grant
+from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
 from mlflow_serving_plugin.domain.reference import IN_BODY
-from mlflow_serving_plugin.domain.routes import not_enabled
 from mlflow_serving_plugin.domain.workspace import workspace_of
-from mlflow_serving_plugin.errors import (
-    MethodNotAllowedError,
-    NotFoundError,
-    ServingError,
-)
+from mlflow_serving_plugin.errors import MethodNotAllowedError, ServingError
 from mlflow_serving_plugin.gateway.about import about
 from mlflow_serving_plugin.gateway.addresses import V2, Action, NoOpenAiPathError, NoV2PathError, Target, target_of
 from mlflow_serving_plugin.gateway.choice import choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
+from mlflow_serving_plugin.gateway.door import Door
 from mlflow_serving_plugin.gateway.encoding import SMALLEST_BYTES, answer_encoding, compress
 from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
-from mlflow_serving_plugin.gateway.messages import Head, Lane, Pieces, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.named_in_body import NamedInBody
 from mlflow_serving_plugin.gateway.open_inference import OpenInference
 from mlflow_serving_plugin.gateway.scoring import Scoring
@@ -86,7 +82,7 @@ class Gateway:
         self.settings = settings
         self.snapshot = snapshot
         self.nudge = partial(send_nudge, host.nudges)
-        self._access = access
+        self._door = Door(access)
         self._browser_rules = browser_rules
         self._workspaces = workspaces
         self._clock = clock
@@ -174,19 +170,8 @@ class Gateway:
 
     def _admit(self, exchange: Exchange, target: Target) -> Steps[None]:
         started_s = self._clock()
-        exchange.caller = yield from self._authorise(exchange.head, exchange.workspace, target.reference.name)
+        yield from self._door.admit(exchange, target.reference, self.snapshot.current())
         exchange.auth_s = self._clock() - started_s
-
-    def _authorise(self, head: Head, workspace: str, name: str) -> Steps[User]:
-        grant = self._access.recall(head.headers, workspace, name)
-        if grant is None:
-            look_up = partial(look_up_grant, self._access, head.headers, head.client, workspace, name)
-            lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
-            grant = (yield RunBlocking(look_up, lane)) if self._access.blocking else look_up()
-        if grant.permission < Permission.READ:
-            # In the words for a model that is not served: nobody is told which models there are.
-            raise NotFoundError(not_enabled(name))
-        return grant.caller
 
 
 def _compressed(reply: Reply, head: Head) -> Steps[Reply]:

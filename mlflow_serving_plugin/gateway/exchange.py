@@ -35,6 +35,10 @@ class Exchange:
     target: Target | None = None
     workspace: str = ""
     caller: User | None = None
+    models: tuple[str, ...] = ()
+    """Of a request to a serving endpoint: the registered models that the caller was found to be allowed to read."""
+    point: float = 0.0
+    """Where the split of a serving endpoint's traffic decides."""
     choice: Choice | None = None
     """The entity that answers."""
     reply_format: ReplyFormat = INVOCATIONS
@@ -81,10 +85,14 @@ class Exchange:
         self.queue_s += max(0.0, took_s - (decode_us + predict_us + encode_us) / 1e6)
 
     def headers(self) -> list[tuple[str, str]]:
-        """Headers of every answer: ``X-Request-Id``, the version where known, ``Server-Timing`` (ms) when scored."""
+        """Headers of every answer: ``X-Request-Id``, the version (of a serving endpoint also the entity) where known,
+        ``Server-Timing`` (ms) when scored.
+        """
         headers = [("X-Request-Id", self.request_id)]
         if self.choice is not None:
             headers.append(("X-MLflow-Model-Version", self.choice.version))
+            if served_name := self.choice.entity.served_name:
+                headers.append(("Served-Model-Name", served_name))
         if self.answer is not None:
             headers.append(
                 (

@@ -85,8 +85,7 @@ class Holding:
         while True:
             routes = self._snapshot.current()
             if routes.written_ms or routes.endpoints:
-                exchange.choice = choose(routes, exchange.workspace, reference)
-                return exchange.choice
+                return self._chosen(exchange, choose(routes, exchange.workspace, reference, exchange.point))
             if budget.hold_s <= 0:
                 raise TemporarilyUnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
             yield from self._pause(exchange, budget)
@@ -155,11 +154,23 @@ class Holding:
     def _renewed(self, exchange: Exchange, choice: Choice) -> Choice:
         """The choice by the newest routes. When another entity has to answer, the place in flight moves with it."""
         renewed = renew(choice, self._snapshot.current())
-        if renewed is not choice:
-            if renewed.key != choice.key and exchange.place is not None:
-                exchange.place.move(renewed.key)
-            exchange.choice = renewed
-        return renewed
+        return choice if renewed is choice else self._chosen(exchange, renewed)
+
+    def choose_again(self, exchange: Exchange, choice: Choice, point: float) -> Choice:
+        """The choice of a serving endpoint's entity by another point, in the same routes."""
+        exchange.point = point
+        return self._chosen(exchange, choose(choice.routes, exchange.workspace, choice.reference, point))
+
+    def _chosen(self, exchange: Exchange, choice: Choice) -> Choice:
+        """Take a choice. TemporarilyUnavailableError when the caller's permission is not known for the choice."""
+        if choice.reference.of_serving_endpoint and not set(choice.endpoint.models or ()) <= set(exchange.models):
+            raise TemporarilyUnavailableError(
+                f"The configuration of serving endpoint '{choice.endpoint.name}' has just changed.", retry_after_s=1
+            )
+        if exchange.choice is not None and choice.key != exchange.choice.key and exchange.place is not None:
+            exchange.place.move(choice.key)
+        exchange.choice = choice
+        return choice
 
     def _retry_lock(self, key: tuple[str, str], budget: TimeBudget) -> AbstractContextManager[None] | None:
         """The right to be scored now; None while a request that lost a worker has to wait for another such."""
@@ -171,7 +182,7 @@ class Holding:
     def _note_loss(
         self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float, budget: TimeBudget
     ) -> None:
-        self._nudge(Changed(exchange.workspace, choice.endpoint.name))
+        self._nudge(Changed(exchange.workspace, choice.entity.model.name))
         exchange.queue_s += took_s
         _logger.info("Request %s lost its worker: %s", exchange, lost.message)
         if not lost.sent:
@@ -200,12 +211,11 @@ def _begun(stream: WorkerStream) -> Steps[Pieces]:
 
 
 def _raise_unless_holdable(choice: Choice, budget: TimeBudget) -> None:
-    described = f"Version {choice.version} of model '{choice.endpoint.name}'"
     entity = choice.entity
     if entity.state is EntityState.FAILED:
-        raise UnavailableError(f"{described} has failed: {entity.message}")
+        raise UnavailableError(f"{choice} has failed: {entity.message}")
     if budget.hold_s <= 0:
         raise TemporarilyUnavailableError(
-            f"{described} was not ready within {budget.held_s:.0f} s. It is {entity.state.value}: {entity.message}",
+            f"{choice} was not ready within {budget.held_s:.0f} s. It is {entity.state.value}: {entity.message}",
             retry_after_s=_RETRY_AFTER_S,
         )

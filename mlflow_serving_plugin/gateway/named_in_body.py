@@ -9,7 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 from mlflow_serving_plugin.access.base import Access, Permission, User
-from mlflow_serving_plugin.domain.reference import reference_in
+from mlflow_serving_plugin.domain.reference import TRAFFIC, Reference, reference_in
+from mlflow_serving_plugin.domain.routes import not_enabled, serving_key
+from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.gateway.addresses import Action, Target
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.openai import list_of_models, model_in
@@ -40,8 +42,15 @@ class NamedInBody:
         if target.action is Action.MODELS:
             return (yield from self._models(exchange, exchange.caller))
         body = yield from self._scoring.read_body(exchange)
-        target = exchange.target = target._replace(reference=reference_in(model_in(body)))
-        yield from self._admit(exchange, target)
+        name = model_in(body)
+        serving = serving_key(exchange.workspace, name) in self._snapshot.current().endpoints
+        reference = Reference(name, TRAFFIC, "") if serving else reference_in(name)
+        target = exchange.target = target._replace(reference=reference)
+        try:
+            yield from self._admit(exchange, target)
+        except NotFoundError:
+            # In the words for a model: nobody is told which serving endpoints there are.
+            raise NotFoundError(not_enabled(reference.name)) from None
         return (yield from self._scoring.score(exchange, target, body))
 
     def _identify(self, exchange: Exchange) -> Steps[User]:
@@ -55,11 +64,11 @@ class NamedInBody:
 
     def _models(self, exchange: Exchange, caller: User) -> Steps[Reply]:
         endpoints = self._snapshot.current().endpoints.values()
-        names = sorted({one.name for one in endpoints if one.workspace == exchange.workspace})
+        served = [(one.name, one.models or (one.name,)) for one in endpoints if one.workspace == exchange.workspace]
 
         def readable() -> list[str]:
             look_up = partial(self._access.permission, caller, exchange.workspace)
-            return [name for name in names if look_up(name) >= Permission.READ]
+            return sorted({name for name, models in served if min(map(look_up, models)) >= Permission.READ})
 
         found: list[str] = yield RunBlocking(readable, Lane.LOOKUP)
         return Reply(200, [("Content-Type", JSON)], list_of_models(found))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from mlflow_serving_plugin.domain.reference import TRAFFIC
 from mlflow_serving_plugin.errors import ServingError, WorkerCrashedError
 from mlflow_serving_plugin.gateway.addresses import Target
 from mlflow_serving_plugin.gateway.cells import SMALL_BYTES, refuse_too_many_cells
@@ -19,6 +20,7 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.spread import Spread, point_in_body
 from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
 from mlflow_serving_plugin.metrics.counting import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING, Metrics
 from mlflow_serving_plugin.settings import Settings
@@ -40,6 +42,7 @@ class Scoring:
         self.memory = BodyMemory(max(settings.max_waiting_bytes, settings.max_body_bytes))
         """The memory for request bodies, and for whatever asides keep."""
         self._holding = holding
+        self._spread = Spread()
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
         metrics.gauge(WAITING, holding.waiting.counts)
         metrics.gauge(STREAMS, self._streams.counts)
@@ -69,8 +72,10 @@ class Scoring:
 
         ``body``: where the body had to be read to learn the target.
         """
-        budget = self._holding.budget(exchange.head.hold_cap_s)
-        choice = yield from self._holding.choose(exchange, target.reference, budget)
+        budget, reference = self._holding.budget(exchange.head.hold_cap_s), target.reference
+        if reference.kind == TRAFFIC:
+            exchange.point = self._spread.point(exchange.head.headers, reference.name)
+        choice = yield from self._holding.choose(exchange, reference, budget)
         headers = exchange.head.headers
         read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
         exchange.place = self._in_flight.slot(choice.key)
@@ -91,6 +96,8 @@ class Scoring:
                 judge()
             request = read(body)
         exchange.request, exchange.reply_format = request, request.reply_format
+        if reference.kind == TRAFFIC and (point := point_in_body(headers, reference.name, body)) is not None:
+            choice = self._holding.choose_again(exchange, choice, point)
         exchange.decode_s += self._clock() - started_s
         answer, answer_body = yield from self._holding.ask(exchange, choice, request, budget)
         if isinstance(answer_body, Pieces):

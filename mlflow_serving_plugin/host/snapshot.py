@@ -6,7 +6,8 @@ import logging
 import time
 from pathlib import Path
 
-from mlflow_serving_plugin.domain.routes import OtherFormatError, Routes, dump_routes, load_routes
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.routes_text import OtherFormatError, dump_routes, load_routes
 from mlflow_serving_plugin.host.files import FileIdentity, file_identity, write_atomically
 from mlflow_serving_plugin.host.throttled import Throttled
 

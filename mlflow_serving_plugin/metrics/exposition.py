@@ -102,8 +102,13 @@ class HostCollector(Collector):
         return [*self._names(endpoint), shown, *(str(label) for label in others)]
 
     def _names(self, endpoint: EndpointRoute | None) -> list[str]:
-        names = [endpoint.workspace, endpoint.name] if endpoint else ["", ""]
+        names = [endpoint.workspace, _name(endpoint)] if endpoint else ["", ""]
         return names if self._workspaces else names[1:]
+
+
+def _name(endpoint: EndpointRoute) -> str:
+    """A model's name can hold no slash, so that a serving endpoint may have the name of a model."""
+    return endpoint.name if endpoint.models is None else f"serving-endpoints/{endpoint.name}"
 
 
 def _made(family: Family, labels: list[str]) -> Any:

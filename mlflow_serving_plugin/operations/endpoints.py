@@ -149,6 +149,7 @@ class EndpointOperations:
             self._join(endpoint)
             for endpoint in sorted(self.store.enabled(), key=lambda found: found.name)
             if endpoint.workspace == workspace
+            and endpoint.spec is None
             and self.access.permission(caller, workspace, endpoint.name) >= Permission.READ
         ]
 

@@ -21,6 +21,11 @@ class ModelVersion:
         return not self.inactive
 
     @property
+    def complete(self) -> bool:
+        """Whether the version is registered completely, and not deleted."""
+        return self.status == "READY" and self.stage.lower() != "deleted_internal"
+
+    @property
     def inactive(self) -> str:
         """Why the version is not to be served; empty for one that is."""
         if self.stage.lower() in {"archived", "deleted_internal"}:
@@ -37,3 +42,17 @@ class RegisteredModel:
     created_ms: int
     versions: tuple[ModelVersion, ...] = ()
     aliases: Mapping[str, int] = field(default_factory=dict)
+
+    def find(self, reference: str) -> ModelVersion | None:
+        """The version that a number, ``@alias`` or a stage (in any case) means; None when there is no such version.
+
+        A version counts while it is archived, but not when it was not registered completely.
+        """
+        if reference.startswith("@"):
+            number = self.aliases.get(reference[1:])
+            found = [version for version in self.versions if version.number == number]
+        elif reference.isascii() and reference.isdigit():
+            found = [version for version in self.versions if version.number == int(reference)]
+        else:
+            found = [version for version in self.versions if version.stage.lower() == reference.lower()]
+        return next((version for version in reversed(found) if version.complete), None)

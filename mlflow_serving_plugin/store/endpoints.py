@@ -15,12 +15,13 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.store.database import session_on
-from mlflow_serving_plugin.store.events import REMOVED, EventLog, record
-from mlflow_serving_plugin.store.tables import EndpointRow, EventRow
+from mlflow_serving_plugin.store.events import REMOVED, record
+from mlflow_serving_plugin.store.serving import ServingStore, serving_endpoint
+from mlflow_serving_plugin.store.tables import MODEL, SERVING, EndpointRow, EventRow
 
 
-class Store(EventLog):
-    """Endpoints, beside their events. Thread-safe: each call is a session of its own."""
+class Store(ServingStore):
+    """Endpoints of both kinds, beside their events. Thread-safe: each call is a session of its own."""
 
     def find(self, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model, None when serving is not enabled on it."""
@@ -29,7 +30,7 @@ class Store(EventLog):
             return _endpoint(row) if row is not None and row.enabled else None
 
     def enabled(self) -> list[Endpoint]:
-        """All endpoints, by name."""
+        """All endpoints, serving endpoints too, by name."""
         query = select(EndpointRow).where(EndpointRow.enabled).order_by(EndpointRow.workspace, EndpointRow.name)
         with session_on(self.engine) as session:
             return [_endpoint(row) for row in session.scalars(query)]
@@ -116,7 +117,9 @@ class Store(EventLog):
 
 def _row(session: Session, workspace: str, name: str, *, lock: bool = False) -> EndpointRow | None:
     """``lock``: until this transaction ends. (On SQLite the whole transaction excludes others.)"""
-    query = select(EndpointRow).where(EndpointRow.workspace == workspace, EndpointRow.name == name)
+    query = select(EndpointRow).where(
+        EndpointRow.workspace == workspace, EndpointRow.kind == MODEL, EndpointRow.name == name
+    )
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
@@ -132,6 +135,8 @@ def _by(user: str | None) -> str:
 
 
 def _endpoint(row: EndpointRow) -> Endpoint:
+    if row.kind == SERVING:
+        return serving_endpoint(row)
     return Endpoint(row.id, row.workspace, row.name, _load(row.config), row.model_created_ms, row.generation)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mlflow_serving_plugin.domain.events import SAME_WITHIN_MS, Event, is_same, storable
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import for_writing, session_on
-from mlflow_serving_plugin.store.tables import AuditRow, EndpointRow, EventRow
+from mlflow_serving_plugin.store.tables import MODEL, AuditRow, EndpointRow, EventRow
 
 REMOVED = "ENDPOINT_REMOVED"
 """An endpoint was forgotten with its events. Only the audit tells of this."""
@@ -20,7 +20,12 @@ REMOVED = "ENDPOINT_REMOVED"
 _LOOKED_AT = 50
 """Events that may be the same as a new one."""
 
-AUDITED = ("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED")
+AUDITED = (
+    *("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED"),
+    *("ENDPOINT_CREATED", "ENDPOINT_TAGGED", "ENDPOINT_DELETED"),
+    # How an update ended: all hosts go by that.
+    *("ENDPOINT_UPDATED", "ENDPOINT_UPDATE_FAILED", "MODEL_RENAMED"),
+)
 """Events of what people do; all others are of what follows from that."""
 
 
@@ -46,14 +51,21 @@ class EventLog:
                     _add(session, endpoint_id, event)
 
     def events(
-        self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
+        self,
+        workspace: str,
+        name: str,
+        *,
+        entity: str | None,
+        page_token: str | None,
+        limit: int,
+        kind: str = MODEL,
     ) -> tuple[list[Event], str | None]:
         """A page of an endpoint's events, newest first, and the token of the next page if there is one.
 
         ``entity``: only the events of this entity. InvalidParameterError for a page token that no reply gave.
         """
         query = select(EventRow, EndpointRow).join(EndpointRow, EndpointRow.id == EventRow.endpoint_id)
-        query = query.where(EndpointRow.workspace == workspace, EndpointRow.name == name)
+        query = query.where(EndpointRow.workspace == workspace, EndpointRow.name == name, EndpointRow.kind == kind)
         return self._page(query if entity is None else query.where(EventRow.entity == entity), page_token, limit)
 
     def audit(self, *, page_token: str | None, limit: int) -> tuple[list[Event], str | None]:

@@ -12,6 +12,9 @@ _BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
 MODEL = "model"
 """The kind of an endpoint whose entities are the active versions of one registered model."""
 
+SERVING = "serving"
+"""The kind of an endpoint whose entities and traffic are those of its specification."""
+
 
 class Base(DeclarativeBase):
     """Base of the plugin's tables."""
@@ -21,7 +24,7 @@ class EndpointRow(Base):
     """An endpoint that is, or once was, enabled. ``name``: the registered model's, for the kind ``model``."""
 
     __tablename__ = "serving_endpoints"
-    __table_args__ = (UniqueConstraint("workspace", "name", name="uq_serving_endpoints_workspace_name"),)
+    __table_args__ = (UniqueConstraint("workspace", "kind", "name", name="uq_serving_endpoints_workspace_kind_name"),)
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(63))
@@ -30,11 +33,11 @@ class EndpointRow(Base):
     config: Mapped[str] = mapped_column(Text)
     model_created_ms: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(String(32), default=MODEL)
-    """How the endpoint gets its entities. ``model``: one for each active version of its registered model."""
+    """How the endpoint gets its entities: MODEL or SERVING."""
     generation: Mapped[int] = mapped_column(BigInteger, default=0)
     """Grows with each change that somebody asked for; a controller says which generation it has taken in."""
     spec: Mapped[str | None] = mapped_column(Text)
-    """What the kind has to say about entities and traffic, as JSON; NULL for ``model``, which follows the registry."""
+    """What the kind has to say about entities and traffic, as JSON; NULL for MODEL, which follows the registry."""
 
 
 class EventRow(Base):

@@ -13,9 +13,11 @@ from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event, is_same, storable
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.store.events import AUDITED, REMOVED
+from mlflow_serving_plugin.store.tables import MODEL
+from mlflow_serving_plugin.testing.serving import MemoryServing
 
 
-class MemoryStore:
+class MemoryStore(MemoryServing):
     """Endpoints, those given are enabled, and events. ``broken``: an error that every call raises."""
 
     def __init__(self, *endpoints: Endpoint) -> None:
@@ -89,9 +91,12 @@ class MemoryStore:
         with self._use():
             if endpoint.id in self._endpoints:
                 self.record(endpoint.id, REMOVED, "Serving ended: the registered model was deleted, or replaced.")
-            self._endpoints.pop(endpoint.id, None)
-            self._enabled.discard(endpoint.id)
-            self._events = [kept for kept in self._events if kept[1] != endpoint.id]
+            self._forget(endpoint)
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        self._endpoints.pop(endpoint.id, None)
+        self._enabled.discard(endpoint.id)
+        self._events = [kept for kept in self._events if kept[1] != endpoint.id]
 
     def add_events(self, events: Iterable[tuple[str, Event]]) -> None:
         with self._use():
@@ -108,10 +113,17 @@ class MemoryStore:
             self._audit.append((self.revision() + 1, endpoint_id, self._named_event(endpoint_id, event)))
 
     def events(
-        self, workspace: str, name: str, *, entity: str | None, page_token: str | None, limit: int
+        self,
+        workspace: str,
+        name: str,
+        *,
+        entity: str | None,
+        page_token: str | None,
+        limit: int,
+        kind: str = MODEL,
     ) -> tuple[list[Event], str | None]:
         with self._use():
-            endpoint = self._named(workspace, name)
+            endpoint = self._named(workspace, name) if kind == MODEL else self.find_serving(workspace, name)
 
             def wanted(endpoint_id: str, event: Event) -> bool:
                 return endpoint is not None and endpoint_id == endpoint.id and entity in {None, event.entity}
@@ -173,8 +185,8 @@ class MemoryStore:
         return f"id-{name}" if self._ids[name] == 1 else f"id-{name}-{self._ids[name]}"
 
     def _named(self, workspace: str, name: str) -> Endpoint | None:
-        endpoints = self._endpoints.values()
-        return next((found for found in endpoints if (found.workspace, found.name) == (workspace, name)), None)
+        models = (endpoint for endpoint in self._endpoints.values() if endpoint.spec is None)
+        return next((found for found in models if (found.workspace, found.name) == (workspace, name)), None)
 
     def _use(self) -> threading.RLock:
         if self.broken is not None:

@@ -14,7 +14,7 @@ from support.world import SETTINGS, WS, World
 
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.routes import load_routes
+from mlflow_serving_plugin.domain.routes_text import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.messages import Changed, Overdue, send_nudge

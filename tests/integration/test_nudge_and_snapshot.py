@@ -13,7 +13,8 @@ import time
 import pytest
 from support.routes import an_entity, routes_of
 
-from mlflow_serving_plugin.domain.routes import FORMAT, Routes, dump_routes
+from mlflow_serving_plugin.domain.routes import FORMAT, Routes
+from mlflow_serving_plugin.domain.routes_text import dump_routes
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 

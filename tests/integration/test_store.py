@@ -121,7 +121,7 @@ def test_the_schema_has_a_version_table_of_its_own(engine):
     tables = set(inspect(engine).get_table_names())
     assert {VERSION_TABLE, "serving_endpoints", "serving_events", "serving_audit", "serving_tokens"} == tables
     with engine.connect() as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0006"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0007"
 
 
 def test_the_migrations_make_what_the_tables_say(engine):

@@ -19,6 +19,7 @@ from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
+from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.testing import MemoryAccess, MemoryRegistry, MemoryStore, MemoryTokens
@@ -58,6 +59,7 @@ class ApiWorld:
             access=self.access,
             endpoints=endpoints,
             tokens=TokenOperations(self.tokens, self.access, endpoints.model),
+            serving=ServingOperations(self.store, self.access, snapshot, send, endpoints.model),
             metrics=Metrics(self.paths.metrics),
             static_prefix=static_prefix,
             secure=secure,

@@ -11,7 +11,10 @@ from mlflow import MlflowClient
 
 from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
 from mlflow_serving_plugin.api.server import AUDIT_PATH, HEALTH_PATH, METRICS_PATH
+from mlflow_serving_plugin.api.serving_endpoints.routes import BASE_PATHS as SERVING_PATHS
+from mlflow_serving_plugin.api.serving_endpoints.routes import DEPLOYMENTS_PATH, PERMISSIONS_PATH, WELL_KNOWN_PATH
 from mlflow_serving_plugin.api.tokens import PATHS as TOKEN_PATHS
+from support import eventually
 from support.models import Models, register
 from support.server import HTTP_S, TrackingServer
 
@@ -37,6 +40,7 @@ CHANGING = _statuses(404, 403, 403, 200, 200)
 CONFIGURING = _statuses(NOT_ENABLED, 403, 403, 200, 200)
 SCORING = _statuses(404, 200, 200, 200, 200)
 KNOWN = _statuses(200, 200, 200, 200, 200)
+KNOWN_WRONG = _statuses(400, 400, 400, 400, 400)
 KNOWN_NOT_FOUND = _statuses(404, 404, 404, 404, 404)
 ADMINS = _statuses(403, 403, 403, 403, 200)
 ALL = _statuses(200, 200, 200, 200, 200, stranger=200)
@@ -118,6 +122,43 @@ V2_ROUTES = (
     Route("GET", f"/v2/models/{SERVED}/versions/1/ready", SCORING),
     Route("POST", f"/v2/models/{SERVED}/infer", _REFUSED, {"inputs": []}),
 )
+SPLIT = "table"
+"""A serving endpoint of SERVED, that an admin has made."""
+
+OF_ENDPOINT = _statuses(404, 200, 200, 200, 200)
+OF_MANAGER = _statuses(404, 403, 403, 200, 200)
+REFUSED = _statuses(404, 400, 400, 400, 400)
+_TAGS = {"add_tags": [{"key": "of the table"}]}
+
+SERVING_ROUTES = (
+    Route("GET", "", KNOWN),
+    Route("GET", "/", KNOWN),
+    Route("POST", "", KNOWN_WRONG, {"name": SPLIT}),
+    Route("POST", "/", KNOWN_WRONG, {"name": SPLIT}),
+    Route("GET", "/<name>", OF_ENDPOINT),
+    Route("PATCH", "/<name>/tags", OF_MANAGER, _TAGS),
+    Route("GET", "/<name>/metrics", OF_ENDPOINT),
+    Route("GET", "/<name>/openapi", OF_ENDPOINT),
+    Route("GET", "/<name>/events", OF_ENDPOINT),
+    Route("GET", "/<name>/served-models/<entity>/logs", OF_ENDPOINT),
+    Route("GET", "/<name>/served-models/<entity>/build-logs", OF_ENDPOINT),
+    # A manager who is refused for a field has got through the door, and changes nothing.
+    Route("PUT", "/<name>/config", _statuses(404, 403, 403, 400, 400), {"served_entities": "none"}),
+    # Of an endpoint that is not there: the table needs its own.
+    Route("DELETE", "/<name>", KNOWN_NOT_FOUND),
+)
+PERMISSION_ROUTES = (
+    Route("GET", "/<endpoint_id>", OF_ENDPOINT),
+    Route("GET", "/<endpoint_id>/permissionLevels", OF_ENDPOINT),
+    Route("PUT", "/<endpoint_id>", REFUSED),
+    Route("PATCH", "/<endpoint_id>", REFUSED),
+)
+DEPLOYMENT_ROUTES = (Route("GET", "/", KNOWN), Route("GET", "/<name>", OF_ENDPOINT))
+SPLIT_ROUTES = (
+    Route("POST", "/serving-endpoints/<name>/invocations", SCORING, IRIS),
+    Route("POST", "/serving-endpoints/<name>/served-models/<entity>/invocations", SCORING, IRIS),
+    Route("POST", "/endpoints/<name>/invocations", SCORING, IRIS),
+)
 _EVERYWHERE = ("/get-status", "/update-compute-config")
 
 ROOTS = ("model", "model-endpoint", "ajax-model")
@@ -130,6 +171,21 @@ def put_up(server: TrackingServer, client: MlflowClient, models: Models) -> None
     server.enable(SERVED)
     server.enable(SPARE)
     server.wait_ready(SERVED, 1)
+    entity = {"name": "one", "entity_name": SERVED, "entity_version": "1"}
+    made = requests.post(
+        f"{server.url}{SERVING_PATHS[0]}",
+        json={"name": SPLIT, "config": {"served_entities": [entity]}},
+        headers=server.credentials,
+        timeout=HTTP_S,
+    )
+    assert made.status_code == 200, made.text
+    eventually(lambda: _described(server)["state"]["ready"] == "READY")
+
+
+def _described(server: TrackingServer) -> dict[str, Any]:
+    """The serving endpoint of the table."""
+    url = f"{server.url}{SERVING_PATHS[0]}/{SPLIT}"
+    return requests.get(url, headers=server.credentials, timeout=HTTP_S).json()
 
 
 def table() -> Iterator[Route]:
@@ -145,6 +201,11 @@ def table() -> Iterator[Route]:
     yield from SERVER_ROUTES
     yield from OPENAI_ROUTES
     yield from V2_ROUTES
+    yield Route("GET", WELL_KNOWN_PATH, ALL)
+    below = {PERMISSIONS_PATH: PERMISSION_ROUTES, DEPLOYMENTS_PATH: DEPLOYMENT_ROUTES}
+    for path, routes in {**dict.fromkeys(SERVING_PATHS, SERVING_ROUTES), **below}.items():
+        yield from (Route(r.method, f"{path}{r.path}", r.statuses, r.fields) for r in routes)
+    yield from SPLIT_ROUTES
     for root in ROOTS:
         yield from (Route(r.method, f"/{root}/{SERVED}/1/{r.path}", r.statuses, r.fields) for r in SCORING_ROUTES)
 
@@ -158,12 +219,13 @@ def cells() -> list[Route]:
 
 def wrong_cells(server: TrackingServer, kind: str, headers: Mapping[str, str]) -> list[str]:
     """Ask as one caller; what was answered otherwise than the table has it."""
-    wrong = []
+    wrong, named = [], {"<name>": SPLIT, "<entity>": "one", "<endpoint_id>": _described(server)["id"]}
     for route in cells():
+        path = route.path.replace("<name>", "no-such-endpoint") if route.method == "DELETE" else route.path
+        for placeholder, name in named.items():
+            path = path.replace(placeholder, name)
         sent = {"params": route.fields} if route.method == "GET" else {"json": route.fields}
-        response = requests.request(
-            route.method, f"{server.url}{route.path}", headers=dict(headers), timeout=HTTP_S, **sent
-        )
+        response = requests.request(route.method, f"{server.url}{path}", headers=dict(headers), timeout=HTTP_S, **sent)
         expected = route.statuses[kind]
         if response.status_code != expected:
             wrong.append(

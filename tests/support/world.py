@@ -8,7 +8,8 @@ from dataclasses import replace
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.domain.endpoint import EndpointConfig
-from mlflow_serving_plugin.domain.routes import Routes, load_routes
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.routes_text import load_routes
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Changed, send_nudge

@@ -21,7 +21,8 @@ from mlflow_serving_plugin.domain.config import (
     WorkerSettings,
     part_of,
 )
-from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes, dump_routes, load_routes
+from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
+from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState
 
 KEYS = {item.name: item for item in fields(EndpointConfig)}

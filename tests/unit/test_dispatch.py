@@ -54,6 +54,10 @@ def test_the_gateway_gets_names_in_any_script_as_they_are(name: str, prefix: str
         ("/model-endpoint/iris/1/ping", "gateway"),
         ("/model", "mlflow"),
         ("/models", "mlflow"),
+        ("/serving-endpoints/iris/invocations", "gateway"),
+        ("/endpoints/iris/invocations", "gateway"),
+        ("/api/2.0/serving-endpoints/", "api"),
+        ("/.well-known/databricks-config", "api"),
         ("/", "mlflow"),
     ],
 )

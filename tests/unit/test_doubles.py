@@ -14,11 +14,13 @@ from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.events import EventLog
+from mlflow_serving_plugin.store.serving import ServingStore
 from mlflow_serving_plugin.store.tokens import TokenStore
 
 STANDS_FOR = [
     (testing.MemoryStore, Store),
     (testing.MemoryStore, EventLog),
+    (testing.MemoryStore, ServingStore),
     (testing.MemoryTokens, TokenStore),
     (testing.MemoryTokens, TokenReader),
     (testing.MemoryRegistry, RegistryReader),

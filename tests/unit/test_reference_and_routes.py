@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.routes import an_entity, endpoint_of, routes_of
 
 from mlflow_serving_plugin.domain.reference import Reference, parse_reference
-from mlflow_serving_plugin.domain.routes import FORMAT, OtherFormatError, Routes, WorkerRoute, dump_routes, load_routes
+from mlflow_serving_plugin.domain.routes import FORMAT, Routes, WorkerRoute
+from mlflow_serving_plugin.domain.routes_text import OtherFormatError, dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import NotFoundError
 
@@ -172,7 +173,7 @@ def test_a_snapshot_of_the_format_before_is_told_from_a_damaged_one():
     endpoint = {"id": "e", "workspace": "default", "name": "iris", "state": "READY", "message": ""}
     endpoint |= {"request_timeout_s": 60.0, "default_dialect": "modern", "versions": {"1": {}}, "aliases": {}}
     first = {"format": 1, "written_ms": 5, "endpoints": {"default/iris": endpoint}}
-    with pytest.raises(OtherFormatError, match="format 1, expected 4"):
+    with pytest.raises(OtherFormatError, match="format 1, expected 5"):
         load_routes(json.dumps(first).encode())
 
 

@@ -15,7 +15,8 @@ from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.domain.routes import Routes, dump_routes, load_routes
+from mlflow_serving_plugin.domain.routes import Routes
+from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 K1, K2 = EntityKey("e-iris", "1"), EntityKey("e-iris", "2")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from support.api import ApiWorld
 
@@ -15,7 +13,6 @@ RULES = BrowserRules(
     allowed_host=lambda host: host == "localhost", allowed_origin=lambda origin: origin == APP, bearer_exempt=False
 )
 LIST = "/api/2.0/mlflow/endpoints/list"
-SAID = "/model/<name>/<version>/invocations"
 
 
 @pytest.fixture(params=["", "/tracking"])
@@ -58,25 +55,3 @@ def test_health_answers_a_load_balancer_under_any_host_and_no_other_path_does(gu
     assert client.open(f"{prefix}/serving/health", method=method, headers=host).status_code == 503
     for path in ("/serving/metrics", "/serving/health/more", LIST, "/v2/health/live"):
         assert client.open(prefix + path, method=method, headers=host).status_code == 403
-
-
-@pytest.mark.parametrize(
-    "path, shape",
-    [
-        ("/api/2.0/serving-endpoints", "databricks"),
-        ("/api/2.0/serving-endpoints/", "databricks"),
-        ("/api/2.0/serving-endpoints/models", "databricks"),
-        ("/api/2.0/endpoints/iris", "databricks"),
-        ("/endpoints/iris/invocations", "databricks"),
-    ],
-)
-def test_an_api_that_is_not_there_is_404_in_the_shape_of_that_api(world, path, shape):
-    answers = [world.client.open(path, method=method) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
-    assert {(answer.status_code, answer.mimetype) for answer in answers} == {(404, "application/json")}
-    (said,) = {answer.data for answer in answers}
-    body = json.loads(said)
-    if shape == "v2":
-        assert SAID in body["error"]
-    else:
-        assert body["error_code"] == "RESOURCE_DOES_NOT_EXIST"
-        assert SAID in body["message"]

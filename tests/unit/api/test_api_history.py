@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from support.api import version, worker
 
-from mlflow_serving_plugin.api.mlflow_endpoints import history
-from mlflow_serving_plugin.api.mlflow_endpoints.history import read_log
+from mlflow_serving_plugin.api import logs as log_pieces
+from mlflow_serving_plugin.api.logs import read_log
 from mlflow_serving_plugin.backends.isolation import levels
 from mlflow_serving_plugin.domain.states import EntityState
 
@@ -78,8 +78,8 @@ def test_without_an_offset_only_the_end_is_read_and_the_reply_says_what_is_left_
     path = tmp_path / "log"
     path.write_bytes(b"a" * 300_000 + b"end")
     piece = read_log(path, None)
-    assert (len(piece.logs), piece.next_offset, piece.total_bytes) == (history.TAIL_BYTES, 300_003, 300_003)
-    assert piece.offset == 300_003 - history.TAIL_BYTES
+    assert (len(piece.logs), piece.next_offset, piece.total_bytes) == (log_pieces.TAIL_BYTES, 300_003, 300_003)
+    assert piece.offset == 300_003 - log_pieces.TAIL_BYTES
     assert piece.logs.endswith("end")
 
 
@@ -93,10 +93,10 @@ def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path):
 
 def test_one_call_reads_a_megabyte_at_most(tmp_path):
     path = tmp_path / "log"
-    path.write_bytes(b"b" * (history.LONGEST_READ_BYTES + 5))
+    path.write_bytes(b"b" * (log_pieces.LONGEST_READ_BYTES + 5))
     piece = read_log(path, 0)
-    assert (len(piece.logs), piece.next_offset) == (history.LONGEST_READ_BYTES, history.LONGEST_READ_BYTES)
-    assert piece.total_bytes == history.LONGEST_READ_BYTES + 5
+    assert (len(piece.logs), piece.next_offset) == (log_pieces.LONGEST_READ_BYTES, log_pieces.LONGEST_READ_BYTES)
+    assert piece.total_bytes == log_pieces.LONGEST_READ_BYTES + 5
     rest = read_log(path, piece.next_offset)
     assert (rest.logs, rest.next_offset) == ("bbbbb", piece.next_offset + 5)
 
@@ -105,7 +105,7 @@ def test_pieces_never_split_a_character_and_bad_bytes_are_replaced(tmp_path, mon
     path = tmp_path / "log"
     content = "zwölf €uro ✓ 🎉" * 20
     path.write_bytes(content.encode())
-    monkeypatch.setattr(history, "LONGEST_READ_BYTES", 7)
+    monkeypatch.setattr(log_pieces, "LONGEST_READ_BYTES", 7)
     pieces, offset = [], 0
     while offset < path.stat().st_size:
         piece = read_log(path, offset)

@@ -92,11 +92,24 @@ def test_another_path_of_v2_is_refused_in_its_shape(path):
         target_of(f"/v2{path}")
 
 
-@pytest.mark.parametrize("path", ["iris/invocations", "modelsmith/invocations", "iris"])
+@pytest.mark.parametrize(
+    "path", ["iris/invocation", "modelsmith", "iris/served-models/a", "iris/served-models//invocations"]
+)
 def test_what_is_none_of_openai_s_is_refused_as_databricks_does(path):
     with pytest.raises(NotFoundError) as caught:
         target_of(f"/serving-endpoints/{path}")
     assert not isinstance(caught.value, NoOpenAiPathError)
+
+
+@pytest.mark.parametrize("root", ["serving-endpoints", "endpoints"])
+def test_a_serving_endpoint_and_each_of_its_entities_have_a_path(root):
+    assert target_of(f"/{root}/split/invocations").reference == Reference("split", "traffic", "")
+    found = target_of(f"/{root}/split/served-models/a/invocations/")
+    assert (found.reference, found.action, found.methods) == (
+        Reference("split", "entity", "a"),
+        Action.SCORE,
+        ("POST",),
+    )
 
 
 @pytest.mark.parametrize("path", ["/model/v1/1/invocations", "/model/m/v1/invocations", "/model/v1/v1/v1/responses"])

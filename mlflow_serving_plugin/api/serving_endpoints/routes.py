@@ -1,0 +1,208 @@
+"""Which path leads to which view of ``serving-endpoints``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from mlflow_serving_plugin.api import requests
+from mlflow_serving_plugin.api.deps import ApiDeps
+from mlflow_serving_plugin.api.logs import read_log
+from mlflow_serving_plugin.api.requests import (
+    caller_of,
+    change_document,
+    current_workspace,
+    page_of,
+    read_fields,
+)
+from mlflow_serving_plugin.api.serving_endpoints import shapes
+from mlflow_serving_plugin.api.shapes import event, event_page
+from mlflow_serving_plugin.domain.routes import EntityRoute
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.metrics.exposition import expose
+from mlflow_serving_plugin.metrics.files import read_totals
+from mlflow_serving_plugin.operations.described import Described
+
+BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
+PERMISSIONS_PATH = "/api/2.0/permissions/serving-endpoints"
+WELL_KNOWN_PATH = requests.WELL_KNOWN_PATH
+DEPLOYMENTS_PATH = "/api/2.0/endpoints"
+"""What ``mlflow.deployments`` asks of a server that it knows by address."""
+
+PATHS = (*BASE_PATHS, PERMISSIONS_PATH, DEPLOYMENTS_PATH, WELL_KNOWN_PATH)
+
+View = Callable[..., Any]
+
+
+def blueprints(deps: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
+    """Each base path with its routes."""
+    for path in BASE_PATHS:
+        blueprint = Blueprint("serving-endpoints", __name__)
+        # mlflow.deployments puts a slash after the collection's path.
+        for number, rule in enumerate(("", "/")):
+            blueprint.add_url_rule(rule, f"list{number}", partial(list_all, deps))
+            blueprint.add_url_rule(rule, f"create{number}", partial(create, deps), methods=["POST"])
+        for name, (rule, method, view) in _OF_ENDPOINT.items():
+            blueprint.add_url_rule(f"/<name>{rule}", name, partial(view, deps), methods=[method])
+        yield path, blueprint
+    blueprint = Blueprint("permissions", __name__)
+    blueprint.add_url_rule("/<endpoint_id>", "get", partial(get_permissions, deps))
+    blueprint.add_url_rule("/<endpoint_id>", "set", partial(set_permissions, deps), methods=["PUT", "PATCH"])
+    blueprint.add_url_rule("/<endpoint_id>/permissionLevels", "levels", partial(permission_levels, deps))
+    yield PERMISSIONS_PATH, blueprint
+    blueprint = Blueprint("deployments", __name__)
+    blueprint.add_url_rule("/", "list", partial(list_deployments, deps))
+    blueprint.add_url_rule("/<name>", "get", partial(get_deployment, deps))
+    yield DEPLOYMENTS_PATH, blueprint
+    blueprint = Blueprint("well-known", __name__)
+    blueprint.add_url_rule("", "config", lambda: {})
+    yield WELL_KNOWN_PATH, blueprint
+
+
+def create(deps: ApiDeps) -> dict[str, Any]:
+    """Create an endpoint, and begin to make its entities ready."""
+    document = change_document()
+    return shapes.endpoint(deps.serving.create(caller_of(deps.access), current_workspace(), document))
+
+
+def list_all(deps: ApiDeps) -> dict[str, Any]:
+    """The endpoints that the caller may query."""
+    found = deps.serving.find_all(caller_of(deps.access), current_workspace())
+    return {"endpoints": [shapes.summary(endpoint) for endpoint in found]}
+
+
+def get(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """One endpoint."""
+    return shapes.endpoint(_described(deps, name))
+
+
+def delete(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """Delete an endpoint."""
+    deps.serving.delete(caller_of(deps.access), current_workspace(), name)
+    return {}
+
+
+def update(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """Begin the update to another configuration."""
+    document = change_document()
+    return shapes.endpoint(deps.serving.update(caller_of(deps.access), current_workspace(), name, document))
+
+
+def tag(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """Add and remove tags."""
+    document = change_document()
+    tags = deps.serving.tag(caller_of(deps.access), current_workspace(), name, document)
+    return {"tags": shapes.tags(tags)}
+
+
+def logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
+    """The end of what an entity's workers have printed."""
+    found, route = _entity(deps, name, entity)
+    return {"logs": read_log(deps.paths.entity_log(found.endpoint.id, route.name), None).logs}
+
+
+def build_logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
+    """The end of the build log of an entity's environment."""
+    _, route = _entity(deps, name, entity)
+    if route.build_log is None:
+        ready = f"No environment was built: the entity runs in {route.environment}.\n" if route.environment else ""
+        return {"logs": ready}
+    return {"logs": read_log(Path(route.build_log), None).logs}
+
+
+def metrics(deps: ApiDeps, name: str) -> Response:
+    """The endpoint's metrics on this host, in the format of Prometheus."""
+    found = _described(deps, name)
+    deps.metrics.flush()
+    series = read_totals(deps.paths.metrics).items()
+    own = {labels: values for labels, values in series if found.endpoint.id in labels[1:2]}
+    routes = deps.snapshot.current().only(found.endpoint.id)
+    accept = request.headers.get("Accept", "")
+    page, content_type = expose(own, routes, workspaces=deps.workspaces, accept=accept)
+    return Response(page, content_type=content_type)
+
+
+def events(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """A page of what happened to the endpoint, newest first. Ours alone."""
+    page = page_of(read_fields(requests.PAGE))
+    found = deps.serving.events(caller_of(deps.access), current_workspace(), name, **page)
+    return event_page(found, event)
+
+
+def openapi(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """A description of the endpoint's scoring route."""
+    found = _described(deps, name)
+    path = f"{deps.static_prefix}/serving-endpoints/{found.endpoint.name}/invocations"
+    body = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    answer = {"200": {"description": "Predictions", **body}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": found.endpoint.name, "version": str(found.spec.versions)},
+        "servers": [{"url": request.host_url.rstrip("/")}],
+        "paths": {path: {"post": {"requestBody": {"required": True, **body}, "responses": answer}}},
+    }
+
+
+def list_deployments(deps: ApiDeps) -> dict[str, Any]:
+    """The endpoints that the caller may query, for ``mlflow.deployments``."""
+    found = deps.serving.find_all(caller_of(deps.access), current_workspace())
+    return {"endpoints": [shapes.deployment(endpoint) for endpoint in found]}
+
+
+def get_deployment(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """One endpoint, for ``mlflow.deployments``."""
+    return shapes.deployment(_described(deps, name))
+
+
+def get_permissions(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
+    """What the caller may do with an endpoint."""
+    caller = caller_of(deps.access)
+    return shapes.permissions(deps.serving.describe_by_id(caller, current_workspace(), endpoint_id), caller.name)
+
+
+def set_permissions(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
+    """Refused: endpoints have no permissions of their own."""
+    change_document()
+    deps.serving.describe_by_id(caller_of(deps.access), current_workspace(), endpoint_id)
+    raise InvalidParameterError(
+        "access_control_list: an endpoint has the permissions of the registered models that it serves. Change those."
+    )
+
+
+def permission_levels(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
+    """The levels that there are."""
+    deps.serving.describe_by_id(caller_of(deps.access), current_workspace(), endpoint_id)
+    levels = [{"permission_level": level, "description": text} for level, text in shapes.LEVELS.items()]
+    return {"permission_levels": levels}
+
+
+_OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
+    "get": ("", "GET", get),
+    "delete": ("", "DELETE", delete),
+    "update": ("/config", "PUT", update),
+    "tag": ("/tags", "PATCH", tag),
+    "metrics": ("/metrics", "GET", metrics),
+    "openapi": ("/openapi", "GET", openapi),
+    "events": ("/events", "GET", events),
+    "logs": ("/served-models/<entity>/logs", "GET", logs),
+    "build-logs": ("/served-models/<entity>/build-logs", "GET", build_logs),
+}
+"""Below an endpoint: the rule, the method and the view."""
+
+
+def _described(deps: ApiDeps, name: str) -> Described:
+    return deps.serving.describe(caller_of(deps.access), current_workspace(), name)
+
+
+def _entity(deps: ApiDeps, name: str, entity: str) -> tuple[Described, EntityRoute]:
+    """The entity of that name, of the next configuration where there is one."""
+    found = _described(deps, name)
+    for config in found.spec.configs:
+        served = config.entity(entity)
+        if served is not None and (route := found.entities.get(served.key_name)) is not None:
+            return found, route
+    raise NotFoundError(f"Serving endpoint '{name}' has no entity '{entity}' on this host.")

@@ -1,0 +1,231 @@
+"""Creating, updating, describing and deleting serving endpoints.
+
+CAN_QUERY is READ on every registered model that the endpoint serves; CAN_MANAGE is MANAGE on all of them, or READ for
+whoever created the endpoint. An endpoint that the caller may not query does not exist for the caller: NotFoundError.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlflow_serving_plugin.access.base import Access, Permission, User, require_manage
+from mlflow_serving_plugin.domain.endpoint import Endpoint
+from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.routes import no_such_endpoint, serving_key
+from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
+from mlflow_serving_plugin.errors import ConflictError, InvalidParameterError, NotFoundError, PermissionDeniedError
+from mlflow_serving_plugin.host.messages import Changed, Nudge
+from mlflow_serving_plugin.host.snapshot import SnapshotReader
+from mlflow_serving_plugin.operations.described import Described
+from mlflow_serving_plugin.operations.fields import Fields
+from mlflow_serving_plugin.operations.served_config import NAME_RULE, is_name, read_config
+from mlflow_serving_plugin.registry.models import RegisteredModel
+from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.store.tables import SERVING
+
+RESERVED = ("chat", "completions", "responses", "embeddings", "models", "pt")
+"""Names whose paths belong to other APIs below ``/serving-endpoints``."""
+
+MOST_TAGS = 20
+_CREATE_FIELDS = ("name", "config", "tags", "description")
+_NOT_HERE = {
+    "rate_limits": "this server has no rate limits yet",
+    "ai_gateway": "this server has no AI gateway",
+    "route_optimized": "this server has one kind of routes",
+    "budget_policy_id": "this server has no budgets",
+    "email_notifications": "this server sends no mails",
+    "telemetry_config": "this server has no telemetry tables",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServingOperations:
+    """The operations, on the server's collaborators. ``send`` tells the controller. Thread-safe.
+
+    ``model``: a registered model that the caller may read; NotFoundError for any other.
+    """
+
+    store: Store
+    access: Access
+    snapshot: SnapshotReader
+    send: Callable[[Nudge], None]
+    model: Callable[[User, str, str], RegisteredModel]
+    clock: Callable[[], float] = time.time
+
+    def create(self, caller: User, workspace: str, document: Mapping[str, Any]) -> Described:
+        """Create an endpoint; AlreadyExistsError, InvalidParameterError naming the field."""
+        fields = Fields(document)
+        for name, reason in _NOT_HERE.items():
+            if fields.get(name) not in (None, False, [], {}):
+                raise fields.refusal(name, reason)
+        name = fields.only(_CREATE_FIELDS, ignored=_NOT_HERE).text("name")
+        if not is_name(name):
+            raise fields.refusal("name", f"must be {NAME_RULE}")
+        if name.lower() in RESERVED:
+            raise fields.refusal("name", f"'{name}' is the name of an API below /serving-endpoints")
+        tags = _tags(fields.objects("tags"))
+        description = fields.text("description", default="", empty=True)
+        config = fields.object("config")
+        if config is None:
+            raise fields.refusal("config", "is missing")
+        now_ms = self._now_ms()
+        wanted = self._resolved(caller, workspace, config.values(), None, config.path)
+        spec = ServingSpec(caller.name or "", now_ms, now_ms, description=description, tags=_limited(tags))
+        endpoint = self.store.create(workspace, name, spec.begin(wanted, now_ms), by=caller.name)
+        self._tell(endpoint)
+        return self._join(endpoint, manages=True)
+
+    def update(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> Described:
+        """Begin the update to another configuration; ConflictError while another update is under way."""
+        endpoint = self._managed(caller, workspace, name)
+        before = endpoint.spec.present if endpoint.spec else None
+        wanted = self._resolved(caller, workspace, document, before, "")
+
+        def begin(spec: ServingSpec) -> ServingSpec:
+            if spec.pending is not None:
+                raise ConflictError(f"Serving endpoint '{name}' is being updated. Wait for the end of the update.")
+            return spec.begin(wanted, self._now_ms())
+
+        message = f"The configuration of '{endpoint.name}' was changed"
+        changed = self.store.change(endpoint, begin, "ENDPOINT_CONFIGURED", message, by=caller.name)
+        self._tell(changed)
+        return self._join(changed, manages=True)
+
+    def tag(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> dict[str, str | None]:
+        """Add and remove tags; the tags there are now."""
+        fields = Fields(document).only(("add_tags", "delete_tags"))
+        added, removed = _tags(fields.objects("add_tags")), fields.get("delete_tags") or []
+        if not isinstance(removed, list) or not all(isinstance(key, str) for key in removed):
+            raise fields.refusal("delete_tags", "must be a list of texts")
+        endpoint = self._managed(caller, workspace, name)
+
+        def retag(spec: ServingSpec) -> ServingSpec:
+            kept = {key: value for key, value in spec.tags.items() if key not in removed}
+            return replace(spec, tags=_limited({**kept, **added}), updated_ms=self._now_ms())
+
+        message = f"The tags of '{endpoint.name}' were changed"
+        changed = self.store.change(endpoint, retag, "ENDPOINT_TAGGED", message, by=caller.name)
+        return dict(changed.spec.tags) if changed.spec else {}
+
+    def delete(self, caller: User, workspace: str, name: str) -> None:
+        """Delete an endpoint, also during an update."""
+        endpoint = self._managed(caller, workspace, name)
+        self.store.delete(endpoint, by=caller.name)
+        self._tell(endpoint)
+
+    def describe(self, caller: User, workspace: str, name: str) -> Described:
+        """An endpoint that the caller may query; NotFoundError."""
+        endpoint = self.store.find_serving(workspace, name)
+        level = Permission.NONE if endpoint is None else self._level(caller, endpoint)
+        if endpoint is None or level < Permission.READ:
+            raise NotFoundError(no_such_endpoint(name))
+        return self._join(endpoint, manages=level is Permission.MANAGE)
+
+    def describe_by_id(self, caller: User, workspace: str, endpoint_id: str) -> Described:
+        """The same by the endpoint's id."""
+        for found in self.find_all(caller, workspace):
+            if found.endpoint.id == endpoint_id:
+                return found
+        raise NotFoundError("There is no serving endpoint with this id, or you may not query the endpoint.")
+
+    def find_all(self, caller: User, workspace: str) -> list[Described]:
+        """The endpoints of a workspace that the caller may query, by name."""
+        endpoints = [found for found in self.store.find_all_serving() if found.workspace == workspace]
+        levels = [(endpoint, self._level(caller, endpoint)) for endpoint in endpoints]
+        return [
+            self._join(endpoint, manages=level is Permission.MANAGE)
+            for endpoint, level in levels
+            if level >= Permission.READ
+        ]
+
+    def events(
+        self, caller: User, workspace: str, name: str, *, page_token: str | None, limit: int
+    ) -> tuple[list[Event], str | None]:
+        """A page of an endpoint's events, newest first, and the token of the next page."""
+        name = self.describe(caller, workspace, name).endpoint.name
+        return self.store.events(workspace, name, entity=None, page_token=page_token, limit=limit, kind=SERVING)
+
+    def _managed(self, caller: User, workspace: str, name: str) -> Endpoint:
+        found = self.describe(caller, workspace, name)
+        if not found.manages:
+            raise PermissionDeniedError(
+                f"You need MANAGE permission on every registered model that serving endpoint '{name}' serves, "
+                "or to have created the endpoint."
+            )
+        return found.endpoint
+
+    def _level(self, caller: User, endpoint: Endpoint) -> Permission:
+        spec = endpoint.spec
+        models = spec.models if spec else ()
+        held = (self.access.permission(caller, endpoint.workspace, name) for name in models)
+        least = min(held, default=Permission.NONE)
+        created = spec is not None and caller.name is not None and spec.creator == caller.name
+        return Permission.MANAGE if created and least >= Permission.READ else least
+
+    def _resolved(
+        self, caller: User, workspace: str, document: Mapping[str, Any], before: ServedConfig | None, path: str
+    ) -> ServedConfig:
+        """The configuration that a caller wrote, with the registered models as they are."""
+        config = read_config(document, before, path)
+        key = "served_entities" if document.get("served_entities") is not None else "served_models"
+        entities = []
+        for index, entity in enumerate(config.entities):
+            where = f"{path}{key}[{index}]"
+            model = self._model(caller, workspace, entity, where)
+            if (document[key][index].get("config") or {}) != {}:
+                require_manage(self.access, caller, workspace, model.name)
+            entities.append(
+                replace(
+                    entity,
+                    model=model.name,
+                    model_created_ms=model.created_ms,
+                    creator=caller.name or "",
+                    created_ms=self._now_ms(),
+                )
+            )
+        return replace(config, entities=tuple(entities))
+
+    def _model(self, caller: User, workspace: str, entity: ServedEntity, where: str) -> RegisteredModel:
+        try:
+            model = self.model(caller, workspace, entity.model)
+        except NotFoundError as error:
+            raise NotFoundError(f"{where}.entity_name: {error.message}") from None
+        if model.find(entity.version) is None:
+            raise NotFoundError(
+                f"{where}.entity_version: registered model '{model.name}' has no version '{entity.version}' that is "
+                "registered completely. Give a number, @alias or a stage."
+            )
+        return model
+
+    def _join(self, endpoint: Endpoint, *, manages: bool) -> Described:
+        routes = self.snapshot.current()
+        route = routes.endpoints.get(serving_key(endpoint.workspace, endpoint.name))
+        route = None if route is None or route.id != endpoint.id else route
+        entities = {entity.name: entity for entity in routes.entities_of(route)} if route else {}
+        if endpoint.spec is None:
+            raise InvalidParameterError(f"'{endpoint.name}' is no serving endpoint.")
+        return Described(endpoint, endpoint.spec, entities, route, manages, routes.written_ms)
+
+    def _tell(self, endpoint: Endpoint) -> None:
+        for model in endpoint.spec.models if endpoint.spec else ():
+            self.send(Changed(endpoint.workspace, model))
+
+    def _now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+
+def _tags(given: Iterable[Fields]) -> dict[str, str | None]:
+    tags: dict[str, str | None] = {}
+    for fields in given:
+        fields.only(("key", "value"))
+        tags[fields.text("key")] = fields.text("value", empty=True) if fields.get("value") is not None else None
+    return tags
+
+
+def _limited(tags: Mapping[str, str | None]) -> dict[str, str | None]:
+    if len(tags) > MOST_TAGS:
+        raise InvalidParameterError(f"tags: an endpoint may have at most {MOST_TAGS} tags.")
+    return dict(sorted(tags.items()))

@@ -1,0 +1,209 @@
+"""The API of ``serving-endpoints`` on in-memory collaborators; real clients are in the acceptance tests."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.operations.serving import RESERVED
+
+BASE = "/api/2.0/serving-endpoints"
+ENTITY = {"entity_name": "iris", "entity_version": "1"}
+GOOD = {
+    "name": "split",
+    "config": {
+        "served_entities": [{**ENTITY, "name": "a"}, {**ENTITY, "name": "b", "scale_to_zero_enabled": True}],
+        "traffic_config": {
+            "routes": [
+                {"served_model_name": "a", "traffic_percentage": "90"},
+                {"served_entity_name": "b", "traffic_percentage": 10},
+            ]
+        },
+    },
+    "tags": [{"key": "k", "value": "v"}],
+}
+
+
+@pytest.fixture
+def send(world):
+    """``send("PUT", "/split/config", body)`` → (status, JSON)."""
+    world.registry.add("iris", 1, 2, created_ms=1000)
+    world.registry.add("wine", 1, created_ms=1001)
+
+    def send(method, path="", body=None, **options):
+        response = world.client.open(f"{BASE}{path}", method=method, json=body, **options)
+        return response.status_code, response.get_json()
+
+    return send
+
+
+def changed(path, value):
+    """``GOOD`` with another value at a path."""
+    body = deepcopy(GOOD)
+    *parents, last = path
+    found = body
+    for name in parents:
+        found = found[name]
+    found[last] = value
+    return body
+
+
+def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
+    status, made = send("POST", body=GOOD)
+    assert status == 200
+    assert "config" not in made
+    assert made["state"] == {"ready": "NOT_READY", "config_update": "IN_PROGRESS", "suspend": "NOT_SUSPENDED"}
+    pending = made["pending_config"]
+    assert pending["config_version"] == 1
+    assert pending["traffic_config"]["routes"][0] == {
+        "served_model_name": "a",
+        "served_entity_name": "a",
+        "traffic_percentage": 90,
+    }
+    (first, second), (old, _) = pending["served_entities"], pending["served_models"]
+    assert (first["entity_name"], first["entity_version"], old["model_name"], old["model_version"]) == ("iris", "1") * 2
+    assert (first["workload_size"], first["workload_type"], first["scale_to_zero_enabled"]) == ("Small", "CPU", False)
+    assert second["scale_to_zero_enabled"] is True
+    assert first["state"]["deployment"] == "DEPLOYMENT_CREATING"
+    assert made["tags"] == [{"key": "k", "value": "v"}]
+    assert len(made["id"]) == 32
+    assert [found["name"] for found in send("GET")[1]["endpoints"]] == ["split"]
+    assert send("GET", "/split")[1] == made
+
+
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        (["name"], "a b", "name: must be"),
+        (["name"], None, "name: must be"),
+        (["config"], None, "config: is missing"),
+        (["config"], "x", "config: must be an object"),
+        (["other"], 1, "other: is not a field"),
+        (["tags"], "x", "tags: must be a list"),
+        (["tags", 0, "key"], 1.5, "tags[0].key: must be a text"),
+        (["description"], [1], "description: must be a text"),
+        (["route_optimized"], True, "route_optimized: "),
+        (["rate_limits"], [{"calls": 1}], "rate_limits: "),
+        (["ai_gateway"], {"usage_tracking_config": {}}, "ai_gateway: "),
+        (["config", "served_entities"], [], "config.served_entities: must be a list of 1"),
+        (["config", "served_entities"], [ENTITY] * 16, "config.served_entities: must be a list of 1"),
+        (["config", "served_entities"], [1], "config.served_entities: must be a list of objects"),
+        (["config", "served_entities"], [ENTITY, ENTITY], "config.served_entities[0].name: "),
+        (["config", "traffic_config"], None, "config.traffic_config: is needed"),
+        (["config", "traffic_config", "routes", 0, "traffic_percentage"], 91, "config.traffic_config.routes: have 101"),
+        (["config", "traffic_config", "routes", 0, "traffic_percentage"], 1.5, "routes[0].traffic_percentage: must"),
+        (
+            ["config", "traffic_config", "routes", 0, "served_model_name"],
+            "c",
+            "routes[0].served_model_name: must be one",
+        ),
+        (["config", "traffic_config", "routes", 1, "weight"], 1, "config.traffic_config.routes[1].weight: is not"),
+        (["config", "auto_capture_config"], {"enabled": True}, "config.auto_capture_config.enabled: "),
+        *(
+            (["config", "served_entities", 0, name], value, f"config.served_entities[0].{said}")
+            for name, value, said in [
+                ("name", "a.b", "name: must be"),
+                ("entity_name", "", "entity_name: must be"),
+                ("entity_version", [], "entity_version: must be"),
+                ("workload_size", "Huge", "workload_size: must be one of"),
+                ("workload_type", "GPU_SMALL", "workload_type: must be one of"),
+                ("scale_to_zero_enabled", "yes", "scale_to_zero_enabled: must be true or false"),
+                ("min_provisioned_concurrency", 3, "min_provisioned_concurrency: must be a whole number"),
+                ("max_provisioned_concurrency", 0, "max_provisioned_concurrency: must be above 0"),
+                ("environment_vars", {"A": 1}, "environment_vars: the value of A"),
+                ("environment_vars", {"PYTHONPATH": "/x"}, "environment_vars: PYTHONPATH cannot"),
+                ("environment_vars", {"A": "{{secrets/s/k}}"}, "environment_vars.A: "),
+                ("external_model", {"name": "gpt"}, "external_model: "),
+                ("instance_profile_arn", "arn", "instance_profile_arn: "),
+                ("max_provisioned_throughput", 5, "max_provisioned_throughput: "),
+                ("config", {"max_batch_rows": 0}, "config.max_batch_rows must be"),
+                ("config", {"max_cells": 5000}, "config.max_cells: is not a setting"),
+                ("weight", 1, "weight: is not a field"),
+            ]
+        ),
+    ],
+)
+def test_each_wrong_field_is_named_and_nothing_is_made(send, path, value, said):
+    status, answer = send("POST", body=changed(path, value))
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert said in answer["message"]
+    assert send("GET")[1] == {"endpoints": []}
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_the_names_of_other_apis_are_taken(send, name):
+    assert "name of an API" in send("POST", body={**GOOD, "name": name})[1]["message"]
+
+
+@pytest.mark.parametrize("entity", [{"entity_name": "no"}, {"entity_version": "@no"}])
+def test_a_model_or_version_that_is_not_there_is_named(send, entity):
+    status, answer = send("POST", body={"name": "x", "config": {"served_models": [{**ENTITY, **entity}]}})
+    assert (status, answer["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    assert answer["message"].startswith(f"config.served_models[0].{next(iter(entity))}: ")
+
+
+def test_one_entity_has_all_the_traffic_and_a_second_update_has_to_wait(send):
+    old = {"model_name": "iris", "model_version": "2"}
+    _, made = send("POST", body={"name": "one", "config": {"served_models": [old]}})
+    assert made["pending_config"]["traffic_config"]["routes"][0]["served_model_name"] == "iris-2"
+    status, answer = send("PUT", "/one/config", {"served_entities": [ENTITY]})
+    assert (status, answer["error_code"]) == (409, "RESOURCE_CONFLICT")
+    assert send("POST", body={"name": "one", "config": {"served_models": [old]}})[0] == 409
+
+
+def test_what_was_read_can_be_sent_back(world, send):
+    send("POST", body=GOOD)
+    endpoint = world.store.find_serving("default", "split")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+    config = send("GET", "/split")[1]["config"]
+    status, updated = send("PUT", "/split/config", config)
+    assert (status, updated["pending_config"]["traffic_config"]) == (200, config["traffic_config"])
+    spec = world.store.find_serving("default", "split").spec
+    assert spec.pending.entities == spec.active.entities
+
+
+def test_values_of_variables_are_kept_by_their_placeholder_and_never_shown(world, send):
+    entity = {**ENTITY, "environment_vars": {"KEY": "secret"}}
+    _, made = send("POST", body={"name": "env", "config": {"served_entities": [entity]}})
+    assert "secret" not in str(made)
+    endpoint = world.store.find_serving("default", "env")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+    assert send("PUT", "/env/config", {"served_entities": made["pending_config"]["served_entities"]})[0] == 200
+    assert world.store.find_serving("default", "env").spec.pending.entities[0].config.environment == {"KEY": "secret"}
+
+
+def test_reading_all_models_queries_and_managing_all_or_having_created_manages(world, send):
+    world.access.users = {f"as {name}": name for name in ("maker", "reader", "manager", "half")}
+    grants = {"maker": (1, 1), "reader": (1, 1), "manager": (2, 2), "half": (2, 0)}
+    for name, (iris, wine) in grants.items():
+        world.access.permissions |= {(name, "iris"): Permission(iris), (name, "wine"): Permission(wine)}
+
+    def ask(name, method, path="", body=None):
+        return send(method, path, body, headers={"Authorization": f"as {name}"})[0]
+
+    wine = {"entity_name": "wine", "entity_version": "1"}
+    traffic = {"routes": [{"served_model_name": "iris-1", "traffic_percentage": 100}]}
+    body = {"name": "both", "config": {"served_entities": [ENTITY, wine], "traffic_config": traffic}}
+    assert ask("half", "POST", body=body) == 404
+    assert ask("maker", "POST", body=body) == 200
+    assert ask("half", "POST", body={**body, "name": "other"}) == 404
+    tags = {"add_tags": [{"key": "x"}]}
+    assert [ask(name, "GET", "/both") for name in grants] == [200, 200, 200, 404]
+    assert [ask(name, "PATCH", "/both/tags", tags) for name in grants] == [200, 403, 200, 404]
+    assert [ask(name, "DELETE", "/both") for name in ("reader", "half", "maker")] == [403, 404, 200]
+    own = {"name": "own", "config": {"served_entities": [{**ENTITY, "config": {"sandbox": "off"}}]}}
+    assert [ask(name, "POST", body=own) for name in ("reader", "manager")] == [403, 200]
+
+
+def test_permissions_are_those_of_the_models_and_everybody_may_ask_the_well_known(world, send):
+    _, made = send("POST", body=GOOD)
+    url = f"/api/2.0/permissions/serving-endpoints/{made['id']}"
+    (entry,) = world.client.get(url).get_json()["access_control_list"]
+    assert entry["all_permissions"][0]["permission_level"] == "CAN_MANAGE"
+    refused = world.client.put(url, json={"access_control_list": []})
+    assert (refused.status_code, "access_control_list" in refused.get_json()["message"]) == (400, True)
+    world.access.users = {}
+    assert world.client.get(url).status_code == 401
+    assert world.client.get("/.well-known/databricks-config").get_json() == {}
