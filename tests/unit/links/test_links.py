@@ -175,8 +175,16 @@ def test_an_overdue_worker_is_reported_when_the_grace_is_over(link, place, inbox
 def test_a_late_answer_within_the_grace_is_no_reason_to_restart(link, place, inbox, short):
     release = threading.Event()
     with worker(link, place[0], lambda *_: release.wait(10) and PREDICTED) as server:
-        with pytest.raises(DeadlineError):
-            link.call(call_for(place[0], timeout_s=0.02))
+        for timeout_s in (
+            0.02,
+            0.2,
+            2,
+            20,
+        ):  # on a busy machine, the first may end before the worker has seen the request
+            with pytest.raises(DeadlineError):
+                link.call(call_for(place[0], timeout_s=timeout_s))
+            if server.seen:
+                break
         release.set()
         until(lambda: server.seen)
         assert inbox.wait(0.3) == []
