@@ -26,6 +26,7 @@ from mlflow_serving_plugin.api.server import HEALTH_PATH
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.limits import BodyMemory, Reservation, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Head, Lane, ReadBody, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.tarpit import Tarpit
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Control:
     ) -> None:
         self._app = app
         self._access = access
+        self._tarpit = Tarpit(access)
         self._rules = rules
         self._memory = memory
         self._prefix = prefix.rstrip("/")
@@ -65,6 +67,7 @@ class Control:
         if self._rules is not None:
             refuse_forged(self._rules, head.method, head.headers)
         length = declared_length(head.headers, LARGEST_BODY_BYTES)
+        yield from self._tarpit.pass_by(head)
         identify = partial(self._access.identify, head.headers, head.client)
         if self._access.blocking:
             lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP

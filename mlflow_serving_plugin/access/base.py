@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.token import NEVER, Scope
-from mlflow_serving_plugin.errors import PermissionDeniedError
+from mlflow_serving_plugin.errors import PermissionDeniedError, ServingError
 
 
 class Permission(IntEnum):
@@ -43,7 +43,8 @@ class Grant(NamedTuple):
 class Access(Protocol):
     """Identifies callers and looks up their permission on a registered model. Thread-safe.
 
-    All methods but ``recall`` may block: checking a password's hash takes 78 ms, and a database may be slow.
+    All methods but ``recall`` and ``refuse_guess`` may block: checking a password's hash takes 78 ms, and a database
+    may be slow.
     """
 
     blocking: bool
@@ -57,6 +58,12 @@ class Access(Protocol):
 
     def checks_password(self, headers: Mapping[str, str]) -> bool:
         """Whether ``identify`` may have to check a password, which costs a slow hash, and not just a token."""
+
+    def refuse_guess(self, headers: Mapping[str, str], address: str) -> ServingError | None:
+        """The refusal of a password, from memory alone: it is known to be wrong, or has to wait after wrong ones.
+
+        None for every other caller.
+        """
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model."""

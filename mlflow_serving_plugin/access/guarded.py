@@ -16,7 +16,7 @@ from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guesses import Guesses, user_of
 from mlflow_serving_plugin.access.provider import Provider
 from mlflow_serving_plugin.access.tokens import TokenAuthenticator, token_in
-from mlflow_serving_plugin.errors import TooManyRequestsError, UnauthenticatedError
+from mlflow_serving_plugin.errors import ServingError, TooManyRequestsError, UnauthenticatedError
 
 _Holder = str | bytes | None
 
@@ -24,8 +24,8 @@ TOKEN_S = 1.0
 """How long a token is accepted without a look-up: a revoked token is refused everywhere after this time."""
 
 
-_HASHES = max(2, (os.cpu_count() or 2) // 2)
-"""Passwords that are checked at the same time: each costs a core for some 80 ms."""
+_HASHES = max(1, (os.cpu_count() or 1) // 4)
+"""Passwords that are checked at the same time, each for some 80 ms of a core. As many again that were right before."""
 
 _HASH_WAIT_S = 2.0
 
@@ -60,7 +60,8 @@ class GuardedAccess:
         self._permissions: ShortCache[tuple[_Holder, str, str], Permission] = ShortCache(clock, outage_s=outage_s)
         self._admins: ShortCache[User, bool] = ShortCache(clock)
         self._guesses = Guesses(report, clock)
-        self._hashing = threading.BoundedSemaphore(_HASHES)
+        self._hashing = {right: threading.BoundedSemaphore(_HASHES) for right in (False, True)}
+        """By whether the password was right before: guesses do not keep known callers waiting."""
 
     def identify(self, headers: Mapping[str, str], address: str = "") -> User:
         """The caller; UnauthenticatedError, TooManyRequestsError."""
@@ -76,6 +77,21 @@ class GuardedAccess:
     def checks_password(self, headers: Mapping[str, str]) -> bool:
         """Whether the credentials are no token of ours, so that the provider has to be asked."""
         return _token(headers) is None
+
+    def refuse_guess(self, headers: Mapping[str, str], address: str) -> ServingError | None:
+        """The refusal of a password that is known to be wrong, or has to wait after wrong ones."""
+        user = user_of(headers.get("authorization", ""))
+        if user is None or _token(headers) is not None:
+            return None
+        key = self._key(headers, None)
+        known = self._by_password.get(key)
+        if known is None:
+            return self._guesses.delay(key, user, address)
+        return (
+            UnauthenticatedError(known.message, challenge=known.challenge)
+            if isinstance(known, UnauthenticatedError)
+            else None
+        )
 
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """What the user may do with the model; with a scoped token, at most READ on the token's own model."""
@@ -119,14 +135,17 @@ class GuardedAccess:
     def _check(self, key: bytes, headers: Mapping[str, str], address: str) -> User | UnauthenticatedError:
         """Have the provider check credentials that are no token; TooManyRequestsError."""
         user = user_of(headers.get("authorization", ""))
-        if user is not None:
-            self._guesses.admit(key, user, address)
-        if not self._hashing.acquire(timeout=_HASH_WAIT_S):
+        hashing = self._hashing[self._guesses.were_right(key)]
+        if not hashing.acquire(timeout=_HASH_WAIT_S):
             raise TooManyRequestsError("Too many passwords are being checked. Try again.", retry_after_s=1)
         try:
+            # Guesses that came together are counted one after the other.
+            delayed = None if user is None else self._guesses.delay(key, user, address)
+            if delayed is not None:
+                raise delayed
             found = _or_refusal(lambda: self._provider.authenticate(headers))
         finally:
-            self._hashing.release()
+            hashing.release()
         if user is not None and isinstance(found, User):
             self._guesses.succeeded(key)
         elif user is not None:

@@ -1,8 +1,9 @@
 """Slows down callers who guess passwords: after some wrong ones, further tries have to wait, longer each time.
 
-Failures are counted by user and by address, in each web worker for itself. Credentials that were right before never
-wait, so nobody can lock a user out by guessing. Behind a proxy that does not pass on the clients' addresses all callers
-share the proxy's; the delay of an address is short for that reason.
+Failures are counted by user and address together, by user, and by address, in each web worker for itself. Credentials
+that were right before never wait. From another address than the guesser's a user waits a few seconds at most, so nobody
+can lock a user out by guessing. Behind a proxy that does not pass on the clients' addresses all callers share the
+proxy's; the delay of an address is short for that reason.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Patience:
         return 0.0 if failures <= self.free else min(self.cap_s, 2.0 ** min(failures - self.free - 1, 32))
 
 
-_OF_USER, _OF_ADDRESS = _Patience(free=5, cap_s=60.0), _Patience(free=20, cap_s=4.0)
+_OF_BOTH, _OF_EITHER = _Patience(free=5, cap_s=60.0), _Patience(free=20, cap_s=4.0)
 
 
 @dataclass(slots=True)
@@ -68,21 +69,25 @@ class Guesses:
         """Keys of credentials that were wrong. A program that repeats an old password does not guess."""
         self._line = Throttled(_logger, clock=clock)
 
-    def admit(self, key: bytes, user: str, address: str) -> None:
-        """Before a password is checked: TooManyRequestsError when the caller has to wait.
+    def were_right(self, key: bytes) -> bool:
+        """Whether the credentials were right when they were last checked."""
+        return key in self._right
+
+    def delay(self, key: bytes, user: str, address: str) -> TooManyRequestsError | None:
+        """Before a password is checked: the refusal when the caller has to wait.
 
         ``key`` stands for the credentials as a whole.
         """
         with self._lock:
             if key in self._right:
-                return
+                return None
             now = self._clock()
-            wait_s = max(self._wait_s(("user", user), now), self._wait_s(("address", address), now))
+            wait_s = max(self._wait_s(who, now) for who, _ in _counted(user, address))
         if wait_s <= 0:
-            return
+            return None
         self._report("delayed")
         self._line.log(logging.WARNING, "A try of a password has to wait %.0f s; address %s.", wait_s, address)
-        raise TooManyRequestsError(
+        return TooManyRequestsError(
             f"Too many wrong passwords. Try again in {math.ceil(wait_s)} s.", retry_after_s=math.ceil(wait_s)
         )
 
@@ -94,7 +99,7 @@ class Guesses:
                 return
             _keep(self._wrong, key, None)
             now = self._clock()
-            for who, patience in ((("user", user), _OF_USER), (("address", address), _OF_ADDRESS)):
+            for who, patience in _counted(user, address):
                 self._fail(who, patience, now)
         self._report("wrong")
         self._line.log(logging.WARNING, "A wrong password was sent; address %s.", address)
@@ -113,6 +118,11 @@ class Guesses:
         found.count = 1 if now - found.last > _FORGET_S else found.count + 1
         found.last, found.until = now, now + patience.delay_s(found.count)
         _keep(self._failures, who, found)
+
+
+def _counted(user: str, address: str) -> tuple[tuple[Hashable, _Patience], ...]:
+    """By what a failure is counted."""
+    return ((user, address), _OF_BOTH), (("user", user, ""), _OF_EITHER), (("address", address, ""), _OF_EITHER)
 
 
 def user_of(authorization: str) -> str | None:

@@ -21,6 +21,9 @@ class NoAuth:
         """There are no passwords."""
         return False
 
+    def refuse_guess(self, headers: Mapping[str, str], address: str) -> None:
+        """There are no passwords."""
+
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         """Everything."""
         return Permission.MANAGE

@@ -32,6 +32,7 @@ from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlock
 from mlflow_serving_plugin.gateway.named_in_body import NamedInBody
 from mlflow_serving_plugin.gateway.open_inference import OpenInference
 from mlflow_serving_plugin.gateway.scoring import Scoring
+from mlflow_serving_plugin.gateway.tarpit import Tarpit
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -83,6 +84,7 @@ class Gateway:
         self.snapshot = snapshot
         self.nudge = partial(send_nudge, host.nudges)
         self._door = Door(access)
+        self._tarpit = Tarpit(access)
         self._browser_rules = browser_rules
         self._workspaces = workspaces
         self._clock = clock
@@ -159,6 +161,7 @@ class Gateway:
             refuse_forged(self._browser_rules, head.method, head.headers)
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
         if target.reference is IN_BODY:
+            yield from self._tarpit.pass_by(head)
             return (yield from self._named_in_body.answer(exchange, target))
         if target.dialect is V2:
             return (yield from self._open_inference.answer(exchange, target))
@@ -170,6 +173,7 @@ class Gateway:
 
     def _admit(self, exchange: Exchange, target: Target) -> Steps[None]:
         started_s = self._clock()
+        yield from self._tarpit.pass_by(exchange.head)
         yield from self._door.admit(exchange, target.reference, self.snapshot.current())
         exchange.auth_s = self._clock() - started_s
 

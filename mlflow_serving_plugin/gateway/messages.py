@@ -43,9 +43,10 @@ class ReadBody(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Step: let ``seconds`` pass."""
+    """Step: let ``seconds`` pass. One that is ``needless`` passes at once where it would hold a thread."""
 
     seconds: float
+    needless: bool = False
 
 
 class Lane(Enum):

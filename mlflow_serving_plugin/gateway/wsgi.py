@@ -104,7 +104,7 @@ class WsgiGateway:
             with _no_longer_than(self._gateway.settings.body_timeout_s, environ):
                 return _read_body(step, environ)
         if isinstance(step, Pause):
-            return time.sleep(step.seconds)
+            return None if step.needless else time.sleep(step.seconds)
         if isinstance(step, RunBlocking):
             return step.function()
         if isinstance(step, TakeEvents):

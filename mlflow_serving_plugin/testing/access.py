@@ -32,6 +32,9 @@ class MemoryAccess:
     def checks_password(self, headers: Mapping[str, str]) -> bool:
         return headers.get("authorization", "")[:6].lower() == "basic "
 
+    def refuse_guess(self, headers: Mapping[str, str], address: str) -> None:
+        return None
+
     def permission(self, user: User, workspace: str, name: str) -> Permission:
         return self.permissions.get((user.name, name), self.default)
 

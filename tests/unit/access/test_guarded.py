@@ -356,6 +356,19 @@ def test_guessing_keeps_out_nobody_whose_password_was_right_before(world):
     assert world.access.identify(right, "6.6.6.6").name == "alice"
 
 
+def test_guessing_keeps_out_for_long_nobody_who_comes_from_another_address(world):
+    world.provider.password = "Basic " + base64.b64encode(b"alice:right").decode()
+    for number in range(40):
+        guess(world, number)
+        world.now += 61
+        guess(world, f"and {number}")
+    right = {"authorization": world.provider.password}
+    assert world.access.refuse_guess(right, "6.6.6.6").retry_after_s == 60
+    world.now += world.access.refuse_guess(right, "7.7.7.7").retry_after_s
+    assert world.access.refuse_guess(right, "6.6.6.6").retry_after_s == 56
+    assert world.access.identify(right, "7.7.7.7").name == "alice"
+
+
 def test_a_program_that_repeats_an_old_password_does_not_guess(world):
     for _ in range(30):
         assert isinstance(guess(world, 1), UnauthenticatedError)

@@ -311,6 +311,9 @@ def test_blocking_access_is_asked_off_the_event_loop(short, served):
         def checks_password(self, headers):
             return False
 
+        def refuse_guess(self, headers, address):
+            return None
+
         def identify(self, headers, address=""):
             self.threads.append(threading.current_thread())
             return User("alice")

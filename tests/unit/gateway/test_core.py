@@ -37,6 +37,9 @@ class Guarded:
     def checks_password(self, headers):
         return True
 
+    def refuse_guess(self, headers, address):
+        return None
+
     def identify(self, headers, address=""):
         if "authorization" not in headers:
             raise UnauthenticatedError("Who are you?")
