@@ -40,7 +40,8 @@ def stock(request: pytest.FixtureRequest, live: LiveAnswers) -> StockAnswers:
 @pytest.fixture(scope="session")
 def serving(request: pytest.FixtureRequest, models: Models) -> Iterator[TrackingServer]:
     """Serves each model under each runtime that a test of this run asks for, as ``<model>-<runtime>``."""
-    asked = [test.callspec.params for test in request.session.items if hasattr(test, "callspec")]
+    tests = [test for test in request.session.items if "serving" in test.fixturenames and hasattr(test, "callspec")]
+    asked = [test.callspec.params for test in tests]
     endpoints = dict.fromkeys((params["item"].model, params["runtime"]) for params in asked if "item" in params)
     with TrackingServer("uvicorn", settings={"max_concurrent_starts": AT_ONCE}) as server:
         for model, runtime in endpoints:
