@@ -8,8 +8,8 @@ from dataclasses import dataclass
 STEADY_S = 60.0
 """The death of a worker that served for longer than this does not count towards a crash loop."""
 
-CRASH_LOOP = 3
-"""After so many deaths in a row, of workers that served only briefly, a version is FAILED."""
+CRASH_LOOP = 4
+"""After so many deaths in a row, of workers that served only briefly, a version is FAILED. One request ends three."""
 
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|no space left on the disk")
 """A reason that says nothing about the version."""

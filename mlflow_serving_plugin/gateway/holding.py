@@ -1,20 +1,22 @@
 """From a request that workers can read to a worker's answer: hold, pick a worker, retry. No I/O of its own.
 
-Requests for an entity that starts or restarts are held. A request that lost its worker is retried once and with its
-whole time, since scoring is a pure call; the second loss is blamed on the request. Requests that lost a worker are
-retried one at a time per host, so that a poisonous request kills nothing else.
+Requests for an entity that starts or restarts are held. A request that lost its worker is retried with its whole
+timeout, since scoring is a pure call: until the request is to blame for a loss (see ``blame``), or its time is over.
+Only one request of a host at a time is on trial.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import TemporarilyUnavailableError, UnavailableError, WorkerCrashedError
+from mlflow_serving_plugin.gateway.blame import Suspicion, Turn
 from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
@@ -29,9 +31,7 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 
 _POLL_S = 0.025
-_LOCK_POLL_S = 0.005
-_LOCK_S = 1.0
-"""How long the retry of a request that lost a worker waits for other such retries."""
+_TURN_POLL_S = 0.005
 _WAKE_EVERY_S = 0.1
 """The controller is told of a sleeping entity again and again: under load a datagram may be lost."""
 _MOST_WOKEN = 256
@@ -43,12 +43,12 @@ _UNLOCKED = nullcontext()
 
 @dataclass(slots=True)
 class TimeBudget:
-    """The time that a request has left, in seconds, and how many workers the request has lost."""
+    """The time that a request has left, in seconds, and what is known against the request."""
 
     hold_s: float
+    """For waiting; lost calls count too, except the first."""
     held_s: float = 0.0
-    lock_s: float = _LOCK_S
-    losses: int = 0
+    suspicion: Suspicion = field(default_factory=Suspicion)
 
 
 class Holding:
@@ -67,6 +67,10 @@ class Holding:
         self._snapshot = snapshot
         self.waiting = InFlight()
         """Requests held until a worker is ready."""
+        self._suspects = InFlight()
+        """Requests that lost a worker and are with another now."""
+        self._joined: Counter[tuple[str, str]] = Counter()
+        """How often a suspect was sent beside others: a trial during which one was sent tells nothing."""
         self._loads = Loads()
         self._locks = locks
         self._nudge = nudge
@@ -105,12 +109,11 @@ class Holding:
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
-            lock = self._retry_lock(choice.key, budget)
-            if lock is None:
-                yield from self._pause(exchange, budget, _LOCK_POLL_S)
-                budget.lock_s -= _LOCK_POLL_S
+            turn, lock = self._turn(choice.key, budget)
+            if turn is Turn.WAIT:
+                yield from self._pause(exchange, budget, _TURN_POLL_S)
                 continue
-            endpoint, careful = choice.endpoint, budget.losses > 0
+            endpoint, careful = choice.endpoint, budget.suspicion.losses > 0
             timeout_s = endpoint.config.request_timeout_s
             call = WorkerCall(
                 worker,
@@ -122,16 +125,22 @@ class Holding:
                 careful,
                 request.stream,
             )
+            joined = self._join(choice.key, turn) if careful else 0
             started_s = self._clock()
             load = exchange.load = self._loads.slot(worker.worker_id)
             try:
-                with lock:
+                with lock, self._suspects.slot(choice.key) if careful else _UNLOCKED:
                     reply: WorkerReply = yield call
                     body = reply.body if isinstance(reply.body, bytes) else (yield from _begun(reply.body))
             except LostError as lost:
+                crowd = self._loads.crowd(worker.worker_id)
                 load.release()
                 avoid.add(worker.worker_id)
-                self._note_loss(exchange, choice, lost, self._clock() - started_s, budget)
+                took_s = self._clock() - started_s
+                self._note_loss(exchange, choice, lost, took_s)
+                if lost.sent:
+                    alone = turn is Turn.TRIAL and self._joined[choice.key] == joined
+                    _judge(budget, crowd, Turn.TRIAL if alone else Turn.FREE, took_s)
                 continue
             if isinstance(body, bytes):
                 load.release()
@@ -172,24 +181,27 @@ class Holding:
         exchange.choice = choice
         return choice
 
-    def _retry_lock(self, key: tuple[str, str], budget: TimeBudget) -> AbstractContextManager[None] | None:
-        """The right to be scored now; None while a request that lost a worker has to wait for another such."""
-        if not budget.losses:
-            return _UNLOCKED
+    def _turn(self, key: tuple[str, str], budget: TimeBudget) -> tuple[Turn, AbstractContextManager[object]]:
+        """How the request may be sent now, and what a request on trial holds meanwhile."""
+        if not budget.suspicion.losses or budget.hold_s <= 0:
+            return Turn.FREE, _UNLOCKED
+        others = self._suspects.counts().get(key, 0)
+        turn = budget.suspicion.turn(others)
+        if turn is not Turn.TRIAL:
+            return turn, _UNLOCKED
         lock = self._locks.try_acquire(key)
-        return lock if lock is not None or budget.lock_s > 0 else _UNLOCKED
+        # Another web worker of this host has a suspect with a worker.
+        return (turn, lock) if lock is not None else (budget.suspicion.turn(others + 1), _UNLOCKED)
 
-    def _note_loss(
-        self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float, budget: TimeBudget
-    ) -> None:
+    def _join(self, key: tuple[str, str], turn: Turn) -> int:
+        """Note that a suspect is sent; how many were sent beside others until then."""
+        self._joined[key] += turn is Turn.FREE
+        return self._joined[key]
+
+    def _note_loss(self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float) -> None:
         self._nudge(Changed(exchange.workspace, choice.entity.model.name))
         exchange.queue_s += took_s
         _logger.info("Request %s lost its worker: %s", exchange, lost.message)
-        if not lost.sent:
-            return
-        budget.losses += 1
-        if budget.losses == 2:
-            raise WorkerCrashedError("The model's worker crashed while scoring this request.")
 
     def _pause(self, exchange: Exchange, budget: TimeBudget, longest_s: float = _POLL_S) -> Steps[None]:
         started_s = self._clock()
@@ -197,7 +209,25 @@ class Holding:
         took_s = self._clock() - started_s
         budget.hold_s -= took_s
         budget.held_s += took_s
+        budget.suspicion.waited_s += took_s
         exchange.queue_s += took_s
+
+
+def _judge(budget: TimeBudget, crowd: int, turn: Turn, took_s: float) -> None:
+    """Whether a request that lost a worker is retried. WorkerCrashedError, TemporarilyUnavailableError: it is not."""
+    suspicion = budget.suspicion
+    suspicion.note_loss(crowd, turn)
+    if suspicion.guilty:
+        raise WorkerCrashedError("The model's worker crashed while scoring this request.")
+    if suspicion.losses == 1:
+        return
+    budget.hold_s -= took_s
+    budget.held_s += took_s
+    if budget.hold_s <= 0:
+        raise TemporarilyUnavailableError(
+            f"The request lost {suspicion.losses} workers, each together with other requests, and its time is over.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
 
 
 def _begun(stream: WorkerStream) -> Steps[Pieces]:

@@ -186,6 +186,7 @@ class Loads(InFlight):
     def __init__(self) -> None:
         super().__init__()
         self._next = 0
+        self._crowds: dict[Hashable, int] = {}
 
     def pick(self, workers: Sequence[WorkerRoute], avoid: Collection[str] = ()) -> WorkerRoute | None:
         """The worker with the fewest calls, equal workers in rotation; None when all are to be avoided."""
@@ -197,3 +198,9 @@ class Loads(InFlight):
             start = self._next % len(candidates)
             rotated = candidates[start:] + candidates[:start]
             return min(rotated, key=lambda worker: self._counts[worker.worker_id])
+
+    def crowd(self, worker_id: str) -> int:
+        """How many calls a worker had in hand when it was lost. To be asked before its lost calls are released."""
+        with self._lock:
+            self._crowds = {lost: crowd for lost, crowd in self._crowds.items() if self._counts[lost]}
+            return self._crowds.setdefault(worker_id, self._counts[worker_id])

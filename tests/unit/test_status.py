@@ -8,7 +8,7 @@ import pytest
 from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_worker, an_endpoint
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
-from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, Failure
 from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
@@ -104,7 +104,7 @@ STATES = {
         EntityState.LAUNCHING,
         "Restarting: died",
     ),
-    "keeps dying": ({"failures": {K1: failure("died", count=3, served=True)}}, EntityState.FAILED, "died"),
+    "keeps dying": ({"failures": {K1: failure("died", count=CRASH_LOOP, served=True)}}, EntityState.FAILED, "died"),
     "has only a dead worker": (
         {"workers": (worker_of(ONLY_ONE, phase=WorkerPhase.DEAD),)},
         EntityState.PENDING,

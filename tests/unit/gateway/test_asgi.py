@@ -277,7 +277,7 @@ def test_a_held_request_is_answered_once_the_worker_is_there(short):
         assert run(score()).reply.status == 200
 
 
-def test_a_worker_that_crashes_twice_is_502_and_a_slow_one_504(short):
+def test_a_worker_that_crashes_again_and_again_is_502_and_a_slow_one_504(short):
     async def score(timeout_s):
         published = routes(version(1, worker_route(short / "w1")), timeout_s=timeout_s)
         async with application(short, published, overdue_grace_s=0) as app:
@@ -285,7 +285,7 @@ def test_a_worker_that_crashes_twice_is_502_and_a_slow_one_504(short):
 
     with worker(short / "w1", lambda *_: None) as server:
         assert run(score(5.0)) == 502
-        assert len(server.seen) == 2
+        assert len(server.seen) == 3
     release = threading.Event()
     with worker(short / "w1", lambda *_: release.wait(10) and PREDICTED):
         assert run(score(0.05)) == 504

@@ -440,61 +440,95 @@ def test_a_lost_only_worker_is_tried_again_after_a_pause_and_reported(bench, rea
     inbox.close()
 
 
-def test_one_crash_is_retried_and_two_are_the_requests_own_fault(bench, ready):
-    crash = LostError("reset", sent=True)
+CRASH = LostError("reset", sent=True)
+
+
+def test_a_request_that_loses_three_workers_one_after_the_other_is_to_blame(bench, ready):
     made = bench(ready)
-    assert made.send(workers=[crash, PREDICTED]).status == 200
-    reply = made.send(workers=[crash, crash])
+    assert made.send(workers=[CRASH, PREDICTED]).status == 200
+    assert made.send(workers=[CRASH, CRASH, PREDICTED]).status == 200
+    reply = made.send(workers=[CRASH, CRASH, CRASH])
     assert (reply.status, reply.json["error_code"]) == (502, "WORKER_CRASHED")
 
 
-def begun(made, *outcomes):
-    """A request that has got so far as to wait for what comes after these outcomes; its steps and the last one."""
-    steps = made.gateway.respond(Head("POST", URL, JSON_HEADERS))
-    assert isinstance(next(steps), ReadBody)
-    step = steps.send(IRIS)
-    for outcome in outcomes:
-        step = steps.throw(outcome)
-    return steps, step
+class Sent:
+    """A request that is with a worker, or waits."""
+
+    def __init__(self, made):
+        self._made = made
+        self._steps = made.gateway.respond(Head("POST", URL, JSON_HEADERS))
+        assert isinstance(next(self._steps), ReadBody)
+        self.step = self._steps.send(IRIS)
+        self.status = None
+
+    @property
+    def called(self):
+        return isinstance(self.step, WorkerCall)
+
+    def get(self, outcome):
+        try:
+            lost = isinstance(outcome, Exception)
+            self.step = self._steps.throw(outcome) if lost else self._steps.send(outcome)
+        except StopIteration as stop:
+            self.step, self.status = None, stop.value.status
+
+    def poll(self):
+        """Let a pause pass; the clock is the caller's."""
+        if isinstance(self.step, Pause):
+            self.get(None)
+
+
+def passed(made, requests, seconds):
+    """Let time pass for requests that wait, the first ones first."""
+    end = made.now + seconds
+    while made.now < end:
+        made.now += 0.025
+        for request in requests:
+            request.poll()
 
 
 def test_requests_that_lost_a_worker_together_are_tried_one_after_the_other(bench, ready):
     made = bench(ready)
-    crash = LostError("reset", sent=True)
-    (guilty, first), (innocent, second) = begun(made, crash), begun(made, crash)
-    while isinstance(first, Pause):
-        first = guilty.send(None)
-    assert isinstance(first, WorkerCall)
-    # The one waits while the other is tried, and a new request does not.
-    for _ in range(5):
-        while isinstance(second, Pause) and second.seconds > 0.01:
-            second = innocent.send(None)
-        assert isinstance(second, Pause)
-        second = innocent.send(None)
-    assert isinstance(begun(made)[1], WorkerCall)
-    with pytest.raises(StopIteration) as ended:
-        guilty.throw(crash)
-    assert ended.value.value.status == 502
-    while isinstance(second, Pause):
-        second = innocent.send(None)
-    assert isinstance(second, WorkerCall)
-    with pytest.raises(StopIteration) as ended:
-        innocent.send(WorkerReply(*PREDICTED))
-    assert ended.value.value.status == 200
+    guilty, innocent = both = Sent(made), Sent(made)
+    for request in both:
+        request.get(CRASH)
+    passed(made, both, 5.0)
+    assert guilty.called
+    assert not innocent.called
+    assert Sent(made).called  # a new request does not wait
+    guilty.get(CRASH)
+    passed(made, both, 0.1)
+    assert innocent.called  # before the other, which has to pause
+    innocent.get(WorkerReply(*PREDICTED))
+    passed(made, both, 1.0)
+    guilty.get(CRASH)
+    assert (guilty.status, innocent.status) == (502, 200)
 
 
-def test_a_request_does_not_wait_long_for_its_turn(bench, ready):
+def test_a_trial_that_other_suspects_have_joined_charges_nobody(bench, ready):
     made = bench(ready)
-    crash = LostError("reset", sent=True)
-    (slow, step), (other, second) = begun(made, crash), begun(made, crash)
-    while isinstance(step, Pause):
-        step = slow.send(None)
-    waited = 0.0
-    while isinstance(second, Pause):
-        waited += second.seconds
-        second = other.send(None)
-    assert isinstance(second, WorkerCall)
-    assert 1.0 <= waited < 1.1
+    crowd = [Sent(made) for _ in range(8)]
+    for _ in range(4):
+        for request in [request for request in crowd if request.called]:
+            request.get(CRASH)
+        passed(made, crowd, 2.0)
+        assert any(request.called for request in crowd)
+    assert {request.status for request in crowd} == {None}
+
+
+def test_a_request_whose_workers_are_lost_beside_others_is_tried_until_its_time_is_over(bench, ready):
+    made = bench(ready, settings={"hold_timeout_s": 10.0})
+    crowd = [Sent(made) for _ in range(8)]
+    called = []
+    while any(request.status is None for request in crowd):
+        called.append(sum(request.called for request in crowd))
+        for request in [request for request in crowd if request.called]:
+            request.get(CRASH)
+        passed(made, crowd, 1.5)
+        assert made.now < 60
+    # All at first, then one on trial and what half a crowd has room for.
+    assert called[:2] == [8, 4]
+    assert {request.status for request in crowd} == {503}
 
 
 def test_a_retry_has_the_whole_request_timeout_and_waits_for_a_sign_of_life(bench, ready):
