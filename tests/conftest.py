@@ -26,7 +26,7 @@ TIERS = {"acceptance": "server", "browser": "browser", "chaos": "chaos", "confor
 KINDS = ("plain", "strict", "basic", "prefixed", "oidc", "house", "exposing", "many", "serving")
 """Fixtures that start a server for many tests: those run in one lane, one after the other."""
 
-_MOST_LANES = 6
+_MOST_LANES = 4
 
 # A test's time says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -44,11 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Lanes; none for a path, or to debug. Fast tests mostly wait, the others keep the processors busy."""
-    if config.option.usepdb or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
-        return 0
-    processors = os.cpu_count() or 1
-    return min(_MOST_LANES, 2 * processors if "fast" in config.option.markexpr else processors + 1)
+    """Lanes: one more than processors, for tests mostly wait; none for a path, or to debug."""
+    alone = config.option.usepdb or config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    return 0 if alone else min(_MOST_LANES, (os.cpu_count() or 1) + 1)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
