@@ -30,7 +30,7 @@ def test_an_error_before_the_first_event_has_its_own_status(server: TrackingServ
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_stream_is_the_last_event(server: TrackingServer) -> None:
-    release = server.root / "die"
+    release = server.shared / "die"
     response = streamed(server, at=1, do="die", **{"for": str(release)})
     lines = response.iter_lines()
     assert b'"n": 0' in next(lines)
@@ -54,7 +54,7 @@ def test_a_model_that_cannot_stream_answers_400_on_both_runtimes(server: Trackin
 
 
 def test_streams_are_counted(server: TrackingServer) -> None:
-    release = server.root / "counted"
+    release = server.shared / "counted"
     response = streamed(server, number=2, at=1, do="wait", **{"for": str(release)})
     names = ("stream_events_total", "stream_first_event_seconds_count", "streams_in_flight")
 

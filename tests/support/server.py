@@ -66,6 +66,9 @@ class TrackingServer:
         self.root = Path(tempfile.mkdtemp(prefix="mls-"))
         self.state = self.root / "state"
         self.artifacts = self.root / "artifacts"
+        self.shared = self.root / "shared"
+        """A directory that models may write in, also in the sandbox."""
+        self.shared.mkdir()
         self.log = self.root / "server.log"
         self._take_port()
         self.web_workers = workers
@@ -233,7 +236,7 @@ class TrackingServer:
         ]
 
     def _environment(self) -> dict[str, str]:
-        settings = {"state_dir": self.state, **self._settings}
+        settings = {"state_dir": self.state, "sandbox_writable_paths": self.shared, **self._settings}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW", "PYTEST"))}
         return {
             **inherited,

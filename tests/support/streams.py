@@ -42,7 +42,7 @@ def events_of(response: requests.Response, lines: Iterator[bytes] | None = None)
 def short_stream(server: TrackingServer, models: Models) -> None:
     """Events come while the model runs on, an error is the last event, and a client that leaves ends the generator."""
     serve_streaming(server, models)
-    release, over = server.root / "release", server.root / "over"
+    release, over = server.shared / "release", server.shared / "over"
     response = streamed(server, number=2, at=1, do="wait", **{"for": str(release)})
     assert response.headers["Content-Type"].startswith("text/event-stream")
     lines = response.iter_lines()
