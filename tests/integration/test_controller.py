@@ -12,6 +12,7 @@ from support import eventually
 from support.controller import a_model, a_version
 from support.world import SETTINGS, WS, World
 
+from mlflow_serving_plugin.controller.backoff import CRASH_LOOP
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes_text import load_routes
@@ -284,10 +285,10 @@ def test_a_dead_worker_is_replaced_at_once_and_the_others_are_left_alone(serving
 
 
 def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
-    for deaths in range(1, 4):
+    for deaths in range(1, CRASH_LOOP + 1):
         serving.until(lambda: serving.backend.numbers() == [1])
         serving.backend.die(serving.backend.live()[0].worker_id, f"Segmentation fault {deaths}")
-    serving.until(lambda: (1, "VERSION_FAILED", "Segmentation fault 3") in serving.events())
+    serving.until(lambda: (1, "VERSION_FAILED", f"Segmentation fault {CRASH_LOOP}") in serving.events())
 
 
 def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):
