@@ -147,7 +147,8 @@ class OidcServer(TrackingServer):
                 "PERMISSION_CACHE_TTL_SECONDS": "1",
                 **options.pop("environ", {}),
             },
-            settings={"base_app": "oidc-auth", **options.pop("settings", {})},
+            # The environment of oidc-auth borrows packages from another one, which the sandbox would hide.
+            settings={"base_app": "oidc-auth", "sandbox_by_default": False, **options.pop("settings", {})},
             **options,
         )
         self.provider = provider
