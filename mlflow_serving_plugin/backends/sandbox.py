@@ -37,8 +37,10 @@ _POINTING = ("CUDA_HOME", "CURL_CA_BUNDLE", "JAVA_HOME", "REQUESTS_CA_BUNDLE", "
 """Variables of the server that name files and directories which models need."""
 
 _WHERE = """
-import json, site, sys
-print(json.dumps([sys.prefix, sys.base_prefix, site.getusersitepackages() if site.ENABLE_USER_SITE else ""]))
+import json, os, site, sys
+user = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+packages = [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+print(json.dumps([sys.prefix, sys.base_prefix, user, *packages]))
 """
 
 
@@ -149,11 +151,11 @@ def _of_python(python: str) -> list[Path]:
         asked = subprocess.run(
             [python, "-c", _WHERE], capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRY_S, check=True, cwd="/"
         )
-        prefix, base, *user_site = [Path(word) for word in json.loads(asked.stdout) if word]
+        prefix, base, *packages = [Path(word) for word in json.loads(asked.stdout) if word]
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise WorkerFailedError(f"The model's interpreter did not report its directories: {error}.") from error
     is_venv = (prefix / "pyvenv.cfg").exists()
-    found = [base, base.resolve(), *([prefix / name for name in _VENV] if is_venv else [prefix]), *user_site]
+    found = [base, base.resolve(), *([prefix / name for name in _VENV] if is_venv else [prefix]), *packages]
     # The interpreter may be a link to a link to the interpreter.
     link = Path(python)
     while link.is_symlink():

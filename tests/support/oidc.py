@@ -147,8 +147,7 @@ class OidcServer(TrackingServer):
                 "PERMISSION_CACHE_TTL_SECONDS": "1",
                 **options.pop("environ", {}),
             },
-            # The environment of oidc-auth borrows packages from another one, which the sandbox would hide.
-            settings={"base_app": "oidc-auth", "sandbox_by_default": False, **options.pop("settings", {})},
+            settings={"base_app": "oidc-auth", **options.pop("settings", {})},
             **options,
         )
         self.provider = provider
