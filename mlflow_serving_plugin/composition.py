@@ -96,7 +96,7 @@ def compose() -> Any:
         workspaces=workspaces,
         browser_rules=rules,
     )
-    host = HostServices(paths.nudges, paths.lock("suspects"), metrics)
+    host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls)
     gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces)
     background = Background(services(settings, paths, store, metrics))
     return _dispatch(inner, deps, gateway, background)

@@ -163,6 +163,7 @@ def _endpoint(
         status = endpoint_status([entity for entity in entities if entity.name in answering.values()])
     else:
         status = endpoint_status(entities, known=model is not None)
+    own = endpoint.config if endpoint.spec is None else endpoint.spec.config
     names = tuple(entity.name for entity in entities)
     aliases = {alias: str(number) for alias, number in (model.aliases if model else {}).items()}
     return EndpointRoute(
@@ -171,7 +172,7 @@ def _endpoint(
         name=endpoint.name,
         state=status.state,
         message=status.message,
-        config=part_of(resolve(endpoint.config, request_timeout_s=default_timeout_s), GatewayConfig),
+        config=part_of(resolve(own, request_timeout_s=default_timeout_s), GatewayConfig),
         entities=names,
         draining=draining,
         latest=latest_of(entities),

@@ -128,6 +128,16 @@ class EndpointConfig:
         "modern", "Default dialect",
         "Format of the answer to a body that is valid for MLflow 1 and for later versions: modern is the later one.",
         GATEWAY, enum=["modern", "legacy"])
+    calls_per_minute: int | None = _key(
+        None, "Calls per minute",
+        "Maximum number of scoring requests within a minute, of all callers together; more get 429 until the minute is "
+        "over. Counted on each host, over all web workers. Empty: no limit.",
+        GATEWAY, minimum=0, maximum=1_000_000_000)
+    calls_per_minute_per_user: int | None = _key(
+        None, "Calls per minute and user",
+        "Maximum number of scoring requests of one user within a minute; more get 429 until the minute is over. "
+        "Without authentication all callers count as one user. Empty: no limit.",
+        GATEWAY, minimum=0, maximum=1_000_000_000)
     environment: Mapping[str, str] = _key(
         {}, "Environment variables", "Variables of the workers. Values can be set, but not read back.",
         WORKER, **_VARIABLES)

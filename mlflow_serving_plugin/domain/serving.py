@@ -79,6 +79,15 @@ class ServingSpec:
     """Why the last update failed; empty when it succeeded."""
     description: str = ""
     tags: Mapping[str, str | None] = field(default_factory=dict)
+    calls_per_minute: int | None = None
+    """The most calls of all callers together; None: no limit. As of ``EndpointConfig``."""
+    calls_per_minute_per_user: int | None = None
+
+    @property
+    def config(self) -> EndpointConfig:
+        """The endpoint's own keys of a configuration: its entities have theirs."""
+        limits = self.calls_per_minute, self.calls_per_minute_per_user
+        return EndpointConfig(calls_per_minute=limits[0], calls_per_minute_per_user=limits[1])
 
     @property
     def present(self) -> ServedConfig | None:

@@ -31,6 +31,7 @@ from mlflow_serving_plugin.gateway.limits import BodyMemory
 from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.named_in_body import NamedInBody
 from mlflow_serving_plugin.gateway.open_inference import OpenInference
+from mlflow_serving_plugin.gateway.quotas import Quotas
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.gateway.tarpit import Tarpit
 from mlflow_serving_plugin.host.locks import KeyedLocks
@@ -59,6 +60,8 @@ class HostServices:
     """The file by which web workers retry suspect requests one at a time; None: there is one web worker."""
     metrics: Metrics | None = None
     """None: nothing is counted."""
+    calls: Path | None = None
+    """The file in which web workers count the calls of endpoints with a limit; None: there is one web worker."""
 
 
 class Gateway:
@@ -90,7 +93,7 @@ class Gateway:
         self._clock = clock
         self._metrics = host.metrics or Metrics(None)
         holding = Holding(settings, snapshot, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock)
-        self._scoring = Scoring(settings, holding, self._metrics, clock)
+        self._scoring = Scoring(settings, holding, self._metrics, clock, Quotas(host.calls))
         self._named_in_body = NamedInBody(access, snapshot, self._scoring, self._admit)
         self._open_inference = OpenInference(snapshot, self._scoring, self._admit)
         self._observers: tuple[Observer, ...] = (self._count, *observers)

@@ -20,6 +20,7 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.quotas import Quotas
 from mlflow_serving_plugin.gateway.spread import Spread, point_in_body
 from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
 from mlflow_serving_plugin.metrics.counting import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING, Metrics
@@ -33,10 +34,13 @@ _LARGE_BYTES = 256 * 1024
 class Scoring:
     """Answers ``invocations``. Thread-safe."""
 
-    def __init__(self, settings: Settings, holding: Holding, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, holding: Holding, metrics: Metrics, clock: Callable[[], float], quotas: Quotas
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._quotas = quotas
         self._in_flight = InFlight(settings.max_in_flight)
         self._streams = InFlight()
         self.memory = BodyMemory(max(settings.max_waiting_bytes, settings.max_body_bytes))
@@ -76,14 +80,17 @@ class Scoring:
         if reference.kind == TRAFFIC:
             exchange.point = self._spread.point(exchange.head.headers, reference.name)
         choice = yield from self._holding.choose(exchange, reference, budget)
+        config = choice.endpoint.config
+        if config.calls_per_minute is not None or config.calls_per_minute_per_user is not None:
+            yield from self._quotas.count(choice.endpoint, exchange.caller)
         headers = exchange.head.headers
-        read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
+        read = target.dialect.reader(headers, config.default_dialect)
         exchange.place = self._in_flight.slot(choice.key)
         self._metrics.touch()
         if body is None:
             body = yield from self.read_body(exchange)
         started_s = self._clock()
-        judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, choice.endpoint.config.max_cells)
+        judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, config.max_cells)
         # V2 tells the number of values by shapes, and a body with tensors as bytes is no JSON.
         judged = len(body) > SMALL_BYTES and not isinstance(target.dialect, V2Model)
         if len(body) > _LARGE_BYTES:

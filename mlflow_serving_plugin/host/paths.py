@@ -35,6 +35,8 @@ class StatePaths:
         """Python environments built for models, unless the settings name another directory."""
         self.metrics = root / "metrics"
         """What each process has counted; see ``metrics.files``."""
+        self.calls = root / "calls"
+        """The calls of the present minute, of endpoints with a limit; see ``host.call_counts``."""
         self.routes = root / "routes.json"
         """The routes snapshot."""
         self.proofs = root / "proofs.json"

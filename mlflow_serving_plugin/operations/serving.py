@@ -7,7 +7,7 @@ whoever created the endpoint. An endpoint that the caller may not query does not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.fields import Fields
 from mlflow_serving_plugin.operations.served_config import NAME_RULE, is_name, read_config
+from mlflow_serving_plugin.operations.served_extras import limited_tags, read_rate_limits, read_tags
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tables import SERVING
@@ -29,10 +30,8 @@ from mlflow_serving_plugin.store.tables import SERVING
 RESERVED = ("chat", "completions", "responses", "embeddings", "models", "pt")
 """Names whose paths belong to other APIs below ``/serving-endpoints``."""
 
-MOST_TAGS = 20
-_CREATE_FIELDS = ("name", "config", "tags", "description")
+_CREATE_FIELDS = ("name", "config", "tags", "description", "rate_limits")
 _NOT_HERE = {
-    "rate_limits": "this server has no rate limits yet",
     "ai_gateway": "this server has no AI gateway",
     "route_optimized": "this server has one kind of routes",
     "budget_policy_id": "this server has no budgets",
@@ -66,14 +65,16 @@ class ServingOperations:
             raise fields.refusal("name", f"must be {NAME_RULE}")
         if name.lower() in RESERVED:
             raise fields.refusal("name", f"'{name}' is the name of an API below /serving-endpoints")
-        tags = _tags(fields.objects("tags"))
+        tags = read_tags(fields.objects("tags"))
         description = fields.text("description", default="", empty=True)
+        limits = read_rate_limits(fields)
         config = fields.object("config")
         if config is None:
             raise fields.refusal("config", "is missing")
         now_ms = self._now_ms()
         wanted = self._resolved(caller, workspace, config.values(), None, config.path)
-        spec = ServingSpec(caller.name or "", now_ms, now_ms, description=description, tags=_limited(tags))
+        spec = ServingSpec(caller.name or "", now_ms, now_ms, description=description, tags=limited_tags(tags))
+        spec = replace(spec, **limits)
         endpoint = self.store.create(workspace, name, spec.begin(wanted, now_ms), by=caller.name)
         self._tell(endpoint)
         return self._join(endpoint, manages=True)
@@ -97,18 +98,31 @@ class ServingOperations:
     def tag(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> dict[str, str | None]:
         """Add and remove tags; the tags there are now."""
         fields = Fields(document).only(("add_tags", "delete_tags"))
-        added, removed = _tags(fields.objects("add_tags")), fields.get("delete_tags") or []
+        added, removed = read_tags(fields.objects("add_tags")), fields.get("delete_tags") or []
         if not isinstance(removed, list) or not all(isinstance(key, str) for key in removed):
             raise fields.refusal("delete_tags", "must be a list of texts")
         endpoint = self._managed(caller, workspace, name)
 
         def retag(spec: ServingSpec) -> ServingSpec:
             kept = {key: value for key, value in spec.tags.items() if key not in removed}
-            return replace(spec, tags=_limited({**kept, **added}), updated_ms=self._now_ms())
+            return replace(spec, tags=limited_tags({**kept, **added}), updated_ms=self._now_ms())
 
         message = f"The tags of '{endpoint.name}' were changed"
         changed = self.store.change(endpoint, retag, "ENDPOINT_TAGGED", message, by=caller.name)
         return dict(changed.spec.tags) if changed.spec else {}
+
+    def limit(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> Described:
+        """Replace the limits on calls per minute; those that are left out end."""
+        limits = read_rate_limits(Fields(document).only(("rate_limits",)))
+        endpoint = self._managed(caller, workspace, name)
+
+        def relimit(spec: ServingSpec) -> ServingSpec:
+            return replace(spec, **limits, updated_ms=self._now_ms())
+
+        message = f"The rate limits of '{endpoint.name}' were changed"
+        changed = self.store.change(endpoint, relimit, "ENDPOINT_CONFIGURED", message, by=caller.name)
+        self._tell(changed)
+        return self._join(changed, manages=True)
 
     def delete(self, caller: User, workspace: str, name: str) -> None:
         """Delete an endpoint, also during an update."""
@@ -215,17 +229,3 @@ class ServingOperations:
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)
-
-
-def _tags(given: Iterable[Fields]) -> dict[str, str | None]:
-    tags: dict[str, str | None] = {}
-    for fields in given:
-        fields.only(("key", "value"))
-        tags[fields.text("key")] = fields.text("value", empty=True) if fields.get("value") is not None else None
-    return tags
-
-
-def _limited(tags: Mapping[str, str | None]) -> dict[str, str | None]:
-    if len(tags) > MOST_TAGS:
-        raise InvalidParameterError(f"tags: an endpoint may have at most {MOST_TAGS} tags.")
-    return dict(sorted(tags.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -14,6 +15,9 @@ from databricks.sdk.service.serving import (
     EndpointCoreConfigInput,
     EndpointStateConfigUpdate,
     EndpointTag,
+    RateLimit,
+    RateLimitKey,
+    RateLimitRenewalPeriod,
     Route,
     ServedEntityInput,
     TrafficConfig,
@@ -147,6 +151,25 @@ def test_a_wrong_field_is_named_and_changes_nothing(sdk: WorkspaceClient, split:
     with pytest.raises(NotFound, match=r"served_entities\[0\]\.entity_version: registered model 'petals' has no"):
         sdk.serving_endpoints.update_config(split, served_entities=[entity(9)])
     assert sdk.serving_endpoints.get(split).state.config_update is EndpointStateConfigUpdate.NOT_UPDATING
+
+
+def test_a_rate_limit_lets_exactly_that_many_calls_through_all_web_workers(
+    sdk: WorkspaceClient, server: TrackingServer
+) -> None:
+    api, minute = sdk.serving_endpoints, RateLimitRenewalPeriod.MINUTE
+    limits = [RateLimit(25, minute, key=RateLimitKey.ENDPOINT), RateLimit(1000, minute, key=RateLimitKey.USER)]
+    config = EndpointCoreConfigInput(name="limited", served_entities=[entity(1)])
+    api.create_and_wait("limited", config=config, rate_limits=limits)
+    url, body = f"{server.url}/serving-endpoints/limited/invocations", {"dataframe_records": records()}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: requests.post(url, json=body, timeout=HTTP_S), range(60)))
+    assert Counter(answer.status_code for answer in answers) == {200: 25, 429: 35}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert not api.put("limited", rate_limits=[]).rate_limits
+    eventually(lambda: requests.post(url, json=body, timeout=HTTP_S).status_code == 200)
+    api.delete("limited")
 
 
 def test_an_alias_is_followed(server: TrackingServer, split: str) -> None:

@@ -26,6 +26,7 @@ from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
+from mlflow_serving_plugin.operations.served_extras import show_rate_limits
 
 BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
 PERMISSIONS_PATH = "/api/2.0/permissions/serving-endpoints"
@@ -97,6 +98,13 @@ def tag(deps: ApiDeps, name: str) -> dict[str, Any]:
     document = change_document()
     tags = deps.serving.tag(caller_of(deps.access), current_workspace(), name, document)
     return {"tags": shapes.tags(tags)}
+
+
+def limit(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """Replace the rate limits."""
+    document = change_document()
+    found = deps.serving.limit(caller_of(deps.access), current_workspace(), name, document)
+    return {"rate_limits": show_rate_limits(found.spec)}
 
 
 def logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
@@ -185,6 +193,7 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "delete": ("", "DELETE", delete),
     "update": ("/config", "PUT", update),
     "tag": ("/tags", "PATCH", tag),
+    "limit": ("/rate-limits", "PUT", limit),
     "metrics": ("/metrics", "GET", metrics),
     "openapi": ("/openapi", "GET", openapi),
     "events": ("/events", "GET", events),

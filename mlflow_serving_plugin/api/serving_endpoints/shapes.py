@@ -1,6 +1,7 @@
 """Replies of ``serving-endpoints``, to the letter of what Databricks' clients read. Pure.
 
-Three fields are our own: ``state.config_update_message``, ``served_entities[].config`` and ``.model_version_now``.
+Fields of our own: ``rate_limits``, ``state.config_update_message``, ``served_entities[].config`` and
+``.model_version_now``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.operations.config import PLACEHOLDER, show_config
 from mlflow_serving_plugin.operations.described import Described
+from mlflow_serving_plugin.operations.served_extras import show_rate_limits
 
 LEVELS = {
     "CAN_VIEW": "Can view: READ on every registered model that the endpoint serves",
@@ -36,7 +38,8 @@ def endpoint(found: Described) -> dict[str, Any]:
         shape["config"] = _config(spec.active, found, update=False)
     if spec.pending is not None:
         shape["pending_config"] = _config(spec.pending, found, update=True) | {"start_time": spec.pending.started_ms}
-    return shape | {"route_optimized": False}
+    limits = show_rate_limits(spec)
+    return shape | ({"rate_limits": limits} if limits else {}) | {"route_optimized": False}
 
 
 def summary(found: Described) -> dict[str, Any]:

@@ -85,7 +85,13 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
         (["tags", 0, "key"], 1.5, "tags[0].key: must be a text"),
         (["description"], [1], "description: must be a text"),
         (["route_optimized"], True, "route_optimized: "),
-        (["rate_limits"], [{"calls": 1}], "rate_limits: "),
+        (["rate_limits"], {"calls": 1}, "rate_limits: must be a list of objects"),
+        (["rate_limits"], [{"key": "user"}], "rate_limits[0].calls: must be a whole number"),
+        (["rate_limits"], [{"calls": -1}], "rate_limits[0].calls: must be a whole number"),
+        (["rate_limits"], [{"calls": 1, "key": "group"}], "rate_limits[0].key: must be one of endpoint, user"),
+        (["rate_limits"], [{"calls": 1}, {"calls": 2}], "rate_limits[1].key: has a limit already"),
+        (["rate_limits"], [{"calls": 1, "renewal_period": "hour"}], "rate_limits[0].renewal_period: must be one of"),
+        (["rate_limits"], [{"calls": 1, "tokens": 1}], "rate_limits[0].tokens: is not a field"),
         (["ai_gateway"], {"usage_tracking_config": {}}, "ai_gateway: "),
         (["config", "served_entities"], [], "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [ENTITY] * 16, "config.served_entities: must be a list of 1"),
@@ -151,6 +157,19 @@ def test_one_entity_has_all_the_traffic_and_a_second_update_has_to_wait(send):
     status, answer = send("PUT", "/one/config", {"served_entities": [ENTITY]})
     assert (status, answer["error_code"]) == (409, "RESOURCE_CONFLICT")
     assert send("POST", body={"name": "one", "config": {"served_models": [old]}})[0] == 409
+
+
+def test_rate_limits_are_replaced_as_a_whole(world, send):
+    limits = [{"calls": 9, "key": "endpoint", "renewal_period": "minute"}, {"calls": 0, "key": "user"}]
+    assert send("POST", body={**GOOD, "rate_limits": limits[:1]})[1]["rate_limits"] == limits[:1]
+    shown = [limits[0], {**limits[1], "renewal_period": "minute"}]
+    assert send("PUT", "/split/rate-limits", {"rate_limits": limits}) == (200, {"rate_limits": shown})
+    config = world.store.find_serving("default", "split").spec.config
+    assert (config.calls_per_minute, config.calls_per_minute_per_user) == (9, 0)
+    assert send("PUT", "/split/rate-limits", {"rate_limits": [{"key": "user"}]})[0] == 400
+    assert send("GET", "/split")[1]["rate_limits"] == shown
+    assert send("PUT", "/split/rate-limits", {"rate_limits": []})[1] == {"rate_limits": []}
+    assert "rate_limits" not in send("GET", "/split")[1]
 
 
 def test_what_was_read_can_be_sent_back(world, send):

@@ -622,3 +622,16 @@ def test_a_health_check_finds_a_sleeping_version_well_and_does_not_wake_it(bench
     wakes = wakes_of(made)
     assert made.send("/model/iris/1/ping", "GET").status == 200
     assert wakes() == []
+
+
+def test_a_call_over_the_limit_gets_429_in_the_callers_dialect_before_its_body_is_read(tmp_path):
+    limited = routes(version(1, worker_route(tmp_path / "w")))
+    (key, found), *_ = limited.endpoints.items()
+    limited.endpoints[key] = replace(found, config=replace(found.config, calls_per_minute=1))
+    bench = Bench(tmp_path, limited)
+    assert bench.send().status == 200
+    bench.read = False
+    refused = bench.send()
+    assert (refused.status, refused.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert not bench.read
