@@ -233,7 +233,7 @@ def test_a_worker_stopped_by_another_backend_leaves_nothing_behind(world, iris):
     # The backend that launched it sees it dead, and clears away what it has of it.
     assert world.only().phase is WorkerPhase.DEAD
     world.backend.stop(worker.worker_id)
-    assert world.is_clear()
+    eventually(world.is_clear)
     assert start_stamp(worker.pid) is None
 
 
@@ -246,14 +246,14 @@ def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(served):
     assert served.only().phase is WorkerPhase.DEAD
     assert served.only().message == "The worker was killed by SIGKILL, probably out of memory."
     served.backend.stop(worker.worker_id)
-    assert served.is_clear()
+    eventually(served.is_clear)
 
 
 def test_a_model_that_raises_on_load_fails_with_what_it_raised_and_leaves_nothing(world, models):
     with pytest.raises(WorkerFailedError) as caught:
         world.launch(models.path("broken"))
     assert caught.value.message == "RuntimeError: the licence file is missing"
-    assert world.is_clear()
+    eventually(world.is_clear)
 
 
 def test_a_model_that_refuses_its_own_example_is_ready_with_a_note(world):
@@ -268,7 +268,7 @@ def test_a_start_that_takes_too_long_fails_and_leaves_nothing(world, iris):
     world.backend = LocalBackend(replace_settings(start_timeout_s=0.5), world.paths)
     with pytest.raises(WorkerFailedError, match="did not answer within the start timeout"):
         world.launch(iris)
-    assert world.is_clear()
+    eventually(world.is_clear)
 
 
 def test_a_launch_that_is_cancelled_leaves_its_worker_to_the_next_backend(world, iris):
@@ -346,7 +346,7 @@ def test_a_worker_that_goes_on_without_its_socket_is_dead_because_of_that(world,
 
 def test_stopping_a_worker_that_was_never_there_is_fine(world):
     world.backend.stop("nobody")
-    assert world.is_clear()
+    eventually(world.is_clear)
 
 
 def test_damaged_records_and_sockets_of_nobody_are_cleared_away(world, caplog):
