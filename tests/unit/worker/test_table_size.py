@@ -37,35 +37,44 @@ def test_columns_that_the_model_does_not_know_are_left_out_before_they_make_a_ta
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    ("content_type", "made"),
     [
-        pytest.param(JSON, own_columns(20_000), id="own columns, no signature"),
-        pytest.param(JSON, own_columns(20_000, "instances"), id="own columns of instances"),
+        pytest.param(JSON, lambda: own_columns(20_000), id="own columns, no signature"),
+        pytest.param(JSON, lambda: own_columns(20_000, "instances"), id="own columns of instances"),
         pytest.param(
-            JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]], "index": [0] * 99_999}), id="i"
+            JSON, lambda: body_of("dataframe_split", {"columns": ["a"], "data": [[1]], "index": [0] * 99_999}), id="i"
         ),
         pytest.param(
-            JSON, body_of("dataframe_split", {"columns": [str(n) for n in range(200_000)], "data": []}), id="c"
+            JSON, lambda: body_of("dataframe_split", {"columns": [str(n) for n in range(200_000)], "data": []}), id="c"
         ),
-        pytest.param(JSON, body_of("inputs", {f"c{n}": [0] * (n % 9) for n in range(200_000)}), id="inputs"),
+        pytest.param(JSON, lambda: body_of("inputs", {f"c{n}": [0] * (n % 9) for n in range(200_000)}), id="inputs"),
         pytest.param(
-            JSON, body_of("dataframe_split", {"columns": ["a"], "data": [[1]] * 3000, "index": [[0, 0]] * 3000}), id="l"
+            JSON,
+            lambda: body_of("dataframe_split", {"columns": ["a"], "data": [[1]] * 3000, "index": [[0, 0]] * 3000}),
+            id="l",
         ),
-        pytest.param(PARQUET, parquet(pd.DataFrame({"a": ["x" * 10_000] * 20_000})), id="one text, often"),
-        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [["x" * 1000] * 10] * 20_000})), id="texts in lists"),
-        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [{"b": "x" * 10_000}] * 20_000})), id="texts in records"),
-        pytest.param(PARQUET, parquet(pd.DataFrame({"a": [[0] * 10_000] * 1100}), compression="zstd"), id="long lists"),
+        pytest.param(PARQUET, lambda: parquet(pd.DataFrame({"a": ["x" * 10_000] * 20_000})), id="one text, often"),
+        pytest.param(PARQUET, lambda: parquet(pd.DataFrame({"a": [["x" * 1000] * 10] * 20_000})), id="texts in lists"),
         pytest.param(
-            PARQUET, parquet(pd.DataFrame({"a": np.zeros(11_000_000, "int8")}), compression="zstd"), id="rows"
+            PARQUET, lambda: parquet(pd.DataFrame({"a": [{"b": "x" * 10_000}] * 20_000})), id="texts in records"
+        ),
+        pytest.param(
+            PARQUET, lambda: parquet(pd.DataFrame({"a": [[0] * 10_000] * 1100}), compression="zstd"), id="long lists"
+        ),
+        pytest.param(
+            PARQUET, lambda: parquet(pd.DataFrame({"a": np.zeros(11_000_000, "int8")}), compression="zstd"), id="rows"
         ),
         pytest.param(
             PARQUET,
-            parquet(pd.DataFrame({"a": [b"x" * 1_000_000 + b"%d" % n for n in range(170)]}), compression="zstd"),
+            lambda: parquet(
+                pd.DataFrame({"a": [b"x" * 1_000_000 + b"%d" % n for n in range(170)]}), compression="zstd"
+            ),
             id="bytes",
         ),
     ],
 )
-def test_a_small_body_that_asks_for_a_large_table_is_refused(content_type, body):
+def test_a_small_body_that_asks_for_a_large_table_is_refused(content_type, made):
+    body = made()
     tracemalloc.start()
     try:
         with pytest.raises(TooManyCells):
