@@ -44,7 +44,7 @@ def of_kind(kind: str) -> dict[str, str]:
     return {"anonymous": {}, "wrong": {HEADER: "a nail"}}.get(kind, {HEADER: f"the-{kind}-key"})
 
 
-@pytest.fixture(scope="module", params=["uvicorn", "gunicorn"])
+@pytest.fixture(scope="module", params=["uvicorn", pytest.param("gunicorn", marks=pytest.mark.matrix)])
 def house(request: pytest.FixtureRequest, models: Models) -> Iterator[HouseKeysServer]:
     with HouseKeysServer(request.param) as server:
         with client_of(server, "anybody", "the-admin-key") as client:
@@ -90,7 +90,9 @@ def test_mlflow_s_own_auth_app_under_a_name_that_nobody_knows(models: Models) ->
         assert scored == {"none": 404, "read": 200, "edit": 200, "manage": 200}
 
 
-@pytest.mark.parametrize("kind", ["gunicorn", pytest.param("gunicorn-sync", marks=pytest.mark.matrix), "waitress"])
+@pytest.mark.parametrize(
+    "kind", ["gunicorn", *(pytest.param(kind, marks=pytest.mark.matrix) for kind in ("gunicorn-sync", "waitress"))]
+)
 def test_basic_auth_under_other_web_servers(models: Models, kind: str) -> None:
     """By the entry point of its own. Not every cell: what is asked is the same, who asks it is not."""
     with BasicAuthServer(kind, app="serving-basic-auth") as server:
