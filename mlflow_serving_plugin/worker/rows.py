@@ -77,7 +77,10 @@ class Rows:
         if layout.dtype is not None:
             return frame_of(np.array(self.rows, dtype=layout.dtype), layout, self._index)
         arrays = (column.array(values) for column, values in zip(layout.columns, zip(*self.rows)))
-        return pd.DataFrame({column.name: array for column, array in zip(layout.columns, arrays)}, self._index)
+        # Numbered first: pandas 3 would build an Arrow array of the names for each request.
+        frame = pd.DataFrame(dict(enumerate(arrays)), self._index)
+        frame.columns = layout.names()
+        return frame
 
     def same_input(self, seen: Any) -> bool:
         """Whether MLflow made the same frame."""
