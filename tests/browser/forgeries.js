@@ -20,11 +20,17 @@ async ({ target, paths, token, served, spare }) => {
       { model: served, messages: [], input: "a" },
     ]),
     ["POST", `/v2/models/${served}/infer`, { inputs: [] }],
+    ...paths.serving.map((base) => [
+      "POST",
+      base,
+      { name: "forged", config: { served_entities: [{ name: "one", entity_name: served, entity_version: "1" }] } },
+    ]),
   ];
   const reads = [
     ...paths.endpoints.flatMap((base) => [`${base}/list`, `${base}/get-status?registered_model_name=${served}`]),
     ...paths.tokens.map((base) => `${base}/list`),
     "/serving-endpoints/models",
+    ...paths.serving,
     ...paths.models.flatMap((base) => [`${base}/${served}/1/ping`, `${base}/${served}/1/schema`]),
   ];
   const read = {};
