@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -113,11 +113,11 @@ class Memory:
 
 def fingerprint(source: str, settings: WorkerSettings) -> str:
     """Names what a worker serves and how; a worker with another fingerprint is replaced."""
-    named = asdict(settings)
+    named = {item.name: getattr(settings, item.name) for item in fields(settings)}
     if settings.runtime == "native":
         # Each request to a native worker carries its own timeout.
         del named["request_timeout_s"]
-    text = json.dumps([__version__, wire.VERSION, source, named], sort_keys=True)
+    text = json.dumps([__version__, wire.VERSION, source, named], sort_keys=True, default=dict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -64,7 +64,7 @@ class Controller:
             merge_every_s=deps.merge_metrics_every_s,
         )
         self._executor = Executor(deps, self._tasks, self._state, self._metrics)
-        self._routes = routes_before(deps.paths.routes)
+        self._routes = routes_before(deps.paths.routes, deps.paths.routes_at_stop)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
         self._settled: tuple[object, ...] | None = None
@@ -155,6 +155,7 @@ class Controller:
             launch_slots=0 if blocked else self._settings.max_concurrent_starts,
             fetch_slots=0 if blocked else self._settings.max_concurrent_fetches,
             build_slots=0 if blocked else self._settings.max_concurrent_builds,
+            first=self._usage.used_at.keys() - {worker.key for worker in observed.workers if worker.ready},
         )
         statuses = {worker.worker_id: worker for worker in observed.workers}
         for action in actions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.domain.config import (
@@ -96,15 +97,45 @@ def entities_of(endpoint: Endpoint, models: Mapping[ModelKey, RegisteredModel]) 
     ]
 
 
-def desire(view: View, default_timeout_s: float, rules: ServerRules = NO_RULES) -> dict[EntityKey, DesiredEntity]:
-    """All entities to be served, in a stable order: by endpoint, newest first."""
-    desired = {}
+def desire(
+    view: View,
+    default_timeout_s: float,
+    rules: ServerRules = NO_RULES,
+    known: tuple[View, Mapping[EntityKey, DesiredEntity]] = (View(), MappingProxyType({})),
+) -> dict[EntityKey, DesiredEntity]:
+    """All entities to be served, in a stable order: by endpoint, newest first.
+
+    ``known``: an earlier view and what followed from that view, by the same timeout and rules: what is the same in both
+    views is taken over.
+    """
+    desired: dict[EntityKey, DesiredEntity] = {}
+    before, of_endpoint = known[0], _by_endpoint(known[1])
+    resolved: dict[int, tuple[WorkerSettings, ScalingConfig]] = {}
+    """By the identity of a configuration: most of a thousand endpoints share one."""
     for endpoint in view.endpoints.values():
+        if _is_as_before(endpoint, view, before):
+            desired |= of_endpoint.get(endpoint.id, {})
+            continue
         for entity in entities_of(endpoint, view.models):
-            resolved = resolve(entity.config, request_timeout_s=default_timeout_s, rules=rules)
-            settings, scaling = part_of(resolved, WorkerSettings), part_of(resolved, ScalingConfig)
+            if id(entity.config) not in resolved:
+                whole = resolve(entity.config, request_timeout_s=default_timeout_s, rules=rules)
+                resolved[id(entity.config)] = part_of(whole, WorkerSettings), part_of(whole, ScalingConfig)
+            settings, scaling = resolved[id(entity.config)]
             desired[entity.key] = DesiredEntity(entity, settings, fingerprint(entity.source, settings), scaling)
     return desired
+
+
+def _by_endpoint(desired: Mapping[EntityKey, DesiredEntity]) -> dict[str, dict[EntityKey, DesiredEntity]]:
+    found: dict[str, dict[EntityKey, DesiredEntity]] = {}
+    for key, wanted in desired.items():
+        found.setdefault(key.endpoint_id, {})[key] = wanted
+    return found
+
+
+def _is_as_before(endpoint: Endpoint, view: View, before: View) -> bool:
+    return before.endpoints.get(endpoint.id) == endpoint and all(
+        before.models.get(key) == view.models.get(key) for key in models_of(endpoint)
+    )
 
 
 def worker_settings(config: EndpointConfig, default_timeout_s: float, rules: ServerRules = NO_RULES) -> WorkerSettings:

@@ -12,6 +12,7 @@ from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.controller.controller import Controller, StateLostError
 from mlflow_serving_plugin.host.locks import Presence
 from mlflow_serving_plugin.host.paths import StatePaths
+from mlflow_serving_plugin.host.snapshot import retire
 
 _logger = logging.getLogger(__name__)
 _STAND_BY_S = 0.5
@@ -86,6 +87,6 @@ class Candidate:
                     thread.join(_LEAVE_S)
                 backend.retain(())
                 # Of a server that is not running, nothing is ready.
-                self._paths.routes.unlink(missing_ok=True)
+                retire(self._paths.routes, self._paths.routes_at_stop)
         except Timeout:
             _logger.warning("Model workers were left to end by themselves: another controller holds the host.")

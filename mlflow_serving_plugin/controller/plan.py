@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
@@ -50,8 +50,12 @@ def plan(
     launch_slots: int,
     fetch_slots: int,
     build_slots: int,
+    first: Collection[EntityKey] = (),
 ) -> list[Action]:
-    """The actions due now: stops first. The slots limit the launches, fetches and builds under way in all."""
+    """The actions due now: stops first. The slots limit the launches, fetches and builds under way in all.
+
+    ``first``: entities for which requests wait, or that were used last; these get the slots before all others.
+    """
     by_key = observed.by_key()
     actions: list[Action] = [
         Stop(worker.worker_id) for key, workers in by_key.items() if key not in desired for worker in workers
@@ -59,7 +63,8 @@ def plan(
     launches_left = launch_slots - sum(observed.launching.values())
     fetches_left = fetch_slots - len(observed.fetching)
     building = set(observed.building)
-    for key, wanted in desired.items():
+    for key in sorted(desired, key=lambda key: key not in first) if first else desired:
+        wanted = desired[key]
         found = standing(wanted, replicas[key], by_key.get(key, []), observed)
         actions += _superfluous(found, replicas[key])
         missing = _missing(found, replicas[key], now)

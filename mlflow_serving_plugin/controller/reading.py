@@ -83,14 +83,17 @@ class Reading:
         proofs: Mapping[EntityKey, Proof],
     ) -> Found:
         view = refresh(self._deps.store, self._deps.registry, before, names)
-        desired = desire(view, self._deps.settings.request_timeout_s, self._deps.rules)
+        timeout_s, rules = self._deps.settings.request_timeout_s, self._deps.rules
+        desired = desire(view, timeout_s, rules, (before, desired_before))
         known = {
             key: need
             for key, need in needs.items()
             if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
         }
         unread = {key for key, wanted in desired.items() if key not in known and proof_of(wanted, proofs) is not None}
-        return Found(view, desired, self._needs(desired, known, desired.keys() - unread), unread)
+        # A start looks at files and environment anew. Until then a look at all of them now and then suffices.
+        kept = {key: need for key, need in known.items() if names is not None and need.environment is not None}
+        return Found(view, desired, kept | self._needs(desired, known, desired.keys() - unread - kept.keys()), unread)
 
     def _needs(
         self,

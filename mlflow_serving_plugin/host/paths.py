@@ -39,6 +39,8 @@ class StatePaths:
         """The calls of the present minute, of endpoints with a limit; see ``host.call_counts``."""
         self.routes = root / "routes.json"
         """The routes snapshot."""
+        self.routes_at_stop = root / "routes-at-stop.json"
+        """The last routes snapshot of a server that was stopped: what has not changed since is no event."""
         self.proofs = root / "proofs.json"
         """Which versions have been served; see ``controller.proofs``."""
         self.lease = root / "lease"

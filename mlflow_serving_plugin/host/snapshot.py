@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -19,10 +20,16 @@ def publish(path: Path, routes: Routes) -> FileIdentity:
     return write_atomically(path, dump_routes(routes))
 
 
-def routes_before(path: Path) -> Routes:
-    """What an earlier controller has published; no routes when that cannot be read."""
+def retire(path: Path, at_stop: Path) -> None:
+    """Take the snapshot away from readers when the server stops, and keep what it says for ``routes_before``."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(at_stop)
+
+
+def routes_before(path: Path, at_stop: Path) -> Routes:
+    """What an earlier controller has published, before the server was stopped perhaps; no routes if unreadable."""
     try:
-        return load_routes(path.read_bytes())
+        return load_routes((path if path.exists() else at_stop).read_bytes())
     except FileNotFoundError:
         return Routes()
     except OtherFormatError:

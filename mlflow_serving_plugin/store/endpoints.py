@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -144,7 +145,9 @@ def _dump(config: EndpointConfig) -> str:
     return json.dumps(asdict(config), sort_keys=True)
 
 
+@lru_cache(maxsize=1024)
 def _load(text: str) -> EndpointConfig:
+    # Cached, because the controller reads all endpoints at each change, and most have the same configuration.
     known = {item.name for item in fields(EndpointConfig)}
     values: dict[str, Any] = {key: value for key, value in json.loads(text).items() if key in known}
     return EndpointConfig(**values)

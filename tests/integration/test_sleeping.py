@@ -11,6 +11,7 @@ from support.world import SETTINGS, WS, World
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.messages import Wake, send_nudge
+from mlflow_serving_plugin.host.snapshot import retire
 from mlflow_serving_plugin.metrics.counting import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
 
 ASLEEP, READY = EntityState.ASLEEP, EntityState.READY
@@ -70,14 +71,18 @@ def test_a_version_with_a_request_in_hand_does_not_go_to_sleep(world):
     world.until(lambda: world.state(1) is ASLEEP)
 
 
-def test_a_restarted_controller_launches_nothing_that_had_proved_itself(sleeping):
+def test_a_restarted_controller_launches_nothing_that_had_proved_itself_and_writes_no_event(sleeping):
+    sleeping.until(lambda: {"VERSION_ASLEEP", "ENDPOINT_READY"} <= {*sleeping.kinds()})
+    before = sleeping.kinds()
     sleeping.stop()
-    sleeping.paths.routes.unlink()
+    # As the last web worker does that stops.
+    retire(sleeping.paths.routes, sleeping.paths.routes_at_stop)
     sleeping.backend.launched.clear()
     sleeping.start()
     sleeping.until(lambda: sleeping.state(1) is ASLEEP)
     # Files of sleeping versions are read after the first snapshot.
     sleeping.until(lambda: sleeping.entity(1).model_dir)
+    assert sleeping.kinds() == before
     sleeping.versions(a_version(1), a_version(2))
     sleeping.until(lambda: sleeping.state(2) is ASLEEP)
     assert sleeping.backend.launched == [EntityKey(sleeping.endpoint.id, "2")]

@@ -236,6 +236,11 @@ def test_the_newest_version_gets_the_only_slot():
     assert found == [Launch(K3)]
 
 
+def test_a_version_for_which_requests_wait_gets_the_only_slot_before_newer_ones():
+    desired, slots = wanted(1, 2, 3), {"launch_slots": 1, "fetch_slots": 1, "build_slots": 1}
+    assert plan(desired, scale(desired), Observed(needs=NEEDS), now=0.0, **slots, first={K2}) == [Launch(K2)]
+
+
 def test_stopping_comes_before_starting():
     stranger = desired_of(2)[K2]
     found = plan(
