@@ -29,7 +29,7 @@ from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.controller.updates import Updates
 from mlflow_serving_plugin.controller.usage import Usage
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Nudge, Overdue, Wake
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Lost, Nudge, Overdue, Wake
 from mlflow_serving_plugin.host.snapshot import Publisher, routes_before
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 
@@ -193,6 +193,8 @@ class Controller:
             self._usage.wake(EntityKey(nudge.endpoint_id, nudge.entity), now)
         elif isinstance(nudge, Overdue):
             self._recycle(nudge, now)
+        elif isinstance(nudge, Lost):
+            self._state.lost_in_hand |= {nudge.worker_id} if nudge.in_hand else set()
         elif isinstance(nudge, Changed):
             self._reading.soon(nudge.workspace, nudge.name, now)
 

@@ -83,8 +83,7 @@ class Executor:
         state = self._state
         self._metrics.worker_lost(worker.key)
         if state.is_current(worker.key, worker.fingerprint):
-            served_s = state.served_s(worker, now)
-            state.failed(state.desired[worker.key], failure, now=now, served_s=served_s, proved=worker.has_served)
+            state.failed(state.desired[worker.key], failure, now=now, died=worker)
 
     def _fetch(self, wanted: DesiredEntity) -> None:
         def fetched(outcome: Outcome, now: float) -> None:
@@ -93,7 +92,7 @@ class Executor:
             if not self._state.is_current(wanted.key, wanted.fingerprint):
                 return
             if outcome.error is not None:
-                self._state.failed(wanted, outcome.reason, now=now, served_s=None)
+                self._state.failed(wanted, outcome.reason, now=now)
             else:
                 self._state.needs[wanted.key] = outcome.value
 
@@ -112,7 +111,7 @@ class Executor:
                 self.sweep_due = True
                 return
             for entity in [entity for entity, need in self._state.needs.items() if need.recipe.key == key]:
-                self._state.failed(self._state.desired[entity], outcome.reason, now=now, served_s=None)
+                self._state.failed(self._state.desired[entity], outcome.reason, now=now)
 
         self._state.building.add(key)
         self._metrics.build_began(key)
@@ -123,7 +122,7 @@ class Executor:
             self._state.launching[wanted.key] -= 1
             if outcome.error is not None and self._state.is_current(wanted.key, wanted.fingerprint):
                 self._metrics.start_failed(wanted.key)
-                self._state.failed(wanted, outcome.reason, now=now, served_s=None)
+                self._state.failed(wanted, outcome.reason, now=now)
 
         self._state.launching[wanted.key] += 1
         self._tasks.start("launch", partial(self._start_worker, wanted, need), launched)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase, WorkerStatus
-from mlflow_serving_plugin.controller.backoff import Failure, after_failure
+from mlflow_serving_plugin.controller.backoff import Death, Failure, after_failure
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.proofs import Proof, Proofs
 from mlflow_serving_plugin.controller.standing import HeldBack, Observed, proof_of
@@ -51,6 +51,8 @@ class ControllerState:
         """Workers that cannot tell by themselves that they drain, and when they are to be ended."""
         self.noted: set[str] = set()
         """Draining workers whose failure has been noted."""
+        self.lost_in_hand: set[str] = set()
+        """Workers that were lost with a request in hand, as far as web workers told."""
 
     @property
     def proofs(self) -> dict[EntityKey, Proof]:
@@ -90,10 +92,11 @@ class ControllerState:
         wanted = self.desired.get(key)
         return wanted is not None and wanted.fingerprint == fingerprint
 
-    def failed(
-        self, wanted: DesiredEntity, message: str, *, now: float, served_s: float | None, proved: bool = False
-    ) -> None:
-        """Note a failure; see ``after_failure``. Its reason holds no path of the server, whatever it quotes."""
+    def failed(self, wanted: DesiredEntity, message: str, *, now: float, died: WorkerStatus | None = None) -> None:
+        """Note a failure; see ``after_failure``. Its reason holds no path of the server, whatever it quotes.
+
+        ``died``: the worker that was ready and died, or hung and is ended; None: a start failed.
+        """
         _, before = self._failures.get(wanted.key, (None, None))
         if before is None and proof_of(wanted, self._proofs.by_key) is not None:
             before = Failure(0, now, "", served=True)
@@ -101,8 +104,7 @@ class ControllerState:
             before,
             now=now,
             message=without_server(message),
-            served_s=served_s,
-            proved=proved,
+            death=None if died is None else self._death(died, now),
             base_s=self._backoff_base_s,
             cap_s=self._backoff_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
@@ -131,9 +133,9 @@ class ControllerState:
         """Whether the time of a worker that drains is over."""
         return self._draining_until.get(worker_id, now) < now
 
-    def served_s(self, worker: WorkerStatus, now: float) -> float:
-        """For how long a worker has been ready."""
-        return now - self._ready_at.get(worker.worker_id, now)
+    def _death(self, worker: WorkerStatus, now: float) -> Death:
+        served_s = now - self._ready_at.get(worker.worker_id, now)
+        return Death(served_s, worker.has_served, worker.worker_id in self.lost_in_hand)
 
     def observe(self, workers: Iterable[WorkerStatus], now: float) -> Observed:
         """Take in which workers there are; return all that is observed."""
@@ -144,6 +146,7 @@ class ControllerState:
         self._proofs.save()
         ids = {worker.worker_id for worker in workers}
         self.noted &= ids
+        self.lost_in_hand &= ids
         self._draining_until = {key: until for key, until in self._draining_until.items() if key in ids}
         self._ready_at = {
             worker.worker_id: self._ready_at.get(worker.worker_id, now - _age_s(worker.ready_since_ms))

@@ -23,7 +23,7 @@ from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads
 from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakeEvents
 from mlflow_serving_plugin.host.locks import KeyedLocks
-from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
+from mlflow_serving_plugin.host.messages import Lost, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply, WorkerStream
 from mlflow_serving_plugin.settings import Settings
@@ -109,10 +109,6 @@ class Holding:
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
-            turn, lock = self._turn(choice.key, budget)
-            if turn is Turn.WAIT:
-                yield from self._pause(exchange, budget, _TURN_POLL_S)
-                continue
             endpoint, careful = choice.endpoint, budget.suspicion.losses > 0
             timeout_s = endpoint.config.request_timeout_s
             call = WorkerCall(
@@ -125,6 +121,11 @@ class Holding:
                 careful,
                 request.stream,
             )
+            # From here until the lock is held by ``with`` nothing may fail: a lock that stays taken ends all trials.
+            turn, lock = self._turn(choice.key, budget)
+            if turn is Turn.WAIT:
+                yield from self._pause(exchange, budget, _TURN_POLL_S)
+                continue
             joined = self._join(choice.key, turn) if careful else 0
             started_s = self._clock()
             load = exchange.load = self._loads.slot(worker.worker_id)
@@ -137,7 +138,7 @@ class Holding:
                 load.release()
                 avoid.add(worker.worker_id)
                 took_s = self._clock() - started_s
-                self._note_loss(exchange, choice, lost, took_s)
+                self._note_loss(exchange, worker.worker_id, lost, took_s)
                 if lost.sent:
                     alone = turn is Turn.TRIAL and self._joined[choice.key] == joined
                     _judge(budget, crowd, Turn.TRIAL if alone else Turn.FREE, took_s)
@@ -198,8 +199,8 @@ class Holding:
         self._joined[key] += turn is Turn.FREE
         return self._joined[key]
 
-    def _note_loss(self, exchange: Exchange, choice: Choice, lost: LostError, took_s: float) -> None:
-        self._nudge(Changed(exchange.workspace, choice.entity.model.name))
+    def _note_loss(self, exchange: Exchange, worker_id: str, lost: LostError, took_s: float) -> None:
+        self._nudge(Lost(worker_id, lost.sent))
         exchange.queue_s += took_s
         _logger.info("Request %s lost its worker: %s", exchange, lost.message)
 

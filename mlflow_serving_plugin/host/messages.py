@@ -39,8 +39,16 @@ class Wake:
     entity: str
 
 
-Nudge = Changed | Overdue | Wake
-_KINDS = {kind.__name__: kind for kind in (Changed, Overdue, Wake)}
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker was lost. ``in_hand``: with a request that the worker may have begun to score."""
+
+    worker_id: str
+    in_hand: bool
+
+
+Nudge = Changed | Overdue | Wake | Lost
+_KINDS = {kind.__name__: kind for kind in (Changed, Overdue, Wake, Lost)}
 
 
 def send_nudge(path: Path, nudge: Nudge) -> None:

@@ -18,7 +18,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes_text import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.messages import Changed, Overdue, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Lost, Overdue, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS
 from mlflow_serving_plugin.registry.artifacts import FetchError
@@ -289,6 +289,18 @@ def test_a_worker_that_keeps_dying_makes_its_version_failed(serving):
         serving.until(lambda: serving.backend.numbers() == [1])
         serving.backend.die(serving.backend.live()[0].worker_id, f"Segmentation fault {deaths}")
     serving.until(lambda: (1, "VERSION_FAILED", f"Segmentation fault {CRASH_LOOP}") in serving.events())
+
+
+def test_requests_that_end_their_workers_make_no_version_failed_that_can_score_others(serving):
+    ((_, _, controller),) = serving._threads
+    for deaths in range(1, CRASH_LOOP + 3):
+        serving.until(lambda: serving.backend.numbers() == [1])
+        worker = serving.backend.live()[0].worker_id
+        send_nudge(serving.paths.nudges, Lost(worker, in_hand=True))
+        serving.until(lambda worker=worker: worker in controller._state.lost_in_hand)
+        serving.backend.die(worker, f"Segmentation fault {deaths}")
+    serving.until(lambda: serving.backend.numbers() == [1])
+    assert "VERSION_FAILED" not in serving.kinds()
 
 
 def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):

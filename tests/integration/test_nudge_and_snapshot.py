@@ -15,7 +15,7 @@ from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.domain.routes import FORMAT, Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Overdue, Wake, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Inbox, Lost, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 
 PROMPT_S = 0.5
@@ -43,6 +43,7 @@ def took(action) -> float:
     [
         Changed(),
         Changed("default", "iris"),
+        Lost("w1", in_hand=True),
         Changed("default", "üñ 'x' \"y\""),
         Overdue("w1"),
         Wake("e1", "3"),

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, STEADY_S, after_failure
+from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, CRASH_LOOP_IN_HAND, STEADY_S, Death, after_failure
 
 NEVER = None
 
 
-def fail(before=None, *, message="no", served_s=NEVER, proved=False, base_s=2.0, cap_s=300.0, jitter=0.0, now=0.0):
+def fail(before=None, *, message="no", served_s=NEVER, base_s=2.0, cap_s=300.0, jitter=0.0, now=0.0, **of_death):
     times = {"now": now, "base_s": base_s, "cap_s": cap_s, "jitter": jitter}
-    return after_failure(before, message=message, served_s=served_s, proved=proved, **times)
+    death = None if served_s is NEVER else Death(served_s, **of_death)
+    return after_failure(before, message=message, death=death, **times)
 
 
 def failures(times, **options):
@@ -106,6 +107,20 @@ def test_a_serving_version_is_restarting_until_it_dies_in_a_loop():
     assert [f.final for f in failures(CRASH_LOOP + 1, served_s=1.0)] == [False] * (CRASH_LOOP - 1) + [True, True]
 
 
+def test_requests_that_end_their_workers_make_no_version_failed_while_they_are_few():
+    row = failures(CRASH_LOOP_IN_HAND, served_s=1.0, in_hand=True)
+    assert [f.retry_at for f in row] == [0.0] + [2.0] * (CRASH_LOOP_IN_HAND - 1)
+    assert [f.final for f in row] == [False] * (CRASH_LOOP_IN_HAND - 1) + [True]
+    assert fail(row[-2], served_s=0.1, proved=True).in_hand == 0
+
+
+def test_deaths_with_and_without_requests_are_counted_apart():
+    alone = failures(CRASH_LOOP - 1, served_s=1.0)[-1]
+    both = fail(alone, served_s=1.0, in_hand=True)
+    assert (both.count, both.in_hand, both.final) == (CRASH_LOOP - 1, 1, False)
+    assert fail(both, served_s=1.0).final
+
+
 def test_a_restart_that_does_not_get_ready_is_tried_once_more_and_then_final():
     first = fail(fail(served_s=100.0))
     assert (first.final, fail(first).final) == (False, True)
@@ -127,11 +142,13 @@ def test_the_last_reason_is_the_one_that_is_kept():
     now=st.floats(0, 1e9),
     served=st.one_of(st.none(), st.floats(0, 1000)),
     proved=st.booleans(),
+    in_hand=st.booleans(),
 )
-def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, served, proved):
+def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, served, proved, in_hand):
     failure = None
     for _ in range(count):
-        failure = fail(failure, now=now, base_s=base, cap_s=cap, jitter=jitter, served_s=served, proved=proved)
+        times = {"now": now, "base_s": base, "cap_s": cap, "jitter": jitter}
+        failure = fail(failure, **times, served_s=served, proved=proved, in_hand=in_hand)
     assert now <= failure.retry_at <= now + cap
 
 

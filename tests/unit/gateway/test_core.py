@@ -19,7 +19,7 @@ from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.errors import DeadlineError, UnauthenticatedError
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody, RunBlocking
-from mlflow_serving_plugin.host.messages import Changed, Inbox, Wake
+from mlflow_serving_plugin.host.messages import Inbox, Lost, Wake
 from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.settings import Settings
@@ -436,7 +436,7 @@ def test_a_lost_only_worker_is_tried_again_after_a_pause_and_reported(bench, rea
     losses = [LostError("refused", sent=False)] * 5
     assert made.send(workers=[*losses, PREDICTED]).status == 200
     assert made.paused_s == pytest.approx(5 * 0.025)
-    assert set(inbox.wait(1)) == {Changed("default", "iris"), Wake("e1", "1")}
+    assert set(inbox.wait(1)) == {Lost("w1", in_hand=False), Wake("e1", "1")}
     inbox.close()
 
 
