@@ -3,7 +3,8 @@
 Failures are counted by user and address together, by user, and by address, in each web worker for itself. Credentials
 that were right before never wait. From another address than the guesser's a user waits a few seconds at most, so nobody
 can lock a user out by guessing. Behind a proxy that does not pass on the clients' addresses all callers share the
-proxy's; the delay of an address is short for that reason.
+proxy's; the delay of an address is short for that reason. Guesses that go on renew the delay of a user and of an
+address, so a password that has waited once is checked then, as long as its user has hardly failed from its address.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class _Patience:
 
 
 _OF_BOTH, _OF_EITHER = _Patience(free=5, cap_s=60.0), _Patience(free=20, cap_s=4.0)
+_HARDLY = 3
+"""With fewer failures of a user from an address, each password waits once only. So many users, so many more guesses."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,8 @@ class Guesses:
         """Keys of credentials that were right, the most recently used last."""
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
         """Keys of credentials that were wrong. A program that repeats an old password does not guess."""
+        self._turns: OrderedDict[bytes, float] = OrderedDict()
+        """Keys of credentials that wait, and when it is their turn."""
         self._line = Throttled(_logger, clock=clock)
 
     def were_right(self, key: bytes) -> bool:
@@ -81,8 +86,7 @@ class Guesses:
         with self._lock:
             if key in self._right:
                 return None
-            now = self._clock()
-            wait_s = max(self._wait_s(who, now) for who, _ in _counted(user, address))
+            wait_s = self._wait_s(key, user, address, self._clock())
         if wait_s <= 0:
             return None
         self._report("delayed")
@@ -95,6 +99,7 @@ class Guesses:
         """The password was wrong."""
         with self._lock:
             self._right.pop(key, None)
+            self._turns.pop(key, None)
             if key in self._wrong:
                 return
             _keep(self._wrong, key, None)
@@ -108,10 +113,16 @@ class Guesses:
         """The password was right."""
         with self._lock:
             _keep(self._right, key, None)
+            self._turns.pop(key, None)
 
-    def _wait_s(self, who: Hashable, now: float) -> float:
-        found = self._failures.get(who)
-        return 0.0 if found is None else found.until - now
+    def _wait_s(self, key: bytes, user: str, address: str, now: float) -> float:
+        found = [self._failures.get(who) or _Failures(until=now) for who, _ in _counted(user, address)]
+        of_both, until = found[0], max(failures.until for failures in found)
+        if of_both.count < _HARDLY and until > now:
+            turn = self._turns.get(key, until)
+            _keep(self._turns, key, turn)
+            until = min(until, turn)
+        return until - now
 
     def _fail(self, who: Hashable, patience: _Patience, now: float) -> None:
         found = self._failures.get(who) or _Failures()

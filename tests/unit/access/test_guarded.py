@@ -369,6 +369,41 @@ def test_guessing_keeps_out_for_long_nobody_who_comes_from_another_address(world
     assert world.access.identify(right, "7.7.7.7").name == "alice"
 
 
+@pytest.mark.parametrize(
+    ("user", "address"),
+    [
+        pytest.param("bob{}", "7.7.7.7", id="at the user's address"),
+        pytest.param("alice", "6.6.6.{}", id="at the user's name"),
+    ],
+)
+def test_a_new_password_waits_once_however_long_others_guess(world, user, address):
+    def guess_on(number):
+        return guess(world, number, user.format(number), address.format(number))
+
+    world.provider.password = "Basic " + base64.b64encode(b"alice:new").decode()
+    right = {"authorization": world.provider.password}
+    for number in range(30):
+        guess_on(number)
+        world.now += 5
+    assert isinstance(guess_on(30), UnauthenticatedError)
+    waits_s = world.access.refuse_guess(right, "7.7.7.7").retry_after_s
+    assert waits_s == 4
+    world.now += waits_s
+    # Somebody else was faster.
+    assert isinstance(guess_on(31), UnauthenticatedError)
+    assert isinstance(guess_on(32), TooManyRequestsError)
+    assert world.access.identify(right, "7.7.7.7").name == "alice"
+
+
+def test_guesses_that_have_waited_at_one_s_own_address_wait_again(world):
+    for number in range(6):
+        guess(world, number)
+    assert [guess(world, number).retry_after_s for number in (6, 7)] == [1, 1]
+    world.now += 1
+    assert isinstance(guess(world, 6), UnauthenticatedError)
+    assert isinstance(guess(world, 7), TooManyRequestsError)
+
+
 def test_a_program_that_repeats_an_old_password_does_not_guess(world):
     for _ in range(30):
         assert isinstance(guess(world, 1), UnauthenticatedError)
