@@ -73,7 +73,7 @@ class Worker:
     pid: int | None = None
     """None for a worker on another host."""
     secret: str = field(default="", repr=False)
-    """What a worker on TCP asks its callers for; empty on a unix socket."""
+    """What callers from other hosts prove that they know, see ``relay.proof``; empty on a unix socket."""
     ready_since_ms: int | None = None
     scored_example: bool = True
     """Whether it has answered the model's own input example; one without an example only answered a ping."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import threading
 import time
@@ -44,9 +45,13 @@ _KILL_AFTER_S = 2.0
 
 
 class LocalBackend:
-    """The backend for one host. Its workers are found again through their records."""
+    """The backend for one host. Its workers are found again through their records.
 
-    def __init__(self, settings: Settings, paths: StatePaths) -> None:
+    ``shared``: workers get secrets, with which a relay lets gateways of other hosts reach them.
+    """
+
+    def __init__(self, settings: Settings, paths: StatePaths, *, shared: bool = False) -> None:
+        self._shared = shared
         self._settings = settings
         self._paths = paths
         self._workers: dict[str, LocalWorker] = {}
@@ -187,6 +192,7 @@ class LocalBackend:
             log=str(spec.log),
             started_ms=started_ms,
             sandbox=sandbox_of(spec),
+            secret=secrets.token_hex(32) if self._shared else "",
         )
         worker = LocalWorker(record, process)
         with self._lock:

@@ -27,7 +27,7 @@ class WorkerRoute:
     started_ms: int
     ready: bool
     secret: str = field(default="", repr=False)
-    """What a worker on TCP asks its callers for; empty on a unix socket, which file permissions guard."""
+    """What callers from other hosts prove that they know; empty on a unix socket, which file permissions guard."""
     draining: bool = False
     """Whether it takes no more requests, finishes those that it has, and ends."""
 

@@ -122,19 +122,19 @@ class LiveAddresses:
     def __init__(self, snapshot: SnapshotReader) -> None:
         self._snapshot = snapshot
         self._routes: Routes | None = None
-        self._addresses: frozenset[str] = frozenset()
+        self.addresses: frozenset[str] = frozenset()
 
     def changed(self) -> bool:
         """Whether there is another snapshot than at the last call."""
         routes = self._snapshot.current()
         if routes is self._routes:
             return False
-        self._addresses = frozenset(worker.address for entity in routes.entities.values() for worker in entity.workers)
+        self.addresses = frozenset(worker.address for entity in routes.entities.values() for worker in entity.workers)
         self._routes = routes
         return True
 
     def __contains__(self, address: str) -> bool:
-        return address in self._addresses
+        return address in self.addresses
 
 
 def link_for(links: Mapping[str, L], call: WorkerCall) -> L:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 
 from mlflow_serving_plugin.domain.routes import WorkerRoute
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
 from mlflow_serving_plugin.links.multiplexed import MultiplexedConnection
-from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.links.pulse import SILENT, Node, Pulses
+from mlflow_serving_plugin.links.tcp import connect_async
+from mlflow_serving_plugin.relay.proof import parse_address
 
 _CONNECT_S = 5.0
+_CONNECT_FAR_S = 2.0
+"""To another host, which answers at once or is lost."""
 
 
 class AsyncFrameLink:
@@ -23,6 +28,8 @@ class AsyncFrameLink:
         self._all: set[MultiplexedConnection] = set()
         """Open connections, including those on which the worker has said goodbye."""
         self._opening: dict[str, asyncio.Task[MultiplexedConnection]] = {}
+        self._pulses: Pulses | None = None
+        """Of the nodes of workers on other hosts; None while there are none."""
 
     async def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer. When the call is cancelled, the worker is told so."""
@@ -51,6 +58,8 @@ class AsyncFrameLink:
         for connection in list(self._all):
             connection.close()
         self._connections.clear()
+        if self._pulses is not None:
+            self._pulses.close()
 
     def _forget(self, connection: MultiplexedConnection) -> None:
         self._all.discard(connection)
@@ -78,21 +87,42 @@ class AsyncFrameLink:
 
     async def _open(self, worker: WorkerRoute) -> MultiplexedConnection:
         loop = asyncio.get_running_loop()
-        protocol = partial(MultiplexedConnection, self.context, worker.secret.encode(), self._all.add, self._forget)
-        tcp = wire.tcp_address(worker.address)
-        if tcp is not None:
-            opened = loop.create_connection(protocol, *tcp)
-        else:
+        far = parse_address(worker.address)
+        protocol = partial(MultiplexedConnection, self.context, self._all.add, self._forget, node=far and far.node)
+        if far is None:
             opened = loop.create_unix_connection(protocol, worker.address)
-        _, connection = await asyncio.wait_for(opened, _CONNECT_S)
+            _, connection = await asyncio.wait_for(opened, _CONNECT_S)
+        else:
+            if self._watched().silent(far, worker.secret):
+                raise ConnectionError(SILENT)
+            opened_socket = await asyncio.wait_for(connect_async(far, worker.secret), _CONNECT_FAR_S)
+            _, connection = await loop.create_connection(protocol, sock=opened_socket)
         # The peer's first bytes may have ended the connection already.
         if connection.usable:
             self._connections[worker.address] = connection
         return connection
 
+    def _watched(self) -> Pulses:
+        if self._pulses is None:
+            loop = asyncio.get_running_loop()
+
+            def lost(node: Node) -> None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._lose, node)
+
+            self._pulses = Pulses(lost)
+        return self._pulses
+
+    def _lose(self, node: Node) -> None:
+        """A node is silent: its requests are for other workers."""
+        for connection in [connection for connection in self._all if connection.node == node]:
+            connection.lose(SILENT)
+
     def _drop_gone(self) -> None:
         if not self._live.changed():
             return
+        if self._pulses is not None:
+            self._pulses.keep(self._live.addresses)
         for address, connection in list(self._connections.items()):
             if address not in self._live and not connection.busy:
                 connection.close()

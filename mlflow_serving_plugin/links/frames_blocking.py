@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from functools import partial
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
 from mlflow_serving_plugin.links.event_queue import EVENT_STREAM, first_credit
 from mlflow_serving_plugin.links.frames_connection import DroppedError, FrameConnection
+from mlflow_serving_plugin.links.pulse import SILENT, Node, Pulses
 from mlflow_serving_plugin.links.stream_blocking import BlockingStream
+from mlflow_serving_plugin.relay.proof import Address, parse_address
 from mlflow_serving_plugin.worker import wire
 from mlflow_serving_plugin.worker.wire import WireError
 
 _CONNECT_S = 5.0
+_CONNECT_FAR_S = 2.0
+"""To another host, which answers at once or is lost."""
 
 
 class BlockingFrameLink:
@@ -27,6 +32,9 @@ class BlockingFrameLink:
         self._lock = threading.Lock()
         self._heard_at: dict[str, float] = {}
         """When each worker last answered, by its address and the monotonic clock."""
+        self._far: dict[Node, weakref.WeakSet[FrameConnection]] = {}
+        """Connections to other hosts, by their nodes."""
+        self._pulses = Pulses(self._lose)
 
     def call(self, call: WorkerCall) -> WorkerReply:
         """The worker's answer."""
@@ -59,6 +67,7 @@ class BlockingFrameLink:
                 for connection in connections:
                     connection.close()
             self._idle.clear()
+        self._pulses.close()
 
     def _begin_stream(self, connection: FrameConnection, call: WorkerCall) -> WorkerReply:
         """The answer with its first event, or the error that the worker has answered instead."""
@@ -91,9 +100,26 @@ class BlockingFrameLink:
                     return connection
                 connection.close()
         try:
-            return FrameConnection(call.worker.address, _CONNECT_S, call.worker.secret)
+            far = parse_address(call.worker.address)
+            return FrameConnection(call.worker.address, _CONNECT_S) if far is None else self._open_far(far, call)
         except (OSError, WireError) as error:
             raise call.lost(error, sent=False) from error
+
+    def _open_far(self, far: Address, call: WorkerCall) -> FrameConnection:
+        """A connection to another host, which ends when the host falls silent."""
+        if self._pulses.silent(far, call.worker.secret):
+            raise ConnectionError(SILENT)
+        connection = FrameConnection(call.worker.address, _CONNECT_FAR_S, call.worker.secret)
+        with self._lock:
+            self._far.setdefault(far.node, weakref.WeakSet()).add(connection)
+        return connection
+
+    def _lose(self, node: Node) -> None:
+        """A node is silent: its requests are for other workers."""
+        with self._lock:
+            connections = list(self._far.pop(node, ()))
+        for connection in connections:
+            connection.break_off(SILENT)
 
     def _give_back(self, address: str, connection: FrameConnection) -> None:
         with self._lock:
@@ -106,6 +132,7 @@ class BlockingFrameLink:
     def _drop_gone(self) -> None:
         if not self._live.changed():
             return
+        self._pulses.keep(self._live.addresses)
         self._heard_at = {address: at for address, at in self._heard_at.items() if address in self._live}
         for address in [address for address in self._idle if address not in self._live]:
             for connection in self._idle.pop(address):

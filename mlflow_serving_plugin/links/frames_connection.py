@@ -7,6 +7,8 @@ import select
 import socket
 import time
 
+from mlflow_serving_plugin.links import tcp
+from mlflow_serving_plugin.relay.proof import parse_address
 from mlflow_serving_plugin.worker import wire
 
 
@@ -22,19 +24,19 @@ class FrameConnection:
     """Connects and says hello. Every method raises OSError (TimeoutError after ``timeout_s``) and wire.WireError.
 
     A busy worker may say its own hello late, but before its first answer. ``greeted``: the worker has said hello.
-    ``sent``: all of a request is on its way. ``secret``: what a worker on TCP asks for.
+    ``sent``: all of a request is on its way. ``secret``: what the relay of a worker on another host asks for.
     """
 
     def __init__(self, address: str, timeout_s: float, secret: str = "") -> None:
-        self._secret = secret.encode()
         self._decoder = wire.Decoder()
         self._frames: list[wire.Frame] = []
         self._next_id = 1
+        self._why_ended = "the worker closed the connection"
         self.greeted = False
         self.sent = False
-        self._socket = _connect(address, timeout_s)
+        self._socket = _connect(address, timeout_s, secret)
         try:
-            self._socket.sendall(wire.encode_hello(self._secret))
+            self._socket.sendall(wire.encode_hello())
         except BaseException:
             self._socket.close()
             raise
@@ -98,6 +100,11 @@ class FrameConnection:
         """Close the connection."""
         self._socket.close()
 
+    def break_off(self, why: str) -> None:
+        """End the connection under the hands of a thread that waits for an answer: OSError there."""
+        self._why_ended = why
+        tcp.break_off(self._socket)
+
     def _receive(self, deadline: float) -> wire.Frame:
         while not self._frames:
             left = deadline - time.monotonic()
@@ -106,21 +113,21 @@ class FrameConnection:
             self._socket.settimeout(left)
             data = self._socket.recv(1 << 18)
             if not data:
-                raise ConnectionResetError("the worker closed the connection")
+                raise ConnectionResetError(self._why_ended)
             for frame in self._decoder.feed(data):
                 if self.greeted:
                     self._frames.append(frame)
                 else:
-                    wire.check_hello(frame, self._secret)
+                    wire.check_hello(frame)
                     self.greeted = True
         return self._frames.pop(0)
 
 
-def _connect(address: str, timeout_s: float) -> socket.socket:
-    """``tcp://host:port``, or the path of a unix socket."""
-    tcp = wire.tcp_address(address)
-    if tcp is not None:
-        return socket.create_connection(tcp, timeout_s)
+def _connect(address: str, timeout_s: float, secret: str) -> socket.socket:
+    """``tcp://host:port/worker``, or the path of a unix socket."""
+    far = parse_address(address)
+    if far is not None:
+        return tcp.connect(far, secret, timeout_s)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:

@@ -36,19 +36,22 @@ class _Pending:
 
 
 class MultiplexedConnection(asyncio.Protocol):
-    """Frames to and from one worker. ``opened`` and ``closed`` are called with the connection."""
+    """Frames to and from one worker. ``opened`` and ``closed`` are called with the connection.
+
+    ``node``: of a worker on another host.
+    """
 
     def __init__(
         self,
         context: LinkContext,
-        secret: bytes,
         opened: Callable[[MultiplexedConnection], None],
         closed: Callable[[MultiplexedConnection], None],
+        node: tuple[str, int] | None = None,
     ) -> None:
+        self.node = node
         self._context = context
         self._opened = opened
         self._closed = closed
-        self._secret = secret
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
         self._pending: dict[int, _Pending] = {}
@@ -111,7 +114,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(wire.encode_hello(self._secret))
+        self._transport.write(wire.encode_hello())
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -136,9 +139,15 @@ class MultiplexedConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def lose(self, why: str) -> None:
+        """Take the worker for lost, though the connection has not ended."""
+        self._fail(why)
+        if self._transport is not None:
+            self._transport.abort()
+
     def _take(self, frame: wire.Frame) -> None:
         if not self._greeted:
-            wire.check_hello(frame, self._secret)
+            wire.check_hello(frame)
             self._greeted = True
         elif frame.kind == wire.RESPONSE:
             self._answer(frame)

@@ -39,16 +39,15 @@ _PART_S = 0.5
 class Connection(asyncio.Protocol):
     """One gateway's connection: frames in, requests to the engine, responses out."""
 
-    def __init__(self, engine: Engine, secret: bytes, max_frame_bytes: int) -> None:
+    def __init__(self, engine: Engine, max_frame_bytes: int) -> None:
         self._engine = engine
-        self._secret = secret
         self._decoder = wire.Decoder(max_frame_bytes, max_first_bytes=wire.MAX_HELLO_BYTES)
         self._greeted = False
         self._holds: set[str] = set()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A gateway connected. The gateway says hello first, because hello holds the secret."""
+        """A gateway connected. The gateway says hello first."""
         self._transport = cast("asyncio.Transport", transport)
         self._engine.under_way.connections.add(self)
         self.hold("full", self._engine.under_way.paused)
@@ -83,9 +82,9 @@ class Connection(asyncio.Protocol):
 
     def _take(self, frame: wire.Frame) -> None:
         if not self._greeted:
-            wire.check_hello(frame, self._secret)
+            wire.check_hello(frame)
             self._greeted = True
-            self.send(wire.encode_hello(self._secret))
+            self.send(wire.encode_hello())
         elif frame.kind == wire.REQUEST:
             self._engine.take(self, frame.id, wire.decode_request(frame))
         elif frame.kind == wire.STREAM:
@@ -164,9 +163,8 @@ async def _serve(engine: Engine, config: dict[str, Any], listener: socket.socket
     code.serve(
         before, lambda: [listener.fileno(), *(connection.descriptor() for connection in engine.under_way.connections)]
     )
-    secret, largest = config.get("secret", "").encode(), config.get("max_frame_bytes", wire.MAX_FRAME_BYTES)
-    create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    server = await create(lambda: Connection(engine, secret, largest), sock=listener)
+    largest = config.get("max_frame_bytes", wire.MAX_FRAME_BYTES)
+    server = await loop.create_unix_server(lambda: Connection(engine, largest), sock=listener)
     await stop.wait()
     server.close()
     await _drain(engine)
@@ -215,10 +213,7 @@ def _inherited_listener(address: str) -> socket.socket | None:
 
 
 def _listen(address: str) -> socket.socket:
-    """``tcp://host:port``, or the path of a unix socket."""
-    tcp = wire.tcp_address(address)
-    if tcp is not None:
-        return socket.create_server(tcp, family=socket.AF_INET6 if ":" in tcp[0] else socket.AF_INET)
+    """At the path of a unix socket."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     os.chmod(address, 0o600)

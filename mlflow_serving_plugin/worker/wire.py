@@ -6,7 +6,7 @@ is answered by one response or one dropped with the request's id. A stream is an
 fails before its first event, else by parts and one end.
 
 ========  =====================================================================================
-hello     ``version`` (u16), then a secret, for ``tcp://`` only
+hello     ``version`` (u16)
 request   ``timeout`` (u32, ms left), length of the content type (u16), content type, body
 response  ``status`` (u16), 0 (u32), ``decode``, ``predict``, ``encode`` (u32 each, µs),
           length of the content type (u16), content type, body
@@ -29,7 +29,7 @@ Standard library, Python 3.8 or later: this module runs in the gateway and in th
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Iterator, NamedTuple, Sequence, Tuple, Union
 
 VERSION = 1
 HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED, STREAM, PART, END, CREDIT = range(1, 13)
@@ -89,35 +89,23 @@ class Response(NamedTuple):
     body: bytes
 
 
-def tcp_address(address: str) -> Optional[Tuple[str, int]]:
-    """Host and port of ``tcp://host:port``, where an IPv6 host stands in brackets; None for any other address."""
-    if not address.startswith("tcp://"):
-        return None
-    host, _, port = address[len("tcp://") :].rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def encode(kind: int, frame_id: int = 0, payload: bytes = b"") -> bytes:
     """A frame of any kind."""
     return _HEADER.pack(len(payload), kind, frame_id) + payload
 
 
-def encode_hello(secret: bytes = b"") -> bytes:
+def encode_hello() -> bytes:
     """The first frame of either side."""
-    return encode(HELLO, 0, _HELLO.pack(VERSION) + secret)
+    return encode(HELLO, 0, _HELLO.pack(VERSION))
 
 
-def check_hello(frame: Frame, secret: bytes = b"") -> None:
-    """WireError unless the frame is a hello of this version with that secret."""
-    import hmac
-
-    if frame.kind != HELLO or len(frame.payload) < _HELLO.size:
+def check_hello(frame: Frame) -> None:
+    """WireError unless the frame is a hello of this version."""
+    if frame.kind != HELLO or len(frame.payload) != _HELLO.size:
         raise WireError("the peer did not say hello")
     (version,) = _HELLO.unpack_from(frame.payload)
     if version != VERSION:
         raise WireError(f"the peer speaks version {version} of the protocol, not {VERSION}")
-    if not hmac.compare_digest(frame.payload[_HELLO.size :], secret):
-        raise WireError("the peer does not know the secret")
 
 
 def encode_request(

@@ -499,37 +499,3 @@ def test_a_worker_that_dies_scoring_is_a_loss_after_sending(worker, link, call):
     with pytest.raises(LostError) as caught:
         link.call(call(ask("kill")))
     assert caught.value.sent
-
-
-@pytest.mark.parametrize("kind", [OnALoop, BlockingFrameLink])
-def test_over_tcp_a_worker_answers_links_that_know_its_secret_and_no_others(start, nudges, kind):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    start(address=f"tcp://127.0.0.1:{port}", secret="s3cret").connect(secret="s3cret").close()
-    for secret in ("s3cret", "", "s3cret!"):
-        snapshot = Snapshot(f"tcp://127.0.0.1:{port}", secret)
-        link = kind(LinkContext(snapshot, nudges.append, GRACE_S))
-        try:
-            call = WorkerCall(snapshot.route, JSON, ask("echo", "x"), 20.0, "default", "m")
-            if secret == "s3cret":
-                assert predictions(link.call(call)) == predictions(link.call(call))
-                continue
-            with pytest.raises(LostError) as caught:
-                link.call(call)
-            assert not caught.value.sent
-        finally:
-            link.close()
-    assert not nudges
-
-
-@pytest.mark.parametrize(
-    "address, found",
-    [
-        ("tcp://10.0.0.7:8080", ("10.0.0.7", 8080)),
-        ("tcp://[::1]:8080", ("::1", 8080)),
-        ("/run/w1.sock", None),
-        ("fd://3", None),
-    ],
-)
-def test_one_reader_of_addresses_serves_workers_and_links(address, found):
-    assert wire.tcp_address(address) == found

@@ -328,32 +328,6 @@ def test_the_log_is_rotated_while_the_model_prints(start, short):
     connection.close()
 
 
-def test_over_tcp_only_those_who_know_the_secret_learn_anything(start):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    worker = start(address=f"tcp://127.0.0.1:{port}", secret="s3cret")
-    connection = worker.connect(secret="s3cret")
-    assert value(connection.call(JSON, ask("echo", "x"), 10)) == "x"
-    connection.close()
-    for said in (b"", wire.encode_hello(), wire.encode_hello(b"s3cre"), wire.encode_hello(b"s3cret!")):
-        with socket.create_connection(("127.0.0.1", port)) as stranger:
-            stranger.settimeout(10)
-            stranger.sendall(said)
-            stranger.shutdown(socket.SHUT_WR)
-            assert received(stranger) == b""
-
-
-def received(connection):
-    """All that comes until the connection ends."""
-    data = b""
-    try:
-        while piece := connection.recv(4096):
-            data += piece
-    except ConnectionResetError:
-        pass
-    return data
-
-
 def test_a_worker_says_what_its_model_raised_on_loading(start, tmp_path):
     worker = start(code_model(tmp_path / "broken", "raise RuntimeError('no licence')"))
     assert worker.process.wait(60) != 0

@@ -69,7 +69,7 @@ def test_an_oversized_frame_behind_a_good_one_is_refused():
 
 
 def test_the_first_frame_may_have_a_limit_of_its_own():
-    hello = wire.encode_hello(b"x" * 8)
+    hello = wire.encode(wire.HELLO, 0, b"x" * 10)
     assert len(list(Decoder(max_first_bytes=10).feed(hello + wire.encode(wire.PING, 1, b"x" * 1000)))) == 2
     with pytest.raises(WireError, match="over the limit"):
         list(Decoder(max_first_bytes=9).feed(hello[:9]))
@@ -184,13 +184,13 @@ def test_small_parts_are_written_together_and_large_ones_by_themselves():
     assert wire.encode_response(1, 200, (0, 0, 0), b"", LARGE)[1] is LARGE
 
 
-def hello(version, secret=b""):
-    return Frame(wire.HELLO, 0, struct.pack("!H", version) + secret)
+def hello(version):
+    return Frame(wire.HELLO, 0, struct.pack("!H", version))
 
 
-def test_a_hello_of_this_version_with_the_secret_is_accepted():
-    (frame,) = Decoder().feed(wire.encode_hello(b"s3cret"))
-    wire.check_hello(frame, b"s3cret")
+def test_a_hello_of_this_version_is_accepted():
+    (frame,) = Decoder().feed(wire.encode_hello())
+    wire.check_hello(frame)
 
 
 @pytest.mark.parametrize(
@@ -198,19 +198,11 @@ def test_a_hello_of_this_version_with_the_secret_is_accepted():
     [
         (hello(wire.VERSION + 1), "version"),
         (hello(0), "version"),
-        (hello(wire.VERSION), "secret"),
-        (hello(wire.VERSION, b"wrong"), "secret"),
-        (hello(wire.VERSION, b"s3cret "), "secret"),
         (Frame(wire.HELLO, 0, b""), "hello"),
         (Frame(wire.HELLO, 0, b"\0"), "hello"),
-        (Frame(wire.PING, 0, struct.pack("!H", wire.VERSION) + b"s3cret"), "hello"),
+        (Frame(wire.PING, 0, struct.pack("!H", wire.VERSION)), "hello"),
     ],
 )
 def test_any_other_hello_is_refused(frame, said):
     with pytest.raises(WireError, match=said):
-        wire.check_hello(frame, b"s3cret")
-
-
-def test_a_secret_where_none_is_expected_is_refused():
-    with pytest.raises(WireError, match="secret"):
-        wire.check_hello(hello(wire.VERSION, b"x"))
+        wire.check_hello(frame)
