@@ -81,7 +81,9 @@ def compose() -> Any:
     endpoints = EndpointOperations(
         store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional
     )
-    serving = ServingOperations(store, access, snapshot, send, endpoints.model)
+    serving = ServingOperations(
+        store, access, snapshot, send, endpoints.model, sandbox_optional=settings.sandbox_optional
+    )
     deps = ApiDeps(
         settings=settings,
         paths=paths,
@@ -96,7 +98,7 @@ def compose() -> Any:
         workspaces=workspaces,
         browser_rules=rules,
     )
-    host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls)
+    host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls, paths.shadow)
     gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces)
     background = Background(services(settings, paths, store, metrics))
     return _dispatch(inner, deps, gateway, background)

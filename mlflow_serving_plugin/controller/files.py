@@ -13,6 +13,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.host.differences import forget_others
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.registry.artifacts import fetched_model
 
@@ -51,7 +52,8 @@ def clear_scratch(paths: StatePaths) -> None:
 
 
 def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[EntityKey]) -> None:
-    """Remove the model files but ``keep_models``, and the logs of entities but ``keep_keys``."""
+    """Remove the model files but ``keep_models``, the logs of entities but ``keep_keys``, and what shadows of
+    other endpoints answered otherwise."""
     for path in paths.models.glob("*/*"):
         if path not in keep_models and not path.name.startswith("."):
             shutil.rmtree(path, ignore_errors=True)
@@ -59,6 +61,7 @@ def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collectio
         # ``3.log``, and ``3.log.1`` after a rotation.
         if EntityKey(path.parent.name, path.name.partition(".log")[0]) not in keep_keys:
             path.unlink(missing_ok=True)
+    forget_others(paths.shadow, {key.endpoint_id for key in keep_keys})
     for parent in (paths.models, paths.logs):
         for directory in parent.iterdir():
             if directory.is_dir() and not any(directory.iterdir()):

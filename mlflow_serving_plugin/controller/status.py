@@ -25,6 +25,7 @@ from mlflow_serving_plugin.domain.routes import (
 )
 from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.environments.recipe import Need
 
 _OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log")
@@ -185,7 +186,9 @@ def _endpoint(
         generation=endpoint.generation,
         served=answering,
         traffic=_traffic(endpoint.spec) if endpoint.spec else (),
-        models=endpoint.spec.models if endpoint.spec else None,
+        shadow=_shadow(endpoint.spec) if endpoint.spec else None,
+        # Those of the next configuration count once that configuration answers.
+        models=_models(endpoint.spec) if endpoint.spec else None,
     )
 
 
@@ -202,3 +205,12 @@ def _answering(spec: ServingSpec) -> dict[str, str]:
 def _traffic(spec: ServingSpec) -> tuple[tuple[str, int], ...]:
     names = _answering(spec)
     return tuple((names[name], percent) for name, percent in spec.present.traffic) if spec.present else ()
+
+
+def _shadow(spec: ServingSpec) -> Shadow | None:
+    shadow = spec.present.shadow if spec.present else None
+    return replace(shadow, entity=_answering(spec)[shadow.entity]) if shadow else None
+
+
+def _models(spec: ServingSpec) -> tuple[str, ...]:
+    return spec.present.models if spec.present else ()

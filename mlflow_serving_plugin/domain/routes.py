@@ -9,6 +9,7 @@ from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef, name_order
 from mlflow_serving_plugin.domain.reference import ENTITY, Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
+from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.errors import NotFoundError
 
 FORMAT = 5
@@ -158,6 +159,8 @@ class EndpointRoute:
     """Of a serving endpoint: the name that people know → entity, of those that answer."""
     traffic: tuple[tuple[str, int], ...] = ()
     """Of a serving endpoint: entities and their percentages."""
+    shadow: Shadow | None = None
+    """Of a serving endpoint: the entity, by its name here, that scores requests once more."""
     models: tuple[str, ...] | None = None
     """Of a serving endpoint: the registered models that a caller has to be allowed to read; None: ``name`` alone."""
 

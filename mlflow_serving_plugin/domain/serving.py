@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings, part_of
+from mlflow_serving_plugin.domain.traffic import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class ServedConfig:
     """When the update to this configuration began, in milliseconds since 1970."""
     ready_ms: int = 0
     """When all entities were ready; 0 until then."""
+    shadow: Shadow | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The registered models that answer, by name."""
+        return tuple(sorted({entity.model for entity in self.entities}))
 
     def entity(self, name: str) -> ServedEntity | None:
         """The entity of that name."""
@@ -107,7 +114,7 @@ class ServingSpec:
     @property
     def models(self) -> tuple[str, ...]:
         """The registered models that may answer, now or after the update, by name."""
-        return tuple(sorted({entity.model for config in self.configs for entity in config.entities}))
+        return tuple(sorted({model for config in self.configs for model in config.models}))
 
     def begin(self, config: ServedConfig, now_ms: int) -> ServingSpec:
         """Begin the update to a configuration. Entities that are what they were stay themselves."""

@@ -86,6 +86,8 @@ class AsgiGateway:
             await send_last(receive, send, {"type": "http.response.body", "body": reply.body})
         else:
             await send_body(send, reply.body, self._gateway.settings.body_timeout_s)
+        if reply.after is not None:
+            reply.after(self._asides.start)
 
     async def close(self) -> None:
         """End asides and close all connections to workers."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.reference import TRAFFIC, Reference
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute
-from mlflow_serving_plugin.domain.traffic import pick
+from mlflow_serving_plugin.domain.traffic import at_point, pick
 from mlflow_serving_plugin.errors import NotFoundError
 
 
@@ -57,6 +57,9 @@ def choose(routes: Routes, workspace: str, reference: Reference, point: float = 
 
 def _split(routes: Routes, endpoint: EndpointRoute, point: float) -> EntityRoute:
     """The entity that the split gives; the share of an entity that fails goes to the others."""
+    first = routes.entities.get(f"{endpoint.id}/{at_point(endpoint.traffic, point)}")
+    if first is not None and first.state.facts.serves:
+        return first  # as ``pick`` would find, without a look at all others
     entities = {name: routes.entities.get(f"{endpoint.id}/{name}") for name, _ in endpoint.traffic}
     usable = {name for name, entity in entities.items() if entity is not None and entity.state.facts.serves}
     found = entities.get(pick(endpoint.traffic, usable, point) or "")

@@ -62,6 +62,8 @@ class HostServices:
     """None: nothing is counted."""
     calls: Path | None = None
     """The file in which web workers count the calls of endpoints with a limit; None: there is one web worker."""
+    shadow: Path | None = None
+    """The directory of what shadows answered otherwise; None: these answers are not kept."""
 
 
 class Gateway:
@@ -93,7 +95,7 @@ class Gateway:
         self._clock = clock
         self._metrics = host.metrics or Metrics(None)
         holding = Holding(settings, snapshot, locks=KeyedLocks(host.locks), nudge=self.nudge, clock=clock)
-        self._scoring = Scoring(settings, holding, self._metrics, clock, Quotas(host.calls))
+        self._scoring = Scoring(settings, holding, self._metrics, clock, Quotas(host.calls), host.shadow)
         self._named_in_body = NamedInBody(access, snapshot, self._scoring, self._admit)
         self._open_inference = OpenInference(snapshot, self._scoring, self._admit)
         self._observers: tuple[Observer, ...] = (self._count, *observers)
@@ -131,7 +133,7 @@ class Gateway:
         exchange.reply = plain
         self._finish(exchange, reply.status)
         headers = [*reply.headers, ("Content-Length", str(len(reply.body))), *exchange.headers(), *across]
-        return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body)
+        return Reply(reply.status, headers, b"" if head.method == "HEAD" else reply.body, exchange.after)
 
     def _finish_pieces(self, exchange: Exchange, reply: Reply, pieces: Pieces) -> None:
         if pieces.ended:

@@ -16,7 +16,7 @@ from mlflow_serving_plugin.gateway.choice import Choice
 from mlflow_serving_plugin.gateway.dialects.base import ReplyFormat, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 from mlflow_serving_plugin.gateway.limits import Reservation, Slot
-from mlflow_serving_plugin.gateway.messages import Head, Reply
+from mlflow_serving_plugin.gateway.messages import After, Head, Reply
 from mlflow_serving_plugin.links.base import WorkerReply
 
 CLIENT_GONE = 499
@@ -61,6 +61,8 @@ class Exchange:
     """The call of the chosen worker, until that worker has answered or is lost."""
     stream: Slot | None = None
     """The place among the streams under way, once events have come."""
+    after: After | None = None
+    """What to do once the answer has left."""
     memory: Reservation | None = None
     """The memory of the request body."""
 

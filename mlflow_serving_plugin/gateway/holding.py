@@ -71,7 +71,8 @@ class Holding:
         """Requests that lost a worker and are with another now."""
         self._joined: Counter[tuple[str, str]] = Counter()
         """How often a suspect was sent beside others: a trial during which one was sent tells nothing."""
-        self._loads = Loads()
+        self.loads = Loads()
+        """Calls that workers have in hand, by worker id."""
         self._locks = locks
         self._nudge = nudge
         self._clock = clock
@@ -101,11 +102,11 @@ class Holding:
         avoid: set[str] = set()
         while True:
             choice = self._renewed(exchange, choice)
-            worker = self._loads.pick(choice.workers, avoid)
+            worker = self.loads.pick(choice.workers, avoid)
             if worker is None:
                 avoid.clear()
                 _raise_unless_holdable(choice, budget)
-                self._wake(choice, budget)
+                self.wake(choice, budget.held_s)
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
                 continue
@@ -128,13 +129,13 @@ class Holding:
                 continue
             joined = self._join(choice.key, turn) if careful else 0
             started_s = self._clock()
-            load = exchange.load = self._loads.slot(worker.worker_id)
+            load = exchange.load = self.loads.slot(worker.worker_id)
             try:
                 with lock, self._suspects.slot(choice.key) if careful else _UNLOCKED:
                     reply: WorkerReply = yield call
                     body = reply.body if isinstance(reply.body, bytes) else (yield from _begun(reply.body))
             except LostError as lost:
-                crowd = self._loads.crowd(worker.worker_id)
+                crowd = self.loads.crowd(worker.worker_id)
                 load.release()
                 avoid.add(worker.worker_id)
                 took_s = self._clock() - started_s
@@ -148,14 +149,14 @@ class Holding:
             exchange.spend_call(reply, self._clock() - started_s)
             return reply, body
 
-    def _wake(self, choice: Choice, budget: TimeBudget) -> None:
+    def wake(self, choice: Choice, held_s: float = 0.0) -> None:
         """Tell the controller that a request is held: for each request once, and for a sleeping entity until it wakes.
 
         However many requests wait for an entity, the controller is told ten times a second.
         """
         now = self._clock()
         due = now - self._woken_at.get(choice.key, -_WAKE_EVERY_S) >= _WAKE_EVERY_S
-        if due and (not budget.held_s or choice.entity.state is EntityState.ASLEEP):
+        if due and (not held_s or choice.entity.state is EntityState.ASLEEP):
             if len(self._woken_at) >= _MOST_WOKEN:
                 self._woken_at = {key: at for key, at in self._woken_at.items() if now - at < _WAKE_EVERY_S}
             self._woken_at[choice.key] = now

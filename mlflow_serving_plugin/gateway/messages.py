@@ -138,12 +138,17 @@ class Pieces:
             finished()
 
 
+After = Callable[[Callable[[Aside], bool]], None]
+
+
 class Reply(NamedTuple):
     """What the client gets. Only a body of bytes has a ``Content-Length``."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes | Pieces
+    after: After | None = None
+    """Called by the driver once the reply has left, with what begins an aside."""
 
 
 Step = ReadBody | Pause | RunBlocking | WorkerCall | TakeEvents | Piece | Aside

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from mlflow_serving_plugin.domain.reference import TRAFFIC
 from mlflow_serving_plugin.errors import ServingError, WorkerCrashedError
@@ -21,6 +22,7 @@ from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyBuffer, BodyMemory, InFlight, declared_length, refuse_lost_body
 from mlflow_serving_plugin.gateway.messages import Pieces, ReadBody, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.quotas import Quotas
+from mlflow_serving_plugin.gateway.shadow import Shadows
 from mlflow_serving_plugin.gateway.spread import Spread, point_in_body
 from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
 from mlflow_serving_plugin.metrics.counting import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING, Metrics
@@ -35,7 +37,13 @@ class Scoring:
     """Answers ``invocations``. Thread-safe."""
 
     def __init__(
-        self, settings: Settings, holding: Holding, metrics: Metrics, clock: Callable[[], float], quotas: Quotas
+        self,
+        settings: Settings,
+        holding: Holding,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        quotas: Quotas,
+        differences: Path | None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -46,6 +54,7 @@ class Scoring:
         self.memory = BodyMemory(max(settings.max_waiting_bytes, settings.max_body_bytes))
         """The memory for request bodies, and for whatever asides keep."""
         self._holding = holding
+        self._shadows = Shadows(holding, self._in_flight, self.memory, metrics, differences, clock)
         self._spread = Spread()
         metrics.gauge(IN_FLIGHT, self._in_flight.counts)
         metrics.gauge(WAITING, holding.waiting.counts)
@@ -109,6 +118,8 @@ class Scoring:
         answer, answer_body = yield from self._holding.ask(exchange, choice, request, budget)
         if isinstance(answer_body, Pieces):
             return self._stream(exchange, answer_body)
+        if choice.endpoint.shadow is not None:
+            self._shadows.follow(exchange, request, answer, answer_body)
         if len(answer_body) > _LARGE_BYTES:
             large: Reply = yield RunBlocking(partial(self._reply, exchange, answer, answer_body))
             return large

@@ -75,7 +75,8 @@ class WsgiGateway:
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
         if isinstance(reply.body, Pieces):
             return _Body(reply.body, partial(self._take, environ=environ))
-        return read_around([reply.body], environ, start_response)
+        answer = read_around([reply.body], environ, start_response)
+        return answer if reply.after is None else _Then(answer, partial(reply.after, self._asides.start))
 
     def close(self) -> None:
         """Close all idle connections to workers."""
@@ -140,6 +141,24 @@ class _Body:
         """Called by the server at the end, or when the client has left."""
         self._steps.close()
         self._pieces.close()
+
+
+class _Then:
+    """An answer, and what to do once the server has sent the answer."""
+
+    def __init__(self, answer: Iterable[bytes], then: Callable[[], None]) -> None:
+        self._answer = answer
+        self._then = then
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        """Called by the server at the end, or when the client has left."""
+        end = getattr(self._answer, "close", None)
+        if end is not None:
+            end()
+        self._then()
 
 
 @contextlib.contextmanager

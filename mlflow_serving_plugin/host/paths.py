@@ -37,6 +37,8 @@ class StatePaths:
         """What each process has counted; see ``metrics.files``."""
         self.calls = root / "calls"
         """The calls of the present minute, of endpoints with a limit; see ``host.call_counts``."""
+        self.shadow = root / "shadow"
+        """What shadows of serving endpoints answered otherwise; see ``host.differences``."""
         self.routes = root / "routes.json"
         """The routes snapshot."""
         self.routes_at_stop = root / "routes-at-stop.json"

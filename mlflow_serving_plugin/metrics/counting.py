@@ -55,6 +55,7 @@ RESTARTS, START_FAILURES = "restarts", "start_failures"
 STREAMS, EVENTS, FIRST_EVENT_SECONDS = "streams", "stream_events", "stream_first_event_seconds"
 WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
 EVICTIONS, WORKER_MEMORY, LAST_REQUEST = "evictions", "worker_memory", "last_request"
+SHADOW_REQUESTS, SHADOW_SECONDS = "shadow_requests", "shadow_seconds"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
 
@@ -101,6 +102,17 @@ FAMILIES = {
         "When a version was last asked, in seconds since 1970, to within a few seconds; since the server's start.",
         _OF_VERSION,
         gauge=True,
+    ),
+    SHADOW_REQUESTS: Family(
+        "shadow_requests",
+        "Requests for a shadow by result: equal, within_tolerance or differs from the caller's answer, error, dropped.",
+        (*_OF_VERSION, "result"),
+    ),
+    SHADOW_SECONDS: Family(
+        "shadow_duration_seconds",
+        "Time in the worker of requests that a shadow has scored too, by role: primary (the caller's) or shadow.",
+        (*_OF_VERSION, "role"),
+        _REQUEST_BOUNDS_S,
     ),
     BUILDS: Family(
         "environment_build_duration_seconds", "Builds of Python environments.", ("result",), _BUILD_BOUNDS_S

@@ -14,13 +14,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUESTS
+from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUESTS, SHADOW_REQUESTS
 from mlflow_serving_plugin.worker.counts import LARGEST_BYTES, key_of, layout
 
 Key = tuple[str, str]
 """An endpoint's id and the name of an entity."""
 
-_PREFIXES = tuple(key_of(name)[:-1] + "," for name in (IN_FLIGHT, REQUESTS))
+_PREFIXES = tuple(key_of(name)[:-1] + "," for name in (IN_FLIGHT, REQUESTS, SHADOW_REQUESTS))
 _VALUE = struct.Struct("=d")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute
-from mlflow_serving_plugin.domain.serving import ServingSpec
+from mlflow_serving_plugin.domain.serving import ServedConfig, ServingSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,20 @@ class Described:
     entities: Mapping[str, EntityRoute]
     route: EndpointRoute | None
     manages: bool
+    sees_pending: bool = True
+    """Whether the caller may read the models of the next configuration too."""
     written_ms: int = 0
     """When the routes were written that the entities are of, in milliseconds since 1970."""
+
+    @property
+    def pending(self) -> ServedConfig | None:
+        """The next configuration, as far as the caller may know of it."""
+        return self.spec.pending if self.sees_pending else None
+
+    @property
+    def configs(self) -> tuple[ServedConfig, ...]:
+        """The configurations whose entities run, as far as the caller may know of them; the next one first."""
+        return tuple(config for config in (self.pending, self.spec.active) if config is not None)
 
     @property
     def just_updated(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mlflow_serving_plugin.errors import InvalidParameterError
@@ -67,6 +68,18 @@ class Fields:
             in_steps = f" in steps of {step}" if step > 1 else ""
             raise self.refusal(name, f"must be a whole number from {least} to {most}{in_steps}")
         return value
+
+    def decimal(self, name: str, most: float, *, default: float) -> float:
+        """A number of 0 or more, also one written as text."""
+        value = self.get(name)
+        if value is None:
+            return default
+        with suppress(ValueError):
+            value = float(value) if isinstance(value, str) and len(value) < 40 else value
+        # Written so that NaN is refused too.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise self.refusal(name, f"must be a number from 0 to {most:g}")
+        return float(value)
 
     def one_of(self, name: str, choices: Sequence[str], *, default: str, otherwise: str = "") -> str:
         """One of some words, in any case of letters. ``otherwise``: a reason to add to the refusal."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflow_serving_plugin.domain.config import GATEWAY, EndpointConfig, keys_for
 from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity
+from mlflow_serving_plugin.domain.traffic import TOLERANCE, Shadow
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.operations.config import merge_config
 from mlflow_serving_plugin.operations.fields import Fields
@@ -25,6 +26,7 @@ NAME_RULE = "1 to 63 letters, digits, dashes and underscores"
 _SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
 """Fewest and most requests at the same time."""
 
+_MOST_TOLERANCE = 1e9
 _TYPES = ("CPU", "CPU_MEDIUM", "CPU_LARGE")
 _OUTPUT = {"creator", "creation_timestamp", "state", "foundation_model", "type"}
 """Fields of answers: a caller may send an entity back as it was read."""
@@ -43,7 +45,7 @@ _ENTITY_FIELDS = (
     *("workload_size", "workload_type", "scale_to_zero_enabled"),
     *("min_provisioned_concurrency", "max_provisioned_concurrency", "environment_vars", "config"),
 )
-_CONFIG_FIELDS = ("served_entities", "served_models", "traffic_config", "auto_capture_config")
+_CONFIG_FIELDS = ("served_entities", "served_models", "traffic_config", "auto_capture_config", "shadow")
 
 
 def is_name(text: str) -> bool:
@@ -51,10 +53,13 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def read_config(document: Mapping[str, Any], before: ServedConfig | None, path: str = "") -> ServedConfig:
+def read_config(
+    document: Mapping[str, Any], before: ServedConfig | None, path: str = "", *, sandbox_optional: bool = False
+) -> ServedConfig:
     """The configuration that a caller wrote; InvalidParameterError naming the field.
 
     ``before``: the present configuration, whose hidden values a placeholder keeps. ``path`` leads to the document.
+    ``sandbox_optional`` False: no entity can turn its sandbox off.
     """
     fields = Fields(document, path).only(_CONFIG_FIELDS, ignored=("config_version", "start_time", "name"))
     captured = fields.object("auto_capture_config")
@@ -64,15 +69,16 @@ def read_config(document: Mapping[str, Any], before: ServedConfig | None, path: 
     given = fields.objects(key)
     if not 1 <= len(given) <= MOST_ENTITIES:
         raise fields.refusal(key, f"must be a list of 1 to {MOST_ENTITIES} entities")
-    entities = tuple(_entity(item, before) for item in given)
+    entities = tuple(_entity(item, before, sandbox_optional) for item in given)
     names = [entity.name for entity in entities]
     for item, name in zip(given, names, strict=True):
         if names.count(name) > 1:
             raise item.refusal("name", f"'{name}' is the name of two entities; give each a name of its own")
-    return ServedConfig(0, entities, _traffic(fields, names))
+    traffic = _traffic(fields, names)
+    return ServedConfig(0, entities, traffic, shadow=_shadow(fields, names, dict(traffic)))
 
 
-def _entity(fields: Fields, before: ServedConfig | None) -> ServedEntity:
+def _entity(fields: Fields, before: ServedConfig | None, sandbox_optional: bool) -> ServedEntity:
     for name, reason in _REFUSED.items():
         if fields.get(name) not in (None, False):
             raise fields.refusal(name, reason)
@@ -87,7 +93,7 @@ def _entity(fields: Fields, before: ServedConfig | None) -> ServedEntity:
     kind = fields.one_of("workload_type", _TYPES, default="CPU", otherwise="this server's entities run on CPUs")
     sizing, changes = _sizing(fields)
     earlier = before.entity(name) if before else None
-    config = _settings(fields, changes, earlier.config.environment if earlier else {})
+    config = _settings(fields, changes, earlier.config if earlier else EndpointConfig(), sandbox_optional)
     return ServedEntity(name, model, version, 0, config, sizing={**sizing, "workload_type": kind})
 
 
@@ -123,7 +129,9 @@ def _sizing(fields: Fields) -> tuple[dict[str, Any], dict[str, Any]]:
     return {**sizing, "scale_to_zero_enabled": sleeps}, changes
 
 
-def _settings(fields: Fields, sizing: dict[str, Any], kept: Mapping[str, str]) -> EndpointConfig:
+def _settings(
+    fields: Fields, sizing: dict[str, Any], earlier: EndpointConfig, sandbox_optional: bool
+) -> EndpointConfig:
     """The entity's configuration: of our own keys in ``config``, over those that Databricks' fields stand for."""
     own = fields.object("config")
     given = {} if own is None else own.values()
@@ -138,7 +146,10 @@ def _settings(fields: Fields, sizing: dict[str, Any], kept: Mapping[str, str]) -
                 raise variables.refusal(name, "this server has no secret scopes; give the value itself")
         changes["environment"] = variables.values()
     try:
-        return merge_config(EndpointConfig(environment=dict(kept)), {"environment": {}, **changes})
+        # Of the earlier configuration count the values of variables, and that the sandbox was off.
+        current = EndpointConfig(environment=earlier.environment, sandbox=earlier.sandbox)
+        whole = {"environment": {}, "sandbox": None, **changes}
+        return merge_config(current, whole, sandbox_optional=sandbox_optional)
     except InvalidParameterError as error:
         message = error.message.replace("config.environment", "environment_vars", 1) if variables else error.message
         raise InvalidParameterError(fields.path + message) from None
@@ -162,3 +173,16 @@ def _traffic(fields: Fields, names: Sequence[str]) -> tuple[tuple[str, int], ...
     if sum(traffic.values()) != 100:
         raise fields.refusal("traffic_config.routes", f"have {sum(traffic.values())} % in all, but must have 100 %")
     return tuple(traffic.items())
+
+
+def _shadow(fields: Fields, names: Sequence[str], traffic: Mapping[str, int]) -> Shadow | None:
+    shadow = fields.object("shadow")
+    if shadow is None:
+        return None
+    shadow.only(("served_model_name", "served_entity_name", "percentage", "tolerance"))
+    key = "served_model_name" if shadow.get("served_entity_name") is None else "served_entity_name"
+    name = shadow.text(key)
+    if name not in names or traffic.get(name) == 100:
+        raise shadow.refusal(key, f"must be an entity that has not all the traffic, of {', '.join(names)}")
+    percentage = shadow.decimal("percentage", 100, default=100.0)
+    return Shadow(name, percentage, shadow.decimal("tolerance", _MOST_TOLERANCE, default=TOLERANCE))

@@ -7,7 +7,7 @@ whoever created the endpoint. An endpoint that the caller may not query does not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class ServingOperations:
     send: Callable[[Nudge], None]
     model: Callable[[User, str, str], RegisteredModel]
     clock: Callable[[], float] = time.time
+    sandbox_optional: bool = False
+    """Whether an entity may turn the sandbox off."""
 
     def create(self, caller: User, workspace: str, document: Mapping[str, Any]) -> Described:
         """Create an endpoint; AlreadyExistsError, InvalidParameterError naming the field."""
@@ -81,7 +83,7 @@ class ServingOperations:
 
     def update(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> Described:
         """Begin the update to another configuration; ConflictError while another update is under way."""
-        endpoint = self._managed(caller, workspace, name)
+        endpoint = self.managed(caller, workspace, name)
         before = endpoint.spec.present if endpoint.spec else None
         wanted = self._resolved(caller, workspace, document, before, "")
 
@@ -101,7 +103,7 @@ class ServingOperations:
         added, removed = read_tags(fields.objects("add_tags")), fields.get("delete_tags") or []
         if not isinstance(removed, list) or not all(isinstance(key, str) for key in removed):
             raise fields.refusal("delete_tags", "must be a list of texts")
-        endpoint = self._managed(caller, workspace, name)
+        endpoint = self.managed(caller, workspace, name)
 
         def retag(spec: ServingSpec) -> ServingSpec:
             kept = {key: value for key, value in spec.tags.items() if key not in removed}
@@ -114,7 +116,7 @@ class ServingOperations:
     def limit(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> Described:
         """Replace the limits on calls per minute; those that are left out end."""
         limits = read_rate_limits(Fields(document).only(("rate_limits",)))
-        endpoint = self._managed(caller, workspace, name)
+        endpoint = self.managed(caller, workspace, name)
 
         def relimit(spec: ServingSpec) -> ServingSpec:
             return replace(spec, **limits, updated_ms=self._now_ms())
@@ -126,17 +128,17 @@ class ServingOperations:
 
     def delete(self, caller: User, workspace: str, name: str) -> None:
         """Delete an endpoint, also during an update."""
-        endpoint = self._managed(caller, workspace, name)
+        endpoint = self.managed(caller, workspace, name)
         self.store.delete(endpoint, by=caller.name)
         self._tell(endpoint)
 
     def describe(self, caller: User, workspace: str, name: str) -> Described:
         """An endpoint that the caller may query; NotFoundError."""
         endpoint = self.store.find_serving(workspace, name)
-        level = Permission.NONE if endpoint is None else self._level(caller, endpoint)
-        if endpoint is None or level < Permission.READ:
+        found = None if endpoint is None else self._described(caller, endpoint)
+        if found is None:
             raise NotFoundError(no_such_endpoint(name))
-        return self._join(endpoint, manages=level is Permission.MANAGE)
+        return found
 
     def describe_by_id(self, caller: User, workspace: str, endpoint_id: str) -> Described:
         """The same by the endpoint's id."""
@@ -148,12 +150,8 @@ class ServingOperations:
     def find_all(self, caller: User, workspace: str) -> list[Described]:
         """The endpoints of a workspace that the caller may query, by name."""
         endpoints = [found for found in self.store.find_all_serving() if found.workspace == workspace]
-        levels = [(endpoint, self._level(caller, endpoint)) for endpoint in endpoints]
-        return [
-            self._join(endpoint, manages=level is Permission.MANAGE)
-            for endpoint, level in levels
-            if level >= Permission.READ
-        ]
+        described = (self._described(caller, endpoint) for endpoint in endpoints)
+        return [found for found in described if found is not None]
 
     def events(
         self, caller: User, workspace: str, name: str, *, page_token: str | None, limit: int
@@ -162,7 +160,8 @@ class ServingOperations:
         name = self.describe(caller, workspace, name).endpoint.name
         return self.store.events(workspace, name, entity=None, page_token=page_token, limit=limit, kind=SERVING)
 
-    def _managed(self, caller: User, workspace: str, name: str) -> Endpoint:
+    def managed(self, caller: User, workspace: str, name: str) -> Endpoint:
+        """An endpoint that the caller may manage; NotFoundError, PermissionDeniedError."""
         found = self.describe(caller, workspace, name)
         if not found.manages:
             raise PermissionDeniedError(
@@ -171,19 +170,29 @@ class ServingOperations:
             )
         return found.endpoint
 
-    def _level(self, caller: User, endpoint: Endpoint) -> Permission:
+    def _described(self, caller: User, endpoint: Endpoint) -> Described | None:
+        """An endpoint as the caller may see it; None for a caller who may not read all models that answer."""
         spec = endpoint.spec
-        models = spec.models if spec else ()
-        held = (self.access.permission(caller, endpoint.workspace, name) for name in models)
-        least = min(held, default=Permission.NONE)
-        created = spec is not None and caller.name is not None and spec.creator == caller.name
-        return Permission.MANAGE if created and least >= Permission.READ else least
+        if spec is None or spec.present is None:
+            return None
+
+        def least(models: Iterable[str]) -> Permission:
+            held = (self.access.permission(caller, endpoint.workspace, name) for name in models)
+            return min(held, default=Permission.NONE)
+
+        now = least(spec.present.models)
+        if now < Permission.READ:
+            return None
+        after = min(now, least(spec.models)) if spec.pending and spec.active else now
+        created = caller.name is not None and spec.creator == caller.name
+        manages = created or after is Permission.MANAGE
+        return self._join(endpoint, manages=manages, sees_pending=after >= Permission.READ)
 
     def _resolved(
         self, caller: User, workspace: str, document: Mapping[str, Any], before: ServedConfig | None, path: str
     ) -> ServedConfig:
         """The configuration that a caller wrote, with the registered models as they are."""
-        config = read_config(document, before, path)
+        config = read_config(document, before, path, sandbox_optional=self.sandbox_optional)
         key = "served_entities" if document.get("served_entities") is not None else "served_models"
         entities = []
         for index, entity in enumerate(config.entities):
@@ -214,14 +223,14 @@ class ServingOperations:
             )
         return model
 
-    def _join(self, endpoint: Endpoint, *, manages: bool) -> Described:
+    def _join(self, endpoint: Endpoint, *, manages: bool, sees_pending: bool = True) -> Described:
         routes = self.snapshot.current()
         route = routes.endpoints.get(serving_key(endpoint.workspace, endpoint.name))
         route = None if route is None or route.id != endpoint.id else route
         entities = {entity.name: entity for entity in routes.entities_of(route)} if route else {}
         if endpoint.spec is None:
             raise InvalidParameterError(f"'{endpoint.name}' is no serving endpoint.")
-        return Described(endpoint, endpoint.spec, entities, route, manages, routes.written_ms)
+        return Described(endpoint, endpoint.spec, entities, route, manages, sees_pending, routes.written_ms)
 
     def _tell(self, endpoint: Endpoint) -> None:
         for model in endpoint.spec.models if endpoint.spec else ():

@@ -142,6 +142,8 @@ SERVING_ROUTES = (
     Route("GET", "/<name>/metrics", OF_ENDPOINT),
     Route("GET", "/<name>/openapi", OF_ENDPOINT),
     Route("GET", "/<name>/events", OF_ENDPOINT),
+    Route("GET", "/<name>/shadow", KNOWN_NOT_FOUND),
+    Route("GET", "/<name>/shadow/differences", OF_MANAGER),
     Route("GET", "/<name>/served-models/<entity>/logs", OF_ENDPOINT),
     Route("GET", "/<name>/served-models/<entity>/build-logs", OF_ENDPOINT),
     # A manager who is refused for a field has got through the door, and changes nothing.

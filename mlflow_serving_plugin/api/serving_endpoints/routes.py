@@ -20,9 +20,11 @@ from mlflow_serving_plugin.api.requests import (
     read_fields,
 )
 from mlflow_serving_plugin.api.serving_endpoints import shapes
+from mlflow_serving_plugin.api.serving_endpoints.shadow import agreement
 from mlflow_serving_plugin.api.shapes import event, event_page
 from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.host import differences
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
@@ -134,6 +136,22 @@ def metrics(deps: ApiDeps, name: str) -> Response:
     return Response(page, content_type=content_type)
 
 
+def shadow(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """How the answers of the endpoint's shadow agree with those of callers, on this host. Ours alone."""
+    found = _described(deps, name)
+    config = found.spec.present
+    if config is None or config.shadow is None or (entity := config.entity(config.shadow.entity)) is None:
+        raise NotFoundError(f"Serving endpoint '{found.endpoint.name}' has no shadow.")
+    deps.metrics.flush()
+    return agreement(config.shadow, found.endpoint.id, entity.key_name, read_totals(deps.paths.metrics))
+
+
+def shadow_differences(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """The last requests that the shadow answered otherwise, on this host, newest first. Ours alone."""
+    endpoint = deps.serving.managed(caller_of(deps.access), current_workspace(), name)
+    return {"differences": differences.read(deps.paths.shadow, endpoint.id)[::-1]}
+
+
 def events(deps: ApiDeps, name: str) -> dict[str, Any]:
     """A page of what happened to the endpoint, newest first. Ours alone."""
     page = page_of(read_fields(requests.PAGE))
@@ -196,6 +214,8 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "limit": ("/rate-limits", "PUT", limit),
     "metrics": ("/metrics", "GET", metrics),
     "openapi": ("/openapi", "GET", openapi),
+    "shadow": ("/shadow", "GET", shadow),
+    "shadow-differences": ("/shadow/differences", "GET", shadow_differences),
     "events": ("/events", "GET", events),
     "logs": ("/served-models/<entity>/logs", "GET", logs),
     "build-logs": ("/served-models/<entity>/build-logs", "GET", build_logs),
@@ -210,7 +230,7 @@ def _described(deps: ApiDeps, name: str) -> Described:
 def _entity(deps: ApiDeps, name: str, entity: str) -> tuple[Described, EntityRoute]:
     """The entity of that name, of the next configuration where there is one."""
     found = _described(deps, name)
-    for config in found.spec.configs:
+    for config in found.configs:
         served = config.entity(entity)
         if served is not None and (route := found.entities.get(served.key_name)) is not None:
             return found, route

@@ -1,6 +1,6 @@
 """Replies of ``serving-endpoints``, to the letter of what Databricks' clients read. Pure.
 
-Fields of our own: ``rate_limits``, ``state.config_update_message``, ``served_entities[].config`` and
+Fields of our own: ``rate_limits``, ``config.shadow``, ``state.config_update_message``, ``served_entities[].config`` and
 ``.model_version_now``.
 """
 
@@ -12,6 +12,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity
 from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.operations.config import PLACEHOLDER, show_config
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.served_extras import show_rate_limits
@@ -36,8 +37,8 @@ def endpoint(found: Described) -> dict[str, Any]:
     shape = _head(found)
     if spec.active is not None:
         shape["config"] = _config(spec.active, found, update=False)
-    if spec.pending is not None:
-        shape["pending_config"] = _config(spec.pending, found, update=True) | {"start_time": spec.pending.started_ms}
+    if found.pending is not None:
+        shape["pending_config"] = _config(found.pending, found, update=True) | {"start_time": found.pending.started_ms}
     limits = show_rate_limits(spec)
     return shape | ({"rate_limits": limits} if limits else {}) | {"route_optimized": False}
 
@@ -114,7 +115,16 @@ def _config(config: ServedConfig, found: Described, *, update: bool) -> dict[str
         "served_entities": [_model(entity) | common for entity, common in entities],
         "served_models": [_old_model(entity) | common for entity, common in entities],
         "traffic_config": {"routes": routes},
+        **({"shadow": _shadow(config.shadow)} if config.shadow else {}),
         "config_version": config.version,
+    }
+
+
+def _shadow(shadow: Shadow) -> dict[str, Any]:
+    return {
+        "served_model_name": shadow.entity,
+        "percentage": int(shadow.percentage) if shadow.percentage.is_integer() else shadow.percentage,
+        "tolerance": shadow.tolerance,
     }
 
 

@@ -7,6 +7,8 @@ from copy import deepcopy
 import pytest
 
 from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.host.differences import keep
+from mlflow_serving_plugin.metrics.counting import SHADOW_REQUESTS, SHADOW_SECONDS
 from mlflow_serving_plugin.operations.serving import RESERVED
 
 BASE = "/api/2.0/serving-endpoints"
@@ -106,6 +108,19 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
             "routes[0].served_model_name: must be one",
         ),
         (["config", "traffic_config", "routes", 1, "weight"], 1, "config.traffic_config.routes[1].weight: is not"),
+        *(
+            (["config", "shadow"], value, f"config.shadow{said}")
+            for value, said in [
+                ("b", ": must be an object"),
+                ({}, ".served_model_name: must be a text"),
+                ({"served_model_name": "c"}, ".served_model_name: must be an entity that has not all the traffic"),
+                ({"served_model_name": "b", "percentage": 101}, ".percentage: must be a number from 0 to 100"),
+                ({"served_model_name": "b", "percentage": True}, ".percentage: must be a number"),
+                ({"served_model_name": "b", "tolerance": -1}, ".tolerance: must be a number"),
+                ({"served_model_name": "b", "tolerance": "nan"}, ".tolerance: must be a number"),
+                ({"served_model_name": "b", "weight": 1}, ".weight: is not a field"),
+            ]
+        ),
         (["config", "auto_capture_config"], {"enabled": True}, "config.auto_capture_config.enabled: "),
         *(
             (["config", "served_entities", 0, name], value, f"config.served_entities[0].{said}")
@@ -125,6 +140,7 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
                 ("instance_profile_arn", "arn", "instance_profile_arn: "),
                 ("max_provisioned_throughput", 5, "max_provisioned_throughput: "),
                 ("config", {"max_batch_rows": 0}, "config.max_batch_rows must be"),
+                ("config", {"sandbox": "off"}, "config.sandbox cannot be off on this server"),
                 ("config", {"max_cells": 5000}, "config.max_cells: is not a setting"),
                 ("weight", 1, "weight: is not a field"),
             ]
@@ -212,8 +228,52 @@ def test_reading_all_models_queries_and_managing_all_or_having_created_manages(w
     assert [ask(name, "GET", "/both") for name in grants] == [200, 200, 200, 404]
     assert [ask(name, "PATCH", "/both/tags", tags) for name in grants] == [200, 403, 200, 404]
     assert [ask(name, "DELETE", "/both") for name in ("reader", "half", "maker")] == [403, 404, 200]
-    own = {"name": "own", "config": {"served_entities": [{**ENTITY, "config": {"sandbox": "off"}}]}}
+    own = {"name": "own", "config": {"served_entities": [{**ENTITY, "config": {"sandbox": "on"}}]}}
     assert [ask(name, "POST", body=own) for name in ("reader", "manager")] == [403, 200]
+
+
+def test_who_may_not_read_a_model_of_the_next_configuration_keeps_the_present_one(world, send):
+    world.access.users = {"as reader": "reader", "as maker": "maker"}
+    grants = {("reader", "iris"): 1, ("reader", "wine"): 0, ("maker", "iris"): 2, ("maker", "wine"): 2}
+    world.access.permissions |= {key: Permission(level) for key, level in grants.items()}
+    maker, reader = {"Authorization": "as maker"}, {"Authorization": "as reader"}
+    send("POST", body={"name": "one", "config": {"served_entities": [ENTITY]}}, headers=maker)
+    endpoint = world.store.find_serving("default", "one")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+    wine = {"entity_name": "wine", "entity_version": "1"}
+    assert send("PUT", "/one/config", {"served_entities": [wine]}, headers=maker)[0] == 200
+    assert send("GET", "/one", headers=maker)[1]["pending_config"]["served_entities"]
+    status, seen = send("GET", "/one", headers=reader)
+    assert (status, seen["state"]["config_update"], "pending_config" in seen) == (200, "IN_PROGRESS", False)
+    assert send("GET", "/one/served-models/wine-1/logs", headers=reader)[0] == 404
+    world.store.settle(endpoint, lambda spec: spec.succeed(6), "ENDPOINT_UPDATED", "It is served.")
+    assert send("GET", "/one", headers=reader)[0] == 404
+
+
+def test_a_shadow_is_shown_with_its_agreement_and_the_pairs_that_differ(world, send):
+    shadow = {"served_model_name": "b", "percentage": 25, "tolerance": 0.5}
+    assert send("POST", body=changed(["config", "shadow"], shadow))[1]["pending_config"]["shadow"] == shadow
+    endpoint = world.store.find_serving("default", "split")
+    for result, count in (("equal", 5), ("differs", 2), ("error", 1), ("dropped", 3)):
+        world.deps.metrics.add(SHADOW_REQUESTS, (endpoint.id, "b.1", result), count)
+    for took_s in (0.003, 0.004, 0.2):
+        world.deps.metrics.observe(SHADOW_SECONDS, took_s, endpoint.id, "b.1", "shadow")
+    status, found = send("GET", "/split/shadow")
+    assert status == 200
+    latency = found.pop("latency")
+    assert found == {
+        **{"served_model_name": "b", "percentage": 25, "requests": 8, "equal": 5, "within_tolerance": 0},
+        **{"differs": 2, "errors": 1, "dropped": 3},
+    }
+    assert latency["primary"] == {"p50_ms": None, "p95_ms": None}
+    assert 2.5 < latency["shadow"]["p50_ms"] <= 5
+    assert 100 < latency["shadow"]["p95_ms"] <= 250
+    assert send("GET", "/split/shadow/differences") == (200, {"differences": []})
+    keep(world.deps.paths.shadow, endpoint.id, [{"request_id": "1"}, {"request_id": "2"}])
+    assert send("GET", "/split/shadow/differences")[1]["differences"] == [{"request_id": "2"}, {"request_id": "1"}]
+    send("DELETE", "/split")
+    send("POST", body=GOOD)
+    assert send("GET", "/split/shadow")[0] == 404
 
 
 def test_permissions_are_those_of_the_models_and_everybody_may_ask_the_well_known(world, send):

@@ -86,7 +86,11 @@ class Bench:
         names = {name.lower(): value for name, value in reply.headers}
         is_json = names.get("content-type") == "application/json" and reply.body.startswith((b"{", b"["))
         return SimpleNamespace(
-            status=reply.status, headers=names, body=reply.body, json=json.loads(reply.body) if is_json else None
+            status=reply.status,
+            headers=names,
+            body=reply.body,
+            json=json.loads(reply.body) if is_json else None,
+            after=reply.after,
         )
 
     def _take(self, step, body, results):
