@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,7 +21,11 @@ DEFAULT_TRACKING_URI = "http://127.0.0.1:5000"
 
 
 class CliError(click.ClickException):
-    """A failure that ends the command with exit code 1; its message is one line."""
+    """A failure that ends the command with exit code 1; its message is one line. ``code``: the server's error code."""
+
+    def __init__(self, message: str, code: str = "INTERNAL_ERROR") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _Bearer(AuthBase):
@@ -121,15 +126,40 @@ class ServingClient:
         separator = "" if reference.startswith("@") else "/"
         return f"{self.uri}/model/{quote(name, safe='')}{separator}{quote(reference, safe='@')}/invocations"
 
+    def call(self, method: str, path: str, fields: Mapping[str, Any], *, timeout_s: float = _READ_S) -> dict[str, Any]:
+        """The answer at a path of the server; ``fields`` are the query of a GET, else the JSON body."""
+        return self._reply(self._send(method, path, fields, timeout_s=timeout_s))
+
+    def stream(self, path: str, fields: Mapping[str, Any], *, timeout_s: float) -> Iterator[Any]:
+        """The events of a streamed answer. An error that ends the stream is raised."""
+        response = self._send("POST", path, fields, timeout_s=timeout_s, stream=True)
+        if not response.ok or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            yield self._reply(response)
+            return
+        with response:
+            for line in response.iter_lines():
+                data = line.removeprefix(b"data:").strip()
+                if not line.startswith(b"data:") or data == b"[DONE]":
+                    continue
+                event = json.loads(data)
+                error = event.get("error") if isinstance(event, dict) else None
+                if isinstance(error, dict) and "message" in error:
+                    raise CliError(str(error["message"]), str(error.get("error_code", "INTERNAL_ERROR")))
+                yield event
+
     def _list(self, route: str, key: str, fields: dict[str, Any], *, base: str = _BASE) -> list[dict[str, Any]]:
         return list(self._call("GET", route, fields, base=base)[key])
 
     def _call(self, method: str, route: str, fields: dict[str, Any], *, base: str = _BASE) -> dict[str, Any]:
-        url = f"{self.uri}{base}/{route}"
+        return self.call(method, f"{base}/{route}", fields)
+
+    def _send(
+        self, method: str, path: str, fields: Mapping[str, Any], *, timeout_s: float, stream: bool = False
+    ) -> requests.Response:
         options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
-        options |= {"auth": self._auth, "verify": self._verify, "timeout": (_CONNECT_S, _READ_S)}
+        options |= {"auth": self._auth, "verify": self._verify, "timeout": (_CONNECT_S, timeout_s), "stream": stream}
         try:
-            response = self._session.request(method, url, **options)
+            return self._session.request(method, f"{self.uri}{path}", **options)
         except requests.exceptions.SSLError:
             raise CliError(
                 f"The certificate of {self.uri} is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH, "
@@ -139,7 +169,6 @@ class ServingClient:
             raise CliError(f"{self.uri} did not answer: timeout.") from None
         except (requests.exceptions.RequestException, ValueError):
             raise CliError(f"{self.uri} cannot be reached. Is it the server's address (--tracking-uri)?") from None
-        return self._reply(response)
 
     def _reply(self, response: requests.Response) -> dict[str, Any]:
         try:
@@ -152,10 +181,11 @@ class ServingClient:
         if response.status_code == 401:
             raise CliError(
                 "Authentication required. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or MLFLOW_TRACKING_TOKEN."
+                "or MLFLOW_TRACKING_TOKEN.",
+                "UNAUTHENTICATED",
             )
         if ours:
-            raise CliError(str(body.get("message") or body["error_code"]))
+            raise CliError(str(body.get("message") or body["error_code"]), str(body["error_code"]))
         if response.status_code == 403:
             raise CliError(f"Permission denied by {self.uri}: {_first_line(response.text)}")
         if response.ok or response.status_code in {404, 405}:
