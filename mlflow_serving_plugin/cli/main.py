@@ -7,6 +7,7 @@ import click
 from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.cli.commands import disable, enable, events, logs, prewarm, status
 from mlflow_serving_plugin.cli.doctor import doctor
+from mlflow_serving_plugin.cli.endpoint_commands import endpoints
 from mlflow_serving_plugin.cli.quickstart import quickstart
 from mlflow_serving_plugin.cli.settings_table import settings
 from mlflow_serving_plugin.cli.token_commands import token
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for _command in (quickstart, enable, disable, prewarm, status, logs, events, token, settings, doctor):
+for _command in (quickstart, enable, disable, prewarm, status, logs, events, endpoints, token, settings, doctor):
     main.add_command(_command)

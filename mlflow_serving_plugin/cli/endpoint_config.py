@@ -1,0 +1,45 @@
+"""The configuration of a serving endpoint as the command line has it. Pure, but for reading the file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+import click
+
+
+def read_config(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
+    """The configuration of ``--entity`` and ``--traffic``, or of ``--file``; click.UsageError."""
+    if (file is not None) == bool(entities) or (file is not None and shares):
+        raise click.UsageError("Give either --entity, as often as there are entities, or --file.")
+    if file is None:
+        config: dict[str, Any] = {"served_entities": [_entity(text) for text in entities]}
+        return config | ({"traffic_config": {"routes": routes_of(shares)}} if shares else {})
+    try:
+        found = json.load(file)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise click.BadParameter("The file must hold one JSON object, with served_entities.", param_hint="--file")
+    return dict(found.get("config", found))
+
+
+def _entity(text: str) -> dict[str, str]:
+    name, _, reference = text.rpartition("=")
+    separator = "@" if "@" in reference else "/"
+    model, _, version = reference.rpartition(separator)
+    if not model or not version:
+        raise click.BadParameter(f"'{text}' is not of the form [NAME=]MODEL/VERSION or [NAME=]MODEL@ALIAS.")
+    found = {"entity_name": model, "entity_version": f"@{version}" if separator == "@" else version}
+    return found | ({"name": name} if name else {})
+
+
+def routes_of(shares: tuple[str, ...]) -> list[dict[str, str]]:
+    """``("a=90", "b=10")`` as routes; click.BadParameter."""
+    routes = []
+    for text in shares:
+        name, separator, percent = text.rpartition("=")
+        if not separator:
+            raise click.BadParameter(f"'{text}' is not of the form ENTITY=PERCENT.")
+        routes.append({"served_model_name": name, "traffic_percentage": percent})
+    return routes

@@ -1,0 +1,92 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from mlflow_serving_plugin.testing import MemoryRegistry
+
+CREATE = ("endpoints", "create", "split", "--entity", "old=iris/1", "--entity", "new=iris@champion")
+SHARES = ("--traffic", "old=90", "--traffic", "new=10")
+
+
+@pytest.fixture(autouse=True)
+def models(world):
+    registry: MemoryRegistry = world.registry
+    registry.add("iris", 1, 2, created_ms=1000)
+    registry.put(replace(registry.models["default", "iris"], aliases={"champion": 2}))
+
+
+def ready(world, name="split"):
+    """The update under way has succeeded."""
+    endpoint = world.store.find_serving("default", name)
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+
+
+def spec(world):
+    return world.store.find_serving("default", "split").spec
+
+
+def test_create_makes_entities_and_their_shares(world, run):
+    result = run(*CREATE, *SHARES)
+    assert (result.exit_code, result.stdout) == (0, "Serving endpoint 'split' is created.\n"), result.output
+    config = spec(world).pending
+    assert [(entity.name, entity.model, entity.version) for entity in config.entities] == [
+        ("old", "iris", "1"),
+        ("new", "iris", "@champion"),
+    ]
+    assert config.traffic == (("old", 90), ("new", 10))
+    assert "split" in run("endpoints", "list").stdout
+    shown = run("endpoints", "get", "split").stdout
+    assert "being updated" in shown
+    assert "new (next)" in shown
+
+
+def test_traffic_and_shadow_change_nothing_else_and_an_update_keeps_the_shadow(world, run):
+    run(*CREATE, *SHARES)
+    ready(world)
+    before = spec(world).active
+    assert run("endpoints", "shadow", "split", "new", "--percentage", "20", "--tolerance", "0.1").exit_code == 0
+    ready(world)
+    assert run("endpoints", "traffic", "split", "old=100", "new=0").exit_code == 0
+    ready(world)
+    after = spec(world).active
+    assert (after.entities, after.traffic) == (before.entities, (("old", 100), ("new", 0)))
+    assert (after.shadow.entity, after.shadow.percentage, after.shadow.tolerance) == ("new", 20.0, 0.1)
+    shown = run("endpoints", "get", "split").stdout
+    assert "Shadow: new scores 20 % of the requests: 0 equal, 0 within the tolerance, 0 differ" in shown
+    assert json.loads(run("endpoints", "get", "split", "--json").stdout)["shadow"]["requests"] == 0
+    entities = ("--entity", "old=iris/2", "--entity", "new=iris@champion", *SHARES)
+    assert run("endpoints", "update", "split", *entities).exit_code == 0
+    ready(world)
+    assert spec(world).active.shadow == after.shadow
+    run("endpoints", "shadow", "split", "--off")
+    ready(world)
+    assert spec(world).active.shadow is None
+    assert run("endpoints", "delete", "split").exit_code == 0
+    assert "There are no serving endpoints" in run("endpoints", "list").stdout
+
+
+def test_a_file_holds_the_whole_configuration(world, run, tmp_path):
+    file = tmp_path / "config.json"
+    entity = {"name": "a", "entity_name": "iris", "entity_version": "1", "workload_size": "Medium"}
+    file.write_text(json.dumps({"served_entities": [entity]}))
+    assert run("endpoints", "create", "split", "--file", str(file)).exit_code == 0
+    assert spec(world).pending.entities[0].sizing["workload_size"] == "Medium"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("create", "split"), 2, "--entity"),
+        (("create", "split", "--entity", "iris"), 2, "[NAME=]MODEL/VERSION"),
+        ((*CREATE[1:], "--traffic", "old"), 2, "ENTITY=PERCENT"),
+        ((*CREATE[1:], "--traffic", "old=90"), 1, "config.traffic_config.routes: have 90 % in all"),
+        (("create", "split", "--entity", "nothing/1"), 1, "entity_name: "),
+        (("shadow", "split"), 2, "either the name of an entity or --off"),
+        (("get", "nothing"), 1, "no serving endpoint 'nothing'"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_made(world, run, arguments, code, said):
+    result = run("endpoints", *arguments)
+    assert (result.exit_code, said in result.stderr) == (code, True), result.output
+    assert world.store.find_all_serving() == []
