@@ -6,6 +6,7 @@ from .adoption import adopted, ended, orphaned, rolled
 from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
 from .dear import dear
+from .endpoints import shadowed, updated
 from .fuzz import fuzzed
 from .loops import crash_loops, guilty_requests
 from .loss import lost_workers
@@ -31,6 +32,8 @@ SCENARIOS: dict[str, Scenario] = {
     "stage": moved_stage,
     "config": changed_config,
     "versions": new_versions,
+    "updates": updated,
+    "shadows": shadowed,
     "zygotes": killed_zygotes,
     "stopped": stopped_worker,
     "two-servers": two_servers,

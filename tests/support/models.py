@@ -159,6 +159,9 @@ class Models:
         code = directory / "unimportable.py"
         code.write_text("import module_that_nobody_has\n" + code.read_text())
 
+    def _save_shady(self, directory: Path) -> None:
+        self._save_code(directory, None, None)
+
     def _save_unloadable(self, directory: Path) -> None:
         self._save_code(directory, None, None)
 
