@@ -27,6 +27,7 @@ from mlflow_serving_plugin.control import Control
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
+from mlflow_serving_plugin.diagnosis.running import diagnose_running
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
 from mlflow_serving_plugin.domain.config import ServerRules
 from mlflow_serving_plugin.domain.restrictions import restrictions
@@ -51,7 +52,7 @@ from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
 from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
 from mlflow_serving_plugin.settings import Settings, default_state_dir
-from mlflow_serving_plugin.store.database import database_uri_for, open_database, upgrade
+from mlflow_serving_plugin.store.database import absolute_uri, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tokens import TokenStore
 from mlflow_serving_plugin.ui.pages import add_serving_tab
@@ -97,6 +98,7 @@ def compose() -> Any:
         secure=mlflow_server.secure,
         workspaces=workspaces,
         browser_rules=rules,
+        diagnose=partial(diagnose_running, settings, paths.root),
     )
     host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls, paths.shadow)
     gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces)
@@ -198,7 +200,7 @@ def make_access(settings: Settings, inner: Any, tokens: TokenStore, metrics: Met
 
 def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     """The state directory and the tables of this server, made if need be."""
-    backend = _absolute(mlflow_server.backend_store_uri())
+    backend = absolute_uri(mlflow_server.backend_store_uri())
     paths = StatePaths.create(Path(settings.state_dir) if settings.state_dir else default_state_dir(backend))
     environments_root(settings, paths.environments)
     engine = open_database(settings.database_uri or database_uri_for(backend, paths.root))
@@ -206,16 +208,6 @@ def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     mlflow_server.registry_store()
     upgrade(engine, paths.lock("database"))
     return paths, Store(engine)
-
-
-def _absolute(uri: str) -> str:
-    """A relative SQLite or file URI means another database in another directory."""
-    scheme, separator, path = uri.partition(":///")
-    if separator and scheme.startswith("sqlite") and path and not path.startswith("/"):
-        return f"{scheme}:///{Path(path).absolute()}"
-    if "://" not in uri:
-        return str(Path(uri).absolute())
-    return uri
 
 
 def _registry() -> RegistryReader:

@@ -9,6 +9,7 @@ from flask import Flask
 
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.forgery import BrowserRules
+from mlflow_serving_plugin.diagnosis.base import Finding
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import Metrics
@@ -33,6 +34,8 @@ class ApiDeps:
     static_prefix: str
     secure: Callable[[Flask], None]
     """Installs MLflow's host and cross-origin checks on the app; nothing where this MLflow has none."""
+    diagnose: Callable[[], list[Finding]] = list
+    """Looks for what is wrong with this server and its machine; takes seconds."""
     workspaces: bool = False
     """Whether the server has workspaces."""
     browser_rules: BrowserRules | None = None

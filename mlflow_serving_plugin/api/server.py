@@ -1,10 +1,10 @@
-"""The server as a whole, below ``/serving/``: health for everybody; metrics and audit for admins."""
+"""The server as a whole, below ``/serving/``: health for everybody; metrics, audit and diagnosis for admins."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,12 @@ from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 
-HEALTH_PATH, AUDIT_PATH, METRICS_PATH = PATHS = ("/serving/health", "/serving/audit", "/serving/metrics")
+HEALTH_PATH, AUDIT_PATH, METRICS_PATH, DIAGNOSIS_PATH = PATHS = (
+    "/serving/health",
+    "/serving/audit",
+    "/serving/metrics",
+    "/serving/diagnosis",
+)
 
 _SHORTEST_LEASE_S = 10.0
 _LEASE_TICKS = 10
@@ -29,7 +34,13 @@ _LEASE_TICKS = 10
 def blueprints(deps: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
     """The routes, with no base path in common."""
     blueprint = Blueprint("server", __name__)
-    for path, view in ((HEALTH_PATH, health), (AUDIT_PATH, audit), (METRICS_PATH, metrics)):
+    views: dict[str, Callable[..., Any]] = {
+        HEALTH_PATH: health,
+        AUDIT_PATH: audit,
+        METRICS_PATH: metrics,
+        DIAGNOSIS_PATH: diagnosis,
+    }
+    for path, view in views.items():
         blueprint.add_url_rule(path, view.__name__, partial(view, deps))
     yield "", blueprint
 
@@ -65,6 +76,19 @@ def metrics(deps: ApiDeps) -> Response:
     totals, accept = read_totals(deps.paths.metrics), request.headers.get("Accept", "")
     page, content_type = expose(totals, deps.snapshot.current(), workspaces=deps.workspaces, accept=accept)
     return Response(page, content_type=content_type)
+
+
+def diagnosis(deps: ApiDeps) -> dict[str, Any]:
+    """What is wrong with this server, and how this request arrived: what a proxy in front of the server made of it."""
+    require_admin(deps.access, caller_of(deps.access), "the diagnosis")
+    arrived = {
+        "host": request.host,
+        "scheme": request.scheme,
+        "x_forwarded_proto": request.headers.get("X-Forwarded-Proto"),
+        "x_forwarded_for": request.headers.get("X-Forwarded-For"),
+        "max_body_bytes": deps.settings.max_body_bytes,
+    }
+    return {"checks": [finding._asdict() for finding in deps.diagnose()], "arrived": arrived}
 
 
 def _age_s(lease: Path) -> float | None:

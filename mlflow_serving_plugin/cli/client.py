@@ -153,11 +153,26 @@ class ServingClient:
     def _call(self, method: str, route: str, fields: dict[str, Any], *, base: str = _BASE) -> dict[str, Any]:
         return self.call(method, f"{base}/{route}", fields)
 
+    def ask(
+        self, method: str, path: str, *, authenticated: bool = True, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """The server's answer to a request without fields, whatever it is; CliError when there is none."""
+        return self._send(method, path, {}, timeout_s=_READ_S, authenticated=authenticated, headers=headers)
+
     def _send(
-        self, method: str, path: str, fields: Mapping[str, Any], *, timeout_s: float, stream: bool = False
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        timeout_s: float,
+        stream: bool = False,
+        authenticated: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
-        options |= {"auth": self._auth, "verify": self._verify, "timeout": (_CONNECT_S, timeout_s), "stream": stream}
+        options |= {"auth": self._auth if authenticated else None, "headers": dict(headers or {})}
+        options |= {"verify": self._verify, "timeout": (_CONNECT_S, timeout_s), "stream": stream}
         try:
             return self._session.request(method, f"{self.uri}{path}", **options)
         except requests.exceptions.SSLError:

@@ -56,6 +56,13 @@ def backend_store_uri() -> str:
     return uri
 
 
+def artifacts_destination() -> str:
+    """The tracking server's ``--artifacts-destination``; empty when the server does not serve artifacts."""
+    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
+
+    return os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR, "")
+
+
 def registry_store() -> Any:
     """The server's Model Registry store. The first call in a process opens the database."""
     from mlflow.server.handlers import _get_model_registry_store

@@ -51,6 +51,16 @@ def database_uri_for(backend_store_uri: str, state_dir: Path) -> str:
     return f"sqlite:///{state_dir / 'serving.db'}"
 
 
+def absolute_uri(uri: str) -> str:
+    """A relative SQLite or file URI means another database in another directory."""
+    scheme, separator, path = uri.partition(":///")
+    if separator and scheme.startswith("sqlite") and path and not path.startswith("/"):
+        return f"{scheme}:///{Path(path).absolute()}"
+    if "://" not in uri:
+        return str(Path(uri).absolute())
+    return uri
+
+
 def open_database(uri: str) -> Engine:
     """An engine with a small pool, because each web worker has an engine. ConfigurationError for an invalid URI."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import requests
 from support import eventually
 from support.cells import IRIS
+from support.doctor import doctor_of
 from support.server import TrackingServer, free_port
 
 MB = 1024 * 1024
@@ -44,33 +46,36 @@ def example(**replacements: str) -> str:
     return text
 
 
-@pytest.fixture(scope="module")
-def proxied(plain: TrackingServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of nginx, whose limit of bodies is above the server's so that the server's can be seen."""
+@contextlib.contextmanager
+def nginx(root: Path, server: TrackingServer, leave_out: str = "nothing") -> Iterator[str]:
+    """The address of nginx with the example's configuration, without the lines that match ``leave_out``.
+
+    nginx's limit of bodies is above the server's, so that the server's can be seen.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("no nginx on this machine (apt-get install nginx-light)")
-    root, port = tmp_path_factory.mktemp("nginx"), free_port()
-    key, certificate = root / "key.pem", root / "cert.pem"
+    port, key, certificate = free_port(), root / "key.pem", root / "cert.pem"
     files = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}", *files],
         check=True,
         capture_output=True,
     )
-    server = example(
+    text = example(
         **{
             "443": f"127.0.0.1:{port}",
             "mlflow.example.org": NAME,
             "/etc/ssl/mlflow.pem": str(certificate),
             "/etc/ssl/mlflow.key": str(key),
-            "http://127.0.0.1:5000": plain.url,
+            "http://127.0.0.1:5000": server.url,
             "client_max_body_size 16m": "client_max_body_size 64m",
         }
     )
+    text = "\n".join(line for line in text.splitlines() if not re.search(leave_out, line))
     configuration = root / "nginx.conf"
     user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
-    configuration.write_text(_MAIN.format(root=root, user=user, server=server))
+    configuration.write_text(_MAIN.format(root=root, user=user, server=text))
     with (root / "out").open("wb") as out:
         process = subprocess.Popen([program, "-p", str(root), "-c", str(configuration)], stdout=out, stderr=out)
     url = f"https://127.0.0.1:{port}"
@@ -80,6 +85,13 @@ def proxied(plain: TrackingServer, tmp_path_factory: pytest.TempPathFactory) -> 
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def proxied(plain: TrackingServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of nginx as the docs have it."""
+    with nginx(tmp_path_factory.mktemp("nginx"), plain) as url:
+        yield url
 
 
 def answers(url: str) -> bool:
@@ -116,3 +128,23 @@ def test_a_body_that_is_too_large_gets_its_413_behind_nginx(proxied: str) -> Non
     )
     assert refused.status_code == 413, refused.text
     assert refused.json()["error_code"] == "REQUEST_TOO_LARGE"
+
+
+def test_the_doctor_finds_nothing_wrong_with_the_proxy_of_the_docs(proxied: str) -> None:
+    checks = {check["check"]: check["status"] for check in doctor_of(proxied, MLFLOW_TRACKING_INSECURE_TLS="true")}
+    assert checks["proxy: body"] == "ok"
+    assert not {"proxy: Host", "proxy: scheme", "proxy: client"} & checks.keys()
+    assert {checks[name] for name in ("reachable", "controller", "Serving tab", "browser")} == {"ok"}
+
+
+def test_the_doctor_names_each_line_that_a_proxy_lacks(plain: TrackingServer, tmp_path: Path) -> None:
+    with nginx(tmp_path, plain, leave_out="proxy_set_header (Host|X-)|client_max_body_size") as url:
+        checks = {check["check"]: check for check in doctor_of(url, MLFLOW_TRACKING_INSECURE_TLS="true")}
+    assert "proxy_set_header X-Forwarded-Proto" in checks["proxy: scheme"]["advice"]
+    assert "proxy_set_header X-Forwarded-For" in checks["proxy: client"]["advice"]
+    assert "client_max_body_size 16m" in checks["proxy: body"]["advice"]
+
+
+def test_the_doctor_says_that_a_certificate_is_not_trusted(proxied: str) -> None:
+    (check,) = doctor_of(proxied)
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in check["found"]

@@ -11,7 +11,7 @@ import requests
 from mlflow import MlflowClient
 
 from mlflow_serving_plugin.api.mlflow_endpoints.routes import BASE_PATHS
-from mlflow_serving_plugin.api.server import AUDIT_PATH, HEALTH_PATH, METRICS_PATH
+from mlflow_serving_plugin.api.server import AUDIT_PATH, DIAGNOSIS_PATH, HEALTH_PATH, METRICS_PATH
 from mlflow_serving_plugin.api.serving_endpoints.routes import BASE_PATHS as SERVING_PATHS
 from mlflow_serving_plugin.api.serving_endpoints.routes import DEPLOYMENTS_PATH, PERMISSIONS_PATH, WELL_KNOWN_PATH
 from mlflow_serving_plugin.api.tokens import PATHS as TOKEN_PATHS
@@ -97,6 +97,7 @@ SERVER_ROUTES = (
     Route("GET", HEALTH_PATH, ALL),
     Route("GET", AUDIT_PATH, ADMINS),
     Route("GET", METRICS_PATH, ADMINS),
+    Route("GET", DIAGNOSIS_PATH, ADMINS),
 )
 SCORING_ROUTES = (
     Route("POST", "invocations", SCORING, IRIS),

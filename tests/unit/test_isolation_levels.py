@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
-from mlflow_serving_plugin.backends.isolation import Levels, isolation_of, layers, levels
-from mlflow_serving_plugin.cli.main import main
+from mlflow_serving_plugin.backends.isolation import Levels, isolation_of, layers
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.settings import Settings
@@ -66,12 +63,3 @@ def test_a_plan_shows_the_model_to_be_changed_and_what_the_operator_names():
     assert (found.namespaces, found.landlock, found.seccomp, found.network) == (True, 7, True, False)
     assert found.tmp_bytes == 64 * 1024 * 1024
     assert found.scratch == "/state/sockets/w.sock.tmp"
-
-
-def test_the_doctor_shows_the_layers_of_this_machine():
-    done = CliRunner().invoke(main, ["doctor", "--json"])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.output)["sandbox"]
-    assert [layer["name"] for layer in found] == ["namespaces", "Landlock", "call filter", "bubblewrap"]
-    assert (found[0]["holds"] == "yes") == (not levels().namespaces)
-    assert "namespaces" in CliRunner().invoke(main, ["doctor"]).output
