@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from support.auth import ALLOWED_HOSTS, BasicAuthServer, Cast, client_of
 from support.cells import put_up
+from support.mariadb import MariaDB, mariadb_program, mysql_program
 from support.matrix import APP
 from support.models import Models, register
 from support.postgres import Postgres, postgres_binaries
@@ -91,6 +92,26 @@ def postgres() -> Iterator[Postgres]:
     if binaries is None:
         pytest.skip("no PostgreSQL on this machine (apt-get install postgresql)")
     with Postgres(binaries) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB."""
+    program = mariadb_program()
+    if program is None:
+        pytest.skip("no MariaDB on this machine (apt-get install mariadb-server)")
+    with MariaDB(program) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MariaDB]:
+    """A running MySQL."""
+    program = mysql_program()
+    if program is None:
+        pytest.skip("no MySQL on this machine (conda install -c conda-forge mysql-server)")
+    with MariaDB(program) as running:
         yield running
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Select, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.orm import Session
 
 from mlflow_serving_plugin.errors import ConfigurationError, TemporarilyUnavailableError
+
+Query = TypeVar("Query", bound=Select[Any])
 
 VERSION_TABLE = "serving_alembic_version"
 _SQLITE_BUSY_MS = 20_000
@@ -88,6 +90,12 @@ def open_database(uri: str) -> Engine:
 def for_writing(engine: Engine) -> Engine:
     """The same engine, for transactions that read and then write: on SQLite these transactions exclude each other."""
     return engine.execution_options(serving_writes=True)
+
+
+def locked(query: Query, table: type[Any]) -> Query:
+    """The query with its rows locked until the transaction ends. On SQLite the whole transaction excludes others."""
+    # SQL Server has hints in place of FOR UPDATE.
+    return query.with_for_update().with_hint(table, "WITH (UPDLOCK, ROWLOCK)", "mssql")
 
 
 @contextlib.contextmanager

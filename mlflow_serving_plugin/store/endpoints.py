@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.store.database import session_on
+from mlflow_serving_plugin.store.database import locked, session_on
 from mlflow_serving_plugin.store.events import REMOVED, record
 from mlflow_serving_plugin.store.serving import ServingStore, serving_endpoint
 from mlflow_serving_plugin.store.tables import MODEL, SERVING, EndpointRow, EventRow
@@ -99,7 +99,8 @@ class Store(ServingStore):
     def rename(self, endpoint: Endpoint, name: str) -> None:
         """Follow a registered model to its new name."""
         with session_on(self._writing) as session:
-            row = session.get(EndpointRow, endpoint.id, with_for_update=True)
+            query = select(EndpointRow).where(EndpointRow.id == endpoint.id)
+            row = session.scalars(locked(query, EndpointRow)).one_or_none()
             taken = _row(session, endpoint.workspace, name)
             if row is None or (taken is not None and taken.enabled):
                 return
@@ -117,11 +118,11 @@ class Store(ServingStore):
 
 
 def _row(session: Session, workspace: str, name: str, *, lock: bool = False) -> EndpointRow | None:
-    """``lock``: until this transaction ends. (On SQLite the whole transaction excludes others.)"""
+    """``lock``: until this transaction ends."""
     query = select(EndpointRow).where(
         EndpointRow.workspace == workspace, EndpointRow.kind == MODEL, EndpointRow.name == name
     )
-    return session.scalars(query.with_for_update() if lock else query).one_or_none()
+    return session.scalars(locked(query, EndpointRow) if lock else query).one_or_none()
 
 
 def _remove(session: Session, row: EndpointRow) -> None:

@@ -13,7 +13,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.serving import ServingSpec, dump_spec, load_spec
 from mlflow_serving_plugin.errors import AlreadyExistsError, NotFoundError
-from mlflow_serving_plugin.store.database import session_on
+from mlflow_serving_plugin.store.database import locked, session_on
 from mlflow_serving_plugin.store.events import EventLog, record
 from mlflow_serving_plugin.store.tables import SERVING, EndpointRow, EventRow
 
@@ -115,8 +115,9 @@ def serving_spec(row: EndpointRow) -> ServingSpec:
 
 
 def _locked(session: Session, endpoint: Endpoint) -> EndpointRow:
-    """The row until this transaction ends. (On SQLite the whole transaction excludes others.)"""
-    row = session.get(EndpointRow, endpoint.id, with_for_update=True)
+    """The row until this transaction ends."""
+    query = select(EndpointRow).where(EndpointRow.id == endpoint.id)
+    row = session.scalars(locked(query, EndpointRow)).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no serving endpoint '{endpoint.name}' any more.")
     return row

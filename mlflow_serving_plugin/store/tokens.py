@@ -7,7 +7,7 @@ from sqlalchemy import and_, delete, func, select, update
 from mlflow_serving_plugin.domain.events import storable
 from mlflow_serving_plugin.domain.token import Scope, Token
 from mlflow_serving_plugin.errors import InvalidParameterError
-from mlflow_serving_plugin.store.database import session_on
+from mlflow_serving_plugin.store.database import locked, session_on
 from mlflow_serving_plugin.store.events import EventLog, record
 from mlflow_serving_plugin.store.tables import TokenRow
 
@@ -48,7 +48,8 @@ class TokenStore(EventLog):
         False when there is no such token.
         """
         with session_on(self._writing) as session:
-            row = session.get(TokenRow, token_id, with_for_update=True)
+            query = select(TokenRow).where(TokenRow.id == token_id)
+            row = session.scalars(locked(query, TokenRow)).one_or_none()
             if row is None or owner not in {None, row.owner}:
                 return False
             rows = [row]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 import requests
 from support import eventually
 from support.life import short_life
@@ -18,6 +19,13 @@ def test_gunicorn_with_threads_on_postgresql(models: Models, postgres: Postgres)
     with TrackingServer("gunicorn", workers=2, backend=postgres.new_database()) as server:
         short_life(server, models, "iris")
         short_stream(server, models)
+
+
+@pytest.mark.parametrize("database", [pytest.param(name, marks=pytest.mark.matrix) for name in ("mariadb", "mysql")])
+def test_mlflow_s_other_databases(models: Models, database: str, request: pytest.FixtureRequest) -> None:
+    uri = request.getfixturevalue(database).new_database()
+    with TrackingServer("uvicorn", workers=2, backend=uri) as server:
+        short_life(server, models, "iris")
 
 
 def test_waitress(models: Models) -> None:

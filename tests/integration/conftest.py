@@ -16,7 +16,10 @@ from mlflow_serving_plugin.store.tokens import TokenStore
 from mlflow_serving_plugin.testing import MemoryStore, MemoryTokens
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(
+    scope="module",
+    params=["memory", "sqlite", "postgresql", "mariadb", pytest.param("mysql", marks=pytest.mark.matrix)],
+)
 def database(request, tmp_path_factory):
     """The engine of a database with our tables, one for all tests of a module; None: the doubles in memory."""
     if request.param == "memory":
@@ -24,7 +27,8 @@ def database(request, tmp_path_factory):
         return
     directory = tmp_path_factory.mktemp("database")
     in_file = f"sqlite:///{directory / 'tracking.db'}"
-    uri = in_file if request.param == "sqlite" else request.getfixturevalue("postgres").emptied_database()
+    fixture = {"postgresql": "postgres"}.get(request.param, request.param)
+    uri = in_file if request.param == "sqlite" else request.getfixturevalue(fixture).emptied_database()
     engine = open_database(uri)
     upgrade(engine, directory / "lock")
     yield engine

@@ -1,4 +1,4 @@
-"""What every store of tokens does: the one in memory, and ours on SQLite and on PostgreSQL."""
+"""What every store of tokens does: the one in memory, and ours on each database that is tested."""
 
 from __future__ import annotations
 

@@ -39,4 +39,4 @@ def downgrade() -> None:
     op.execute(endpoints_table.delete().where(endpoints_table.c.kind != "model"))
     with op.batch_alter_table("serving_endpoints") as endpoints:
         endpoints.drop_column("spec")
-        endpoints.drop_column("kind")
+        endpoints.drop_column("kind", mssql_drop_default=True)

@@ -18,4 +18,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Without numbers again."""
     with op.batch_alter_table("serving_endpoints") as endpoints:
-        endpoints.drop_column("generation")
+        endpoints.drop_column("generation", mssql_drop_default=True)
