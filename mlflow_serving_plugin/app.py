@@ -42,12 +42,22 @@ def create_app() -> Any:
     if sys.platform == "win32":
         raise RuntimeError("mlflow-serving-plugin needs Linux or macOS; it does not run on Windows yet.")
     from mlflow_serving_plugin import composition
+    from mlflow_serving_plugin.registry.internals import changed_parts, mlflow_version
 
     _log_to_stderr()
     if mlflow_server.artifacts_only():
         _logger.info("Serving is off: a server with --artifacts-only has no model registry.")
         return composition.inner_app()
-    return composition.compose()
+    try:
+        app = composition.compose()
+    except (AttributeError, ImportError, TypeError):
+        # MLflow's own pages and API are worth more than a server that does not start.
+        _logger.exception("Serving is off, MLflow runs: MLflow %s is not as this plugin knows it.", mlflow_version())
+        app = composition.inner_app()
+    # The auth app is loaded now.
+    for part in changed_parts():
+        _logger.warning("%s MLflow %s has no %s.", part.consequence, mlflow_version(), part.missing)
+    return app
 
 
 def _prepare() -> None:
@@ -58,9 +68,11 @@ def _prepare() -> None:
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.errors import ConfigurationError
     from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.registry.internals import refuse_old_mlflow
     from mlflow_serving_plugin.settings import Settings, unknown_variables
 
     try:
+        refuse_old_mlflow()
         settings = Settings.from_environ(os.environ)
         _log_to_stderr()
         for sentence in unknown_variables(os.environ):

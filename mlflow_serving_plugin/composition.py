@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
 from mlflow_serving_plugin.domain.config import ServerRules
 from mlflow_serving_plugin.domain.restrictions import restrictions
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
+from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
@@ -205,7 +207,8 @@ def open_state(settings: Settings) -> tuple[StatePaths, Store]:
     environments_root(settings, paths.environments)
     engine = open_database(settings.database_uri or database_uri_for(backend, paths.root))
     # MLflow checks its own tables when the store is opened first; ours come after.
-    mlflow_server.registry_store()
+    with contextlib.suppress(ServingError):
+        mlflow_server.registry_store()
     upgrade(engine, paths.lock("database"))
     return paths, Store(engine)
 

@@ -10,6 +10,7 @@ from flask import Flask, Response
 
 from mlflow_serving_plugin.access.base import Permission, User
 from mlflow_serving_plugin.access.provider import AccountsProvider, everything, picked, unauthenticated
+from mlflow_serving_plugin.errors import ServingError
 
 _OWN_FUNCTION = "mlflow.server.auth:authenticate_request_basic_auth"
 _MODEL = "registered_model"
@@ -27,28 +28,34 @@ class BasicAuth(AccountsProvider):
 
     def credentials(self, headers: Mapping[str, str]) -> bytes:
         """The password; with a custom ``authorization_function``, all headers that may identify the caller."""
-        if _auth().auth_config.authorization_function == _OWN_FUNCTION:
+        if _internal("auth_config").authorization_function == _OWN_FUNCTION:
             return picked(headers, "authorization")
         return everything(headers)
 
     def authenticate(self, headers: Mapping[str, str]) -> User:
         """The caller, by the ``authorization_function`` that MLflow is configured with."""
         with self._flask_app.test_request_context("/", headers=list(headers.items())):
-            found = _auth().authenticate_request()
+            found = _internal("authenticate_request")()
         if isinstance(found, Response) or not getattr(found, "username", None):
             raise unauthenticated(headers, self.challenge)
         return User(str(found.username))
 
     def _user(self, name: str) -> Any:
-        return _auth().store.get_user(name)
+        return _internal("store").get_user(name)
 
     def _granted(self, user: str, workspace: str, name: str) -> Permission:
-        auth = _auth()
         # On an unknown model, MLflow's default permission.
-        held = auth._graphql_get_permission_for_model(name, user)
+        held = _internal("_graphql_get_permission_for_model")(name, user)
         if held.can_manage:
             return Permission.MANAGE
-        return Permission.READ if held.can_read and _may_read_versions(auth, user, name) else Permission.NONE
+        return Permission.READ if held.can_read and _may_read_versions(_auth(), user, name) else Permission.NONE
+
+
+def _internal(name: str) -> Any:
+    """A part of the module that is no public API; ServingError when this MLflow has no such part: nobody is let in."""
+    if not hasattr(_auth(), name):
+        raise ServingError("This version of MLflow does not tell the plugin who may use a model: upgrade the plugin.")
+    return getattr(_auth(), name)
 
 
 def _auth() -> Any:

@@ -12,6 +12,7 @@ import secrets
 import types
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import metadata
 from typing import Any
 
 from flask import Flask
@@ -64,16 +65,13 @@ def _hand_out_delegation_key(server: Any) -> None:
 
 def find(name: str) -> str:
     """``module:object`` of an app by its entry point's name; ConfigurationError."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.server import _find_app
-
-    try:
-        found = str(_find_app(name))
-    except MlflowException as error:
-        raise ConfigurationError(f"{_VARIABLE} is {name!r}. {error.message}") from None
-    if found.startswith("mlflow_serving_plugin."):
+    apps = {entry.name: entry.value for entry in metadata.entry_points(group="mlflow.app")}
+    if name not in apps:
+        there = ", ".join(sorted(set(apps) - {"serving", "serving-basic-auth"})) or "none"
+        raise ConfigurationError(f"{_VARIABLE} is {name!r}, and no such app is installed. Installed: {there}.")
+    if apps[name].startswith("mlflow_serving_plugin."):
         raise ConfigurationError(f"{_VARIABLE} is {name!r}, but serving cannot be wrapped around itself.")
-    return found
+    return apps[name]
 
 
 def load(name: str, *, under_uvicorn: bool) -> AsgiInner | WsgiInner:

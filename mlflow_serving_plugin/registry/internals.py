@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib import metadata
 from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from mlflow_serving_plugin.errors import ConfigurationError
 
 
 class Part(NamedTuple):
@@ -45,7 +51,6 @@ PARTS = (
             "mlflow.server.handlers:_get_proxied_run_artifact_destination_path",
             "mlflow.server.handlers:_is_servable_proxied_run_artifact_root",
             "mlflow.store.artifact.utils.models:_parse_model_uri",
-            "mlflow.utils.uri:append_to_uri_path",
         ),
     ),
     Part(
@@ -93,3 +98,20 @@ def _is_there(internal: str) -> bool:
         return hasattr(importlib.import_module(module), attribute)
     except ImportError:
         return False
+
+
+def mlflow_version() -> str:
+    """The version of MLflow that is installed."""
+    return metadata.version("mlflow")
+
+
+def refuse_old_mlflow() -> None:
+    """ConfigurationError when MLflow is older than this package is for, as when somebody ignored what pip said."""
+    requirements = map(Requirement, metadata.requires("mlflow-serving-plugin") or [])
+    needed = next(requirement for requirement in requirements if requirement.name == "mlflow")
+    oldest = min(Version(one.version) for one in needed.specifier if one.operator == ">=")
+    if Version(mlflow_version()) < oldest:
+        raise ConfigurationError(
+            f"mlflow-serving-plugin needs MLflow {oldest} or newer, and this server has MLflow {mlflow_version()}. "
+            f"Upgrade it: pip install '{needed.name}{needed.specifier}'"
+        )

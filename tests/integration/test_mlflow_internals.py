@@ -68,6 +68,7 @@ def python(code: str, **environ: str) -> list[str]:
     ("path", "value"),
     [
         ("mlflow.server:ARTIFACTS_ONLY_ENV_VAR", "_MLFLOW_SERVER_ARTIFACTS_ONLY"),
+        ("mlflow.server:ARTIFACTS_DESTINATION_ENV_VAR", "_MLFLOW_SERVER_ARTIFACT_DESTINATION"),
         ("mlflow.server:BACKEND_STORE_URI_ENV_VAR", "_MLFLOW_SERVER_FILE_STORE"),
         ("mlflow.server.handlers:STATIC_PREFIX_ENV_VAR", "_MLFLOW_STATIC_PREFIX"),
         ("mlflow.environment_variables:_MLFLOW_SGI_NAME.name", "_MLFLOW_SGI_NAME"),
