@@ -44,6 +44,7 @@ from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
+from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
@@ -96,6 +97,7 @@ def compose() -> Any:
         tokens=TokenOperations(tokens, access, endpoints.model),
         serving=serving,
         metrics=metrics,
+        history=HistoryReader(paths.history),
         static_prefix=mlflow_server.static_prefix(),
         secure=mlflow_server.secure,
         workspaces=workspaces,

@@ -163,6 +163,12 @@ class Settings:
     audit_retention_days: float = _setting(365.0, "Entries of the audit older than this are deleted.", at_least=0)
     log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a version's log is rotated.", at_least=1024)
     log_backups: int = _setting(2, "Number of rotated logs kept for each version.", at_least=0)
+    history_max_bytes: int = _setting(
+        512 * 1024**2,
+        "Maximum size of the history that charts are drawn from: 24 hours in steps of ten seconds and 30 days in steps "
+        "of five minutes, or as much as fits. 0: no history.",
+        at_least=0,
+    )
     access_log: bool = _setting(False, "Write one line for each scoring request to the web server's access log.")
     debug: bool = _setting(False, "Show the traceback of a model's error to the caller.")
 

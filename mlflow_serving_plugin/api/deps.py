@@ -13,6 +13,7 @@ from mlflow_serving_plugin.diagnosis.base import Finding
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
@@ -31,6 +32,7 @@ class ApiDeps:
     tokens: TokenOperations
     serving: ServingOperations
     metrics: Metrics
+    history: HistoryReader
     static_prefix: str
     secure: Callable[[Flask], None]
     """Installs MLflow's host and cross-origin checks on the app; nothing where this MLflow has none."""

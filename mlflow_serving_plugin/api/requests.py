@@ -52,8 +52,14 @@ def _whole(least: int, most: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": least, "maximum": most}
 
 
+_TIME = _whole(0, 2**53)
 _KNOWN: dict[str, tuple[dict[str, Any], str]] = {
     "registered_model_name": (_NAME, "the name of a registered model"),
+    "serving_endpoint_name": (_NAME, "the name of a serving endpoint"),
+    "served_entity_name": (_NAME, "the name of an entity of the serving endpoint"),
+    "from": (_TIME, "a time in milliseconds since 1970"),
+    "to": (_TIME, "a time in milliseconds since 1970"),
+    "step": (_whole(10, 7 * 24 * 3600), "a number of seconds, a multiple of 10"),
     "endpoint_version_name": (_whole(1, 2**31 - 1), "a version number"),
     "offset": (_whole(0, 2**63 - 1), "a whole number of bytes, 0 or more"),
     "max_results": (_whole(1, MOST_EVENTS), f"a whole number from 1 to {MOST_EVENTS}"),
@@ -93,6 +99,8 @@ PREWARM = _fields("registered_model_name", optional=("endpoint_version_name",))
 VERSION = _fields("registered_model_name", "endpoint_version_name")
 LOGS = _fields("registered_model_name", "endpoint_version_name", optional=("replica_id", "offset"))
 EVENTS = _fields("registered_model_name", optional=("endpoint_version_name", *_PAGE))
+_ENDPOINT = ("registered_model_name", "serving_endpoint_name", "endpoint_version_name", "served_entity_name")
+HISTORY = _fields(optional=(*_ENDPOINT, "from", "to", "step"))
 AUDIT = PAGE = _fields(optional=_PAGE)
 CREATE_TOKEN = _fields(optional=("comment", "lifetime_seconds", "scope"))
 DELETE_TOKEN = _fields("token_id")
@@ -128,6 +136,13 @@ def read_fields(known: Fields) -> dict[str, Any]:
     """The fields of a request that changes nothing: query and JSON body together, of any content type."""
     body = request.get_data()
     return _check(known, {**request.args.to_dict(), **(_parse(body) if body.strip() else {})})
+
+
+def one_of(fields: dict[str, Any], first: str, second: str) -> str:
+    """Which of two fields a request has; InvalidParameterError for a request with none or both."""
+    if bool(fields.get(first)) == bool(fields.get(second)):
+        raise InvalidParameterError(f"Exactly one of '{first}' and '{second}' must be given.")
+    return first if fields.get(first) else second
 
 
 def page_of(fields: dict[str, Any]) -> dict[str, Any]:

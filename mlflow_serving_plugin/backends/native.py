@@ -33,7 +33,7 @@ from mlflow_serving_plugin.host.mlmodel import loader_module
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import kill_session, start_stamp
 from mlflow_serving_plugin.settings import Settings
-from mlflow_serving_plugin.worker.counts import BATCH_ROWS, key_of
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS, WORKER_CPU, key_of
 from mlflow_serving_plugin.worker.wire import MAX_FRAME_BYTES
 
 _OLDEST_PYTHON, _OLDEST_MLFLOW = "3.8", "1.20"
@@ -104,6 +104,7 @@ class Zygotes:
         counts = {
             "counts_file": str(self._paths.metrics / f"worker-{common['worker_id']}.counts"),
             "counts_key": key_of(BATCH_ROWS, spec.key.endpoint_id, spec.key.name),
+            "cpu_key": key_of(WORKER_CPU, spec.key.endpoint_id, spec.key.name),
         }
         request = {
             "fork": _worker_config(spec, common | counts, address, self._settings.max_body_bytes),

@@ -32,6 +32,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Lost, Nudge, Overdue, Wake
 from mlflow_serving_plugin.host.snapshot import Publisher, routes_before
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
+from mlflow_serving_plugin.metrics.recorder import Recorder
 
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ class Controller:
         self._metrics = ControllerMetrics(
             deps.metrics,
             deps.paths.metrics,
-            partial(self._tasks.start, "merge metrics"),
+            partial(self._tasks.start, "metrics"),
+            recorder=Recorder(deps.paths.metrics, deps.paths.history, deps.settings.history_max_bytes),
             merge_every_s=deps.merge_metrics_every_s,
         )
         self._executor = Executor(deps, self._tasks, self._state, self._metrics)
@@ -86,6 +88,7 @@ class Controller:
                 self.tick(nudges, time.monotonic())
                 nudges = self._inbox.wait(self._settings.tick_interval_s)
         finally:
+            self._metrics.close(self._routes)
             self._deps.environments.cancel()
             self._deps.backend.cancel()
             self._inbox.close()
@@ -127,6 +130,7 @@ class Controller:
         self._executor.sweep_if_due(observed)
         self._executor.rest_if_idle(observed)
         self._metrics.merge_if_due(self._routes, now)
+        self._metrics.record_if_due(self._routes)
         self._reading.read_later(self._state, now)
 
     def _fit(

@@ -55,6 +55,13 @@ def _entity_changes(then: EntityRoute | None, now: EntityRoute | None) -> Iterab
 def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[Change]:
     if then is None or then.state is not now.state:
         yield f"ENDPOINT_{now.state.value}", now.message or "Serving."
+    if then is None or now.models is not None:
+        return
+    for alias in sorted({*then.aliases, *now.aliases}):
+        before, after = then.aliases.get(alias), now.aliases.get(alias)
+        if before != after:
+            moved = f"moved from version {before} to {after}" if before and after else ""
+            yield "ALIAS_MOVED", f"@{alias}: {moved or (f'set on version {after}' if after else 'removed')}."
 
 
 def _traffic_changes(before: Routes, after: Routes, endpoint: EndpointRoute) -> Iterable[Change]:

@@ -31,6 +31,8 @@ class StatePaths:
         """One record a worker, from which a new controller finds the worker again."""
         self.logs = root / "logs"
         """One rotated log an entity."""
+        self.history = root / "history.db"
+        """What the entities of this host did over time; see ``metrics.history_file``."""
         self.environments = root / "environments"
         """Python environments built for models, unless the settings name another directory."""
         self.metrics = root / "metrics"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
@@ -21,6 +21,8 @@ from mlflow_serving_plugin.metrics.counting import (
     Metrics,
 )
 from mlflow_serving_plugin.metrics.files import Series, merge_ended
+from mlflow_serving_plugin.metrics.history_file import FINE_S
+from mlflow_serving_plugin.metrics.recorder import Recorder
 
 _logger = logging.getLogger(__name__)
 
@@ -39,15 +41,19 @@ class ControllerMetrics:
         directory: Path,
         start: Start,
         *,
+        recorder: Recorder | None = None,
         merge_every_s: float = MERGE_EVERY_S,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._metrics = metrics
         self._directory = directory
         self._start = start
+        self._recorder = recorder
+        self._recording = False
         self._merge_every_s = merge_every_s
         self._clock = clock
         self._next_merge = 0.0
+        self._recorded = time() // FINE_S
         self._merging = False
         self._building: dict[str, float] = {}
 
@@ -96,8 +102,30 @@ class ControllerMetrics:
             self._merging = True
             self._start(lambda: self._merge(routes))
 
+    def record_if_due(self, routes: Routes) -> None:
+        """Begin to write the step of the history that has ended, once the routes are known."""
+        step = time() // FINE_S
+        if self._recorder is not None and routes.written_ms and step != self._recorded and not self._recording:
+            self._recorded = step
+            self._recording = True
+            self._start(lambda: self._record(routes))
+
+    def close(self, routes: Routes) -> None:
+        """Write what was counted last."""
+        if self._recorder is not None:
+            self._recorder.close(routes)
+
+    def _record(self, routes: Routes) -> None:
+        try:
+            if self._recorder is not None:
+                self._recorder.record(routes)
+        finally:
+            self._recording = False
+
     def _merge(self, routes: Routes) -> None:
         try:
+            if self._recorder is not None:
+                self._recorder.look()
             merge_ended(self._directory, lambda series: is_served(routes, series))
         except OSError as error:
             _logger.warning("The metrics of ended processes could not be merged and will be retried: %s", error)

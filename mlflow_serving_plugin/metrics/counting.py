@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, WORKER_CPU, Counts, Histogram, key_of
 
 _logger = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ FAMILIES = {
         _OF_VERSION,
         gauge=True,
     ),
+    WORKER_CPU: Family("worker_cpu_seconds", "Processor time of a version's native workers.", _OF_VERSION),
     LAST_REQUEST: Family(
         "last_request_timestamp_seconds",
         "When a version was last asked, in seconds since 1970, to within a few seconds; since the server's start.",

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.metrics.counting import FAMILIES
-from mlflow_serving_plugin.worker.counts import BATCH_ROWS, LARGEST_BYTES, records
+from mlflow_serving_plugin.worker.counts import BATCH_ROWS, LARGEST_BYTES, WORKER_CPU, records
 
 _logger = logging.getLogger(__name__)
 _LOCK_S = 2.0
@@ -31,6 +31,9 @@ Series = tuple[object, ...]
 """A metric's name, a key of ``FAMILIES``, and the values of its labels."""
 
 Totals = dict[Series, list[float]]
+
+OF_WORKERS = (BATCH_ROWS, WORKER_CPU)
+"""All that is taken from the file of a model's worker, which may hold anything."""
 
 
 def read_totals(directory: Path, *, workers: bool = True) -> Totals:
@@ -82,26 +85,25 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _add_file(totals: Totals, path: Path, wanted: Callable[[Series], bool] = lambda _: True) -> None:
-    # A model's process may write anything into its file; only its batches are taken.
     of_worker = path.name.startswith("worker-")
     try:
-        fd = _open(path)
+        fd = open_regular(path)
     except OSError:
         return
     with os.fdopen(fd, "rb") as file:
-        ended = _unlocked(fd)
+        ended = is_unlocked(fd)
         data = file.read(LARGEST_BYTES)
     for key, values in records(data):
-        series = _series_of(key)
-        if series is None or (ended and FAMILIES[str(series[0])].gauge) or (of_worker and series[0] != BATCH_ROWS):
+        series = series_of(key)
+        if series is None or (ended and FAMILIES[str(series[0])].gauge) or (of_worker and series[0] not in OF_WORKERS):
             continue
         if wanted(series):
             _add(totals, series, values)
 
 
 @lru_cache(maxsize=16384)
-def _series_of(key: str) -> Series | None:
-    """None for an unknown series: of another version of this package, or made up by a model."""
+def series_of(key: str) -> Series | None:
+    """The series of a record's key; None for one that a model made up, or that another version of this package has."""
     try:
         name, *labels = json.loads(key)
     except (ValueError, TypeError):
@@ -129,7 +131,7 @@ def _read_merged(path: Path) -> tuple[frozenset[str], Totals]:
         document = json.loads(path.read_bytes())
         totals: Totals = {}
         for labels, values in document["series"]:
-            if (series := _series_of(json.dumps(labels))) is not None:
+            if (series := series_of(json.dumps(labels))) is not None:
                 _add(totals, series, [float(value) for value in values])
         return frozenset(document["taken_in"]), totals
     except FileNotFoundError:
@@ -141,16 +143,17 @@ def _read_merged(path: Path) -> tuple[frozenset[str], Totals]:
 
 def _owner_has_ended(path: Path) -> bool:
     try:
-        fd = _open(path)
+        fd = open_regular(path)
     except OSError:
         return False
     try:
-        return _unlocked(fd)
+        return is_unlocked(fd)
     finally:
         os.close(fd)
 
 
-def _open(path: Path) -> int:
+def open_regular(path: Path | str) -> int:
+    """A descriptor for reading a regular file; OSError for anything else."""
     # A model that runs as the server's user can put anything there, say a pipe without a writer.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -159,7 +162,7 @@ def _open(path: Path) -> int:
     return fd
 
 
-def _unlocked(fd: int) -> bool:
+def is_unlocked(fd: int) -> bool:
     """Whether no process holds the file's lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ import struct
 from bisect import bisect_left
 from typing import Callable, Iterator, Optional, Sequence
 
-BATCH_ROWS = "batch_rows"
+BATCH_ROWS, WORKER_CPU = "batch_rows", "worker_cpu"
 BATCH_ROWS_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LARGEST_BYTES = 4 * 1024 * 1024
 """Of a file. Series that do not fit, after tens of thousands of versions in one process's life, are not counted."""

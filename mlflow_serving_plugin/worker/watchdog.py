@@ -115,6 +115,7 @@ class Watchdog:
         self._log = None if config["log"] is None else RotatedLog(config)
         self._fd = -1
         self._drains_until: float | None = None
+        self._cpu = counts.allot(config["cpu_key"], 1) if config.get("cpu_key") else None
 
     def start(self) -> None:
         """Send all output to the log, and begin to watch."""
@@ -136,6 +137,7 @@ class Watchdog:
             time.sleep(_LOOK_S)
             if self._running.overdue():
                 self._end_overdue()
+            self._count_cpu()
             # A full disk stops neither the worker nor this thread.
             with contextlib.suppress(OSError):
                 self._counts.flush()
@@ -146,6 +148,11 @@ class Watchdog:
                 self._end(f"No controller for {self._config['orphan_grace_s']} s")
             if record and time.monotonic() > recorded_by and not os.path.exists(record):
                 self._end("No controller has a record of this worker")
+
+    def _count_cpu(self) -> None:
+        # In hundredths of a second, so that an idle worker writes nothing for most of the time.
+        if self._cpu is not None:
+            self._counts.values[self._cpu] = int(time.process_time() * 100) / 100
 
     def _end_overdue(self) -> None:
         """Nothing in a process can end a thread, so the worker ends, after the predictions that are still in time."""

@@ -18,6 +18,7 @@ from mlflow_serving_plugin.host.messages import Inbox, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
 from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
@@ -61,6 +62,7 @@ class ApiWorld:
             tokens=TokenOperations(self.tokens, self.access, endpoints.model),
             serving=ServingOperations(self.store, self.access, snapshot, send, endpoints.model),
             metrics=Metrics(self.paths.metrics),
+            history=HistoryReader(self.paths.history),
             static_prefix=static_prefix,
             secure=secure,
             browser_rules=rules,

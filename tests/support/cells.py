@@ -76,6 +76,7 @@ ENDPOINT_ROUTES = (
     Route("GET", "get-version-build-logs", READING, _VERSION),
     Route("POST", "get-version-build-logs", READING, _VERSION),
     Route("GET", "get-event-history", READING, _MODEL),
+    Route("GET", "get-history", READING, _MODEL),
     Route("POST", "prewarm", READING, _MODEL),
     Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
     Route("GET", "get-sample-request", READING, _VERSION, ajax_only=True),

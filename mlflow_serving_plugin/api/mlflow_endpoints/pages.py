@@ -37,14 +37,15 @@ def get_overview(context: Context) -> dict[str, Any]:
     """
     name = read_fields(requests.MODEL)["registered_model_name"]
     served = context.endpoints.describe_if_enabled(context.caller(), current_workspace(), name)
-    overview = served and shapes.overview(served, sample_source, context.figures())
+    overview = served and shapes.overview(served, sample_source, context.figures(), context.deps.history.hour().lately)
     return {"overview": overview, "duration_bounds_s": DURATION_BOUNDS_S}
 
 
 def list_overviews(context: Context) -> dict[str, Any]:
     """All endpoints that the caller may read, by name."""
     found, figures = context.endpoints.find_all(context.caller(), current_workspace()), context.figures()
-    overviews = [shapes.overview(served, sample_source, figures) for served in found]
+    lately = context.deps.history.hour().lately
+    overviews = [shapes.overview(served, sample_source, figures, lately) for served in found]
     return {"overviews": overviews, "duration_bounds_s": DURATION_BOUNDS_S}
 
 

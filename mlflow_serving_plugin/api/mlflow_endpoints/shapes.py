@@ -9,6 +9,7 @@ from typing import Any
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.metrics.figures import Figures
+from mlflow_serving_plugin.metrics.history import Lately
 from mlflow_serving_plugin.operations.endpoints import Served
 
 _NONE = Figures()
@@ -106,14 +107,21 @@ def overview(
     served: Served,
     sample_source: Callable[[str, int | None], str | None],
     figures: ByVersion,
+    lately: Callable[[list[tuple[str, str]]], Lately],
 ) -> dict[str, Any]:
-    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970."""
+    """All that a page shows of an endpoint. ``since`` and ``message``: what is going on, in milliseconds since 1970.
+
+    ``figures``, of the endpoint and of each version: what it did within the last hour on this host.
+    """
     route = served.route
+    keys = [(served.endpoint.id, version.name) for version in served.versions]
     return endpoint_status(served, figures) | {
+        "figures": asdict(lately(keys)),
         "versions": [
             _overview_of_version(version, served, sample_source)
-            | asdict(figures.get((served.endpoint.id, version.name), _NONE))
-            for version in served.versions
+            | asdict(figures.get(key, _NONE))
+            | {"figures": asdict(lately([key]))}
+            for key, version in zip(keys, served.versions, strict=True)
         ],
         "stages": route.named_stages() if route else {},
         "aliases": route.aliases if route else {},
