@@ -10,8 +10,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pymysql
-
 from support import eventually
 
 START_S = 60.0
@@ -114,13 +112,18 @@ class MariaDB:
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             raise AssertionError(f"The database ended:\n{self._tail()}")
+        from pymysql import OperationalError
+
         try:
             self._run("SELECT 1")
-        except pymysql.OperationalError:
+        except OperationalError:
             return False
         return True
 
     def _run(self, statement: str) -> None:
+        # Here, so that an environment from before the driver was required runs all other tests.
+        import pymysql
+
         with pymysql.connect(unix_socket=str(self._socket), user="root") as connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
