@@ -72,7 +72,7 @@ class Controller:
         self._settled: tuple[object, ...] | None = None
         """What there was to see in the last tick, if nothing was to be done about it."""
         self._reading = Reading(deps, self._tasks)
-        self._updates = Updates(deps.store, self._tasks)
+        self._updates = Updates(deps.store, self._tasks, deps.paths.host_name())
         clear_scratch(deps.paths)
         self._directories = deps.paths.identity()
 

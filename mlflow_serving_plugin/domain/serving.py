@@ -59,6 +59,8 @@ class ServedConfig:
     ready_ms: int = 0
     """When all entities were ready; 0 until then."""
     shadow: Shadow | None = None
+    ready_on: tuple[str, ...] = ()
+    """While the configuration is pending: the hosts on which all entities are ready."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ class ServingSpec:
 
     def succeed(self, now_ms: int) -> ServingSpec:
         """All entities of the pending configuration are ready."""
-        active = replace(self.pending, ready_ms=now_ms) if self.pending else self.active
+        active = replace(self.pending, ready_ms=now_ms, ready_on=()) if self.pending else self.active
         return replace(self, active=active, pending=None, failure="", updated_ms=now_ms)
 
     def fail(self, reason: str, now_ms: int) -> ServingSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -84,6 +85,11 @@ class StatePaths:
     @property
     def _directories(self) -> tuple[Path, ...]:
         return self.root, self.sockets, self.models, self.workers, self.logs, self.metrics
+
+    def host_name(self) -> str:
+        """A name of this host that no other host has, also where servers with directories of their own share one."""
+        directory = hashlib.sha256(os.fsencode(self.root.absolute())).hexdigest()[:12]
+        return f"{socket.gethostname()[:200]}/{directory}"
 
     def renew_lease(self) -> None:
         """Tell the workers that there is a controller."""

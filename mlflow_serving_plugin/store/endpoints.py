@@ -17,11 +17,12 @@ from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.store.database import locked, session_on
 from mlflow_serving_plugin.store.events import REMOVED, record
+from mlflow_serving_plugin.store.hosts import HostStore
 from mlflow_serving_plugin.store.serving import ServingStore, serving_endpoint
 from mlflow_serving_plugin.store.tables import MODEL, SERVING, EndpointRow, EventRow
 
 
-class Store(ServingStore):
+class Store(ServingStore, HostStore):
     """Endpoints of both kinds, beside their events. Thread-safe: each call is a session of its own."""
 
     def find(self, workspace: str, name: str) -> Endpoint | None:

@@ -63,10 +63,11 @@ class ServingStore(EventLog):
             record(session, row, kind, f"{message}{_by(by)}.")
             return serving_endpoint(row)
 
-    def settle(self, endpoint: Endpoint, change: Change, kind: str, message: str) -> bool:
-        """Record how an update has ended, unless another host has done so before; whether it was still to be done.
+    def settle(self, endpoint: Endpoint, change: Change, kind: str = "", message: str = "") -> bool:
+        """Record how an update stands or has ended, unless that is known already; whether it was still to be done.
 
-        ``change`` gives the same specification back when there is nothing to settle.
+        ``change`` gives the same specification back when there is nothing to settle. Without a ``kind`` there is no
+        event.
         """
         with session_on(self._writing) as session:
             try:
@@ -78,7 +79,8 @@ class ServingStore(EventLog):
             if after == before:
                 return False
             row.spec = dump_spec(after)
-            record(session, row, kind, message)
+            if kind:
+                record(session, row, kind, message)
             return True
 
     def follow(self, endpoint: Endpoint, model_created_ms: int, name: str) -> Endpoint:

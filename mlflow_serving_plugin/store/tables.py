@@ -69,6 +69,15 @@ class AuditRow(Base):
     message: Mapped[str] = mapped_column(Text)
 
 
+class HostRow(Base):
+    """A host whose server serves, while there are serving endpoints."""
+
+    __tablename__ = "serving_hosts"
+
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    seen_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class TokenRow(Base):
     """A token, without its value: ``digest`` is the SHA-256 of that, in hexadecimal."""
 

@@ -21,6 +21,7 @@ class MemoryServing(ABC):
 
     _endpoints: dict[str, Endpoint]
     _enabled: set[str]
+    _hosts: dict[str, int]
 
     def find_serving(self, workspace: str, name: str) -> Endpoint | None:
         found = (endpoint for endpoint in self.find_all_serving() if endpoint.workspace == workspace)
@@ -49,7 +50,7 @@ class MemoryServing(ABC):
             self.record(endpoint.id, kind, f"{message}{_by(by)}.")
             return changed
 
-    def settle(self, endpoint: Endpoint, change: Change, kind: str, message: str) -> bool:
+    def settle(self, endpoint: Endpoint, change: Change, kind: str = "", message: str = "") -> bool:
         with self._use():
             if endpoint.id not in self._endpoints:
                 return False
@@ -58,8 +59,17 @@ class MemoryServing(ABC):
             if after == spec:
                 return False
             self._endpoints[endpoint.id] = replace(present, spec=after)
-            self.record(endpoint.id, kind, message)
+            if kind:
+                self.record(endpoint.id, kind, message)
             return True
+
+    def see_host(self, host: str, now_ms: int) -> None:
+        with self._use():
+            self._hosts[host] = now_ms
+
+    def hosts(self, since_ms: int) -> frozenset[str]:
+        with self._use():
+            return frozenset(host for host, seen_ms in self._hosts.items() if seen_ms >= since_ms)
 
     def follow(self, endpoint: Endpoint, model_created_ms: int, name: str) -> Endpoint:
         message = f"A model of serving endpoint '{endpoint.name}' was renamed to '{name}'."

@@ -25,6 +25,7 @@ class MemoryStore(MemoryServing):
         self._lock = threading.RLock()
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self._enabled = set(self._endpoints)
+        self._hosts: dict[str, int] = {}
         self._events: list[tuple[int, str, Event]] = []
         self._audit: list[tuple[int, str, Event]] = []
         self._last_event = 0

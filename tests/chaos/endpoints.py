@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections import Counter
 from typing import Any
 
 import requests
@@ -20,6 +21,7 @@ from .world import BODY, models, serving
 _UPDATES = 20
 _ROUNDS = 4
 _RATE = 50.0
+_CLIENTS = 500
 _ALLOWED = {("READY", "NOT_UPDATING"), ("READY", "IN_PROGRESS"), ("READY", "UPDATE_FAILED")}
 """What Databricks shows of an endpoint that has been ready once."""
 
@@ -78,6 +80,39 @@ def shadowed(report: Report, size: Size) -> None:
                 report.below(f"{name}: p99 against without a shadow", _p99(found[name]) / alone, 1.1, "times", size)
 
 
+def split_on_two_hosts(report: Report, size: Size) -> None:
+    """Two servers with state directories of their own share a database: shares hold, clients stay, an update waits."""
+    with serving(1, 2) as first:
+        second = TrackingServer(backend=f"sqlite:///{first.root}/mlflow.db")
+        second.artifacts = first.artifacts
+        with second:
+            _create(first, "split", [_entity("iris", str(number), name=f"v{number}") for number in (1, 2)], share=80)
+            _ready_on(second, "split")
+            seen: dict[int, dict[str, str]] = {}
+            for server in (first, second):
+                names = seen[server.port] = {}
+                with requests.Session() as session:
+                    for number in range(_CLIENTS):
+                        headers = {"Content-Type": "application/json", "X-Client-Request-Id": f"client {number}"}
+                        url = f"{server.url}/serving-endpoints/split/invocations"
+                        answer = session.post(url, data=BODY, headers=headers, timeout=HTTP_S)
+                        names[f"client {number}"] = answer.headers.get("Served-Model-Name", answer.text)
+            one, other = seen.values()
+            report.check("each client stays with its entity on both hosts", one == other)
+            share = 100 * Counter(one.values())["v1"] / _CLIENTS
+            report.check(f"{share:.1f} % of {_CLIENTS} clients at an entity of 80 %", abs(share - 80) < 6)
+            _put(first, "split", {"served_entities": [_entity("iris", "2", name="only")]})
+            with Load(second.port, _to("split"), rate=size.rate / 4) as load:
+                eventually(lambda: _get(first, "split")["state"]["config_update"] == "NOT_UPDATING", within_s=120)
+                state = _get(second, "split")["state"]
+                report.check("an update ends once both hosts are ready", state["ready"] == "READY", str(state))
+            report.none_failed("on the second host, during the update", load.figures)
+
+
+def _ready_on(server: TrackingServer, name: str) -> None:
+    eventually(lambda: _get(server, name).get("state", {}).get("ready") == "READY", within_s=120, tail=server.tail)
+
+
 def _p99(rounds: list[Figures]) -> float:
     """The median of the rounds: what else the machine does in one of them does not count."""
     return statistics.median(figures.percentile(0.99) for figures in rounds)
@@ -92,14 +127,17 @@ def _to(name: str) -> Any:
     return lambda _: request
 
 
-def _create(server: TrackingServer, name: str, entities: list[dict[str, Any]], shadow: str = "") -> None:
-    traffic = [{"served_model_name": entities[0].get("name", "iris-1"), "traffic_percentage": 100}]
+def _create(
+    server: TrackingServer, name: str, entities: list[dict[str, Any]], *, shadow: str = "", share: int = 100
+) -> None:
+    names, shares = [entity.get("name", "iris-1") for entity in entities], (share, 100 - share)
+    traffic = [{"served_model_name": one, "traffic_percentage": part} for one, part in zip(names, shares, strict=False)]
     config: dict[str, Any] = {"served_entities": entities, "traffic_config": {"routes": traffic}}
     if shadow:
         config["shadow"] = {"served_model_name": shadow, "percentage": 100}
     made = requests.post(_url(server), json={"name": name, "config": config}, timeout=HTTP_S)
     assert made.status_code == 200, made.text
-    eventually(lambda: _get(server, name)["state"]["ready"] == "READY", within_s=120, tail=server.tail)
+    _ready_on(server, name)
 
 
 def _put(server: TrackingServer, name: str, config: dict[str, Any]) -> None:

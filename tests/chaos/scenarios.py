@@ -6,7 +6,7 @@ from .adoption import adopted, ended, orphaned, rolled
 from .change import changed_config, moved_stage, new_versions
 from .crashes import killed_leader, killed_workers_of_one, killed_workers_of_two
 from .dear import dear
-from .endpoints import shadowed, updated
+from .endpoints import shadowed, split_on_two_hosts, updated
 from .fuzz import fuzzed
 from .loops import crash_loops, guilty_requests
 from .loss import lost_workers
@@ -34,6 +34,7 @@ SCENARIOS: dict[str, Scenario] = {
     "versions": new_versions,
     "updates": updated,
     "shadows": shadowed,
+    "two-hosts": split_on_two_hosts,
     "zygotes": killed_zygotes,
     "stopped": stopped_worker,
     "two-servers": two_servers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -94,6 +95,32 @@ def test_an_update_that_fails_ends_its_entities_and_the_configuration_before_ser
     assert "Entity 'e0': ModuleNotFoundError: no soup" in spec.failure
     served.until(lambda: live(served) == {"e0.1"})
     assert answering(served) == {"e0.1"}
+
+
+def test_an_update_waits_for_every_host_that_was_seen_lately(served):
+    now_ms = int(time.time() * 1000)
+    served.store.see_host("gone", now_ms - 40_000)
+    served.store.see_host("there", now_ms + 300_000)
+    update(served, config(1, 2))
+    own = served.paths.host_name()
+    served.until(lambda: spec_of(served).spec.pending.ready_on == (own,))
+    assert served.store.hosts(now_ms - 30_000) == {own, "there"}
+
+    def ready(spec):
+        return replace(spec, pending=replace(spec.pending, ready_on=(*spec.pending.ready_on, "there")))
+
+    assert served.store.settle(spec_of(served), ready)
+    spec = settled(served)
+    assert (spec.active.version, spec.active.ready_on, spec.failure) == (2, (), "")
+    kinds = [event.type for event in served.store.audit(page_token=None, limit=20)[0]]
+    assert kinds.count("ENDPOINT_UPDATED") == 2
+
+
+def test_an_update_that_fails_on_this_host_waits_for_no_other(served):
+    served.store.see_host("there", int(time.time() * 1000) + 300_000)
+    served.backend.fail(EntityKey(spec_of(served).id, "e0.2"), "No.")
+    update(served, config(2))
+    assert "No." in settled(served).failure
 
 
 def test_a_first_configuration_that_fails_is_tried_further(world):

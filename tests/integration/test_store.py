@@ -119,9 +119,10 @@ def test_an_upgrade_that_was_cut_off_before_it_was_noted_is_made_up_for(uri, tmp
 
 def test_the_schema_has_a_version_table_of_its_own(engine):
     tables = set(inspect(engine).get_table_names())
-    assert {VERSION_TABLE, "serving_endpoints", "serving_events", "serving_audit", "serving_tokens"} == tables
+    ours = {f"serving_{name}" for name in ("endpoints", "events", "audit", "tokens", "hosts")}
+    assert {VERSION_TABLE, *ours} == tables
     with engine.connect() as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0007"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0008"
 
 
 def test_the_migrations_make_what_the_tables_say(engine):
