@@ -12,6 +12,12 @@ from mlflow_serving_plugin.operations.fields import Fields
 MOST_TAGS = 20
 MOST_CALLS = 1_000_000_000
 
+_NOT_IN_GATEWAY = {
+    "fallback_config": "this server has no fallbacks; the share of an entity that has failed goes to the others",
+    "guardrails": "this server has no guardrails",
+    "inference_table_config": "this server has no inference tables",
+    "usage_tracking_config": "this server has no usage tables; its metrics count all requests",
+}
 _LIMITS = {"endpoint": "calls_per_minute", "user": "calls_per_minute_per_user"}
 """What Databricks counts calls by, and the field of a specification that says the most calls of a minute."""
 
@@ -43,6 +49,15 @@ def read_rate_limits(fields: Fields) -> dict[str, Any]:
             raise item.refusal("key", "has a limit already; give one limit for each key")
         limits[name] = item.number("calls", 0, MOST_CALLS)
     return limits
+
+
+def read_ai_gateway(fields: Fields) -> dict[str, Any]:
+    """The fields of Databricks' AI gateway, of which this server has the rate limits, as fields of a specification."""
+    for name, reason in _NOT_IN_GATEWAY.items():
+        part = fields.object(name)
+        if part is not None and part.values() and part.get("enabled") is not False:
+            raise fields.refusal(name, reason)
+    return read_rate_limits(fields.only(("rate_limits",), ignored=_NOT_IN_GATEWAY))
 
 
 def show_rate_limits(spec: ServingSpec) -> list[dict[str, object]]:

@@ -22,7 +22,7 @@ from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.fields import Fields
 from mlflow_serving_plugin.operations.served_config import NAME_RULE, is_name, read_config
-from mlflow_serving_plugin.operations.served_extras import limited_tags, read_rate_limits, read_tags
+from mlflow_serving_plugin.operations.served_extras import limited_tags, read_ai_gateway, read_rate_limits, read_tags
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tables import SERVING
@@ -113,9 +113,12 @@ class ServingOperations:
         changed = self.store.change(endpoint, retag, "ENDPOINT_TAGGED", message, by=caller.name)
         return dict(changed.spec.tags) if changed.spec else {}
 
-    def limit(self, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> Described:
-        """Replace the limits on calls per minute; those that are left out end."""
-        limits = read_rate_limits(Fields(document).only(("rate_limits",)))
+    def limit(
+        self, caller: User, workspace: str, name: str, document: Mapping[str, Any], *, ai_gateway: bool = False
+    ) -> Described:
+        """Replace the limits on calls per minute; those that are left out end. ``ai_gateway``: in that API's shape."""
+        fields = Fields(document)
+        limits = read_ai_gateway(fields) if ai_gateway else read_rate_limits(fields.only(("rate_limits",)))
         endpoint = self.managed(caller, workspace, name)
 
         def relimit(spec: ServingSpec) -> ServingSpec:

@@ -197,6 +197,9 @@ def test_mlflow_deployments_of_databricks(server: TrackingServer, monkeypatch: p
     assert client.predict(endpoint="deployed", inputs={"dataframe_records": records()})["predictions"] == [0]
     client.update_endpoint_config("deployed", {"served_entities": [{**served, "entity_version": "2"}]})
     eventually(lambda: client.get_endpoint("deployed")["config"]["config_version"] == 2)
+    limit = {"key": "user", "calls": 1000, "renewal_period": "minute"}
+    assert client.update_endpoint_rate_limits("deployed", {"rate_limits": [limit]})["rate_limits"] == [limit]
+    assert client.update_endpoint_ai_gateway("deployed", {"rate_limits": []})["rate_limits"] == []
     assert client.update_endpoint_tags("deployed", {"add_tags": [{"key": "k", "value": "v"}]})["tags"]
     assert "deployed" in [found["name"] for found in client.list_endpoints()]
     client.delete_endpoint("deployed")

@@ -102,10 +102,10 @@ def tag(deps: ApiDeps, name: str) -> dict[str, Any]:
     return {"tags": shapes.tags(tags)}
 
 
-def limit(deps: ApiDeps, name: str) -> dict[str, Any]:
+def limit(deps: ApiDeps, name: str, *, ai_gateway: bool = False) -> dict[str, Any]:
     """Replace the rate limits."""
     document = change_document()
-    found = deps.serving.limit(caller_of(deps.access), current_workspace(), name, document)
+    found = deps.serving.limit(caller_of(deps.access), current_workspace(), name, document, ai_gateway=ai_gateway)
     return {"rate_limits": show_rate_limits(found.spec)}
 
 
@@ -212,6 +212,7 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "update": ("/config", "PUT", update),
     "tag": ("/tags", "PATCH", tag),
     "limit": ("/rate-limits", "PUT", limit),
+    "ai-gateway": ("/ai-gateway", "PUT", partial(limit, ai_gateway=True)),
     "metrics": ("/metrics", "GET", metrics),
     "openapi": ("/openapi", "GET", openapi),
     "shadow": ("/shadow", "GET", shadow),

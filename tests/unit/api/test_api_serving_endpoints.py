@@ -186,6 +186,12 @@ def test_rate_limits_are_replaced_as_a_whole(world, send):
     assert send("GET", "/split")[1]["rate_limits"] == shown
     assert send("PUT", "/split/rate-limits", {"rate_limits": []})[1] == {"rate_limits": []}
     assert "rate_limits" not in send("GET", "/split")[1]
+    gateway = {"rate_limits": limits[:1], "usage_tracking_config": {"enabled": False}}
+    assert send("PUT", "/split/ai-gateway", gateway) == (200, {"rate_limits": limits[:1]})
+    for name in ("guardrails", "inference_table_config", "fallback_config"):
+        status, answer = send("PUT", "/split/ai-gateway", {name: {"enabled": True}})
+        assert (status, answer["message"].startswith(f"{name}: this server has no ")) == (400, True)
+    assert send("GET", "/split")[1]["rate_limits"] == limits[:1]
 
 
 def test_what_was_read_can_be_sent_back(world, send):
