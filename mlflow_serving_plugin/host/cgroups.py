@@ -24,7 +24,8 @@ def limits_of(settings: Mapping[str, object]) -> dict[str, str]:
     memory_mb, cpus, processes = (settings.get(name) for name in ("memory_limit_mb", "cpus", "max_processes"))
     files: dict[str, str] = {}
     if isinstance(memory_mb, int):
-        files |= {"memory.max": str(memory_mb * 1024 * 1024), "memory.swap.max": "0"}
+        # The kernel ends all processes of a worker that is out of memory: a worker that lacks one of them would hang.
+        files |= {"memory.max": str(memory_mb * 1024 * 1024), "memory.swap.max": "0", "memory.oom.group": "1"}
     if isinstance(cpus, (int, float)):
         files["cpu.max"] = f"{max(1000, int(cpus * _PERIOD_US))} {_PERIOD_US}"
     if isinstance(processes, int):

@@ -11,6 +11,7 @@ def test_limits_are_written_in_the_kernel_s_units():
     assert limits_of({"memory_limit_mb": 64, "cpus": 0.5, "max_processes": 16}) == {
         "memory.max": str(64 * 2**20),
         "memory.swap.max": "0",
+        "memory.oom.group": "1",
         "cpu.max": "50000 100000",
         "pids.max": "256",
     }

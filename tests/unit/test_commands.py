@@ -84,6 +84,13 @@ def test_the_endpoint_s_own_variables_do_reach_it():
     assert own.items() <= found.items()
 
 
+def test_a_proxy_is_the_endpoint_s_to_name_because_the_server_s_may_hold_a_password():
+    server = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY"), "http://u:s3cret@proxy")
+    own = {"HTTPS_PROXY": "http://proxy:3128"}
+    found = worker_environment(server, own, {})
+    assert {name: value for name, value in found.items() if "proxy" in name.lower()} == own
+
+
 def test_the_endpoint_s_own_variables_stand_above_the_server_s():
     assert worker_environment({"TZ": "UTC"}, {"TZ": "Europe/Berlin"}, {})["TZ"] == "Europe/Berlin"
 
