@@ -112,7 +112,7 @@ def verify(
             return Verdict(False, against)
         took_s = time.monotonic() - start
         sizes.append(size)
-    return Verdict(True, f"verified on {len(rows)} rows, in calls of {_listed(sizes)} rows")
+    return Verdict(True, f"verified on {len(rows)} rows, in calls of {_listed(sizes)}")
 
 
 def _sizes(rows: int, most_rows: int) -> list[int]:
@@ -215,7 +215,9 @@ def _largest_group(rows: list[Batchable]) -> list[Batchable]:
 
 def _listed(sizes: list[int]) -> str:
     *others, largest = sorted(set(sizes))
-    return f"{', '.join(map(str, others))} and {largest}" if others else str(largest)
+    if not others:
+        return f"{largest} row{'' if largest == 1 else 's'}"
+    return f"{', '.join(map(str, others))} and {largest} rows"
 
 
 def _one_each(answer: Any, count: int) -> bool:

@@ -437,7 +437,7 @@ def test_a_model_that_takes_few_rows_at_once_is_batched_within_max_batch_rows():
     assert decide(scorer_of(COLUMNS, few), "on", EXAMPLE).why == "100 rows scored together raised ValueError"
     within = "switched on; verified on 6 rows, in calls of 1, 2, 6, 7 and 32 rows"
     assert decide(scorer_of(COLUMNS, few), "on", EXAMPLE, 64).why == within
-    assert verify(scorer_of(COLUMNS, few), EXAMPLE, 1) == Verdict(True, "verified on 6 rows, in calls of 1 rows")
+    assert verify(scorer_of(COLUMNS, few), EXAMPLE, 1) == Verdict(True, "verified on 6 rows, in calls of 1 row")
 
 
 def test_further_calls_that_would_take_long_are_left_out():
