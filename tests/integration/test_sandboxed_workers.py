@@ -14,6 +14,7 @@ import signal
 import tempfile
 import threading
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -235,6 +236,34 @@ def test_on_a_machine_without_namespaces_auto_takes_what_is_there(world, models,
     assert (temporary == f"{worker.address}.tmp") == (told != "none")
     world.backend.stop(worker.worker_id)
     eventually(world.is_clear)
+
+
+def of_a_large_library(name):
+    """A case of the tier ``flavors``: pip install -e '.[flavors]'."""
+    missing = pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
+    return pytest.param(name, marks=[pytest.mark.flavors, missing])
+
+
+@pytest.mark.parametrize("library", ["loky", *map(of_a_large_library, ("numba", "torch"))])
+def test_a_model_that_starts_processes_or_keeps_what_it_compiles_scores(world, models, library):
+    worker = world.launch(models.path("computing"), example=False)
+    for number in (3.0, 4.0):
+        answer = post(worker, {"dataframe_records": [{"by": library, "number": number}]})
+        assert answer == (200, {"predictions": [number**2]}), world.tail()
+
+
+@pytest.mark.parametrize("flavor", ["statsmodels", "pytorch", "catboost"])
+@pytest.mark.flavors
+def test_a_model_of_a_large_library_answers_as_without_the_sandbox(world, models, flavor):
+    pytest.importorskip({"pytorch": "torch"}.get(flavor, flavor))
+    body = {"dataframe_split": models.iris.iloc[::10].astype("float32").to_dict(orient="split")}
+    answers = []
+    for sandbox_, network in (("on", "off"), ("off", "on")):
+        worker = world.launch(models.path(flavor), example=False, sandbox=sandbox_, network=network)
+        answers.append(post(worker, body))
+        world.backend.stop(worker.worker_id)
+    assert answers[0][0] == 200, world.tail()
+    assert answers[0] == answers[1]
 
 
 def test_a_prediction_under_way_is_answered_before_the_worker_ends(served, models):

@@ -148,6 +148,10 @@ class Models:
         signature = ModelSignature(inputs=Schema([ColSpec("string", "op"), ColSpec("string", "arg")]))
         self._save_code(directory, signature, pd.DataFrame({"op": ["echo"], "arg": [""]}))
 
+    def _save_computing(self, directory: Path) -> None:
+        signature = ModelSignature(inputs=Schema([ColSpec("string", "by"), ColSpec("double", "number")]))
+        self._save_code(directory, signature, None)
+
     def _save_broken(self, directory: Path) -> None:
         self._save_code(directory, ModelSignature(inputs=Schema([ColSpec("double", "x")])), None)
 
