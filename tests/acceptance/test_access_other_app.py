@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from support import eventually
 from support.auth import NO_TOKEN, BasicAuthServer, bearer, client_of
+from support.auth import basic as password
 from support.cells import IRIS, KINDS, SERVED, put_up, wrong_cells
 from support.models import Models, register
 from support.server import TrackingServer
+from support.silence import silent
 
 from mlflow_serving_plugin.api.server import AUDIT_PATH, METRICS_PATH
 
@@ -112,6 +116,25 @@ def test_basic_auth_under_other_web_servers(models: Models, kind: str) -> None:
             answer = requests.post(f"{base}/enable", json=body, headers=headers, timeout=60)
             assert answer.status_code == changing, (who, answer.text)
         assert requests.get(server.url, timeout=60).status_code == 401
+        if kind == "gunicorn":
+            keeps_nobody_out(server, token)
+
+
+def keeps_nobody_out(server: BasicAuthServer, token: dict[str, str]) -> None:
+    """Who is not let in: silent connections are refused at once, and guesses have to wait, without others."""
+    url = f"{server.url}/model/{SERVED}/1/invocations"
+    with silent(server, 20) as connections:
+        assert {connection.recv(12) for connection in connections} == {b"HTTP/1.1 401"}
+    guesses = itertools.count()
+
+    def guess() -> int:
+        wrong = password("admin", f"guess {next(guesses)}")
+        return requests.post(url, json=IRIS, headers=wrong, timeout=60).status_code
+
+    assert [guess() for _ in range(6)] == [401] * 6
+    eventually(lambda: guess() == 429, tail=server.tail)
+    assert requests.post(url, json=IRIS, headers=token, timeout=60).status_code == 200
+    assert requests.get(f"{server.url}/serving/health", timeout=60).status_code == 200
 
 
 def test_asking_an_unknown_app_changes_nothing(house: HouseKeysServer) -> None:

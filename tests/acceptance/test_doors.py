@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,25 +16,11 @@ from support.cells import IRIS
 from support.dear import dear_bodies
 from support.models import IRIS_COLUMNS
 from support.server import TrackingServer
+from support.silence import ENABLE, silent
 
 MB = 1024 * 1024
-ENABLE = "/api/2.0/mlflow/endpoints/enable"
 ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
 """uvicorn takes the client's address from a proxy on its own machine: guesses from here are not this machine's."""
-
-
-@contextlib.contextmanager
-def silent(server: TrackingServer, count: int, **headers: str) -> Iterator[list[socket.socket]]:
-    """Connections that send the head of a request, and no byte of its body."""
-    lines = [f"POST {server.prefix}{ENABLE} HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Content-Length: 100"]
-    head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]).encode()
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30)) for _ in range(count)
-        ]
-        for connection in sockets:
-            connection.sendall(head)
-        yield sockets
 
 
 def test_silent_connections_without_credentials_are_refused_at_once(basic: BasicAuthServer) -> None:

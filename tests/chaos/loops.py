@@ -99,6 +99,7 @@ def guilty_requests(report: Report, size: Size) -> None:
         serve_fatal(server)
         server.wait_ready("fatal", 1)
         _guilty(report, size, server)
+        _guilty_together(report, server)
 
 
 def _guilty(report: Report, size: Size, server: TrackingServer) -> None:
@@ -125,3 +126,22 @@ def _guilty(report: Report, size: Size, server: TrackingServer) -> None:
             time.sleep(1.0)
     report.none_failed(f"the innocent beside {sent} guilty ones", load.figures)
     report.check("several guilty ones", sent > 2)
+
+
+def _guilty_together(report: Report, server: TrackingServer) -> None:
+    """Nobody else asks meanwhile, so nothing but the requests themselves tells that the version can score others."""
+    eventually(lambda: server.score("fatal/1", fatal("x")).status_code == 200, within_s=60, tail=server.tail)
+    with Load(
+        server.port, lambda _: Request("/model/fatal/1/invocations", fatal("exit")), _is_502, clients=3, total=3
+    ) as guilty:
+        guilty.join()
+    report.none_failed("three guilty ones together are answered 502", guilty.figures)
+    answer = server.score("fatal/1", fatal("x"))
+    report.check("the next request is scored", answer.status_code == 200, answer.text)
+    events = server.api("GET", "get-event-history", registered_model_name="fatal", max_results=1000)["events"]
+    failed = [event["message"] for event in events if event["event_type"] == "VERSION_FAILED"]
+    report.check("the version was never FAILED", not failed, str(failed))
+
+
+def _is_502(request: Request, response: Response) -> str | None:
+    return None if response.status == 502 else f"{response.status} {response.body[:200]!r}"

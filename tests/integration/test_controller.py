@@ -18,7 +18,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes_text import load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.messages import Changed, Lost, Overdue, send_nudge
+from mlflow_serving_plugin.host.messages import Changed, Lost, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS
 from mlflow_serving_plugin.registry.artifacts import FetchError
@@ -598,6 +598,24 @@ def test_the_last_candidate_to_stop_ends_the_workers(world, candidates):
     two.stop()
     assert world.backend.observe() == []
     assert set() in world.backend.retained
+
+
+def test_after_a_restart_the_version_for_which_a_request_waits_is_started_before_all_others(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, max_concurrent_starts=1, max_concurrent_fetches=1))
+    world.versions(*(a_version(number) for number in range(1, 5)))
+    try:
+        world.endpoint = world.enable()
+        world.backend.released.clear()
+        world.start()
+        world.until(lambda: world.backend.launched == [key(world, 4)])
+        send_nudge(world.paths.nudges, Wake(world.endpoint.id, "1"))
+        world.until(lambda: key(world, 1) in world._threads[0][2]._usage.used_at)
+        world.until(lambda: len(world._threads[0][2]._state.needs) == 4)
+        world.backend.released.set()
+        world.until_ready(1, 2, 3, 4)
+        assert world.backend.launched == [key(world, number) for number in (4, 1, 3, 2)]
+    finally:
+        world.close()
 
 
 def test_a_controller_that_breaks_is_followed_by_another(world, caplog):

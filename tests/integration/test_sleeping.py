@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.controller import a_version
@@ -11,6 +13,7 @@ from support.world import SETTINGS, WS, World
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.messages import Wake, send_nudge
+from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import retire
 from mlflow_serving_plugin.metrics.counting import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
 
@@ -185,3 +188,21 @@ def test_a_sleeper_that_does_not_start_any_more_fails_with_the_reason(sleeping):
     assert sleeping.entity(1).message == "No module named 'x'."
     sleeping.backend.recover(EntityKey(sleeping.endpoint.id, "1"))
     sleeping.until(lambda: sleeping.state(1) is ASLEEP)
+
+
+def test_each_of_two_hosts_on_one_database_has_its_own_sleepers(sleeping):
+    with tempfile.TemporaryDirectory(prefix="mls-") as root:
+        other = World(StatePaths.create(Path(root)))
+        other.store, other.registry, other.endpoint = sleeping.store, sleeping.registry, sleeping.endpoint
+        other.start()
+        try:
+            other.until(lambda: other.state(1) is ASLEEP and other.backend.numbers() == [])
+            wake(other)
+            other.until(lambda: len(other.backend.launched) == 2 and other.state(1) is ASLEEP)
+            assert len(sleeping.backend.launched) == 1
+            # What somebody changes through one host counts on both, without a nudge to the other.
+            sleeping.enable(min_replicas=1)
+            for host in (sleeping, other):
+                host.until_ready(1)
+        finally:
+            other.close()

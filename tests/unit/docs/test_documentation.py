@@ -128,3 +128,13 @@ def test_every_page_is_in_the_sites_navigation() -> None:
 def test_the_time_that_workers_outlast_their_server_is_named_as_it_is(page: str) -> None:
     text = " ".join((ROOT / "docs" / page).read_text().split())
     assert f"{Settings().orphan_grace_s:g} s" in text.partition("MLFLOW_SERVING_ORPHAN_GRACE_S")[2][:120]
+
+
+def test_a_database_of_postgresql_is_named_with_the_driver_that_tests_use() -> None:
+    """SQLAlchemy 2.0 and 2.1 take different drivers where the URI names none."""
+    uses = re.search(r"postgresql\+\w+://", (ROOT / "tests/support/postgres.py").read_text())[0]
+    named = {found for text in TEXTS.values() for found in re.findall(r"-uri \S*?(postgresql\S*?://)", text)}
+    assert named == {uses}
+    driver = uses.removeprefix("postgresql+").removesuffix("://")
+    assert f"{driver}-binary" in "".join(TEXTS.values())
+    assert f"{driver}-binary" in (ROOT / "setup.cfg").read_text()
