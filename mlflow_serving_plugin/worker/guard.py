@@ -86,6 +86,10 @@ class Guard:
             self._say(f"could not start: {error}")
             return 1
         os.close(writer)
+        if self._config.get("sandboxed"):
+            from .isolation.plan import give_up_rights
+
+            give_up_rights()
         self._follow(reader, awake, child)
         code = child.poll()
         self._say("ended" if code is None else f"ended, {how_it_ended(code)}")

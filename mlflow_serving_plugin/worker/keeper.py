@@ -22,7 +22,7 @@ import time
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from .counts import CountsFile
-from .isolation.plan import IsolationError, Plan, hide_from_the_worker, isolate, scratch_of
+from .isolation.plan import IsolationError, Plan, give_up_rights, hide_from_the_worker, isolate, scratch_of
 from .logs import RotatedLog, life_line
 from .process import (
     PR_SET_CHILD_SUBREAPER,
@@ -91,6 +91,7 @@ class Keeper:
         for held in (listener, theirs):
             held.close()
         os.close(writer)
+        give_up_rights()
         os.set_blocking(reader, False)
         status = self._follow(pid, reader, awake, ours)
         ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

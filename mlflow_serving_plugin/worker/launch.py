@@ -13,7 +13,7 @@ import signal
 from typing import Callable, List, NoReturn
 
 from .isolation.namespaces import unshare_user_and_processes
-from .isolation.plan import IsolationError, Plan, isolate
+from .isolation.plan import IsolationError, Plan, give_up_rights, isolate
 from .process import PR_SET_PDEATHSIG, end_with, prctl
 
 _KILLED = 128
@@ -31,7 +31,9 @@ def main(argv: List[str]) -> int:
         user_namespace = unshare_user_and_processes()
     except OSError as error:
         raise IsolationError(error) from error
-    return _wait_for(_fork(lambda: _be_first(command, directory, plan, user_namespace)))
+    first = _fork(lambda: _be_first(command, directory, plan, user_namespace))
+    give_up_rights()
+    return _wait_for(first)
 
 
 def _be_first(command: List[str], directory: str, plan: Plan, user_namespace: bool) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -137,6 +138,13 @@ def test_a_native_one_says_whether_it_batches_and_is_forked_from_a_zygote(served
     if native:
         eventually(lambda: served.only().note.startswith("Batching on: verified on "))
     assert len(list(served.paths.sockets.glob("zygote-*"))) == native
+
+
+def test_who_looks_after_it_has_no_more_rights_than_an_ordinary_process(served):
+    for pid in session_members(served.only().pid):
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert re.search(r"^CapEff:\s*0+$", status, re.MULTILINE), (psutil.Process(pid).cmdline(), status)
+        assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
 
 
 def test_no_command_line_that_all_users_can_read_has_an_endpoint_s_variable(served):

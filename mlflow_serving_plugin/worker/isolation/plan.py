@@ -86,6 +86,13 @@ def hide_from_the_worker() -> None:
     calls.control(calls.PR_SET_DUMPABLE, 0)
 
 
+def give_up_rights() -> None:
+    """Be an ordinary process of this user from now on, also as root: who looks after a worker reads what it says."""
+    if calls.KNOWN:
+        calls.drop_capabilities()
+        calls.control(calls.PR_SET_NO_NEW_PRIVS, 1)
+
+
 def scratch_of(plan: Plan) -> str:
     """Where the worker's temporary files are: in a /tmp of its own, or in the directory that its keeper makes."""
     return view.TMP if plan.namespaces else plan.scratch
