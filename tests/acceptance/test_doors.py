@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from support.auth import BasicAuthServer, Cast, bearer
 from support.auth import basic as password
 from support.cells import IRIS
 from support.dear import dear_bodies
-from support.models import IRIS_COLUMNS
+from support.models import IRIS_COLUMNS, Models, register
 from support.server import TrackingServer
 from support.silence import ENABLE, silent
 
@@ -58,6 +59,23 @@ def test_guessing_passwords_keeps_out_nobody_who_is_let_in(basic: BasicAuthServe
         assert set().union(*(one.result() for one in guesses)) == {401, 429}
 
 
+@pytest.fixture(
+    scope="module",
+    params=["plain", *(pytest.param(kind, marks=pytest.mark.matrix) for kind in ("gunicorn", "waitress"))],
+)
+def serving_iris(request: pytest.FixtureRequest) -> Iterator[TrackingServer]:
+    """A server of each kind that serves iris; of uvicorn the one that all tests share."""
+    if request.param == "plain":
+        yield request.getfixturevalue("plain")
+        return
+    models: Models = request.getfixturevalue("models")
+    with TrackingServer(request.param) as server:
+        register(server.client, "iris", models.path("iris-1"))
+        server.enable("iris")
+        server.wait_ready("iris", 1)
+        yield server
+
+
 def small_bodies_of_large_tables() -> list[object]:
     """Bodies that ask for a table of gigabytes, each as its content type, itself and what refuses it."""
     own = [{f"c{number}": number} for number in range(20_000)]
@@ -72,22 +90,22 @@ def small_bodies_of_large_tables() -> list[object]:
 
 @pytest.mark.parametrize(("content_type", "body", "reason"), small_bodies_of_large_tables())
 def test_a_small_body_of_a_large_table_costs_the_worker_no_memory(
-    plain: TrackingServer, content_type: str, body: str, reason: str
+    serving_iris: TrackingServer, content_type: str, body: str, reason: str
 ) -> None:
-    before = _most_memory(plain)
-    refused = plain.score("iris/1", body.encode(), content_type)
+    before = _most_memory(serving_iris)
+    refused = serving_iris.score("iris/1", body.encode(), content_type)
     assert refused.status_code == 400, refused.text
     assert reason in refused.json()["message"], refused.text
     assert len(refused.text) < 1000
-    assert _most_memory(plain) - before < 10 * 16 * MB
+    assert _most_memory(serving_iris) - before < 10 * 16 * MB
 
 
-def test_bodies_that_are_made_to_be_dear_get_an_answer_for_bounded_memory(plain: TrackingServer) -> None:
-    before = _most_memory(plain)
+def test_bodies_that_are_made_to_be_dear_get_an_answer_for_bounded_memory(serving_iris: TrackingServer) -> None:
+    before = _most_memory(serving_iris)
     for shape, form, content_type, body in dear_bodies(seed=5, count=30, most_bytes=MB):
-        answer = plain.score("iris/1", body, content_type)
+        answer = serving_iris.score("iris/1", body, content_type)
         assert answer.status_code in {200, 400}, f"{shape}, {form}: {answer.status_code} {answer.text[:300]}"
-    assert _most_memory(plain) - before < 10 * 16 * MB
+    assert _most_memory(serving_iris) - before < 10 * 16 * MB
 
 
 def _most_memory(server: TrackingServer) -> int:

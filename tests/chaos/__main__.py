@@ -1,5 +1,5 @@
 """``python -m tests.chaos [scenario …] [--seconds 60] [--requests 500000] [--fuzz 100000] [--pipelines 200]
-[--bodies 300] [--lenient]``.
+[--bodies 300] [--server gunicorn] [--lenient]``.
 
 Without names: all of them, in the order below. Each prints its figures; the exit code says whether all checks passed.
 """
@@ -25,11 +25,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fuzz", type=int, default=100_000, help="fuzzed requests")
     parser.add_argument("--pipelines", type=int, default=200, help="generated pipelines")
     parser.add_argument("--bodies", type=int, default=300, help="bodies that are made to be dear")
+    parser.add_argument("--server", default="uvicorn", choices=["uvicorn", "gunicorn"], help="of dear and silence")
     parser.add_argument("--lenient", action="store_true", help="print latencies, check only correctness")
     args = parser.parse_args(argv)
     # Servers are ended on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    size = Size(args.seconds, args.rate, args.requests, args.fuzz, args.pipelines, args.bodies, strict=not args.lenient)
+    sizes = args.seconds, args.rate, args.requests, args.fuzz, args.pipelines, args.bodies
+    size = Size(*sizes, server=args.server, strict=not args.lenient)
     reports = [_run(name, size) for name in args.scenario or SCENARIOS]
     print()
     for report in reports:

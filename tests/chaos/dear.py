@@ -49,7 +49,7 @@ class Cost(NamedTuple):
 def dear(report: Report, size: Size) -> None:
     """Bodies made to be dear, by shape and format: bounded time and memory, and others notice little."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(TrackingServer())
+        server = stack.enter_context(TrackingServer(size.server))
         for name in _SERVED:
             register(server.client, name, models().path(name))
             server.enable(name)

@@ -19,6 +19,7 @@ class Size:
     fuzz_requests: int = 100_000
     pipelines: int = 200
     bodies: int = 300
+    server: str = "uvicorn"
     strict: bool = True
 
 

@@ -67,7 +67,7 @@ class Crowd:
 
 def silent_crowd(report: Report, size: Size) -> None:
     """200 anonymous connections send nothing, a head, half a body or wrong passwords; others wait no longer."""
-    with BasicAuthServer(workers=2) as server:
+    with BasicAuthServer(size.server, workers=2) as server:
         with client_of(server) as client:
             put_up(server, client, models())
         reader = server.add_user("reader")
