@@ -104,7 +104,7 @@ class ControllerState:
             before,
             now=now,
             message=without_server(message),
-            death=None if died is None else self._death(died, now),
+            death=None if died is None else self._death(died, message, now),
             base_s=self._backoff_base_s,
             cap_s=self._backoff_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
@@ -133,9 +133,9 @@ class ControllerState:
         """Whether the time of a worker that drains is over."""
         return self._draining_until.get(worker_id, now) < now
 
-    def _death(self, worker: WorkerStatus, now: float) -> Death:
+    def _death(self, worker: WorkerStatus, message: str, now: float) -> Death:
         served_s = now - self._ready_at.get(worker.worker_id, now)
-        return Death(served_s, worker.has_served, worker.worker_id in self.lost_in_hand)
+        return Death(served_s, worker.has_served, message == OVERDUE or worker.worker_id in self.lost_in_hand)
 
     def observe(self, workers: Iterable[WorkerStatus], now: float) -> Observed:
         """Take in which workers there are; return all that is observed."""

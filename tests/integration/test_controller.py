@@ -303,6 +303,16 @@ def test_requests_that_end_their_workers_make_no_version_failed_that_can_score_o
     assert "VERSION_FAILED" not in serving.kinds()
 
 
+def test_predictions_that_hang_make_no_version_failed_that_can_score_others(serving):
+    for _ in range(CRASH_LOOP + 2):
+        serving.until(lambda: serving.backend.numbers() == [1])
+        worker = serving.backend.live()[0].worker_id
+        send_nudge(serving.paths.nudges, Overdue(worker))
+        serving.until(lambda worker=worker: worker in serving.backend.stopped)
+    serving.until(lambda: serving.backend.numbers() == [1])
+    assert "VERSION_FAILED" not in serving.kinds()
+
+
 def test_a_worker_that_is_killed_again_and_again_while_it_serves_well_is_always_replaced(serving):
     for deaths in range(1, 8):
         serving.until(lambda: serving.backend.numbers() == [1])
