@@ -13,6 +13,9 @@ from mlflow_serving_plugin.api.requests import current_workspace, read_fields
 from mlflow_serving_plugin.metrics.figures import DURATION_BOUNDS_S
 from mlflow_serving_plugin.registry.samples import sample_request
 
+_MOST_VERSIONS = 50_000
+"""A page asks for all versions in turn: a cache for fewer than there are would never hit."""
+
 
 def get_access(context: Context) -> dict[str, Any]:
     """Who the caller is, and what the caller may do with one registered model.
@@ -49,7 +52,7 @@ def list_overviews(context: Context) -> dict[str, Any]:
     return {"overviews": overviews, "duration_bounds_s": DURATION_BOUNDS_S}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_MOST_VERSIONS)
 def sample_source(model_dir: str, form: int | None) -> str | None:
     """Where a sample request comes from, ``example`` or ``signature``, by the model files, which never change.
 
