@@ -147,9 +147,9 @@ def _dump(config: EndpointConfig) -> str:
     return json.dumps(asdict(config), sort_keys=True)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=20_000)
 def _load(text: str) -> EndpointConfig:
-    # Cached, because the controller reads all endpoints at each change, and most have the same configuration.
+    # Cached, because the controller reads all endpoints at each change: with room for all, or no look would hit.
     known = {item.name for item in fields(EndpointConfig)}
     values: dict[str, Any] = {key: value for key, value in json.loads(text).items() if key in known}
     return EndpointConfig(**values)
