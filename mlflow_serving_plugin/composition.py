@@ -31,19 +31,21 @@ from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.diagnosis.running import diagnose_running
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
 from mlflow_serving_plugin.domain.config import ServerRules
+from mlflow_serving_plugin.domain.request_log import LogRoots
 from mlflow_serving_plugin.domain.restrictions import restrictions
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
+from mlflow_serving_plugin.gateway.request_log import RequestLog
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.host.memory import machine_memory_bytes
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
+from mlflow_serving_plugin.metrics.counting import PASSWORDS, REQUEST_LOG, Metrics
 from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
@@ -54,6 +56,8 @@ from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
 from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
+from mlflow_serving_plugin.request_log.keeper import WriterKeeper
+from mlflow_serving_plugin.request_log.spool import Spool
 from mlflow_serving_plugin.settings import Settings, default_state_dir
 from mlflow_serving_plugin.store.database import absolute_uri, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.endpoints import Store
@@ -82,11 +86,18 @@ def compose() -> Any:
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
     add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
+    roots = LogRoots.of(settings.request_log_roots, str(paths.request_logs))
     endpoints = EndpointOperations(
-        store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional
+        store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional, log_roots=roots
     )
     serving = ServingOperations(
-        store, access, snapshot, send, endpoints.model, sandbox_optional=settings.sandbox_optional
+        store,
+        access,
+        snapshot,
+        send,
+        endpoints.model,
+        sandbox_optional=settings.sandbox_optional,
+        log_roots=roots,
     )
     deps = ApiDeps(
         settings=settings,
@@ -105,16 +116,21 @@ def compose() -> Any:
         diagnose=partial(diagnose_running, settings, paths.root),
     )
     host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls, paths.shadow)
-    gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces)
-    background = Background(services(settings, paths, store, metrics))
+    spool = Spool(paths.request_log_segments, partial(metrics.add, REQUEST_LOG), settings.request_log_waiting_bytes)
+    observers = (RequestLog(roots, spool),)
+    gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces, observers=observers)
+    background = Background(services(settings, paths, store, metrics, spool))
     return _dispatch(inner, deps, gateway, background)
 
 
-def services(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> list[Callable[[], Service]]:
+def services(
+    settings: Settings, paths: StatePaths, store: Store, metrics: Metrics, spool: Spool
+) -> list[Callable[[], Service]]:
     """What runs beside the requests, in the order of starting; a new service is a line here."""
     backend = partial(select_backend, settings, paths)
     controller = partial(_controller, settings, paths, store, metrics)
-    return [lambda: AtStop(metrics.flush), lambda: Candidate(paths, controller, backend)]
+    writer = partial(WriterKeeper, paths.request_log_segments, paths.metrics, paths.lock("request-log"))
+    return [lambda: AtStop(metrics.flush), writer, lambda: spool, lambda: Candidate(paths, controller, backend)]
 
 
 def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:

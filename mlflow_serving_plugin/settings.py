@@ -163,6 +163,14 @@ class Settings:
     audit_retention_days: float = _setting(365.0, "Entries of the audit older than this are deleted.", at_least=0)
     log_max_bytes: int = _setting(10 * 1024 * 1024, "Size at which a version's log is rotated.", at_least=1024)
     log_backups: int = _setting(2, "Number of rotated logs kept for each version.", at_least=0)
+    request_log_roots: str = _setting(
+        "",
+        "Places below which an endpoint's `request_log` may be: directories, s3://, gs:// or abfss:// URIs, separated "
+        "by commas. Default: a folder of the state directory.",
+    )
+    request_log_waiting_bytes: int = _setting(
+        2**30, "Size of what waits on this host's disk to be written to request logs. More is dropped.", at_least=0
+    )
     history_max_bytes: int = _setting(
         512 * 1024**2,
         "Maximum size of the history that charts are drawn from: 24 hours in steps of ten seconds and 30 days in steps "

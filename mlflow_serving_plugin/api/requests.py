@@ -59,6 +59,10 @@ _KNOWN: dict[str, tuple[dict[str, Any], str]] = {
     "served_entity_name": (_NAME, "the name of an entity of the serving endpoint"),
     "from": (_TIME, "a time in milliseconds since 1970"),
     "to": (_TIME, "a time in milliseconds since 1970"),
+    "status": (_TEXT, "a status such as 200, or a class such as 4xx"),
+    "min_ms": (_whole(0, 2**31), "a number of milliseconds"),
+    "request_id": (_NAME, "the id of a request"),
+    "request_time": (_TIME, "a time in milliseconds since 1970"),
     "step": (_whole(10, 7 * 24 * 3600), "a number of seconds, a multiple of 10"),
     "endpoint_version_name": (_whole(1, 2**31 - 1), "a version number"),
     "offset": (_whole(0, 2**63 - 1), "a whole number of bytes, 0 or more"),
@@ -100,6 +104,8 @@ VERSION = _fields("registered_model_name", "endpoint_version_name")
 LOGS = _fields("registered_model_name", "endpoint_version_name", optional=("replica_id", "offset"))
 EVENTS = _fields("registered_model_name", optional=("endpoint_version_name", *_PAGE))
 _ENDPOINT = ("registered_model_name", "serving_endpoint_name", "endpoint_version_name", "served_entity_name")
+REQUESTS = _fields(optional=(*_ENDPOINT, "from", "to", "status", "min_ms", *_PAGE))
+REQUEST = _fields("request_id", optional=(*_ENDPOINT[:2], "request_time"))
 HISTORY = _fields(optional=(*_ENDPOINT, "from", "to", "step"))
 AUDIT = PAGE = _fields(optional=_PAGE)
 CREATE_TOKEN = _fields(optional=("comment", "lifetime_seconds", "scope"))

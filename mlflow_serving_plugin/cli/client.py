@@ -109,6 +109,24 @@ class ServingClient:
             if not fields["page_token"]:
                 return
 
+    def logged(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The logged requests of an endpoint without their bodies, newest first, read page by page."""
+        page: dict[str, Any] = {"max_results": _EVENTS_IN_A_PAGE}
+        while True:
+            reply = self._call("GET", "list-requests", {**fields, **page})
+            yield from reply["requests"]
+            page["page_token"] = reply.get("next_page_token")
+            if not page["page_token"]:
+                return
+
+    def logs_requests(self, fields: Mapping[str, Any]) -> bool:
+        """Whether an endpoint's requests are logged."""
+        return bool(self._call("GET", "list-requests", {**fields, "max_results": 1})["enabled"])
+
+    def request(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """One logged request with its bodies."""
+        return self._call("GET", "get-request", dict(fields))
+
     def create_token(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Create a token for the caller: the token's value, shown only here, and the token's record."""
         return self._call("POST", "create", dict(fields), base=_TOKENS)

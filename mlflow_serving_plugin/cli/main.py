@@ -9,6 +9,7 @@ from mlflow_serving_plugin.cli.commands import disable, enable, events, logs, pr
 from mlflow_serving_plugin.cli.doctor import doctor
 from mlflow_serving_plugin.cli.endpoint_commands import endpoints
 from mlflow_serving_plugin.cli.quickstart import quickstart
+from mlflow_serving_plugin.cli.request_commands import requests
 from mlflow_serving_plugin.cli.settings_table import settings
 from mlflow_serving_plugin.cli.token_commands import token
 
@@ -24,5 +25,8 @@ def main() -> None:
     """
 
 
-for _command in (quickstart, enable, disable, prewarm, status, logs, events, endpoints, token, settings, doctor):
+for _command in (
+    *(quickstart, enable, disable, prewarm, status, logs, events),
+    *(requests, endpoints, token, settings, doctor),
+):
     main.add_command(_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -65,7 +64,8 @@ def print_json(value: Any) -> None:
 def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
     """``("replicas=2", "environment.A=1")`` → ``{"replicas": 2, "environment": {"A": "1"}}``.
 
-    A value is JSON if it is valid JSON, else a string. The value of an environment variable is always a string.
+    ``request_log.enabled=true`` sets one key of ``request_log``. A value is JSON if it is valid JSON, else a string.
+    The value of an environment variable is always a string.
     """
     config: dict[str, Any] = {}
     for pair in pairs:
@@ -73,12 +73,23 @@ def parse_config(pairs: tuple[str, ...]) -> dict[str, Any]:
         if not separator or not key:
             raise click.UsageError(f"--config takes key=value, not '{pair}'.")
         family, dot, variable = key.partition(".")
+        if dot and family == "request_log" and variable:
+            config.setdefault("request_log", {})
+            if not isinstance(config["request_log"], dict):
+                raise click.UsageError("--config request_log takes a JSON object.")
+            config["request_log"][variable] = _parsed(value)
+            continue
         if dot and family == "environment" and variable:
             if not isinstance(config.setdefault("environment", {}), dict):
                 raise click.UsageError("--config environment takes a JSON object.")
             config["environment"][variable] = value
         else:
-            config[key] = value
-            with contextlib.suppress(ValueError):
-                config[key] = json.loads(value)
+            config[key] = _parsed(value)
     return config
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

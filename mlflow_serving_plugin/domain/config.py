@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
+
 RUNTIMES = ("native", "mlflow")
 """The runtimes this server has."""
 
@@ -138,6 +140,11 @@ class EndpointConfig:
         "Maximum number of scoring requests of one user within a minute; more get 429 until the minute is over. "
         "Without authentication all callers count as one user. Empty: no limit.",
         GATEWAY, minimum=0, maximum=1_000_000_000)
+    request_log: Mapping[str, Any] = _key(
+        {}, "Request log",
+        "What is logged of requests and answers: an object of enabled, location, format (parquet or delta), "
+        "sampling_fraction, max_payload_bytes, redact, retention_days and max_bytes. Empty: nothing.",
+        GATEWAY, **LOG_SCHEMA)
     environment: Mapping[str, str] = _key(
         {}, "Environment variables", "Variables of the workers. Values can be set, but not read back.",
         WORKER, **_VARIABLES)

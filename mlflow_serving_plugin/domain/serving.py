@@ -61,6 +61,8 @@ class ServedConfig:
     shadow: Shadow | None = None
     ready_on: tuple[str, ...] = ()
     """While the configuration is pending: the hosts on which all entities are ready."""
+    request_log: Mapping[str, Any] = field(default_factory=dict)
+    """What is logged of requests, by the keys of ``domain.request_log``."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -96,7 +98,11 @@ class ServingSpec:
     def config(self) -> EndpointConfig:
         """The endpoint's own keys of a configuration: its entities have theirs."""
         limits = self.calls_per_minute, self.calls_per_minute_per_user
-        return EndpointConfig(calls_per_minute=limits[0], calls_per_minute_per_user=limits[1])
+        return EndpointConfig(
+            calls_per_minute=limits[0],
+            calls_per_minute_per_user=limits[1],
+            request_log=self.present.request_log if self.present else {},
+        )
 
     @property
     def present(self) -> ServedConfig | None:

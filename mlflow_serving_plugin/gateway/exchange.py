@@ -43,6 +43,8 @@ class Exchange:
     """The entity that answers."""
     reply_format: ReplyFormat = INVOCATIONS
     """How the client is answered: by the path at first, by the body once the body has been read."""
+    body: bytes | None = None
+    """The request's body as the client sent it, decompressed."""
     request: ScoringRequest | None = None
     answer: WorkerReply | None = None
     reply: Reply | None = None

@@ -98,6 +98,7 @@ class Scoring:
         self._metrics.touch()
         if body is None:
             body = yield from self.read_body(exchange)
+        exchange.body = body
         started_s = self._clock()
         judge = partial(refuse_too_many_cells, headers.get("content-type", ""), body, config.max_cells)
         # V2 tells the number of values by shapes, and a body with tensors as bytes is no JSON.

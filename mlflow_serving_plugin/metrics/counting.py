@@ -56,6 +56,7 @@ STREAMS, EVENTS, FIRST_EVENT_SECONDS = "streams", "stream_events", "stream_first
 WAKES, WAKE_SECONDS = "wakes", "wake_seconds"
 EVICTIONS, WORKER_MEMORY, LAST_REQUEST = "evictions", "worker_memory", "last_request"
 SHADOW_REQUESTS, SHADOW_SECONDS = "shadow_requests", "shadow_seconds"
+REQUEST_LOG = "request_log"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
 
@@ -96,6 +97,9 @@ FAMILIES = {
         "Memory of a version's workers, with their share of the pages that several workers share.",
         _OF_VERSION,
         gauge=True,
+    ),
+    REQUEST_LOG: Family(
+        "request_log_records", "Requests for the request log: taken, dropped, written.", (*_OF_VERSION, "outcome")
     ),
     WORKER_CPU: Family("worker_cpu_seconds", "Processor time of a version's native workers.", _OF_VERSION),
     LAST_REQUEST: Family(

@@ -13,6 +13,7 @@ from mlflow_serving_plugin.domain.config import (
     MOST_VARIABLES,
     EndpointConfig,
 )
+from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
 from mlflow_serving_plugin.domain.restrictions import is_restriction
 from mlflow_serving_plugin.errors import InvalidParameterError
 
@@ -29,6 +30,11 @@ _NOT_OPTIONAL = (
     "MLFLOW_SERVING_SANDBOX_OPTIONAL=true."
 )
 _OWN = "the server sets it itself"
+_OF_LOG = {
+    "location": "a directory or a URI: text without ?, # and @",
+    "redact": "a list of names of fields; $request and $response stand for whole bodies",
+    "enabled": "true or false",
+}
 _LOADER = "it would change what code the worker loads"
 _REFUSED_PREFIXES = {
     "MLFLOW_SERVING_": "it belongs to the server",
@@ -50,6 +56,10 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any], *, sandbox_op
     ``sandbox_optional`` False: the sandbox cannot be turned off. Raises InvalidParameterError that names the field.
     """
     given = {name: value for name, value in changes.items() if value is not None}
+    if isinstance(given.get("request_log"), dict):
+        # Merged key by key, as the log is turned off and on again without its other keys.
+        merged_log = {**current.request_log, **given["request_log"]}
+        given["request_log"] = {name: value for name, value in merged_log.items() if value is not None}
     for name in changes:
         if name not in _fields:
             raise InvalidParameterError(f"config.{name[:100]} is not a setting. There are: {', '.join(_fields)}.")
@@ -111,6 +121,8 @@ def _explain(error: ValidationError) -> str:
     path = [str(part) for part in error.absolute_path]
     if path[0] == "environment":
         return _explain_environment(error, path)
+    if path[0] == "request_log":
+        return _explain_log(path)
     return f"config.{path[0]} must be {_allowed(_fields[path[0]])}."
 
 
@@ -124,6 +136,14 @@ def _explain_environment(error: ValidationError, path: list[str]) -> str:
     return "config.environment must be an object of names and strings."
 
 
+def _explain_log(path: list[str]) -> str:
+    rules = LOG_SCHEMA["properties"]
+    if len(path) < 2 or path[1] not in rules:
+        return f"config.request_log must be an object of {', '.join(rules)}."
+    allowed = _OF_LOG.get(path[1]) or _allowed(rules[path[1]])
+    return f"config.request_log.{path[1]} must be {allowed}."
+
+
 def _bad_value(name: str) -> str:
     return f"config.environment: the value of {name} must be a string of at most {LONGEST_VALUE_BYTES // 1024} kB."
 
@@ -133,4 +153,6 @@ def _allowed(rule: dict[str, Any]) -> str:
         return f"one of {', '.join(rule['enum'])}"
     if "exclusiveMinimum" in rule:
         return f"a number above {rule['exclusiveMinimum']}, at most {rule['maximum']}"
+    if rule.get("type") == "number":
+        return f"a number from {rule['minimum']} to {rule['maximum']}"
     return f"a whole number from {rule['minimum']} to {rule['maximum']}"

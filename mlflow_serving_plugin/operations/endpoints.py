@@ -14,6 +14,7 @@ from mlflow_serving_plugin.access.base import Access, Permission, User, require_
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.request_log import NOWHERE, LogRoots, check_log_config
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, not_enabled, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
 from mlflow_serving_plugin.errors import NotFoundError
@@ -82,6 +83,8 @@ class EndpointOperations:
     send: Callable[[Nudge], None]
     sandbox_optional: bool = False
     """Whether an endpoint may turn the sandbox off."""
+    log_roots: LogRoots = NOWHERE
+    """Where requests may be logged."""
 
     def enable(self, caller: User, workspace: str, name: str, changes: dict[str, Any] | None = None) -> None:
         """Enable serving on a model. On an enabled endpoint, ``changes`` apply and failed versions are retried."""
@@ -162,7 +165,10 @@ class EndpointOperations:
         return self.store.events(workspace, name, entity=entity, page_token=page_token, limit=limit)
 
     def _merge(self, config: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
-        return merge_config(config, changes, sandbox_optional=self.sandbox_optional)
+        merged = merge_config(config, changes, sandbox_optional=self.sandbox_optional)
+        if "request_log" in changes:
+            check_log_config(merged.request_log, self.log_roots)
+        return merged
 
     def _readable(self, caller: User, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model that the caller may read, by the name in the endpoint's row.

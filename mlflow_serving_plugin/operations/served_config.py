@@ -45,7 +45,10 @@ _ENTITY_FIELDS = (
     *("workload_size", "workload_type", "scale_to_zero_enabled"),
     *("min_provisioned_concurrency", "max_provisioned_concurrency", "environment_vars", "config"),
 )
-_CONFIG_FIELDS = ("served_entities", "served_models", "traffic_config", "auto_capture_config", "shadow")
+_CONFIG_FIELDS = (
+    *("served_entities", "served_models", "traffic_config", "auto_capture_config"),
+    *("shadow", "request_log"),
+)
 
 
 def is_name(text: str) -> bool:
@@ -75,7 +78,20 @@ def read_config(
         if names.count(name) > 1:
             raise item.refusal("name", f"'{name}' is the name of two entities; give each a name of its own")
     traffic = _traffic(fields, names)
-    return ServedConfig(0, entities, traffic, shadow=_shadow(fields, names, dict(traffic)))
+    shadow, log = _shadow(fields, names, dict(traffic)), _request_log(fields, before)
+    return ServedConfig(0, entities, traffic, shadow=shadow, request_log=log)
+
+
+def _request_log(fields: Fields, before: ServedConfig | None) -> Mapping[str, Any]:
+    """What is left out stays as it is."""
+    kept = EndpointConfig(request_log=dict(before.request_log) if before else {})
+    given = fields.object("request_log")
+    if given is None:
+        return kept.request_log
+    try:
+        return merge_config(kept, {"request_log": given.values()}).request_log
+    except InvalidParameterError as error:
+        raise InvalidParameterError(fields.path + error.message.removeprefix("config.")) from None
 
 
 def _entity(fields: Fields, before: ServedConfig | None, sandbox_optional: bool) -> ServedEntity:

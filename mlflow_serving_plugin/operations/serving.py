@@ -14,6 +14,7 @@ from typing import Any
 from mlflow_serving_plugin.access.base import Access, Permission, User, require_manage
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.request_log import NOWHERE, LogRoots, check_log_config
 from mlflow_serving_plugin.domain.routes import no_such_endpoint, serving_key
 from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
 from mlflow_serving_plugin.errors import ConflictError, InvalidParameterError, NotFoundError, PermissionDeniedError
@@ -52,6 +53,8 @@ class ServingOperations:
     snapshot: SnapshotReader
     send: Callable[[Nudge], None]
     model: Callable[[User, str, str], RegisteredModel]
+    log_roots: LogRoots = NOWHERE
+    """Where requests may be logged."""
     clock: Callable[[], float] = time.time
     sandbox_optional: bool = False
     """Whether an entity may turn the sandbox off."""
@@ -196,6 +199,7 @@ class ServingOperations:
     ) -> ServedConfig:
         """The configuration that a caller wrote, with the registered models as they are."""
         config = read_config(document, before, path, sandbox_optional=self.sandbox_optional)
+        check_log_config(config.request_log, self.log_roots)
         key = "served_entities" if document.get("served_entities") is not None else "served_models"
         entities = []
         for index, entity in enumerate(config.entities):

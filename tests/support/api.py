@@ -12,6 +12,7 @@ from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.request_log import LogRoots
 from mlflow_serving_plugin.domain.routes import Routes, WorkerRoute
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.messages import Inbox, send_nudge
@@ -52,7 +53,8 @@ class ApiWorld:
         self.routes = Routes()
         snapshot = SnapshotReader(self.paths.routes, check_every_s=0)
         send = partial(send_nudge, self.paths.nudges)
-        endpoints = EndpointOperations(self.store, self.registry, self.access, snapshot, send)
+        roots = LogRoots.of("", str(self.paths.request_logs))
+        endpoints = EndpointOperations(self.store, self.registry, self.access, snapshot, send, log_roots=roots)
         self.deps = ApiDeps(
             settings=Settings(),
             paths=self.paths,
@@ -60,7 +62,7 @@ class ApiWorld:
             access=self.access,
             endpoints=endpoints,
             tokens=TokenOperations(self.tokens, self.access, endpoints.model),
-            serving=ServingOperations(self.store, self.access, snapshot, send, endpoints.model),
+            serving=ServingOperations(self.store, self.access, snapshot, send, endpoints.model, log_roots=roots),
             metrics=Metrics(self.paths.metrics),
             history=HistoryReader(self.paths.history),
             static_prefix=static_prefix,

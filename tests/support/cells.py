@@ -39,6 +39,7 @@ READING = _statuses(NOT_ENABLED, 200, 200, 200, 200)
 OVERVIEW = _statuses(404, 200, 200, 200, 200)
 CHANGING = _statuses(404, 403, 403, 200, 200)
 CONFIGURING = _statuses(NOT_ENABLED, 403, 403, 200, 200)
+LOGGED = _statuses(NOT_ENABLED, 403, 403, 404, 404)
 SCORING = _statuses(404, 200, 200, 200, 200)
 KNOWN = _statuses(200, 200, 200, 200, 200)
 KNOWN_WRONG = _statuses(400, 400, 400, 400, 400)
@@ -77,6 +78,8 @@ ENDPOINT_ROUTES = (
     Route("POST", "get-version-build-logs", READING, _VERSION),
     Route("GET", "get-event-history", READING, _MODEL),
     Route("GET", "get-history", READING, _MODEL),
+    Route("GET", "list-requests", CONFIGURING, _MODEL),
+    Route("GET", "get-request", LOGGED, {**_MODEL, "request_id": "no such request"}),
     Route("POST", "prewarm", READING, _MODEL),
     Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
     Route("GET", "get-sample-request", READING, _VERSION, ajax_only=True),

@@ -32,6 +32,7 @@ UNCHANGED_BY = {("native", "request_timeout_s")}
 # What only another key decides is shown with that key set so that it does not.
 BASE = EndpointConfig(sandbox="on")
 OTHER = {"environment": {"A": "1"}, "request_timeout_s": 2.5, "cpus": 1.5, "memory_limit_mb": 512, "sandbox": "off"}
+OTHER["request_log"] = {"enabled": True}
 
 
 def other_value(name):

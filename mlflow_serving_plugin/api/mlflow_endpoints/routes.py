@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.api.failures import reply
-from mlflow_serving_plugin.api.mlflow_endpoints import charts, endpoints, history, pages, versions
+from mlflow_serving_plugin.api.mlflow_endpoints import charts, endpoints, history, logged, pages, versions
 from mlflow_serving_plugin.api.mlflow_endpoints.context import BasePath, Context
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.operations.endpoints import NotEnabledError
@@ -44,6 +44,8 @@ _ROUTES: Routes = {
     "get-version-build-logs": (history.get_version_build_logs, _GET + _POST),
     "get-event-history": (history.get_event_history, _GET),
     "get-history": (charts.get_history, _GET),
+    "list-requests": (logged.list_requests, _GET),
+    "get-request": (logged.get_request, _GET),
 }
 _AJAX_ROUTES: Routes = {
     "get-input-example": (versions.get_input_example, _GET),

@@ -117,6 +117,7 @@ def _config(config: ServedConfig, found: Described, *, update: bool) -> dict[str
         "traffic_config": {"routes": routes},
         **({"shadow": _shadow(config.shadow)} if config.shadow else {}),
         "config_version": config.version,
+        **({"request_log": dict(config.request_log)} if config.request_log else {}),
     }
 
 

@@ -1,0 +1,42 @@
+"""The writer's process: ``python -m mlflow_serving_plugin.request_log <segments> <metrics>``.
+
+The process ends when its standard input does, after one last round: its parent has ended or wants the process to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from mlflow_serving_plugin.metrics.counting import REQUEST_LOG, Metrics
+from mlflow_serving_plugin.request_log.writer import Writer
+
+_ROUND_S = 5.0
+
+
+def main(directory: Path, metrics_directory: Path) -> None:
+    """Write until standard input ends."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    # Ctrl-C reaches all processes of a terminal; the parent says when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ended = threading.Event()
+    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+    metrics = Metrics(metrics_directory)
+    writer = Writer(directory, lambda labels, number: metrics.add(REQUEST_LOG, labels, number))
+    while not ended.is_set():
+        writer.run_once()
+        ended.wait(_ROUND_S)
+    writer.run_once()
+    metrics.flush()
+
+
+def _wait_for_the_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:3]))

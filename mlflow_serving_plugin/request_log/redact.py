@@ -1,0 +1,55 @@
+"""Leaves values out of bodies by the names of fields and columns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+
+from mlflow_serving_plugin.domain.request_log import WHOLE_REQUEST, WHOLE_RESPONSE
+
+REDACTED = "[REDACTED]"
+
+
+def redact_request(body: bytes | None, names: Collection[str]) -> bytes | None:
+    """The request's body without the values of the named fields."""
+    return None if WHOLE_REQUEST in names else _redact(body, names)
+
+
+def redact_response(body: bytes | None, names: Collection[str]) -> bytes | None:
+    """The answer's body without the values of the named fields."""
+    return None if WHOLE_RESPONSE in names else _redact(body, names)
+
+
+def _redact(body: bytes | None, names: Collection[str]) -> bytes | None:
+    """A body that is no JSON is left out, as its fields cannot be told."""
+    fields = frozenset(names) - {WHOLE_REQUEST, WHOLE_RESPONSE}
+    if body is None or not fields:
+        return body
+    try:
+        return orjson.dumps(_without(orjson.loads(body), fields))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: REDACTED if key in names else _without(item, names) for key, item in value.items()}
+    columns, rows = plain.get("columns"), plain.get("data")
+    if isinstance(columns, list) and isinstance(rows, list):
+        hidden = {index for index, column in enumerate(columns) if isinstance(column, str) and column in names}
+        plain["data"] = [_without_cells(row, hidden) for row in rows] if hidden else rows
+    if isinstance(plain.get("name"), str) and plain["name"] in names and "data" in plain:
+        # A tensor of the Open Inference Protocol.
+        plain["data"] = [REDACTED]
+    return plain
+
+
+def _without_cells(row: Any, hidden: set[int]) -> Any:
+    if not isinstance(row, list):
+        return REDACTED
+    return [REDACTED if index in hidden else cell for index, cell in enumerate(row)]
