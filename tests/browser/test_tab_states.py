@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.browser import PAGE_MS, Tab
+from support.browser import PAGE_MS, TOO_WIDE, Tab
 from support.models import Models, move_stage, register
 
-TOO_WIDE = """() => {
-    const app = document.querySelector("mlflow-serving").shadowRoot.querySelector(".app");
-    const wide = [...app.querySelectorAll("*")].filter((one) => {
-        const scrolls = one.closest("pre, .scroll, .tabs, textarea");
-        return !scrolls && one.getBoundingClientRect().right > app.getBoundingClientRect().right + 1;
-    });
-    return wide.map((one) => one.outerHTML.slice(0, 120));
-}"""
 TALLEST_URL = """() => {
     const urls = document.querySelector("mlflow-serving").shadowRoot.querySelectorAll(".addresses code");
     return Math.max(...[...urls].map((one) => one.getBoundingClientRect().height));
@@ -108,13 +100,8 @@ def test_a_typed_request_survives_everything_and_the_address_says_what_is_shown(
 @pytest.mark.parametrize("width", [420, 900])
 def test_nothing_is_cut_off_on_a_narrow_screen(tab: Tab, titanic: str, width: int) -> None:
     page = tab.page
-    page.set_viewport_size({"width": width, "height": 900})
     tab.open(f"#/models/{titanic}?tab=serving")
-    # MLflow's own side bar and assistant leave nothing of a narrow screen.
-    page.get_by_role("button", name="Toggle sidebar").click()
-    assistant = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
-    if assistant.count():
-        assistant.click()
+    tab.narrow(width)
     expect(page.get_by_role("region", name="Version 2")).to_be_visible()
     tab.picture(f"narrow-{width}")
     assert page.evaluate(TOO_WIDE) == []
@@ -152,8 +139,9 @@ def test_a_failed_newest_version_an_archived_one_and_none_at_all_are_told_apart(
     tab.open("#/serving")
     names = page.locator("tbody .name")
     expect(names.filter(has_text="mixed")).to_be_visible()
-    failed = [row.inner_text() for row in page.get_by_role("row").filter(has_text="Failed").all()]
-    assert page.get_by_role("row").nth(1).inner_text() in failed
+    rows = page.get_by_role("table", name="Served models").get_by_role("row")
+    failed = [row.inner_text() for row in rows.filter(has_text="Failed").all()]
+    assert rows.nth(1).inner_text() in failed
 
 
 def test_a_long_log_says_what_is_left_out_and_is_searched_and_downloaded_whole(
@@ -183,7 +171,7 @@ def test_from_the_page_to_a_prediction_and_the_log_by_the_keyboard_alone(tab: Ta
     press_on_to(page, "Details")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("Made from the signature.")).to_be_visible()
-    assert press_on_to(page, "Load Example") <= 15
+    assert press_on_to(page, "Load Example") <= 22
     page.keyboard.press("Enter")
     press_on_to(page, "request-body")
     page.keyboard.press("Control+Enter")
@@ -194,6 +182,7 @@ def test_from_the_page_to_a_prediction_and_the_log_by_the_keyboard_alone(tab: Ta
     expect(page.get_by_role("region", name="Version 1")).to_be_visible()
     assert page.evaluate(FOCUSED) == "Version 1"
     press_on_to(page, "Try It")
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     press_on_to(page, "Stop", "Shift+Tab")

@@ -22,6 +22,16 @@ OURS = ("mlflow-serving", "/endpoints", "/model/", "/token/")
 """Parts of the addresses that our own pages ask for."""
 
 PICTURES = Path(__file__).parent.parent / "output"
+AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
+TOO_WIDE = """() => {
+    const app = document.querySelector("mlflow-serving").shadowRoot.querySelector(".app");
+    const wide = [...app.querySelectorAll("*")].filter((one) => {
+        const scrolls = one.closest("pre, .scroll, .tabs, textarea, .unseen, thead");
+        return !scrolls && one.getBoundingClientRect().right > app.getBoundingClientRect().right + 1;
+    });
+    return wide.map((one) => one.outerHTML.slice(0, 120));
+}"""
+"""What is cut off at the page's right edge."""
 
 
 class Tab:
@@ -44,6 +54,23 @@ class Tab:
         """Open a model's page, and its Serving tab by a click."""
         self.open(f"#/models/{name}")
         self.page.get_by_role("tab", name="Serving").click()
+
+    def barriers(self) -> list[tuple[str, str]]:
+        """What axe finds serious in our part of the page; nothing where axe is not installed."""
+        if not AXE.exists():
+            return []
+        if not self.page.evaluate("'axe' in window"):
+            self.page.add_script_tag(path=AXE)
+        found = self.page.evaluate("axe.run('mlflow-serving').then((found) => found.violations)")
+        return [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in {"serious", "critical"}]
+
+    def narrow(self, width: int) -> None:
+        """A narrow screen, without MLflow's own side bar and assistant, which leave nothing of such a screen."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.get_by_role("button", name="Toggle sidebar").click()
+        assistant = self.page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+        if assistant.count():
+            assistant.click()
 
     def picture(self, name: str) -> None:
         """What the page looks like now, for a person to see."""

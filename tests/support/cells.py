@@ -152,6 +152,7 @@ SERVING_ROUTES = (
     Route("GET", "/<name>/shadow/differences", OF_MANAGER),
     Route("GET", "/<name>/served-models/<entity>/logs", OF_ENDPOINT),
     Route("GET", "/<name>/served-models/<entity>/build-logs", OF_ENDPOINT),
+    Route("GET", "/<name>/served-models/<entity>/sample-request", OF_ENDPOINT),
     # A manager who is refused for a field has got through the door, and changes nothing.
     Route("PUT", "/<name>/config", _statuses(404, 403, 403, 400, 400), {"served_entities": "none"}),
     # Of an endpoint that is not there: the table needs its own.

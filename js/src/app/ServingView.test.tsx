@@ -13,11 +13,14 @@ afterEach(cleanup);
 
 function show(permission: string, overview: object | null, user: string | null = null): void {
   reply("GET", `${BASE}/get-access`, { user, auth: user !== null, tokens: user !== null, permission });
-  reply("GET", `${BASE}/get-overview`, { overview, duration_bounds_s: [0.001, 0.01] });
+  reply("GET", `${BASE}/get-overview`, { overview });
   open();
 }
 
+const HISTORY = { from: 0, to: 0, step_ms: 10_000, times: [], series: [], marks: [] };
+
 function open(version?: number): void {
+  reply("GET", `${BASE}/get-history`, HISTORY);
   render(
     <QueryClientProvider client={makeClient()}>
       <Page version={version} />
@@ -27,7 +30,7 @@ function open(version?: number): void {
 
 /** Keeps the place that the page's address would keep. */
 function Page({ version }: { version: number | undefined }) {
-  const [place, setPlace] = useState<Place>({ version, view: undefined });
+  const [place, setPlace] = useState<Place>({ version, view: undefined, range: undefined });
   return <ServingView name="iris" place={place} go={(change) => setPlace((before) => ({ ...before, ...change }))} />;
 }
 
@@ -78,7 +81,7 @@ test("an endpoint whose versions are not known yet says that it starts, and noth
 
 test("a version that is not served shows no other version's client", async () => {
   reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
-  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, inactive: { "2": "archived" } }, duration_bounds_s: [] });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, inactive: { "2": "archived" } } });
   open(2);
   await screen.findByText("Version 2 is not served: it is archived.");
   screen.getByText("Not served, because archived: version 2.");
@@ -104,14 +107,12 @@ const VERSION = {
   fetched: true,
   build_log: false,
   requests: 0,
-  errors: 0,
-  durations: [],
 };
 
 test("a typed request survives another version, and no program holds half of it", async () => {
   const served = { label: "Ready", tone: "ready", serving_state: "READY", versions: [{ ...VERSION, version: 2 }, VERSION] };
   reply("GET", `${BASE}/get-access`, { user: null, auth: false, tokens: false, permission: "MANAGE" });
-  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, ...served, latest: "2" }, duration_bounds_s: [] });
+  reply("GET", `${BASE}/get-overview`, { overview: { ...EMPTY, ...served, latest: "2" } });
   reply("GET", `${BASE}/get-sample-request`, { sample: { body: '{"inputs": [null]}', source: "signature" } });
   open(2);
   const area = async () => (await screen.findByLabelText("Request (JSON)")) as HTMLTextAreaElement;
@@ -162,7 +163,7 @@ test("tokens are offered where the server asks who one is", async () => {
 
 test("with an auth app that serving does not know, the tab says that there are no tokens and no admins", async () => {
   reply("GET", `${BASE}/get-access`, { user: null, auth: true, tokens: false, permission: "READ" });
-  reply("GET", `${BASE}/get-overview`, { overview: EMPTY, duration_bounds_s: [] });
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
   open();
   fireEvent.click(await screen.findByRole("tab", { name: "Tokens" }));
   const said = (await screen.findByText(/auth app tells Serving of no users/)).textContent;
@@ -176,9 +177,9 @@ test("while the server fails, what was known stays on the page, with what is wro
   await screen.findByText("No active version");
   reply("GET", `${BASE}/get-overview`, { error_code: "TEMPORARILY_UNAVAILABLE", message: "The database is away." }, 503);
   const alert = await screen.findByRole("alert", {}, { timeout: 5000 });
-  expect(alert.textContent).toBe("Not up to date: The database is away. Trying again.");
+  expect(alert.textContent).toMatch(/^Not up to date: The database is away. Trying again. What is shown is \d+ s old.$/);
   screen.getByText("No active version");
-  reply("GET", `${BASE}/get-overview`, { overview: EMPTY, duration_bounds_s: [] });
+  reply("GET", `${BASE}/get-overview`, { overview: EMPTY });
   await expect.poll(() => screen.queryByRole("alert"), { timeout: 8000 }).toBeNull();
 }, 20_000);
 

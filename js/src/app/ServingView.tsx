@@ -1,4 +1,6 @@
 import { useState } from "react";
+import { Charts } from "../features/charts/Charts";
+import { FiguresRow } from "../features/charts/FiguresRow";
 import { EndpointHeader } from "../features/endpoint/EndpointHeader";
 import { NotEnabled } from "../features/endpoint/NotEnabled";
 import { EventsTable } from "../features/events/EventsTable";
@@ -8,13 +10,13 @@ import { Logs } from "../features/versions/Logs";
 import { TryIt } from "../features/versions/TryIt";
 import { NotServed, VersionsTable } from "../features/versions/VersionsTable";
 import type { Access, Overview } from "../shared/api";
-import { useRecent } from "../shared/figures";
 import { useAccess, useOverview } from "../shared/queries";
+import { rangeOf } from "../shared/ranges";
 import { Loaded } from "../shared/ui/Loaded";
 import { Tabs } from "../shared/ui/Tabs";
 import type { Place } from "./route";
 
-type Key = "try" | "logs" | "events" | "settings" | "tokens";
+type Key = "try" | "charts" | "logs" | "events" | "settings" | "tokens";
 
 interface Shown {
   place: Place;
@@ -29,13 +31,7 @@ export function ServingView({ name, ...shown }: Shown & { name: string }) {
     <Loaded of={overview}>
       {(reply) =>
         reply.overview ? (
-          <Enabled
-            overview={reply.overview}
-            access={access}
-            at={overview.dataUpdatedAt}
-            bounds={reply.duration_bounds_s}
-            {...shown}
-          />
+          <Enabled overview={reply.overview} at={overview.dataUpdatedAt} access={access} {...shown} />
         ) : (
           <NotEnabled name={name} access={access} />
         )
@@ -47,21 +43,19 @@ export function ServingView({ name, ...shown }: Shown & { name: string }) {
 interface Served extends Shown {
   overview: Overview;
   access: Access | undefined;
-  /** When the overview was fetched, in milliseconds since 1970. */
+  /** When the overview came, in milliseconds since 1970. */
   at: number;
-  /** Upper bounds of the versions' `durations`, in seconds. */
-  bounds: number[];
 }
 
-function Enabled({ overview, access, at, bounds, place, go }: Served) {
-  const counted = Object.fromEntries(overview.versions.map((one) => [one.version, one]));
-  const figures = useRecent(at, counted, bounds);
+function Enabled({ overview, access, at, place, go }: Served) {
+  const [chart, setChart] = useState<string>();
   const name = overview.registered_model_name;
   const number = place.version ?? overview.versions[0]?.version;
   const version = overview.versions.find((one) => one.version === number);
   const first = useFirstView(number, version?.tone === "failed" ? "logs" : "try");
   const tabs: { key: Key; label: string }[] = [
     { key: "try", label: "Try It" },
+    { key: "charts", label: "Charts" },
     { key: "logs", label: "Logs" },
     { key: "events", label: "Events" },
     { key: "settings", label: "Settings" },
@@ -69,28 +63,44 @@ function Enabled({ overview, access, at, bounds, place, go }: Served) {
     ...(access?.auth ? [{ key: "tokens" as const, label: "Tokens" }] : []),
   ];
   const tab = tabs.find((one) => one.key === place.view)?.key ?? first;
+  const target = { registered_model_name: name };
+  const time = { range: rangeOf(place.range), setRange: (range: string) => go({ range }) };
+  const open = (key: string) => {
+    setChart(key);
+    go({ view: "charts" });
+  };
   const ofVersion = tab === "try" || tab === "logs";
   return (
     <>
       <EndpointHeader overview={overview} access={access} />
-      <VersionsTable overview={overview} chosen={number} choose={(one) => go({ version: one })} figures={figures} />
+      {overview.versions.length > 0 && <FiguresRow target={target} replicas={replicasOf(overview)} memory={overview.memory_bytes} lately={overview.figures} {...time} at={at} open={open} />}
+      <VersionsTable overview={overview} chosen={number} choose={(one) => go({ version: one })} />
       <Tabs
         label="Parts of serving"
         tabs={tabs}
         chosen={tab}
-        choose={(key) => go({ view: key })}
+        choose={(key) => {
+          setChart(undefined);
+          go({ view: key });
+        }}
         beside={ofVersion && number !== undefined && <Chooser overview={overview} number={number} go={go} />}
       >
         {ofVersion && !version && <NotServed overview={overview} number={number} />}
         {tab === "try" && version && <TryIt overview={overview} version={version} access={access} />}
+        {tab === "charts" && <Charts target={target} {...time} at={at} first={chart} />}
         {tab === "logs" && version && <Logs key={version.version} name={name} version={version} />}
-        {tab === "events" && <EventsTable name={name} versions={overview.versions.map((one) => one.version)} />}
+        {tab === "events" && <EventsTable target={target} versions={overview.versions.map((one) => one.version)} />}
         {tab === "settings" && <Settings name={name} access={access} />}
         {tab === "tokens" && (access?.tokens ? <Tokens name={name} user={access.user} /> : <NoTokens />)}
       </Tabs>
     </>
   );
 }
+
+const replicasOf = ({ versions }: Overview) => ({
+  ready: versions.reduce((sum, one) => sum + one.ready_replicas, 0),
+  wanted: versions.reduce((sum, one) => sum + one.replicas, 0),
+});
 
 /** The tab for a version without a tab in the address: decided once, so that no tab closes while it is used. */
 function useFirstView(version: number | undefined, view: Key): Key {

@@ -7,13 +7,14 @@ import { setPrefixFrom } from "../shared/http";
 import { makeClient } from "../shared/queries";
 import { App } from "./App";
 import { takePlace } from "./mount";
+import plot from "uplot/dist/uPlot.min.css?inline";
 import styles from "./styles.css?inline";
 
 if (document.currentScript instanceof HTMLScriptElement) setPrefixFrom(document.currentScript.src);
 
 const page = takePlace();
 const style = document.createElement("style");
-style.textContent = styles;
+style.textContent = plot + styles;
 const body = document.createElement("div");
 body.className = "app";
 page.root.append(style, body);

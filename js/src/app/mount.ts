@@ -20,6 +20,8 @@ export interface Page {
   openTab: (open: boolean) => void;
   /** Shows another version or tab of the endpoint, as an address of its own: Back leads to the one before. */
   go: (change: Partial<Place>) => void;
+  /** Goes to another of our pages. */
+  open: (address: string) => void;
 }
 
 /** Insert our element at its place, and keep it there while MLflow renders and navigates. */
@@ -58,6 +60,9 @@ export function takePlace(): Page {
     openTab: (open) => {
       history.replaceState(history.state, "", withTab(location.hash, open));
       look();
+    },
+    open: (address) => {
+      location.hash = address;
     },
     go: (change) => {
       const address = withPlace(location.hash, change);
@@ -125,7 +130,7 @@ function showLink(route: Route, placed: boolean, late: boolean): void {
   const label = like.textContent?.trim() ? "Serving" : "";
   setIfOther(link, "class", like.className);
   setIfOther(link, "href", target(route, placed));
-  setIfOther(link, "aria-current", route.kind === "overview" || route.kind === "endpoint" ? "page" : null);
+  setIfOther(link, "aria-current", route.kind === "other" || route.kind === "model" ? null : "page");
   setIfOther(link, "aria-label", label ? null : "Serving");
   if (link.lastChild && link.lastChild.textContent !== label) link.lastChild.textContent = label;
   const icon = like.querySelector("span[role=img]");

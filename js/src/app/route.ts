@@ -4,33 +4,45 @@
 export interface Place {
   version: number | undefined;
   view: string | undefined;
+  /** The time that charts show: see shared/ranges. */
+  range: string | undefined;
 }
 
 export type Route =
   | ({ kind: "model"; name: string; open: boolean } & Place)
   | ({ kind: "endpoint"; name: string } & Place)
+  | ({ kind: "serving-endpoint"; name: string } & Place)
+  | { kind: "new-endpoint" }
   | { kind: "overview" }
   | { kind: "other" };
 
 const MODEL = /^\/models\/([^/]+)(?:\/versions\/(\d+))?\/?$/;
 const ENDPOINT = /^\/serving\/([^/]+)\/?$/;
+const SERVING_ENDPOINT = /^\/serving-endpoints\/([^/]+)\/?$/;
 const TAB = "serving";
 
 export function parseRoute(hash: string): Route {
   const { path, query } = split(hash);
   const model = MODEL.exec(path);
   if (model?.[1]) {
-    const { version = model[2] === undefined ? undefined : Number(model[2]), view } = place(query);
-    return { kind: "model", name: decoded(model[1]), version, view, open: query.get("tab") === TAB };
+    const { version = model[2] === undefined ? undefined : Number(model[2]), view, range } = place(query);
+    return { kind: "model", name: decoded(model[1]), version, view, range, open: query.get("tab") === TAB };
   }
   const endpoint = ENDPOINT.exec(path);
   if (endpoint?.[1]) return { kind: "endpoint", name: decoded(endpoint[1]), ...place(query) };
+  const serving = SERVING_ENDPOINT.exec(path);
+  if (serving?.[1]) return { kind: "serving-endpoint", name: decoded(serving[1]), ...place(query) };
+  if (/^\/serving-endpoints\/?$/.test(path)) return { kind: "new-endpoint" };
   return /^\/serving\/?$/.test(path) ? { kind: "overview" } : { kind: "other" };
 }
 
 function place(query: URLSearchParams): Place {
   const version = query.get("version") ?? "";
-  return { version: /^\d{1,15}$/.test(version) ? Number(version) : undefined, view: query.get("view") ?? undefined };
+  return {
+    version: /^\d{1,15}$/.test(version) ? Number(version) : undefined,
+    view: query.get("view") ?? undefined,
+    range: query.get("range") ?? undefined,
+  };
 }
 
 /** The address with another version or tab of the endpoint, otherwise unchanged. */
@@ -58,6 +70,12 @@ function joined(path: string, query: URLSearchParams): string {
 
 /** The address of a model's Serving tab. */
 export const modelAddress = (name: string): string => `#/models/${encodeURIComponent(name)}?tab=${TAB}`;
+
+export const OVERVIEW = "#/serving";
+export const NEW_ENDPOINT = "#/serving-endpoints";
+
+/** The address of a serving endpoint's page. */
+export const servingAddress = (name: string): string => `${NEW_ENDPOINT}/${encodeURIComponent(name)}`;
 
 /** The address of a model's own serving page. */
 export const endpointAddress = (name: string): string => `#/serving/${encodeURIComponent(name)}`;

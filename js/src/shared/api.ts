@@ -1,8 +1,9 @@
 /** The control API as functions, one per route that the pages use. */
 
+import type { Lately } from "./figures";
 import { change, get } from "./http";
 
-const BASE = "/ajax-api/2.0/mlflow/endpoints";
+export const BASE = "/ajax-api/2.0/mlflow/endpoints";
 const TOKENS = "/ajax-api/2.0/token";
 
 export type Tone = "ready" | "busy" | "degraded" | "failed" | "idle";
@@ -49,10 +50,7 @@ export interface Version extends State {
   retry_at: number | null;
   /** Number of requests that this host has answered. */
   requests: number;
-  /** Of those, the requests answered with a status from 500 on. */
-  errors: number;
-  /** Requests by how long they took, one number for each bound of the reply and one for longer ones. */
-  durations: number[];
+  figures?: Lately | null;
   /** Of the version's workers, when they were last measured. */
   memory_bytes: number;
   /** When the version was last asked, in milliseconds since 1970; null when not since the server's start. */
@@ -76,15 +74,11 @@ export interface Overview extends State {
   latest: string | null;
   /** Versions that are not served, each with the reason. */
   inactive: Record<string, string>;
+  figures?: Lately | null;
   /** Of all versions' workers on this host. */
   memory_bytes: number;
   /** When a version was last asked, in milliseconds since 1970; null when not since the server's start. */
   last_request: number | null;
-}
-
-interface Bounds {
-  /** Upper bounds of `durations`, in seconds. */
-  duration_bounds_s: number[];
 }
 
 export interface Access {
@@ -157,8 +151,8 @@ const model = (name: string) => ({ registered_model_name: name });
 const version = (name: string, number: number) => ({ ...model(name), endpoint_version_name: number });
 
 export const getAccess = (name: string) => get<Access>(`${BASE}/get-access`, model(name));
-export const getOverview = (name: string) => get<{ overview: Overview | null } & Bounds>(`${BASE}/get-overview`, model(name));
-export const listOverviews = () => get<{ overviews: Overview[] } & Bounds>(`${BASE}/list-overviews`);
+export const getOverview = (name: string) => get<{ overview: Overview | null }>(`${BASE}/get-overview`, model(name));
+export const listOverviews = () => get<{ overviews: Overview[] }>(`${BASE}/list-overviews`);
 export const enable = (name: string) => change<object>("POST", `${BASE}/enable`, model(name));
 export const disable = (name: string) => change<object>("POST", `${BASE}/disable`, model(name));
 export const prewarm = (name: string) => change<object>("POST", `${BASE}/prewarm`, model(name));

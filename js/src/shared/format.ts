@@ -16,6 +16,9 @@ export function duration(milliseconds: number): string {
   return hours < 24 ? both(`${hours} h`, minutes % 60, "min") : both(`${Math.floor(hours / 24)} d`, hours % 24, "h");
 }
 
+/** How long ago, in one unit: "3 min ago". */
+export const ago = (milliseconds: number): string => `${duration(milliseconds).split(" ").slice(0, 2).join(" ")} ago`;
+
 const both = (first: string, second: number, unit: string): string => (second ? `${first} ${second} ${unit}` : first);
 
 // The escape character is what terminals take for the beginning of a colour.

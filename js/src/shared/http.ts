@@ -40,8 +40,8 @@ export function get<Reply>(path: string, fields: Fields = {}, signal?: AbortSign
   return send<Reply>(query ? `${path}?${query}` : path, { method: "GET", ...(signal ? { signal } : {}) });
 }
 
-/** POST or PUT with the fields as a JSON body. */
-export function change<Reply>(method: "POST" | "PUT", path: string, fields: Fields): Promise<Reply> {
+/** A change, with the fields as a JSON body. */
+export function change<Reply>(method: "POST" | "PUT" | "DELETE", path: string, fields: Fields): Promise<Reply> {
   return send<Reply>(path, {
     method,
     body: JSON.stringify(fields),
@@ -80,6 +80,8 @@ export interface Scored {
   body: string;
   milliseconds: number;
   version: string | null;
+  /** The entity of a serving endpoint that answered. */
+  entity: string | null;
   timing: string | null;
 }
 
@@ -99,6 +101,7 @@ export async function score(address: string, body: string, signal: AbortSignal):
     body: text,
     milliseconds: performance.now() - started,
     version: response.headers.get("X-MLflow-Model-Version"),
+    entity: response.headers.get("Served-Model-Name"),
     timing: response.headers.get("Server-Timing"),
   };
 }

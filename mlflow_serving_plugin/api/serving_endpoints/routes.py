@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.served_extras import show_rate_limits
+from mlflow_serving_plugin.registry.samples import sample_request
 
 BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
 PERMISSIONS_PATH = "/api/2.0/permissions/serving-endpoints"
@@ -122,6 +124,13 @@ def build_logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
         ready = f"No environment was built: the entity runs in {route.environment}.\n" if route.environment else ""
         return {"logs": ready}
     return {"logs": read_log(Path(route.build_log), None).logs}
+
+
+def sample(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
+    """A request that an entity takes, by its example or its signature; null while there is none. For our pages."""
+    _, route = _entity(deps, name, entity)
+    found = sample_request(Path(route.model_dir), route.example_form) if route.model_dir else None
+    return {"sample": None if found is None else asdict(found)}
 
 
 def metrics(deps: ApiDeps, name: str) -> Response:
@@ -220,6 +229,7 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "events": ("/events", "GET", events),
     "logs": ("/served-models/<entity>/logs", "GET", logs),
     "build-logs": ("/served-models/<entity>/build-logs", "GET", build_logs),
+    "sample-request": ("/served-models/<entity>/sample-request", "GET", sample),
 }
 """Below an endpoint: the rule, the method and the view."""
 

@@ -1,29 +1,32 @@
 import { useState } from "react";
+import type { Target } from "../../shared/history";
 import type { ServingEvent } from "../../shared/api";
-import { dateTime, duration, words } from "../../shared/format";
+import { ago, dateTime, words } from "../../shared/format";
 import { useEvents } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
 import { Loaded } from "../../shared/ui/Loaded";
 import { useNow } from "../../shared/ui/Status";
 
 interface Props {
-  name: string;
-  /** Versions to choose from. */
+  target: Target;
+  /** Versions to choose from; without any, there is no choice. */
   versions: number[];
 }
 
 /** Events of an endpoint and its versions, newest first. */
-export function EventsTable({ name, versions }: Props) {
+export function EventsTable({ target, versions }: Props) {
   const [only, setOnly] = useState("");
   const [type, setType] = useState("");
   const [pages, setPages] = useState(1);
-  const events = useEvents(name, only ? Number(only) : undefined, pages);
+  const events = useEvents(target, only ? Number(only) : undefined, pages);
   return (
     <Loaded of={events}>
       {(page) => (
         <>
           <div className="filters">
-            <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />
+            {versions.length > 0 && (
+              <Filter label="Version" all="All versions" values={versions.map(String)} value={only} choose={setOnly} />
+            )}
             <Filter label="Type" all="All types" values={typesOf(page.events, type)} value={type} choose={setType} show={nameOf} />
           </div>
           <Rows events={page.events.filter((event) => !type || event.event_type === type)} />
@@ -68,7 +71,7 @@ function Rows({ events }: { events: ServingEvent[] }) {
           {events.map((event, index) => (
             <tr key={`${event.timestamp}-${events.length - index}`}>
               <td className="nowrap" title={dateTime(event.timestamp)}>
-                {duration(now - event.timestamp)} ago
+                {ago(now - event.timestamp)}
               </td>
               <td className={/_(FAILED|DEGRADED)$/.test(event.event_type) ? "nowrap problem" : "nowrap"}>
                 {nameOf(event.event_type)}

@@ -1,13 +1,18 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { Overview } from "../../shared/api";
-import { together, useRecent } from "../../shared/figures";
 import { useOverviews } from "../../shared/queries";
 import { Loaded } from "../../shared/ui/Loaded";
-import { FIRST, inOrder, rowOf } from "./order";
+import { FIRST, type Row, inOrder, rowOf } from "./order";
 import { Rows } from "./Rows";
 
-/** Every endpoint that the user may read. `address` makes the address of a model's own page. */
-export function OverviewTable({ address }: { address: (name: string) => string }) {
+interface Props {
+  address: (name: string) => string;
+  /** What a person looks for, in lower case. */
+  wanted: string;
+}
+
+/** Every registered model with serving enabled that the user may read. `address` makes the address of its page. */
+export function OverviewTable({ address, wanted }: Props) {
   const overviews = useOverviews();
   return (
     <Loaded of={overviews}>
@@ -20,63 +25,54 @@ export function OverviewTable({ address }: { address: (name: string) => string }
             </p>
           </section>
         ) : (
-          <Found
-            overviews={reply.overviews}
-            address={address}
-            at={overviews.dataUpdatedAt}
-            bounds={reply.duration_bounds_s}
-          />
+          <Found overviews={reply.overviews} address={address} wanted={wanted} />
         )
       }
     </Loaded>
   );
 }
 
-interface Props {
-  overviews: Overview[];
-  address: (name: string) => string;
-}
+/** A filter of the rows; "" lets all pass. `ASLEEP` is not a state of an endpoint: its versions sleep. */
+const ASLEEP = "With versions asleep";
 
-function Found({ overviews, address, at, bounds }: Props & { at: number; bounds: number[] }) {
-  const counted = Object.fromEntries(overviews.map((one) => [one.registered_model_name, together(one)]));
-  const figures = useRecent(at, counted, bounds);
+const passes = (filter: string, { overview }: Row): boolean =>
+  !filter || (filter === ASLEEP ? overview.versions.some((one) => one.asleep) : overview.label === filter);
+
+function Found({ overviews, address, wanted }: Props & { overviews: Overview[] }) {
   const [order, setOrder] = useState(FIRST);
-  const [search, setSearch] = useState("");
-  const [label, setLabel] = useState("");
-  const rows = overviews.map((one) => rowOf(one, figures(one.registered_model_name)));
-  // The chosen state stays, also when no endpoint is in that state any more.
-  const labels = [...new Set([...inOrder(rows, FIRST).map((row) => row.overview.label), ...(label ? [label] : [])])];
-  const wanted = search.trim().toLowerCase();
-  const found = rows.filter(
-    ({ overview }) =>
-      (!label || overview.label === label) && overview.registered_model_name.toLowerCase().includes(wanted),
+  const [filter, setFilter] = useState("");
+  const rows = useMemo(() => overviews.map(rowOf), [overviews]);
+  const filters = useMemo(() => filtersOf(rows, filter), [rows, filter]);
+  const found = useMemo(
+    () =>
+      inOrder(
+        rows.filter((row) => passes(filter, row) && row.overview.registered_model_name.toLowerCase().includes(wanted)),
+        order,
+      ),
+    [rows, filter, wanted, order],
   );
   return (
     <>
-      <div className="filters">
-        <label>
-          Search
-          <input type="search" value={search} onChange={(event) => setSearch(event.target.value)} />
-        </label>
-        <div role="group" aria-label="State" className="line">
-          {["", ...labels].map((one) => (
-            <button
-              key={one}
-              type="button"
-              className="chip"
-              aria-pressed={label === one}
-              onClick={() => setLabel(one)}
-            >
-              {one || "All"} {one ? overviews.filter((each) => each.label === one).length : overviews.length}
-            </button>
-          ))}
-        </div>
+      <div role="group" aria-label="State" className="line filters">
+        {filters.map(({ label, count }) => (
+          <button key={label} type="button" className="chip" aria-pressed={filter === label} onClick={() => setFilter(label)}>
+            {label || "All"} {count.toLocaleString()}
+          </button>
+        ))}
       </div>
       {found.length === 0 ? (
         <p className="muted">No served model matches.</p>
       ) : (
-        <Rows rows={inOrder(found, order)} address={address} order={order} setOrder={setOrder} />
+        <Rows rows={found} address={address} order={order} setOrder={setOrder} />
       )}
     </>
   );
+}
+
+/** The filters with their counts, what needs a person first. The chosen filter stays, also when no row passes it any more. */
+function filtersOf(rows: Row[], chosen: string): { label: string; count: number }[] {
+  const labels = [...new Set(inOrder(rows, FIRST).map((row) => row.overview.label))];
+  const all = ["", ...labels, ...(rows.some((row) => passes(ASLEEP, row)) ? [ASLEEP] : [])];
+  if (!all.includes(chosen)) all.push(chosen);
+  return all.map((label) => ({ label, count: rows.filter((row) => passes(label, row)).length }));
 }

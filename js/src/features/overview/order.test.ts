@@ -3,9 +3,15 @@ import type { Overview, Tone } from "../../shared/api";
 import { type Column, FIRST, type Row, clicked, inOrder } from "./order";
 
 const row = (registered_model_name: string, tone: Tone, requests: number, rate: number | null): Row => ({
-  overview: { registered_model_name, tone, versions: [] } as unknown as Overview,
+  overview: {
+    registered_model_name,
+    tone,
+    versions: [],
+    figures: { requests_per_second: rate, p95_ms: null, error_share: null, spark: [] },
+  } as unknown as Overview,
   requests,
-  recent: rate === null ? null : { rate, p95: null, errors: null },
+  versions: 0,
+  replicas: 0,
   changed: null,
 });
 

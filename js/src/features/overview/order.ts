@@ -1,7 +1,7 @@
 /** The rows of the overview and their order. Pure. */
 
 import type { Overview, Tone } from "../../shared/api";
-import { type Recent, together } from "../../shared/figures";
+import { requestsOf } from "../../shared/figures";
 
 /** What needs a person comes first. */
 const TONES: readonly Tone[] = ["failed", "degraded", "busy", "ready", "idle"];
@@ -9,12 +9,14 @@ const TONES: readonly Tone[] = ["failed", "degraded", "busy", "ready", "idle"];
 export interface Row {
   overview: Overview;
   requests: number;
-  recent: Recent | null;
+  /** Versions with a worker that is ready, and ready workers. */
+  versions: number;
+  replicas: number;
   /** When a version last entered its state, in milliseconds since 1970; null without a version. */
   changed: number | null;
 }
 
-export type Column = "name" | "state" | "requests" | "rate" | "p95" | "errors" | "memory" | "asked" | "changed";
+export type Column = "name" | "state" | "versions" | "replicas" | "requests" | "rate" | "p95" | "errors" | "memory" | "asked" | "changed";
 
 export interface Order {
   column: Column;
@@ -29,19 +31,22 @@ export const clicked = (order: Order, column: Column): Order => ({
   descending: order.column === column ? !order.descending : column !== "name" && column !== "state",
 });
 
-export const rowOf = (overview: Overview, recent: Recent | null): Row => ({
+export const rowOf = (overview: Overview): Row => ({
   overview,
-  requests: together(overview).requests,
-  recent,
+  requests: requestsOf(overview.versions),
+  versions: overview.versions.filter((one) => one.ready_replicas > 0).length,
+  replicas: overview.versions.reduce((sum, one) => sum + one.ready_replicas, 0),
   changed: overview.versions.length ? Math.max(...overview.versions.map((one) => one.since)) : null,
 });
 
 const VALUES: Record<Exclude<Column, "name">, (row: Row) => number | null> = {
   state: (row) => TONES.indexOf(row.overview.tone),
+  versions: (row) => row.versions,
+  replicas: (row) => row.replicas,
   requests: (row) => row.requests,
-  rate: (row) => row.recent?.rate ?? null,
-  p95: (row) => row.recent?.p95 ?? null,
-  errors: (row) => row.recent?.errors ?? null,
+  rate: (row) => row.overview.figures?.requests_per_second ?? null,
+  p95: (row) => row.overview.figures?.p95_ms ?? null,
+  errors: (row) => row.overview.figures?.error_share ?? null,
   memory: (row) => row.overview.memory_bytes,
   asked: (row) => row.overview.last_request,
   changed: (row) => row.changed,

@@ -3,9 +3,11 @@ import { useDraft } from "../../shared/drafts";
 import { type Access, type ConfigReply, type FieldRule, updateConfig } from "../../shared/api";
 import { useChange, useConfig } from "../../shared/queries";
 import { Button } from "../../shared/ui/Button";
+import { Changes } from "../../shared/ui/Changes";
 import { Loaded, Notice } from "../../shared/ui/Loaded";
 import { refusal } from "../endpoint/NotEnabled";
-import { type Draft, type Form, changes, toDraft, toForm, withDraft } from "./fields";
+import { type Draft, type Form, changes, toDraft, toForm, told, withDraft } from "./fields";
+import { grouped } from "./groups";
 import { Variables } from "./Variables";
 
 /** The endpoint's configuration as a form. */
@@ -42,19 +44,24 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
       },
     });
   };
-  const shown = Object.entries(rules).filter(([, rule]) => rule.type !== "object");
+  const shown = Object.keys(rules).filter((field) => rules[field]?.type !== "object");
   return (
     <form className="settings" onSubmit={submit} noValidate>
       {refused && <Notice tone="info">{refused} The settings are read-only.</Notice>}
-      {shown.map(([field, rule]) => (
-        <Field
-          key={field}
-          id={field}
-          rule={rule}
-          disabled={refused !== null}
-          value={form.texts[field] ?? ""}
-          change={(text) => setForm({ ...form, texts: { ...form.texts, [field]: text } })}
-        />
+      {grouped(shown).map(([title, fields]) => (
+        <section key={title} aria-label={title}>
+          <h4>{title}</h4>
+          {fields.map((field) => (
+            <Field
+              key={field}
+              id={field}
+              rule={rules[field] as FieldRule}
+              disabled={refused !== null}
+              value={form.texts[field] ?? ""}
+              change={(text) => setForm({ ...form, texts: { ...form.texts, [field]: text } })}
+            />
+          ))}
+        </section>
       ))}
       <Variables
         rule={rules.environment}
@@ -62,6 +69,7 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
         variables={form.variables}
         change={(variables) => setForm({ ...form, variables })}
       />
+      <Changes list={told(changed, reply.config, rules)} />
       {save.error && <Notice tone="error">{save.error.message}</Notice>}
       <div className="actions">
         <Button type="submit" kind="primary" refused={refused} disabled={nothing || save.isPending}>
@@ -73,7 +81,7 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
         <span role="status" className="good">
           {saved}
         </span>
-        <span className="muted">Workers are replaced one by one if the change requires it.</span>
+        <span className="muted small">Workers are replaced one by one if the change requires it.</span>
       </div>
     </form>
   );

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { changes, toDraft, toForm, withDraft } from "./fields";
+import { changes, toDraft, toForm, told, withDraft } from "./fields";
+import { grouped } from "./groups";
 
 const rules = {
   replicas: { title: "", description: "", type: "integer" as const, default: 1 },
@@ -29,4 +30,22 @@ test("what another window saves meanwhile is not undone by what is not saved her
   const draft = toDraft({ ...typed, texts: { ...typed.texts, replicas: "3" } }, config);
   const meanwhile = { ...config, batching: "off", environment: { B: "********" } };
   expect(changes(withDraft(meanwhile, draft), meanwhile, rules)).toEqual({ replicas: 3 });
+});
+
+test("what a change does is said before the change is saved", () => {
+  const rule = (title: string, fallback: unknown) => ({ title, description: "", type: "integer", default: fallback }) as const;
+  const rules = { replicas: rule("Replicas", 1), threads: rule("Threads", null) };
+  expect(told({ replicas: 2, threads: null, environment: { KEY: "secret" } }, { replicas: 1, threads: 4 }, rules)).toEqual([
+    "Replicas: 1 → 2.",
+    "Threads: 4 → the default.",
+    "environment: changed.",
+  ]);
+});
+
+test("each setting stands in one group, and a new one is not lost", () => {
+  expect(grouped(["replicas", "network", "brand_new"])).toEqual([
+    ["Capacity", ["replicas"]],
+    ["Isolation", ["network"]],
+    ["More", ["brand_new"]],
+  ]);
 });

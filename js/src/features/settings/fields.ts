@@ -9,7 +9,7 @@ export interface Variable {
 }
 
 /** The server shows this instead of a variable's value, and keeps the value when it comes back. */
-const KEPT = "********";
+export const KEPT = "********";
 
 export interface Form {
   texts: Record<string, string>;
@@ -58,6 +58,19 @@ export function changes(form: Form, config: Config, rules: Record<string, FieldR
     changed.environment = Object.fromEntries(variables.map((one) => [one.name.trim(), one.value ?? KEPT]));
   }
   return changed;
+}
+
+/** What a change of fields does, in sentences: "Replicas: 1 → 2." */
+export function told(changed: Config, before: Config, rules: Record<string, FieldRule>): string[] {
+  const shown = (field: string, value: unknown) => {
+    const fallback = rules[field]?.default;
+    if (value != null) return String(value);
+    return fallback == null ? "the default" : `the default, ${String(fallback)}`;
+  };
+  return Object.entries(changed).map(([field, value]) => {
+    const title = rules[field]?.title ?? field;
+    return typeof value === "object" && value !== null ? `${title}: changed.` : `${title}: ${shown(field, before[field])} → ${shown(field, value)}.`;
+  });
 }
 
 const toValue = (text: string, rule: FieldRule | undefined): unknown =>

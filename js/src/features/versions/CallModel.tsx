@@ -1,10 +1,11 @@
 import { useState } from "react";
 import type { Access, Overview, Sample, Version } from "../../shared/api";
+import { absolute } from "../../shared/http";
 import { useDraft } from "../../shared/drafts";
 import { useSample } from "../../shared/queries";
 import { Copy } from "../../shared/ui/Copy";
 import { Tabs } from "../../shared/ui/Tabs";
-import type { Address } from "./addresses";
+import { type Address, addressesOf } from "./addresses";
 import { BrowserClient } from "./BrowserClient";
 import { pretty } from "./layout";
 import { complaint } from "./replies";
@@ -39,6 +40,9 @@ export function CallModel({ overview, version, addresses, access }: Props) {
   const loaded = useSample(name, version.version, version.sample !== null);
   const sample = loaded.data?.sample ?? null;
   const url = (addresses.find((one) => one.label === chosen) ?? addresses[0])?.url ?? "";
+  const others = overview.versions
+    .filter((one) => one.version !== version.version)
+    .flatMap((one) => addressesOf(overview, one.version, absolute).slice(0, 1));
   const own = body.trim() !== "" && complaint(body) === null;
   const call = { url, body: own ? body : pretty(sample?.body ?? UNKNOWN), auth: access?.auth ?? false };
   const hint = [tokenHint(access), bodyHint(body.trim() !== "", own, sample)].filter(Boolean).join(" ");
@@ -58,13 +62,22 @@ export function CallModel({ overview, version, addresses, access }: Props) {
         </label>
       </div>
       <Tabs label="Ways to call the model" tabs={TABS} chosen={tab} choose={setTab} small>
-        {tab === "browser" && <BrowserClient url={url} body={body} setBody={setBody} sample={sample} version={version} />}
+        {tab === "browser" && (
+          <BrowserClient url={url} body={body} setBody={setBody} sample={sample} noSample={refusal(version, sample)} others={others} />
+        )}
         {tab === "curl" && <Snippet text={curl(call)} what="the curl line" hint={hint} />}
         {tab === "python" && <Snippet text={python(call)} what="the Python program" hint={hint} />}
         {tab === "power-bi" && <Snippet text={powerBi(call)} what="the Power BI query" hint={POWER_BI_STEPS} />}
       </Tabs>
     </section>
   );
+}
+
+function refusal(version: Version, sample: Sample | null): string | null {
+  if (sample) return null;
+  if (version.sample !== null) return "The example is being fetched.";
+  if (version.fetched) return "The version has neither an input example nor a signature.";
+  return "The version's files are not fetched yet.";
 }
 
 const POWER_BI_STEPS =
@@ -83,7 +96,7 @@ function bodyHint(typed: boolean, own: boolean, sample: Sample | null): string {
   return typed ? `${why}The body is the model's input example.` : "";
 }
 
-function Snippet({ text, what, hint }: { text: string; what: string; hint: string }) {
+export function Snippet({ text, what, hint }: { text: string; what: string; hint: string }) {
   return (
     <>
       {hint && <p className="muted">{hint}</p>}

@@ -26,7 +26,8 @@ export function Response({ reply }: { reply: Scored }) {
           {reply.status} {ok ? "OK" : "Failed"}
         </strong>
         <span>{milliseconds(reply.milliseconds)}</span>
-        {reply.version && <span className="muted">answered by version {reply.version}</span>}
+        {reply.entity && <span className="muted">answered by {reply.entity}</span>}
+        {reply.version && !reply.entity && <span className="muted">answered by version {reply.version}</span>}
         <span className="grow" />
         <Copy text={pretty(reply.body)} what="the response" />
       </p>

@@ -1,8 +1,7 @@
 import { type KeyboardEvent, useRef } from "react";
 import type { Overview, Version } from "../../shared/api";
-import { dateTime, duration } from "../../shared/format";
-import type { Recent } from "../../shared/figures";
-import { FIGURES, FigureCells } from "../../shared/ui/Figures";
+import { ago, bytes, dateTime } from "../../shared/format";
+import { FIGURES, FigureCells, SPARK_TITLE } from "../../shared/ui/Figures";
 import { Notice } from "../../shared/ui/Loaded";
 import { Status, useNow } from "../../shared/ui/Status";
 
@@ -10,11 +9,10 @@ interface Props {
   overview: Overview;
   chosen: number | undefined;
   choose: (version: number) => void;
-  figures: (version: string) => Recent | null;
 }
 
 /** The served versions, newest first, one of which is chosen; arrow keys move between them. */
-export function VersionsTable({ overview, chosen, choose, figures }: Props) {
+export function VersionsTable({ overview, chosen, choose }: Props) {
   const now = useNow();
   const rows = useRef<HTMLTableSectionElement>(null);
   const numbers = overview.versions.map((one) => one.version);
@@ -44,6 +42,10 @@ export function VersionsTable({ overview, chosen, choose, figures }: Props) {
                   {label}
                 </th>
               ))}
+              <th scope="col" className="figure line-cell" title={SPARK_TITLE}>
+                Trend
+              </th>
+              <th scope="col" className="wide">Memory</th>
               <th scope="col" className="wide">Since</th>
             </tr>
           </thead>
@@ -71,9 +73,10 @@ export function VersionsTable({ overview, chosen, choose, figures }: Props) {
                   {one.ready_replicas} of {one.replicas}
                 </td>
                 <td className="wide">{one.requests.toLocaleString()}</td>
-                <FigureCells of={figures(String(one.version))} />
+                <FigureCells of={one.figures} />
+                <td className="wide nowrap">{one.memory_bytes ? bytes(one.memory_bytes) : "–"}</td>
                 <td className="wide nowrap" title={dateTime(one.since)}>
-                  {duration(now - one.since)} ago
+                  {ago(now - one.since)}
                 </td>
               </tr>
             ))}

@@ -21,8 +21,6 @@ const version = (number: number, tone: Tone): Version => ({
   build_log: false,
   retry_at: null,
   requests: 0,
-  errors: 0,
-  durations: [],
   memory_bytes: 0,
   last_request: null,
 });

@@ -45,7 +45,7 @@ export function python({ url, body, auth }: Call): string {
 const WORDS: Record<string, string> = { null: "None", true: "True", false: "False" };
 
 /** JSON as a literal of Python: other words, and strings without the one escape that Python lacks. */
-const pythonLiteral = (json: string): string =>
+export const pythonLiteral = (json: string): string =>
   json.replace(/"(?:[^"\\]|\\.)*"|\b(?:null|true|false)\b/g, (token) => WORDS[token] ?? JSON.stringify(JSON.parse(token)));
 
 /** A Power Query function that adds a column of predictions to a table. */

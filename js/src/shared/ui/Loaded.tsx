@@ -1,6 +1,7 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import { sentence } from "../format";
+import { duration, sentence } from "../format";
+import { useNow } from "./Status";
 
 /** A message in a box. */
 export function Notice({ tone, children }: { tone: "error" | "warning" | "info"; children: ReactNode }) {
@@ -9,6 +10,10 @@ export function Notice({ tone, children }: { tone: "error" | "warning" | "info";
       {children}
     </div>
   );
+}
+
+function Age({ since }: { since: number }) {
+  return <span aria-hidden="true">What is shown is {duration(useNow() - since)} old.</span>;
 }
 
 /** The data of a query once it is loaded; before that, or when loading fails, a message. */
@@ -31,8 +36,12 @@ export function Loaded<Data>({
   }
   return (
     <>
-      {problem && <Notice tone="error">Not up to date: {sentence(problem.message)} Trying again.</Notice>}
-      {children(query.data)}
+      {problem && (
+        <Notice tone="error">
+          Not up to date: {sentence(problem.message)} Trying again. <Age since={query.dataUpdatedAt} />
+        </Notice>
+      )}
+      <div className={problem ? "stale" : undefined}>{children(query.data)}</div>
     </>
   );
 }

@@ -5,13 +5,16 @@ import { duration } from "../format";
 /** A shape for each tone: colour alone does not tell states apart. */
 const SHAPES: Record<Tone, string> = { ready: "●", busy: "◐", degraded: "▲", failed: "■", idle: "○" };
 
+/** States of one tone that mean different things. */
+const OF_LABELS: Record<string, string | undefined> = { Asleep: "☾", Draining: "◌" };
+
 /** A state as a shape and a word; with `since`, in milliseconds since 1970, also for how long while it is busy. */
 export function Status({ of: { label, tone }, since }: { of: State; since?: number }) {
   return (
     <>
       <span className={`status ${tone}`}>
         <span className="shape" aria-hidden="true">
-          {SHAPES[tone]}
+          {OF_LABELS[label] ?? SHAPES[tone]}
         </span>
         {label}
       </span>
