@@ -39,6 +39,7 @@ from mlflow_serving_plugin.gateway.addresses import PREFIXES
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.request_log import RequestLog
+from mlflow_serving_plugin.gateway.traces import Traces
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.host.memory import machine_memory_bytes
 from mlflow_serving_plugin.host.messages import send_nudge
@@ -55,6 +56,7 @@ from mlflow_serving_plugin.registry.download import download_model_version
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
+from mlflow_serving_plugin.registry.traces import TraceStore
 from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
 from mlflow_serving_plugin.request_log.keeper import WriterKeeper
 from mlflow_serving_plugin.request_log.spool import Spool
@@ -117,9 +119,10 @@ def compose() -> Any:
     )
     host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls, paths.shadow)
     spool = Spool(paths.request_log_segments, partial(metrics.add, REQUEST_LOG), settings.request_log_waiting_bytes)
-    observers = (RequestLog(roots, spool),)
+    traces = Traces(TraceStore(mlflow_server.tracking_store, guarded=bool(settings.base_app)).write, metrics)
+    observers = (RequestLog(roots, spool), traces)
     gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces, observers=observers)
-    background = Background(services(settings, paths, store, metrics, spool))
+    background = Background([lambda: traces, *services(settings, paths, store, metrics, spool)])
     return _dispatch(inner, deps, gateway, background)
 
 

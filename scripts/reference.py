@@ -81,7 +81,7 @@ def _configuration() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for item in fields(EndpointConfig):
         schema = CONFIG_SCHEMA["properties"][item.name]
-        default = "" if schema["default"] in (None, {}) else f"`{schema['default']}`"
+        default = "" if schema["default"] in (None, {}, "") else f"`{schema['default']}`"
         replaces = "yes" if WORKER in item.metadata["for_"] else "no"
         yield _row(f"`{item.name}`", default, _values(schema), schema["description"], replaces)
 
@@ -91,6 +91,8 @@ def _values(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "object":
         return f"texts by name, at most {schema['maxProperties']}"
+    if schema["type"] == "string":
+        return f"text, at most {schema['maxLength']} characters"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     kind = "whole number" if schema["type"] == "integer" else "number"
     return f"{kind}, {'above ' if 'exclusiveMinimum' in schema else ''}{low} to {schema['maximum']}"

@@ -27,8 +27,9 @@ from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.environments.recipe import Need
+from mlflow_serving_plugin.worker.loaders import LIBRARY_LOADERS
 
-_OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log")
+_OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log", "asks")
 _STILL_SANDBOXED = "The sandbox is on although the endpoint's is off: the server's operator does not permit off."
 _DRAINS = "No longer active; requests in flight finish."
 
@@ -96,6 +97,7 @@ def _entity(
         example_form=tried.example_form if tried is not None else 0,
         example_note=storable(tried.example_note) if tried is not None else "",
         served_name=wanted.entity.served_name,
+        asks=need is not None and wanted.settings.runtime == "native" and need.recipe.loader not in LIBRARY_LOADERS,
         workers=tuple(_worker(worker) for worker in workers if worker.phase is not WorkerPhase.DEAD),
         replicas=replicas,
         changing=len(found.fresh) != replicas or bool(found.outdated),

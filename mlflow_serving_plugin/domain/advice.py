@@ -70,7 +70,7 @@ TABLE: tuple[Advice, ...] = (
         any_body=True,
     ),
     Advice(
-        r"no-tracking-server:",
+        r"no-tracking-server:|This model has no access to a tracking server",
         "A worker has no tracking server: set environment.MLFLOW_TRACKING_URI to the address of one, or log what the "
         "model needs with the model, as artifacts.",
         "mlflow.tracking.registry.UnsupportedModelRegistryStoreURIException:  Model registry functionality is "

@@ -145,6 +145,20 @@ class EndpointConfig:
         "What is logged of requests and answers: an object of enabled, location, format (parquet or delta), "
         "sampling_fraction, max_payload_bytes, redact, retention_days and max_bytes. Empty: nothing.",
         GATEWAY, **LOG_SCHEMA)
+    trace_experiment: str = _key(
+        "", "Experiment of traces",
+        "Experiment for the traces that models make (MLflow Tracing), made at the first trace. Empty: "
+        "serving/<endpoint>.",
+        GATEWAY, maxLength=200)
+    trace_sampling: float = _key(
+        1.0, "Sampled traces",
+        "Share of the requests whose traces are stored, from 0 to 1. 0: no traces are stored.",
+        GATEWAY, minimum=0, maximum=1)
+    context_headers: str = _key(
+        "", "Headers for the model",
+        "Names of request headers, separated by commas, that the model finds in MLflow's prediction context. "
+        "Never Authorization and Cookie.",
+        GATEWAY, maxLength=1000, pattern=r"^[A-Za-z0-9_\-]*([ ]*,[ ]*[A-Za-z0-9_\-]+)*$")
     environment: Mapping[str, str] = _key(
         {}, "Environment variables", "Variables of the workers. Values can be set, but not read back.",
         WORKER, **_VARIABLES)
@@ -152,7 +166,7 @@ class EndpointConfig:
 
 
 _HINTS = get_type_hints(EndpointConfig)
-_JSON_TYPES = {int: "integer", int | None: "integer", float | None: "number", str: "string"}
+_JSON_TYPES = {int: "integer", int | None: "integer", float: "number", float | None: "number", str: "string"}
 
 
 def _part(name: str, for_: str) -> Any:

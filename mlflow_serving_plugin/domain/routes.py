@@ -87,6 +87,8 @@ class EntityRoute:
     """When a failed start is tried again, in milliseconds since 1970; None without a failure."""
     served_name: str = ""
     """The name that a serving endpoint gives the entity."""
+    asks: bool = False
+    """Whether the model's code may ask who calls, and may make traces."""
 
     @property
     def name(self) -> str:

@@ -71,6 +71,8 @@ class Recipe:
     """See ``Choice``."""
     logged_with: tuple[tuple[str, str], ...] = ()
     """``MlModel.logged_with``."""
+    loader: str = ""
+    """``EnvironmentSpec.loader``."""
 
     @property
     def python(self) -> str:
@@ -173,6 +175,7 @@ def write_recipe(
         local_fits=choice.local_fits,
         model_dir=model_dir,
         logged_with=spec.logged_with,
+        loader=spec.loader,
     )
     return recipe if choice.manager == "local" else replace(recipe, key=_key(recipe, server_constraints))
 

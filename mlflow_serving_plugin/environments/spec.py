@@ -50,6 +50,8 @@ class EnvironmentSpec:
     """``MlModel.logged_with``, name and version."""
     created: str = ""
     """``MlModel.created``."""
+    loader: str = ""
+    """The module that loads the model."""
 
 
 def read_spec(model_dir: Path) -> EnvironmentSpec:
@@ -86,6 +88,7 @@ def read_spec(model_dir: Path) -> EnvironmentSpec:
         python_range=python_range,
         logged_with=tuple(logged_with.items()),
         created=mlmodel.created if mlmodel is not None else "",
+        loader=str(mlmodel.python_function.get("loader_module", "")) if mlmodel is not None else "",
     )
 
 

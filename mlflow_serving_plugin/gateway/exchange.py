@@ -46,6 +46,10 @@ class Exchange:
     body: bytes | None = None
     """The request's body as the client sent it, decompressed."""
     request: ScoringRequest | None = None
+    context: bytes = b""
+    """What a model that asks is told of the caller."""
+    stores_traces: bool = False
+    """Whether the traces that the model makes are for the tracking store."""
     answer: WorkerReply | None = None
     reply: Reply | None = None
     """What the client gets; None when the client left before."""

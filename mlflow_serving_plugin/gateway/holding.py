@@ -121,6 +121,7 @@ class Holding:
                 endpoint.name,
                 careful,
                 request.stream,
+                exchange.context,
             )
             # From here until the lock is held by ``with`` nothing may fail: a lock that stays taken ends all trials.
             turn, lock = self._turn(choice.key, budget)

@@ -100,7 +100,7 @@ class Pieces:
     ``first``: the events that have come already; until then a request may still be retried on another worker.
     """
 
-    __slots__ = ("_first", "ended", "fail", "finished", "form", "sending", "stream")
+    __slots__ = ("_first", "ended", "fail", "finished", "form", "sending", "stream", "tail")
 
     def __init__(self, first: list[bytes], stream: WorkerStream) -> None:
         self._first = first
@@ -111,6 +111,8 @@ class Pieces:
         """From a model's event to the client's."""
         self.sending: Callable[[int], object] = abs
         """Called with the number of events that are about to be sent."""
+        self.tail: Callable[[], bytes] = bytes
+        """What the client gets after the last event of the model."""
         self.fail: Callable[[ServingError | StreamFailedError], object] = str
         """What the client is told of an error between events."""
         self.finished: Callable[[], None] | None = None
@@ -124,7 +126,7 @@ class Pieces:
                 self.sending(len(events))
                 yield Piece(write_events(list(map(self.form, events))))
                 events = yield TakeEvents(self.stream)
-            last = DONE
+            last = self.tail() + DONE
         except (ServingError, StreamFailedError) as error:
             last = write_error(self.fail(error)) + DONE
         yield Piece(last)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from mlflow_serving_plugin.domain.reference import TRAFFIC
 from mlflow_serving_plugin.errors import ServingError, WorkerCrashedError
 from mlflow_serving_plugin.gateway.addresses import Target
+from mlflow_serving_plugin.gateway.asking import introduce, last_events, read_asking, wants_traces, with_traces
 from mlflow_serving_plugin.gateway.cells import SMALL_BYTES, refuse_too_many_cells
-from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest, failure_of
+from mlflow_serving_plugin.gateway.choice import Choice
+from mlflow_serving_plugin.gateway.dialects.base import Reader, ScoringRequest, failure_of
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.events import HEADERS
 from mlflow_serving_plugin.gateway.dialects.failures import explain
@@ -31,6 +33,11 @@ from mlflow_serving_plugin.settings import Settings
 _logger = logging.getLogger(__name__)
 
 _LARGE_BYTES = 256 * 1024
+
+
+def _reader(target: Target, choice: Choice, headers: Mapping[str, str]) -> Reader:
+    read = target.dialect.reader(headers, choice.endpoint.config.default_dialect)
+    return partial(read_asking, read, headers) if choice.entity.asks else read
 
 
 class Scoring:
@@ -93,7 +100,7 @@ class Scoring:
         if config.calls_per_minute is not None or config.calls_per_minute_per_user is not None:
             yield from self._quotas.count(choice.endpoint, exchange.caller)
         headers = exchange.head.headers
-        read = target.dialect.reader(headers, config.default_dialect)
+        read = _reader(target, choice, headers)
         exchange.place = self._in_flight.slot(choice.key)
         self._metrics.touch()
         if body is None:
@@ -115,6 +122,8 @@ class Scoring:
         exchange.request, exchange.reply_format = request, request.reply_format
         if reference.kind == TRAFFIC and (point := point_in_body(headers, reference.name, body)) is not None:
             choice = self._holding.choose_again(exchange, choice, point)
+        if choice.entity.asks:
+            exchange.stores_traces, exchange.context = introduce(exchange, choice, request)
         exchange.decode_s += self._clock() - started_s
         answer, answer_body = yield from self._holding.ask(exchange, choice, request, budget)
         if isinstance(answer_body, Pieces):
@@ -132,6 +141,8 @@ class Scoring:
         self._metrics.observe(FIRST_EVENT_SECONDS, self._clock() - exchange.started_s, *key)
         pieces.form = exchange.reply_format.event
         pieces.sending = partial(self._metrics.add, EVENTS, key)
+        if exchange.request is not None and wants_traces(exchange.request.asked):
+            pieces.tail = partial(last_events, exchange)
         pieces.fail = partial(self._failed_between_events, exchange)
         return Reply(200, HEADERS, pieces)
 
@@ -154,6 +165,8 @@ class Scoring:
             _logger.info("Request %s: the worker answered %d, the client gets %d", exchange, answer.status, status)
         else:
             body = exchange.reply_format.answer(body)
+            if exchange.request is not None and wants_traces(exchange.request.asked):
+                body = with_traces(body, exchange)
             status, content_type = 200, answer.content_type or JSON
         exchange.encode_s += self._clock() - started_s
         return Reply(status, [("Content-Type", content_type)], body)

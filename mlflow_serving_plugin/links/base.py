@@ -8,7 +8,7 @@ MLflow's own server is reported when a prediction still runs after ``overdue_gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -24,7 +24,8 @@ class WorkerCall(NamedTuple):
     """Step: send a canonical body to a worker. Result: a WorkerReply. Failures: LostError, DeadlineError.
 
     ``careful``: send the body only after a sign of life, where the protocol has one: the worker may be dying.
-    ``stream``: the answer is to come event by event; ``timeout_s`` is for each event.
+    ``stream``: the answer is to come event by event; ``timeout_s`` is for each event. ``context``: for a model that
+    asks who calls, see ``worker.request_context``; empty for any other.
     """
 
     worker: WorkerRoute
@@ -35,6 +36,7 @@ class WorkerCall(NamedTuple):
     name: str
     careful: bool = False
     stream: bool = False
+    context: bytes = b""
 
     def lost(self, why: object, *, sent: bool) -> LostError:
         """The error when there is no answer. ``sent``: the worker may have begun to score the request."""
@@ -77,6 +79,8 @@ class WorkerReply(NamedTuple):
     body: bytes | WorkerStream
     times_us: tuple[int, int, int] | None = None
     """How long the worker says it took: decode, predict, encode. None: the worker does not say."""
+    traces: Sequence[bytes] = ()
+    """The traces that the model has made, as JSON; empty for one that was dropped. Of a stream, those until now."""
 
 
 class LostError(WorkerLostError):

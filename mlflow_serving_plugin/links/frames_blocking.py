@@ -44,7 +44,7 @@ class BlockingFrameLink:
                 connection.ping(call.timeout_s)
             if call.stream:
                 return self._begin_stream(connection, call)
-            response = connection.call(call.content_type, call.body, call.timeout_s)
+            response = connection.call(call.content_type, call.body, call.timeout_s, call.context)
         except DroppedError as dropped:
             self._give_back(call.worker.address, connection)
             raise (call.timed_out() if dropped.late else call.lost(dropped, sent=False)) from None
@@ -57,8 +57,9 @@ class BlockingFrameLink:
             sent = connection.sent and connection.greeted
             raise call.lost(error, sent=sent) from error
         self._heard_at[call.worker.address] = time.monotonic()
+        traces = connection.traces
         self._give_back(call.worker.address, connection)
-        return WorkerReply(response.status, response.content_type, response.body, response.times_us)
+        return WorkerReply(response.status, response.content_type, response.body, response.times_us, traces)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -72,14 +73,14 @@ class BlockingFrameLink:
     def _begin_stream(self, connection: FrameConnection, call: WorkerCall) -> WorkerReply:
         """The answer with its first event, or the error that the worker has answered instead."""
         deadline = time.monotonic() + call.timeout_s
-        frame_id = connection.send(call.content_type, call.body, call.timeout_s, wire.STREAM)
+        frame_id = connection.send(call.content_type, call.body, call.timeout_s, wire.STREAM, call.context)
         connection.write(first_credit(frame_id))
         frame = connection.receive(frame_id, deadline)
         self._heard_at[call.worker.address] = time.monotonic()
         if frame.kind == wire.RESPONSE:
+            traces, response = connection.traces, wire.decode_response(frame)
             self._give_back(call.worker.address, connection)
-            response = wire.decode_response(frame)
-            return WorkerReply(response.status, response.content_type, response.body, response.times_us)
+            return WorkerReply(response.status, response.content_type, response.body, response.times_us, traces)
         stream = BlockingStream(
             call,
             frame_id,
@@ -87,8 +88,9 @@ class BlockingFrameLink:
             give_back=partial(self._give_back, call.worker.address, connection),
             overdue=partial(self._watch_overdue, connection, call),
         )
+        traces = connection.traces
         stream.push(frame)
-        return WorkerReply(200, EVENT_STREAM, stream)
+        return WorkerReply(200, EVENT_STREAM, stream, traces=traces)
 
     def _take(self, call: WorkerCall) -> FrameConnection:
         with self._lock:

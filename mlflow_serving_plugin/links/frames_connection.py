@@ -10,6 +10,7 @@ import time
 from mlflow_serving_plugin.links import tcp
 from mlflow_serving_plugin.relay.proof import parse_address
 from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.worker.wire_streams import whole
 
 
 class DroppedError(Exception):
@@ -34,6 +35,8 @@ class FrameConnection:
         self._why_ended = "the worker closed the connection"
         self.greeted = False
         self.sent = False
+        self.traces: list[bytes] = []
+        """Of the last request."""
         self._socket = _connect(address, timeout_s, secret)
         try:
             self._socket.sendall(wire.encode_hello())
@@ -50,18 +53,23 @@ class FrameConnection:
         while self._receive(deadline).kind != wire.PONG:
             pass
 
-    def call(self, content_type: str, body: bytes, timeout_s: float) -> wire.Response:
+    def call(self, content_type: str, body: bytes, timeout_s: float, context: bytes = b"") -> wire.Response:
         """Send a request and wait for its response. After any error but DroppedError, close the connection."""
-        frame_id = self.send(content_type, body, timeout_s)
+        frame_id = self.send(content_type, body, timeout_s, context=context)
         return wire.decode_response(self.receive(frame_id, time.monotonic() + timeout_s))
 
-    def send(self, content_type: str, body: bytes, timeout_s: float, kind: int = wire.REQUEST) -> int:
+    def send(
+        self, content_type: str, body: bytes, timeout_s: float, kind: int = wire.REQUEST, context: bytes = b""
+    ) -> int:
         """Send a request, or begin a stream; returns the frame id."""
         frame_id = self._next_id
         self._next_id = frame_id % 0xFFFF_FFFF + 1
         timeout_ms = min(int(timeout_s * 1000) + 1, 0xFFFF_FFFF)
         self.sent = False
+        self.traces = []
         self._socket.settimeout(timeout_s)
+        if context:
+            self._socket.sendall(wire.encode(wire.CONTEXT, frame_id, context))
         for part in wire.encode_request(frame_id, timeout_ms, content_type.encode("latin-1"), body, kind):
             self._socket.sendall(part)
         self.sent = True
@@ -73,6 +81,8 @@ class FrameConnection:
             frame = self._receive(deadline)
             if frame.id == frame_id and frame.kind == wire.DROPPED:
                 raise DroppedError(late=time.monotonic() >= deadline)
+            if frame.id == frame_id and frame.kind == wire.TRACE:
+                self.traces.append(whole(frame))
             if frame.id == frame_id and frame.kind in (wire.RESPONSE, wire.PART, wire.END):
                 return frame
 

@@ -16,6 +16,7 @@ from mlflow_serving_plugin.links.base import LinkContext, WorkerCall, WorkerRepl
 from mlflow_serving_plugin.links.event_queue import EVENT_STREAM, first_credit
 from mlflow_serving_plugin.links.stream_async import AsyncStream
 from mlflow_serving_plugin.worker import wire
+from mlflow_serving_plugin.worker.wire_streams import whole
 
 _TICK_S = 0.1
 _MAX_ID = 0xFFFF_FFFF
@@ -33,6 +34,7 @@ class _Pending:
     """By the loop's clock: when the request times out; after that, when to look for a sign of life."""
     timed_out: bool = False
     """Whether the caller has been told that the request timed out."""
+    traces: tuple[bytes, ...] = ()
 
 
 class MultiplexedConnection(asyncio.Protocol):
@@ -85,6 +87,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._pending[frame_id] = _Pending(call, future, now, now + call.timeout_s)
         self._start_ticking()
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
+        if call.context:
+            self._write(wire.encode(wire.CONTEXT, frame_id, call.context))
         kind = wire.STREAM if call.stream else wire.REQUEST
         for part in wire.encode_request(frame_id, timeout_ms, call.content_type.encode("latin-1"), call.body, kind):
             self._write(part)
@@ -151,6 +155,8 @@ class MultiplexedConnection(asyncio.Protocol):
             self._greeted = True
         elif frame.kind == wire.RESPONSE:
             self._answer(frame)
+        elif frame.kind == wire.TRACE:
+            self._keep_trace(frame)
         elif frame.kind in _OF_STREAMS or frame.id in self._streams:
             self._stream_on(frame)
         elif frame.kind == wire.DROPPED:
@@ -168,9 +174,15 @@ class MultiplexedConnection(asyncio.Protocol):
         if pending is not None and not pending.future.done():
             response = wire.decode_response(frame)
             pending.future.set_result(
-                WorkerReply(response.status, response.content_type, response.body, response.times_us)
+                WorkerReply(response.status, response.content_type, response.body, response.times_us, pending.traces)
             )
         self._pending.pop(frame.id, None)
+
+    def _keep_trace(self, frame: wire.Frame) -> None:
+        if (stream := self._streams.get(frame.id)) is not None:
+            stream.traces.append(whole(frame))
+        elif (pending := self._pending.get(frame.id)) is not None:
+            pending.traces += (whole(frame),)
 
     def _stream_on(self, frame: wire.Frame) -> None:
         """An event or the end of a stream. With the first, the stream's caller gets the stream."""
@@ -183,7 +195,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if pending.future.done():
                 stream.close()
             else:
-                pending.future.set_result(WorkerReply(200, EVENT_STREAM, stream))
+                pending.future.set_result(WorkerReply(200, EVENT_STREAM, stream, traces=stream.traces))
         stream.push(frame)
         if frame.kind != wire.PART:
             del self._streams[frame.id]

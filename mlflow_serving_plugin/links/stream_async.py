@@ -21,6 +21,7 @@ class AsyncStream:
         overdue: Callable[[WorkerCall, int], object],
     ) -> None:
         self.call = call
+        self.traces: list[bytes] = []
         self._frame_id = frame_id
         self._write = write
         self._overdue = overdue

@@ -59,6 +59,7 @@ SHADOW_REQUESTS, SHADOW_SECONDS = "shadow_requests", "shadow_seconds"
 REQUEST_LOG = "request_log"
 BUILDS, TICKS = "builds", "ticks"
 PASSWORDS = "passwords"
+TRACES = "traces"
 
 FAMILIES = {
     REQUESTS: Family(
@@ -79,6 +80,11 @@ FAMILIES = {
     EVENTS: Family("stream_events", "Events of streams (stream: true) that were sent to clients.", _OF_VERSION),
     FIRST_EVENT_SECONDS: Family(
         "stream_first_event_seconds", "From a request's head to the first event.", _OF_VERSION, _REQUEST_BOUNDS_S
+    ),
+    TRACES: Family(
+        "traces",
+        "Traces of models (MLflow Tracing) that were stored; dropped: too large, too many, or the store was away.",
+        (*_OF_VERSION, "outcome"),
     ),
     BATCH_ROWS: Family(
         "batch_rows", "Rows in one call of the model, on a worker's fast path.", _OF_VERSION, BATCH_ROWS_BOUNDS

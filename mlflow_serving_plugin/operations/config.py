@@ -153,6 +153,9 @@ def _allowed(rule: dict[str, Any]) -> str:
         return f"one of {', '.join(rule['enum'])}"
     if "exclusiveMinimum" in rule:
         return f"a number above {rule['exclusiveMinimum']}, at most {rule['maximum']}"
+    if rule.get("type") == "string":
+        names = ", names of headers that are separated by commas" if "pattern" in rule else ""
+        return f"a text of at most {rule['maxLength']} characters{names}"
     if rule.get("type") == "number":
         return f"a number from {rule['minimum']} to {rule['maximum']}"
     return f"a whole number from {rule['minimum']} to {rule['maximum']}"

@@ -17,7 +17,7 @@ from urllib.parse import urlparse
 
 import psutil
 
-from mlflow_serving_plugin.registry.mlflow_server import registry_store
+from mlflow_serving_plugin.registry.mlflow_server import registry_store, tracking_store
 from mlflow_serving_plugin.registry.workspaces import in_workspace
 
 _MOST_STEPS = 10
@@ -49,7 +49,7 @@ def _of_model(uri: str) -> str:
 
     parsed, registry = _parse_model_uri(uri), registry_store()
     if parsed.model_id is not None:
-        return str(_tracking_store().get_logged_model(parsed.model_id).artifact_location)
+        return str(tracking_store().get_logged_model(parsed.model_id).artifact_location)
     if parsed.alias is not None:
         version = registry.get_model_version_by_alias(parsed.name, parsed.alias).version
     elif parsed.version is not None:
@@ -66,7 +66,7 @@ def _of_run(uri: str) -> list[str]:
     from mlflow.utils.uri import append_to_uri_path
 
     run_id, path = RunsArtifactRepository.parse_runs_uri(uri)
-    run = _tracking_store().get_run(run_id)
+    run = tracking_store().get_run(run_id)
     locations = [append_to_uri_path(run.info.artifact_uri, path) if path else run.info.artifact_uri]
     if path:
         name, _, below = path.partition("/")
@@ -82,7 +82,7 @@ def _logged_models(experiment_id: str, name: str) -> Iterator[Any]:
         return
     token = None
     while True:
-        page = _tracking_store().search_logged_models(
+        page = tracking_store().search_logged_models(
             experiment_ids=[experiment_id], filter_string=f"name = '{name}'", page_token=token
         )
         yield from page
@@ -167,9 +167,3 @@ def is_this_server(host: str, port: int | None) -> bool:
         return any(str(info[4][0]).partition("%")[0] in own for info in socket.getaddrinfo(host, port))
     except OSError:
         return False
-
-
-def _tracking_store() -> Any:
-    from mlflow.server.handlers import _get_tracking_store
-
-    return _get_tracking_store()

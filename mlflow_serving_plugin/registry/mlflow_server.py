@@ -73,6 +73,13 @@ def registry_store() -> Any:
     return handlers._get_model_registry_store()
 
 
+def tracking_store() -> Any:
+    """The server's tracking store: experiments, runs and traces."""
+    from mlflow.server.handlers import _get_tracking_store
+
+    return _get_tracking_store()
+
+
 def mlflow_app() -> Any:
     """MLflow's app as ``mlflow server`` runs it without ``--app-name``: ASGI under uvicorn, else Flask."""
     if under_uvicorn():

@@ -22,6 +22,7 @@ from typing import Callable
 from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .process import say
+from .request_context import RequestContext, during
 from .scoring import JSON, Answer, Scorer
 from .status import StatusFile
 from .streams import Stream, Streams
@@ -70,9 +71,16 @@ class Engine:
         """Whether requests are under way, other than overdue predictions, which nobody waits for."""
         return len(self.under_way) > self._running.overdue()
 
-    def take(self, peer: Peer, request_id: int, request: wire.Request, kind: type[Waiting] = Waiting) -> None:
+    def take(
+        self,
+        peer: Peer,
+        request_id: int,
+        request: wire.Request,
+        kind: type[Waiting] = Waiting,
+        context: RequestContext | None = None,
+    ) -> None:
         """A request came in; ``kind`` Stream: one that is to be answered event by event."""
-        waiting = kind(peer, request_id, request)
+        waiting = kind(peer, request_id, request, context)
         self.under_way.add(waiting)
         if self._threads is None:
             self._waiting.append(waiting)
@@ -158,7 +166,8 @@ class Engine:
         answers = self._score_together([waiting]) if self._scorer.library_flavor else None
         if answers is None:
             request = waiting.request
-            answers = [self._scorer.answer_decoded(request.content_type, request.body, waiting.input)]
+            with during(waiting.context):
+                answers = [self._scorer.answer_decoded(request.content_type, request.body, waiting.input)]
             if waiting.input is not None:
                 self._batch_rows.observe(waiting.input.count)
         self._reply(waiting, answers[0])
@@ -218,7 +227,7 @@ class Engine:
     def _score_in_thread(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         answer = None
         if not waiting.useless(perf_counter_ns()):
-            with self._running.during(waiting.request.timeout_ms):
+            with self._running.during(waiting.request.timeout_ms), during(waiting.context):
                 answer = self._scorer.answer(waiting.request.content_type, waiting.request.body)
                 if answer.short_of_memory:
                     # Another request may have taken all of the memory.

@@ -18,16 +18,13 @@ from .collector import Collector
 from .csv_table import CSV, CsvDecoder, csv_decoder
 from .decoding import Batchable, BodyDecoder
 from .flask_server import FlaskServer
+from .loaders import LIBRARY_LOADERS
 from .model_call import ModelCall
 from .model_code import ModelCode
 from .tables import SignatureTable
 
 JSON = "application/json"
 _collector = Collector()
-_LIBRARY_FLAVORS = frozenset(
-    f"mlflow.{name}" for name in ("sklearn", "xgboost", "lightgbm", "catboost", "onnx", "statsmodels")
-)
-"""Loader modules of flavors whose predict computes each row by itself and keeps no state."""
 
 
 class Answer(NamedTuple):
@@ -65,7 +62,7 @@ class Scorer:
         self._required: list[str] = getattr(self._schema, "required_input_names", list)() if named else []
         self.encode = _encoder()
         """From a model's output to the body that MLflow answers."""
-        self.library_flavor = _loader_module(model) in _LIBRARY_FLAVORS
+        self.library_flavor = _loader_module(model) in LIBRARY_LOADERS
         self.decoder: BodyDecoder | None = None
         """Decodes bodies on the fast path; None without a fast path."""
         self.why_no_fast_path: str | None = None

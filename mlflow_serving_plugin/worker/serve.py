@@ -25,11 +25,12 @@ from .engine import Engine
 from .model_code import ModelCode, handlers
 from .process import end_with, limit, say
 from .reports import COUNTS, STATUS, Reports
+from .request_context import RequestContext
 from .scoring import Scorer
 from .status import StatusFile
 from .streams import Stream
 from .watchdog import RunningPredictions, Watchdog, end_overdue
-from .wire_streams import decode_credit
+from .wire_streams import decode_credit, whole
 
 _DRAIN_POLL_S = 0.01
 _PART_S = 0.5
@@ -44,6 +45,8 @@ class Connection(asyncio.Protocol):
         self._decoder = wire.Decoder(max_frame_bytes, max_first_bytes=wire.MAX_HELLO_BYTES)
         self._greeted = False
         self._holds: set[str] = set()
+        self._contexts: dict[int, RequestContext] = {}
+        """Of the requests that come next."""
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,9 +89,13 @@ class Connection(asyncio.Protocol):
             self._greeted = True
             self.send(wire.encode_hello())
         elif frame.kind == wire.REQUEST:
-            self._engine.take(self, frame.id, wire.decode_request(frame))
+            context = self._contexts.pop(frame.id, None) if self._contexts else None
+            self._engine.take(self, frame.id, wire.decode_request(frame), context=context)
         elif frame.kind == wire.STREAM:
-            self._engine.take(self, frame.id, wire.decode_request(frame), Stream)
+            context = self._contexts.pop(frame.id, None) if self._contexts else None
+            self._engine.take(self, frame.id, wire.decode_request(frame), Stream, context)
+        elif frame.kind == wire.CONTEXT:
+            self._contexts[frame.id] = RequestContext(whole(frame))
         elif frame.kind == wire.CREDIT:
             self._engine.credit(self, frame.id, decode_credit(frame))
         elif frame.kind == wire.CANCEL:
@@ -131,6 +138,7 @@ def run(config: dict[str, Any]) -> int:
     os.chdir(config["model_dir"])
     listener = _inherited_listener(config["address"])
     code = ModelCode()
+    tracking.stand_in()
     scorer = Scorer.load(config["model_dir"], code, config.get("max_cells", MOST_CELLS))
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None
@@ -143,7 +151,7 @@ def run(config: dict[str, Any]) -> int:
     gc.collect()
     gc.freeze()
     batching = f"Batching {'on' if verdict.on else 'off'}: {verdict.why}."
-    print(f"Loaded. Fast path: {why_not or 'on'}. {batching}{tracking.note()}", flush=True)
+    print(f"Loaded. Fast path: {why_not or 'on'}. {batching}", flush=True)
     _new_loop().run_until_complete(_serve(engine, config, listener or _listen(config["address"]), code))
     with contextlib.suppress(OSError):
         counts.flush()

@@ -15,9 +15,10 @@ from typing import Callable
 
 from . import wire
 from .model_stream import ModelStream, can_stream, event_encoder
+from .request_context import RequestContext, during
 from .scoring import Scorer
 from .threads import ModelThreads
-from .waiting import LARGEST_ANSWER, Peer, Waiting, response_frame, too_large
+from .waiting import LARGEST_ANSWER, Peer, Waiting, response_frame, too_large, trace_frames
 from .watchdog import RunningPredictions
 from .wire_streams import encode_end
 
@@ -27,8 +28,10 @@ class Stream(Waiting):
 
     __slots__ = ("_changed", "_credit", "begun", "events", "wake")
 
-    def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
-        super().__init__(peer, request_id, request)
+    def __init__(
+        self, peer: Peer, request_id: int, request: wire.Request, context: RequestContext | None = None
+    ) -> None:
+        super().__init__(peer, request_id, request, context)
         self.events: ModelStream | None = None
         self.begun = False
         """Whether an event has been sent."""
@@ -120,10 +123,10 @@ class Streams:
             if stream.useless(perf_counter_ns()):
                 return (wire.encode(wire.DROPPED, stream.id),)
             stream.events = ModelStream(self._scorer, self._encode, request.content_type, request.body)
-        with self._running.during(request.timeout_ms):
+        with self._running.during(request.timeout_ms), during(stream.context):
             if stream.cancelled:
                 stream.events.close()
-                return (encode_end(stream.id),)
+                return (*trace_frames(stream), encode_end(stream.id))
             event = stream.events.next()
             if isinstance(event, bytes) and len(event) > LARGEST_ANSWER:
                 stream.events.close()
@@ -134,5 +137,7 @@ class Streams:
             send(wire.encode(wire.PART, stream.id, event))
             return None
         if event.status == 200:
-            return (encode_end(stream.id),)
-        return (encode_end(stream.id, event.status, event.body),) if stream.begun else response_frame(stream, event)
+            return (*trace_frames(stream), encode_end(stream.id))
+        if stream.begun:
+            return (*trace_frames(stream), encode_end(stream.id, event.status, event.body))
+        return response_frame(stream, event)

@@ -1,20 +1,112 @@
-"""MLflow's tracking store within a worker: none, unless the endpoint's variables or the model's code set one.
+"""MLflow's tracking store within a worker: a stand-in, unless the endpoint's variables or the model's code set one.
 
 Without a tracking URI, MLflow makes a database in the current directory, which is the model's, and in the sandbox waits
-for a directory that it can write to. So workers get a URI that every MLflow version refuses at once, and quotes: calls
-that need a store fail, and MLflow drops traces.
+for a directory that it can write to. So workers get a URI of our own. Behind that URI is a store that takes traces,
+which leave the worker with the answer to their request, and refuses everything else in one sentence.
+
+Written against MLflow 2.14 to 3.17; an MLflow with other internals refuses the URI itself, and drops traces.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import uuid
+from typing import Any, Callable
+
+from .request_context import current
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
-NO_TRACKING_SERVER = "no-tracking-server://set-environment.MLFLOW_TRACKING_URI"
+_SCHEME = "no-tracking-server"
+NO_TRACKING_SERVER = f"{_SCHEME}://set-environment.MLFLOW_TRACKING_URI"
+REFUSAL = (
+    "This model has no access to a tracking server and a Model Registry. Set environment."
+    f"{TRACKING_URI} to the address of a server in the endpoint's configuration."
+)
+_OWN_EXPORTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "MLFLOW_TRACING_DESTINATION")
+"""Variables by which a model sends its traces somewhere itself."""
 
 
-def note() -> str:
-    """What the log says when a worker starts without a tracking server; else nothing."""
+def stand_in() -> None:
+    """Put the stand-in in the place of a tracking server, where there is none. Before the model is loaded."""
     if os.environ.get(TRACKING_URI) != NO_TRACKING_SERVER:
-        return ""
-    return f" No tracking server: the model's traces are dropped. To keep them, set environment.{TRACKING_URI}."
+        return
+    # Without it a trace would be exported by another thread, which does not know the request.
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    with contextlib.suppress(ImportError, AttributeError):
+        from mlflow.tracking._tracking_service import utils as tracking
+
+        tracking._tracking_store_registry.register(_SCHEME, _make_store)
+    with contextlib.suppress(ImportError, AttributeError):
+        from mlflow.tracking._model_registry import utils as registry
+
+        find = getattr(registry, "_get_store_registry", None)
+        stores = registry._model_registry_store_registry if find is None else find()
+        stores.register(_SCHEME, _refuse_store)
+    if not any(name in os.environ for name in _OWN_EXPORTS):
+        with contextlib.suppress(ImportError, AttributeError):
+            _collect_traces()
+
+
+class _Store:
+    """What tracing needs of a tracking store. Each call of anything else raises the refusal."""
+
+    def log_spans(self, *_args: Any, **_options: Any) -> Any:
+        """MLflow 3.5 and later: the spans of a trace come together, with the trace."""
+        raise NotImplementedError
+
+    def start_trace(self, *given: Any, **named: Any) -> Any:
+        """MLflow 2: an id for a trace that begins; the trace comes when it has ended."""
+        from mlflow.entities.trace_info import TraceInfo
+        from mlflow.entities.trace_status import TraceStatus
+
+        if given or "experiment_id" not in named:
+            return named.get("trace_info", given[0] if given else None)
+        return TraceInfo(
+            request_id=f"tr-{uuid.uuid4().hex}", execution_time_ms=None, status=TraceStatus.IN_PROGRESS, **named
+        )
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _refuse
+
+
+def _make_store(store_uri: Any = None, artifact_uri: Any = None) -> _Store:
+    return _Store()
+
+
+def _refuse_store(store_uri: Any = None, tracking_uri: Any = None) -> Any:
+    _refuse()
+
+
+def _refuse(*_args: Any, **_options: Any) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+    raise MlflowException(REFUSAL, error_code=PERMISSION_DENIED)
+
+
+def _collect_traces() -> None:
+    """Each exporter of MLflow takes an ended trace from one method: take the trace there, and leave nothing."""
+    from mlflow.tracing.trace_manager import InMemoryTraceManager
+
+    pop = InMemoryTraceManager.pop_trace
+
+    @functools.wraps(pop)
+    def pop_and_keep(manager: Any, *given: Any, **named: Any) -> None:
+        popped = pop(manager, *given, **named)
+        context = current()
+        if popped is None or context is None or not context.wants_traces:
+            return
+        trace = getattr(popped, "trace", popped)
+        began_ms = getattr(trace.info, "timestamp_ms", context.began_ms)
+        try:
+            # An older one belongs to another request, which has its answer.
+            text = trace.to_json().encode() if began_ms >= context.began_ms - 1 else b""
+        except Exception:
+            text = b""
+        context.add_trace(text)
+
+    InMemoryTraceManager.pop_trace = pop_and_keep

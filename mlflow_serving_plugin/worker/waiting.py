@@ -9,6 +9,7 @@ from typing import Protocol
 
 from . import wire
 from .decoding import Batchable
+from .request_context import RequestContext
 from .scoring import JSON, Answer, Scorer
 
 _JSON = JSON.encode()
@@ -35,15 +36,22 @@ class Peer(Protocol):
 class Waiting:
     """One request. ``input``: the decoded body, once ``decoded``. ``alone``: not to be scored with other requests.
 
-    ``job``: the prediction in a thread, where predictions run in threads.
+    ``job``: the prediction in a thread, where predictions run in threads. ``context``: what the gateway tells of the
+    caller, for a model that asks.
     """
 
-    __slots__ = ("alone", "arrived_ns", "cancelled", "decode_ns", "decoded", "id", "input", "job", "peer", "request")
+    __slots__ = (
+        *("alone", "arrived_ns", "cancelled", "context", "decode_ns", "decoded", "id", "input", "job", "peer"),
+        "request",
+    )
 
-    def __init__(self, peer: Peer, request_id: int, request: wire.Request) -> None:
+    def __init__(
+        self, peer: Peer, request_id: int, request: wire.Request, context: RequestContext | None = None
+    ) -> None:
         self.peer = peer
         self.id = request_id
         self.request = request
+        self.context = context
         self.arrived_ns = perf_counter_ns()
         self.cancelled = False
         self.alone = False
@@ -80,7 +88,15 @@ def response_frame(waiting: Waiting, answer: Answer) -> tuple[bytes, ...]:
         answer = too_large(len(answer.body))
     content_type = _JSON if answer.content_type is JSON else answer.content_type.encode()
     times_us = (answer.decode_ns // 1000, answer.predict_ns // 1000, answer.encode_ns // 1000)
-    return wire.encode_response(waiting.id, answer.status, times_us, content_type, answer.body)
+    parts = wire.encode_response(waiting.id, answer.status, times_us, content_type, answer.body)
+    return parts if waiting.context is None else (*trace_frames(waiting), *parts)
+
+
+def trace_frames(waiting: Waiting) -> tuple[bytes, ...]:
+    """The traces that the model has made for a request, to be sent before the request's last frame."""
+    if waiting.context is None:
+        return ()
+    return tuple(wire.encode(wire.TRACE, waiting.id, trace) for trace in waiting.context.take_traces())
 
 
 def too_large(size: int) -> Answer:

@@ -18,6 +18,8 @@ stream    like request, for a model that is to answer event by event; ``timeout`
 part      an event, as JSON text
 end       ``status`` (u16), error body: no more parts; 200 and nothing when the model came to its end
 credit    ``bytes`` (u32): the gateway takes so many bytes of parts more; without credit the model waits
+context   before a request or stream with the same id: JSON for a model that asks who calls, see ``request_context``
+trace     before the response or end of a request with a context: a trace as JSON; empty: a trace was dropped
 ========  =====================================================================================
 
 A large body is copied once on its way through a process: the encoder hands the body on beside the head, and the
@@ -32,8 +34,8 @@ import struct
 from typing import Iterator, NamedTuple, Sequence, Tuple, Union
 
 VERSION = 1
-HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED, STREAM, PART, END, CREDIT = range(1, 13)
-KINDS = frozenset(range(HELLO, CREDIT + 1))
+HELLO, REQUEST, RESPONSE, CANCEL, PING, PONG, GOODBYE, DROPPED, STREAM, PART, END, CREDIT, CONTEXT, TRACE = range(1, 15)
+KINDS = frozenset(range(HELLO, TRACE + 1))
 """A peer that sends any other kind does not speak this protocol."""
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024

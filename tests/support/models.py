@@ -21,7 +21,7 @@ IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
 """What each version of iris adds to the class, so that an answer tells who gave it."""
 
-AGENTS = ("chatmodel", "chatagent", "responses", "typed", "streaming")
+AGENTS = ("chatmodel", "chatagent", "responses", "typed", "streaming", "traced")
 """Models whose signature MLflow knows, or takes from type hints."""
 
 _CODE = Path(__file__).parent.parent / "served_models"

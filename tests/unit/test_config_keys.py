@@ -33,6 +33,7 @@ UNCHANGED_BY = {("native", "request_timeout_s")}
 BASE = EndpointConfig(sandbox="on")
 OTHER = {"environment": {"A": "1"}, "request_timeout_s": 2.5, "cpus": 1.5, "memory_limit_mb": 512, "sandbox": "off"}
 OTHER["request_log"] = {"enabled": True}
+OTHER |= {"trace_experiment": "agents", "context_headers": "x-tenant"}
 
 
 def other_value(name):
@@ -52,7 +53,7 @@ def test_each_key_has_a_title_a_help_limits_and_a_user(name):
     rule = CONFIG_SCHEMA["properties"][name]
     assert rule["title"]
     assert rule["description"].endswith(".")
-    assert rule.keys() & {"enum", "maximum", "maxProperties"}
+    assert rule.keys() & {"enum", "maximum", "maxLength", "maxProperties"}
     assert {*KEYS[name].metadata["for_"]} <= {CONTROLLER, WORKER, GATEWAY}
     assert KEYS[name].metadata["for_"]
 

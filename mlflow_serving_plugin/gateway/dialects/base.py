@@ -45,6 +45,16 @@ class ReplyFormat(Protocol):
         """The error within a stream that has begun, as a value for JSON."""
 
 
+class Asked(NamedTuple):
+    """What a client tells, or wants, beside the model's input and answer."""
+
+    client_request_id: str | None = None
+    trace: bool = False
+    """The trace in the answer, as Databricks' ``databricks_options.return_trace`` asks."""
+    trace_id: bool = False
+    """The trace's id in the answer, as the header ``x-mlflow-return-trace-id`` of MLflow's agent server asks."""
+
+
 class ScoringRequest(NamedTuple):
     """A request body in the form that workers take: MLflow 2's. ``reply_format`` writes the reply."""
 
@@ -53,6 +63,8 @@ class ScoringRequest(NamedTuple):
     reply_format: ReplyFormat
     stream: bool = False
     """Whether the answer is to come event by event."""
+    asked: Asked = Asked()
+    """What the client wants beside the answer."""
 
 
 Reader = Callable[[bytes], ScoringRequest]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_serving_plugin.errors import BadRequestError, ServingError, UnsupportedTypeError
+from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import CSV, JSON, JSON_NUMPY_SPLIT, PARQUET
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import MLFLOW1
@@ -105,7 +106,7 @@ def test_what_mlflow_1_did_not_know_stays_modern_in_a_legacy_endpoint(body):
 
 @pytest.mark.parametrize("body", [b"[1]", b"[1, 2.5]", b'["a"]', b"[null]", b"[[1], 2]", b'[{"a": 1}, "b"]'])
 def test_a_list_of_neither_records_nor_rows_is_left_to_mlflow_s_own_sentence(body):
-    assert read(JSON, body) == (JSON, body, MLFLOW2, False)
+    assert read(JSON, body) == ScoringRequest(JSON, body, MLFLOW2)
     assert read(f"{JSON}; format=pandas-records", body).body == b'{"dataframe_records": %s}' % body
 
 

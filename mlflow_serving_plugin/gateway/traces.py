@@ -1,0 +1,112 @@
+"""Traces of models on their way to the tracking store: an observer of exchanges, and the thread that writes.
+
+A request never waits for the store. When the store is slower than the models, or away, traces are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from mlflow_serving_plugin.domain.traces import TraceRecord, default_experiment
+from mlflow_serving_plugin.errors import ServingError
+from mlflow_serving_plugin.gateway.exchange import Exchange
+from mlflow_serving_plugin.host.throttled import Throttled
+from mlflow_serving_plugin.metrics.counting import TRACES, Metrics
+
+_logger = logging.getLogger(__name__)
+_often = Throttled(_logger)
+
+_MOST_WAITING = 2000
+_MOST_WAITING_BYTES = 64 * 1024 * 1024
+_STOP_S = 5.0
+
+
+class Traces:
+    """A service of one web worker, and an observer. ``write`` stores one trace; it may block, and it may fail."""
+
+    def __init__(self, write: Callable[[TraceRecord], None], metrics: Metrics) -> None:
+        self._write = write
+        self._metrics = metrics
+        self._waiting: deque[tuple[TraceRecord, tuple[str, str]]] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="serving traces", daemon=True)
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take the traces of an exchange that has ended."""
+        if exchange.answer is None or not exchange.answer.traces or exchange.choice is None:
+            return
+        key = exchange.choice.key
+        for text in exchange.answer.traces if exchange.stores_traces else ():
+            if not text or not self._take(_record(exchange, text), key):
+                self._count(key, "dropped")
+
+    def start(self) -> None:
+        """Start writing."""
+        with contextlib.suppress(RuntimeError):
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, for some seconds at most."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_S)
+
+    def _take(self, record: TraceRecord, key: tuple[str, str]) -> bool:
+        with self._changed:
+            if len(self._waiting) >= _MOST_WAITING or self._waiting_bytes + len(record.text) > _MOST_WAITING_BYTES:
+                return False
+            self._waiting.append((record, key))
+            self._waiting_bytes += len(record.text)
+            self._changed.notify()
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if not self._waiting:
+                    return
+                record, key = self._waiting.popleft()
+                self._waiting_bytes -= len(record.text)
+            try:
+                self._write(record)
+            except ServingError as error:
+                self._lose(key, error.message)
+            except Exception as error:
+                # What a database says may quote the trace.
+                self._lose(key, f"Traces cannot be stored: {type(error).__name__}.")
+            else:
+                self._count(key, "stored")
+
+    def _lose(self, key: tuple[str, str], why: str) -> None:
+        _often.log(logging.WARNING, "%s", why)
+        self._count(key, "dropped")
+
+    def _count(self, key: tuple[str, str], outcome: str) -> None:
+        self._metrics.count(TRACES, *key, outcome)
+
+
+def _record(exchange: Exchange, text: bytes) -> TraceRecord:
+    choice = exchange.choice
+    assert choice is not None  # noqa: S101 - the caller has looked
+    endpoint, entity, asked = choice.endpoint, choice.entity, exchange.request and exchange.request.asked
+    return TraceRecord(
+        text=text,
+        experiment=endpoint.config.trace_experiment or default_experiment(endpoint.name),
+        workspace=exchange.workspace,
+        endpoint_id=endpoint.id,
+        endpoint=endpoint.name,
+        entity=entity.served_name or entity.name,
+        model=entity.model.name,
+        version=str(entity.model.version),
+        client_request_id=(asked.client_request_id if asked else None) or exchange.request_id,
+        user=exchange.caller.name if exchange.caller is not None else None,
+    )

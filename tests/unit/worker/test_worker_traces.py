@@ -1,0 +1,106 @@
+"""Traces of a model in its worker, and what the model learns of the request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracing.trace_manager import InMemoryTraceManager
+from mlflow.tracking._model_registry import utils as registry
+from mlflow.tracking._tracking_service import utils as tracking_service
+
+from mlflow_serving_plugin.worker import tracking
+from mlflow_serving_plugin.worker.request_context import (
+    LARGEST_TRACE_BYTES,
+    MOST_TRACES,
+    RequestContext,
+    current,
+    during,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")
+"""MLflow warns of its own types when it is imported."""
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process as a worker without a tracking server."""
+    monkeypatch.setattr(InMemoryTraceManager, "pop_trace", InMemoryTraceManager.pop_trace)
+    monkeypatch.setenv(tracking.TRACKING_URI, tracking.NO_TRACKING_SERVER)
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    before = mlflow.get_tracking_uri()
+    tracking.stand_in()
+    mlflow.set_tracking_uri(tracking.NO_TRACKING_SERVER)
+    yield
+    mlflow.set_tracking_uri(before)
+    tracking_service._tracking_store_registry._registry.pop("no-tracking-server")
+    registry._get_store_registry()._registry.pop("no-tracking-server")
+
+
+def a_context(**told: object) -> RequestContext:
+    return RequestContext(json.dumps(told).encode())
+
+
+@mlflow.trace(name="outer")
+def traced() -> None:
+    with mlflow.start_span("inner"):
+        pass
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_trace_goes_to_the_request_that_made_the_trace():
+    first, second = a_context(trace=True), a_context(trace=True)
+    with during(first):
+        traced()
+        with during(second):
+            traced()
+    for context in (first, second):
+        (text,) = context.take_traces()
+        trace = json.loads(text)
+        assert sorted(span["name"] for span in trace["data"]["spans"]) == ["inner", "outer"]
+        assert trace["info"]["trace_id"].startswith("tr-")
+
+
+@pytest.mark.usefixtures("worker")
+def test_traces_that_nobody_wants_are_dropped():
+    unwanted = a_context(trace=False)
+    traced()
+    with during(unwanted):
+        traced()
+    assert unwanted.take_traces() == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_everything_else_of_mlflow_is_refused_with_the_name_of_the_setting():
+    for use in (
+        lambda: mlflow.log_metric("rows", 1),
+        lambda: mlflow.set_experiment("mine"),
+        lambda: mlflow.pyfunc.load_model("models:/flowers/1"),
+        lambda: mlflow.search_runs(experiment_names=["mine"]),
+    ):
+        with pytest.raises(MlflowException, match=r"environment\.MLFLOW_TRACKING_URI"):
+            use()
+
+
+def test_large_traces_and_too_many_are_only_told():
+    context = a_context(trace=True)
+    context.add_trace(b"x" * (LARGEST_TRACE_BYTES + 1))
+    for _ in range(MOST_TRACES):
+        context.add_trace(b"{}")
+    assert context.take_traces() == [b"", *[b"{}"] * (MOST_TRACES - 1), b""]
+
+
+def test_the_model_finds_the_request_in_mlflow_s_context():
+    from mlflow.pyfunc.context import get_prediction_context
+
+    told = {"request_id": "1", "endpoint_name": "a", "user": "ann", "headers": {"x": "y"}, "model_version": "2"}
+    context = a_context(**told, client_request_id="c")
+    with during(context):
+        found = get_prediction_context()
+        assert current() is context
+    assert {name: getattr(found, name) for name in told} == told
+    assert found.client_request_id == "c"
+    assert (get_prediction_context(), current()) == (None, None)
