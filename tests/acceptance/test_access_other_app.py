@@ -16,7 +16,7 @@ from support.models import Models, register
 from support.server import TrackingServer
 from support.silence import silent
 
-from mlflow_serving_plugin.api.server import AUDIT_PATH, METRICS_PATH
+from mlflow_serving_plugin.api.server import AUDIT_PATH, DIAGNOSIS_PATH, METRICS_PATH
 
 HOUSE_KEYS = Path(__file__).parent.parent / "other_app"
 HEADER = "X-House-Key"
@@ -59,7 +59,7 @@ def house(request: pytest.FixtureRequest, models: Models) -> Iterator[HouseKeysS
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_app_is_asked_what_its_callers_may_do(house: HouseKeysServer, kind: str) -> None:
     # It tells of no accounts that tokens could belong to, and of no admins.
-    for_admins = [f"GET {path} as admin: 403" for path in (AUDIT_PATH, METRICS_PATH)]
+    for_admins = [f"GET {path} as admin: 403" for path in (AUDIT_PATH, DIAGNOSIS_PATH, METRICS_PATH)]
     wrong = [cell for cell in wrong_cells(house, kind, of_kind(kind)) if "/token/" not in cell]
     assert [cell for cell in wrong if not cell.startswith(tuple(for_admins))] == []
 

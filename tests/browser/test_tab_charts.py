@@ -114,18 +114,18 @@ def test_of_a_thousand_endpoints_only_those_in_view_are_drawn(tab: Tab) -> None:
 
 def test_a_version_goes_to_sleep_and_wakes_in_front_of_the_reader(tab: Tab, models: Models) -> None:
     page, server = tab.page, tab.server
-    register(server.client, "sleeper", models.path("iris-1"))
-    server.enable("sleeper", min_replicas=0, idle_timeout_s=0.5)
-    tab.open_tab("sleeper")
+    register(server.client, "drowsy", models.path("iris-1"))
+    server.enable("drowsy", min_replicas=0, idle_timeout_s=0.5)
+    tab.open_tab("drowsy")
     row = page.get_by_role("table", name="Served versions").get_by_role("row", name="Version 1")
     expect(row).to_contain_text("Asleep", timeout=PAGE_MS)
     expect(row).to_contain_text("0 of")
     tab.picture("asleep")
     # Now that it sleeps, it shall stay awake afterwards, however slowly this test goes on.
-    server.api("PUT", "update-compute-config", registered_model_name="sleeper", config={"idle_timeout_s": 3600})
+    server.api("PUT", "update-compute-config", registered_model_name="drowsy", config={"idle_timeout_s": 3600})
     page.get_by_role("button", name="Load Example").click()
     page.get_by_role("button", name="Send Request").click()
     expect(page.get_by_label("Response", exact=True).get_by_text("200 OK")).to_be_visible()
     expect(row).to_contain_text("Ready", timeout=PAGE_MS)
     expect(row).to_contain_text("1 of")
-    server.api("POST", "disable", registered_model_name="sleeper")
+    server.api("POST", "disable", registered_model_name="drowsy")
