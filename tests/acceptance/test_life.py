@@ -14,23 +14,23 @@ HOLD_S = 30.0
 
 @pytest.mark.fast
 def test_a_model_is_served_from_enabling_to_disabling(plain: TrackingServer, models: Models) -> None:
-    life = Life(plain, models, "flowers")
+    life = Life(plain, models, "tulips")
     life.register(1)
     life.set_stage(1, "Production")
-    life.client.set_registered_model_alias("flowers", "champion", "1")
+    life.client.set_registered_model_alias("tulips", "champion", "1")
     assert life.answer("/1") == (404, None)
 
-    plain.enable("flowers")
+    plain.enable("tulips")
     # No waiting for READY: as soon as the endpoint is known, a request is held until the version answers.
     eventually(lambda: life.answer("/1") == (200, 1), within_s=2 + HOLD_S, tail=plain.tail)
-    assert plain.states("flowers") == {"1": "READY"}
+    assert plain.states("tulips") == {"1": "READY"}
     for reference in ("/1", "/Production", "@champion", "/latest"):
         life.answers_in_every_dialect(reference, 1)
     assert life.answer("/production") == (200, 1)
 
     life.register(2)
     life.register(3)
-    plain.wait_ready("flowers", 2, 3)
+    plain.wait_ready("tulips", 2, 3)
     life.becomes("/3", 200, 3)
     life.becomes("/latest", 200, 3)
     assert life.answer("/None") == (200, 3)
@@ -38,20 +38,20 @@ def test_a_model_is_served_from_enabling_to_disabling(plain: TrackingServer, mod
     life.set_stage(2, "Production")
     # Held by two, the stage answers with the higher number.
     life.becomes("/Production", 200, 2)
-    life.client.set_registered_model_alias("flowers", "champion", "3")
+    life.client.set_registered_model_alias("tulips", "champion", "3")
     life.becomes("@champion", 200, 3)
 
     life.set_stage(1, "Archived")
     life.becomes("/1", 404)
-    message = plain.score("flowers/1", {}).json()["message"]
+    message = plain.score("tulips/1", {}).json()["message"]
     assert "Served now: versions 2, 3" in message
     assert "Production (2)" in message
 
-    life.client.delete_registered_model_alias("flowers", "champion")
+    life.client.delete_registered_model_alias("tulips", "champion")
     life.becomes("@champion", 404)
 
-    life.client.rename_registered_model("flowers", "flowers, größer v1.0")
-    renamed = Life(plain, models, "flowers, größer v1.0")
+    life.client.rename_registered_model("tulips", "tulips, größer v1.0")
+    renamed = Life(plain, models, "tulips, größer v1.0")
     renamed.becomes("/2", 200, 2)
     renamed.answers_in_every_dialect("/Production", 2)
     life.becomes("/2", 404)

@@ -50,7 +50,8 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
 
 
 @pytest.mark.parametrize("line", each(_COMMAND, BLOCKS))
-def test_a_command_to_paste_is_one_that_the_command_line_takes(line: str) -> None:
+def test_a_command_to_paste_is_one_that_the_command_line_takes(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     command, words = command_of(shlex.split(line))
     context = command.make_context(command.name, list(words))
     parse_config(context.params.get("config") or ())

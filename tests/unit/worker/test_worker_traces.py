@@ -31,11 +31,11 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(InMemoryTraceManager, "pop_trace", InMemoryTraceManager.pop_trace)
     monkeypatch.setenv(tracking.TRACKING_URI, tracking.NO_TRACKING_SERVER)
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
-    before = mlflow.get_tracking_uri()
     tracking.stand_in()
     mlflow.set_tracking_uri(tracking.NO_TRACKING_SERVER)
     yield
-    mlflow.set_tracking_uri(before)
+    # None: the next test asks the environment again, whose variable MLflow's setter would have set for good.
+    mlflow.set_tracking_uri(None)
     tracking_service._tracking_store_registry._registry.pop("no-tracking-server")
     registry._get_store_registry()._registry.pop("no-tracking-server")
 
