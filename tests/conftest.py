@@ -72,7 +72,17 @@ def _kind(item: pytest.Item) -> str | None:
         if isinstance(value, str) and value in KINDS:
             return value
     name = next((name for name in KINDS if name in item.fixturenames), None)
+    if name is None:
+        return _module_of(item)
     return f"{name}-{given[name]}" if name in given else name
+
+
+def _module_of(item: pytest.Item) -> str | None:
+    """The module of a test that starts a worker or a database for all its tests: each lane would start one."""
+    if item.get_closest_marker("xdist_group") or "integration" not in item.path.parts:
+        return None
+    made = item._fixtureinfo.name2fixturedefs.values()
+    return item.path.stem if any(found[-1].scope == "module" for found in made) else None
 
 
 def _rank(item: pytest.Item) -> int:

@@ -70,6 +70,7 @@ def test_an_unknown_app_has_no_accounts_for_tokens(house: HouseKeysServer) -> No
     assert "no users that tokens could belong to" in made.json()["message"]
 
 
+@pytest.mark.matrix
 def test_mlflow_s_own_auth_app_under_a_name_that_nobody_knows(models: Models) -> None:
     """Whatever wraps it: who may edit a model may not manage it."""
     settings, environ = {"base_app": "our-own"}, {"PYTHONPATH": "{root}/installed"}
@@ -95,7 +96,7 @@ def test_mlflow_s_own_auth_app_under_a_name_that_nobody_knows(models: Models) ->
 
 
 @pytest.mark.parametrize(
-    "kind", ["gunicorn", *(pytest.param(kind, marks=pytest.mark.matrix) for kind in ("gunicorn-sync", "waitress"))]
+    "kind", [pytest.param(kind, marks=pytest.mark.matrix) for kind in ("gunicorn", "gunicorn-sync", "waitress")]
 )
 def test_basic_auth_under_other_web_servers(models: Models, kind: str) -> None:
     """By the entry point of its own. Not every cell: what is asked is the same, who asks it is not."""

@@ -148,7 +148,9 @@ def asked_of_stock(dialect: Dialect, rows, first: bool) -> Dialect:
     return dialect
 
 
-@pytest.mark.parametrize("name", ["one", "two", "now", "python"])
+@pytest.mark.parametrize(
+    "name", ["one", "two", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("now", "python"))]
+)
 def test_every_dialect_is_answered_as_by_the_environment_s_own_server(
     many: TrackingServer, models: Models, name: str
 ) -> None:
@@ -223,7 +225,7 @@ def test_a_broken_requirement_fails_in_words_and_a_corrected_version_recovers(
     assert many.score("no such version/latest", ONE_ROW).status_code == 200
 
 
-@pytest.mark.parametrize("flavor", ["lightgbm", "onnx"])
+@pytest.mark.parametrize("flavor", ["lightgbm", pytest.param("onnx", marks=pytest.mark.matrix)])
 def test_a_model_with_a_native_library_is_served_from_an_environment_of_its_own(
     many: TrackingServer, flavor: str
 ) -> None:
@@ -326,6 +328,7 @@ def test_a_disk_that_is_full_fails_the_build_in_words_and_leaves_nothing(models:
         full.rmdir()
 
 
+@pytest.mark.matrix
 def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is_ended(models: Models) -> None:
     """kill -9 of everything but the installer; the next server ends it, builds anew and serves."""
     source = slow_package(models)
@@ -352,6 +355,7 @@ def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is
         assert server.score("slow/1", ONE_ROW).status_code == 200
 
 
+@pytest.mark.matrix
 def test_a_build_that_takes_too_long_fails_in_words(models: Models) -> None:
     slow = with_requirements(models.path("iris-1"), f"mlflow\nscikit-learn\n{slow_package(models)}\n")
     with TrackingServer("uvicorn", settings={"build_timeout_s": 8, "backoff_base_s": 3600}) as server:

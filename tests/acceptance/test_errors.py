@@ -22,7 +22,7 @@ SECRET = "s3ntinel"
 HOLD_S = 2.0
 """How long this server holds a request for a version that is starting."""
 
-RUNTIMES = ["native", "mlflow"]
+RUNTIMES = ["native", pytest.param("mlflow", marks=pytest.mark.matrix)]
 
 
 def refused(response: requests.Response, status: int, code: str) -> str:

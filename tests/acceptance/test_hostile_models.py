@@ -54,7 +54,7 @@ ONLINE = {"online-native": {"runtime": "native", **LIMITS}}
 """As an endpoint is without a configuration of its own, but for the limits."""
 
 ALL = {**OPEN, **CLOSED, **ONLINE}
-FORKING = {"open-stock", "online-native"}
+FORKING = {"online-native"}
 """Below a guard, and below a keeper: who counts processes."""
 
 sandboxed = pytest.mark.parametrize("name", [*CLOSED, *ONLINE])

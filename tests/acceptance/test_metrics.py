@@ -119,6 +119,7 @@ def exposing(models: Models) -> Iterator[TrackingServer]:
         yield server
 
 
+@pytest.mark.matrix
 def test_mlflow_s_own_prometheus_metrics_and_ours_leave_each_other_alone(
     exposing: TrackingServer, models: Models
 ) -> None:
@@ -137,6 +138,7 @@ def test_mlflow_s_own_prometheus_metrics_and_ours_leave_each_other_alone(
     assert not list((server.root / "mlflow-metrics").glob("*.counts"))
 
 
+@pytest.mark.matrix
 def test_metrics_that_cannot_be_written_do_not_stop_serving(exposing: TrackingServer, models: Models) -> None:
     server = exposing
     scored = "requests_total", "iris", "1", "200"

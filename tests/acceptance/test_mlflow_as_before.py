@@ -10,17 +10,15 @@ import pytest
 import requests
 from support.models import Models
 from support.server import TrackingServer
+from support.tracking import tracking_at
 
 
 @pytest.fixture
 def tracking(plain: TrackingServer):
     """MLflow's fluent API, set to the server for the length of a test."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(plain.url)
-    with warnings.catch_warnings():
+    with tracking_at(plain.url), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield plain
-    mlflow.set_tracking_uri(before)
 
 
 def test_log_register_search_and_download_round_trip(tracking: TrackingServer, models: Models, tmp_path: Path) -> None:

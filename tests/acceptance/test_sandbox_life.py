@@ -81,6 +81,7 @@ def test_a_sandboxed_model_s_life(models: Models) -> None:
             life.disable_leaves_nothing()
 
 
+@pytest.mark.matrix
 def test_a_model_in_an_environment_of_its_own_runs_in_the_sandbox_with_that(models: Models) -> None:
     with TrackingServer("uvicorn") as server:
         life = Life(server, models, "iris")

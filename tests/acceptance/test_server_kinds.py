@@ -75,6 +75,7 @@ def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
         eventually(server.ended, tail=server.tail)
 
 
+@pytest.mark.matrix
 def test_stopping_the_server_while_its_first_workers_start_leaves_nothing(models: Models) -> None:
     with TrackingServer("uvicorn", workers=2) as server:
         for runtime in RUNTIMES:

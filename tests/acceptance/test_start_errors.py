@@ -25,8 +25,10 @@ matrix = pytest.mark.matrix
         pytest.param(
             "serving", {"MLFLOW_SERVING_AUTH_CACHE_S": "soon"}, "MLFLOW_SERVING_AUTH_CACHE_S is 'soon'", marks=matrix
         ),
-        ("serving", {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"}, "Set MLFLOW_SERVING_STATE_DIR"),
-        ("serving-basic-auth", {}, "MLFLOW_FLASK_SERVER_SECRET_KEY"),
+        pytest.param(
+            "serving", {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"}, "Set MLFLOW_SERVING_STATE_DIR", marks=matrix
+        ),
+        pytest.param("serving-basic-auth", {}, "MLFLOW_FLASK_SERVER_SECRET_KEY", marks=matrix),
         ("serving-basic-auth", SECRET, "MLFLOW_AUTH_ADMIN_PASSWORD"),
         pytest.param(
             "serving-basic-auth",

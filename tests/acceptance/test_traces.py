@@ -14,6 +14,7 @@ from support import eventually
 from support.models import Models, register
 from support.server import TrackingServer
 from support.streams import events_of, streamed
+from support.tracking import tracking_at
 
 NUMBER = 20
 
@@ -86,10 +87,8 @@ def evaluation(server: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     monkeypatch.setenv("DATABRICKS_HOST", server.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", "of nobody")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(server.url)
-    yield mlflow.set_experiment("evaluation").experiment_id
-    mlflow.set_tracking_uri(before)
+    with tracking_at(server.url):
+        yield mlflow.set_experiment("evaluation").experiment_id
 
 
 def test_mlflow_evaluates_an_endpoint_by_the_traces_that_the_endpoint_returns(

@@ -46,7 +46,9 @@ def add_version(server: TrackingServer, models: Models, workspace: Mapping[str, 
     call(server, "POST", f"{API}/model-versions/create", workspace, name="iris", source=source, run_id=run["run_id"])
 
 
-@pytest.fixture(scope="module", params=["without authentication", "with basic-auth"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("without authentication", marks=pytest.mark.matrix), "with basic-auth"]
+)
 def server(request: pytest.FixtureRequest, models: Models) -> Iterator[TrackingServer]:
     """``iris`` in the default workspace is one model, ``iris`` in ``red`` another."""
     guarded = request.param == "with basic-auth"

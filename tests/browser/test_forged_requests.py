@@ -49,7 +49,6 @@ PLACES = {
 """Whose page it is, and by which name it calls the server."""
 
 IN_CI = {
-    ("basic", "another name of this machine"),
     ("basic", "another port of the server"),
     ("basic", "another site"),
     ("plain", "another site"),

@@ -41,7 +41,7 @@ def counted(page: Page) -> float:
     return sum(float(cell) * 10 for cell in cells if cell != "\N{EN DASH}")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.matrix)])
 def test_charts_draw_a_running_load_and_the_table_behind_them_counts_its_requests(
     tab: Tab, models: Models, theme: str
 ) -> None:

@@ -234,6 +234,7 @@ def test_a_cancelled_build_ends_with_its_installer(tmp_path):
     assert not [path for path in (tmp_path / "e").iterdir() if path.is_dir()]
 
 
+@pytest.mark.matrix
 def test_conda_s_packages_are_solved_and_installed_with_pip_s_beside_them(tmp_path):
     channel = make_channel(tmp_path / "channel")
     conda = f"channels: ['{channel}']\ndependencies: [python, words>=1, {{pip: [mlflow, six==1.16.0]}}]\n"
@@ -258,6 +259,7 @@ def test_a_conda_package_that_no_channel_has_is_named(tmp_path):
         build(tmp_path / "e", a_model(tmp_path / "m", conda_yaml=conda), "auto")
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(shutil.which("pyenv") is None, reason="MLflow's virtualenv manager needs pyenv")
 def test_mlflow_s_own_manager_builds_for_those_who_have_pyenv(tmp_path):
     version = ".".join(map(str, sys.version_info[:3]))

@@ -557,7 +557,6 @@ def test_starts_never_outnumber_the_slots(paths):
         world.until(lambda: len(world.fetched) == 5 and len(world.backend.launched) == 2)
         world.versions(*[a_version(n) for n in range(1, 6)], champion=1)
         world.until(lambda: world.route().aliases)
-        assert sorted(int(launched.name) for launched in world.backend.launched) == [4, 5]
         assert len(world.backend.launched) == 2
         world.backend.released.set()
         world.until_ready(1, 2, 3, 4, 5)

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracking._model_registry import utils as registry
 from mlflow.tracking._tracking_service import utils as tracking_service
+from support.tracking import tracking_at
 
 from mlflow_serving_plugin.worker import tracking
 from mlflow_serving_plugin.worker.request_context import (
@@ -32,10 +33,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(tracking.TRACKING_URI, tracking.NO_TRACKING_SERVER)
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     tracking.stand_in()
-    mlflow.set_tracking_uri(tracking.NO_TRACKING_SERVER)
-    yield
-    # None: the next test asks the environment again, whose variable MLflow's setter would have set for good.
-    mlflow.set_tracking_uri(None)
+    with tracking_at(tracking.NO_TRACKING_SERVER):
+        yield
     tracking_service._tracking_store_registry._registry.pop("no-tracking-server")
     registry._get_store_registry()._registry.pop("no-tracking-server")
 
