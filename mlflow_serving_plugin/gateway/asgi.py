@@ -12,6 +12,8 @@ from mlflow_serving_plugin.gateway.asgi_client import (
     Client,
     ClientGoneError,
     Clients,
+    closes_connection,
+    keep_alive,
     send_body,
     stopping,
 )
@@ -74,7 +76,7 @@ class AsgiGateway:
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
             start = {"type": "http.response.start", "status": reply.status, "headers": raw_headers}
             if isinstance(reply.body, Pieces):
-                await self._send_pieces(start, reply.body, client, send)
+                await self._send_pieces(start, reply.body, client, send, last=closes_connection(scope))
                 return
         except ClientGoneError:
             return
@@ -96,20 +98,26 @@ class AsgiGateway:
         for link in self._links.values():
             await link.close()
 
-    async def _send_pieces(self, start: Message, pieces: Pieces, client: Client, send: Send) -> None:
-        ending = asyncio.create_task(self._cut_when_stopping(pieces, send))
+    async def _send_pieces(self, start: Message, pieces: Pieces, client: Client, send: Send, *, last: bool) -> None:
+        """``last``: the client asks for the end of the connection after this answer."""
+        ending = None
         try:
             await send(start)
+            if last:
+                # Until the end of the answer, so that only a server that stops says otherwise.
+                keep_alive(send, True)
+            ending = asyncio.create_task(self._cut_when_stopping(pieces, send))
             await self._drive(pieces.steps(), client)
+            if last:
+                keep_alive(send, False)
             await send({"type": "http.response.body", "body": b""})
         finally:
-            ending.cancel()
+            if ending is not None:
+                ending.cancel()
             pieces.close()
 
     async def _cut_when_stopping(self, pieces: Pieces, send: Send) -> None:
         """A server that stops waits for its open connections, and a stream may have no end."""
-        if stopping(send):
-            return  # a connection for one request alone: nothing tells
         while not stopping(send):
             await asyncio.sleep(_LOOK_S)
         await asyncio.sleep(self._gateway.settings.stop_grace_s)

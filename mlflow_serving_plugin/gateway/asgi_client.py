@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_serving_plugin.connections import Receive, Send, cut_off
+from mlflow_serving_plugin.connections import Message, Receive, Send, cut_off
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.limits import BodyBuffer
 from mlflow_serving_plugin.gateway.messages import ReadBody
@@ -170,6 +170,20 @@ async def send_piece(send: Send, piece: bytes, longest_pause_s: float, *, more: 
         cut_off(send)
         return False
     return True
+
+
+def closes_connection(scope: Message) -> bool:
+    """Whether the client takes no answer after this one on its connection."""
+    if scope.get("http_version") == "1.0":
+        return True
+    return any(name.lower() == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
+
+
+def keep_alive(send: Send, on: bool) -> None:
+    """Say whether the connection takes a request after this one; see ``stopping``. Only uvicorn's can be told."""
+    cycle = getattr(send, "__self__", None)
+    if hasattr(cycle, "keep_alive"):
+        cycle.keep_alive = on  # type: ignore[union-attr]
 
 
 def stopping(send: Send) -> bool:

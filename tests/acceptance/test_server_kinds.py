@@ -62,7 +62,7 @@ def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
             register(server.client, runtime, models.path("iris-1"))
             server.enable(runtime, runtime=runtime)
         serve_streaming(server, models)
-        endless = streamed(server, number=10**9, pause_s=0.05)
+        endless = [streamed(server, number=10**9, pause_s=0.05, close=close) for close in (False, True)]
         for runtime in RUNTIMES:
             server.wait_ready(runtime, 1)
             register(server.client, runtime, models.path("iris-2"))
@@ -70,8 +70,9 @@ def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
             eventually(lambda runtime=runtime: "2" in server.states(runtime), tail=server.tail)
         # To the command alone, which hands it on.
         os.kill(server.pid, signal.SIGTERM)
-        *events, last = events_of(endless)
-        assert "error" in last and "error" not in events[-1]
+        for stream in endless:
+            *events, last = events_of(stream)
+            assert "error" in last and "error" not in events[-1]
         eventually(server.ended, tail=server.tail)
 
 

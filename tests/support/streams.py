@@ -20,12 +20,14 @@ def serve_streaming(server: TrackingServer, models: Models, name: str = "streami
     server.wait_ready(name, 1)
 
 
-def streamed(server: TrackingServer, name: str = "streaming", **asked: Any) -> requests.Response:
-    """The answer to ``stream: true``, whose body has not been read."""
+def streamed(
+    server: TrackingServer, name: str = "streaming", *, close: bool = False, **asked: Any
+) -> requests.Response:
+    """The answer to ``stream: true``, whose body has not been read. ``close``: on a connection that ends with it."""
     return requests.post(
         f"{server.url}/model/{name}/1/invocations",
         json={"prompt": "word", "stream": True, **asked},
-        headers=server.credentials,
+        headers={**server.credentials, **({"Connection": "close"} if close else {})},
         stream=True,
         timeout=HTTP_S,
     )
