@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,8 @@ from mlflow_serving_plugin.errors import UnavailableError
 from mlflow_serving_plugin.gateway.addresses import Action, Target
 from mlflow_serving_plugin.gateway.choice import Choice, choose
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
-from mlflow_serving_plugin.gateway.dialects.v2 import (
-    BINARY,
-    LENGTH_HEADER,
-    Declared,
-    V2Answer,
-    V2Model,
-    as_metadata,
-    declared,
-)
+from mlflow_serving_plugin.gateway.dialects.v2 import BINARY, LENGTH_HEADER, V2Answer, V2Model
+from mlflow_serving_plugin.gateway.dialects.v2_signature import Declared, as_metadata, declared
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.messages import Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.scoring import Scoring
@@ -32,6 +25,10 @@ _OF_SERVER: dict[Action, dict[str, Any]] = {
     Action.SERVER: {"name": "mlflow-serving-plugin", "version": __version__, "extensions": ["binary_tensor_data"]},
     Action.LIVE: {"live": True, "ready": True},
 }
+
+_MOST_KNOWN = 1024
+_signatures: dict[str, tuple[list[Declared], list[Declared]]] = {}
+"""Inputs and outputs by the model's directory, whose files never change."""
 
 
 class OpenInference:
@@ -86,11 +83,16 @@ def _model(choice: Choice) -> Steps[V2Model]:
     model_dir = choice.entity.model_dir
     if model_dir is None:
         raise UnavailableError(f"The files of version {choice.version} have not been fetched yet.")
-    inputs, outputs = yield RunBlocking(partial(_signature, model_dir))
+    found = _signatures.get(model_dir)
+    if found is None:
+        if len(_signatures) >= _MOST_KNOWN:
+            _signatures.clear()
+        # A thread only where there is a file to read: the way there and back costs more than a small request.
+        found = _signatures[model_dir] = yield RunBlocking(partial(_signature, model_dir))
+    inputs, outputs = found
     return V2Model(choice.endpoint.name, choice.version, inputs, outputs, choice.endpoint.config.max_cells)
 
 
-@lru_cache(maxsize=1024)
 def _signature(model_dir: str) -> tuple[list[Declared], list[Declared]]:
     """Inputs and outputs by the model's signature; empty without one. Reads a file."""
     try:

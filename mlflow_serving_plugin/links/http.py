@@ -17,6 +17,7 @@ import aiohttp
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, LiveAddresses, WorkerCall, WorkerReply
+from mlflow_serving_plugin.worker.tensor_body import TENSORS, as_json
 
 _IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which the stock server's uvicorn closes it."""
@@ -62,6 +63,8 @@ class AsyncHttpLink:
         """The worker's answer. When the call is cancelled, the request to the worker is too."""
         if call.stream:
             return WorkerReply(400, "application/json", _NO_STREAM)
+        if call.content_type == TENSORS:
+            call = call._replace(content_type="application/json", body=as_json(call.body))
         request = asyncio.ensure_future(self._post(call))
         try:
             done, _ = await asyncio.wait({request}, timeout=call.timeout_s)

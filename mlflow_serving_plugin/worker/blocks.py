@@ -95,7 +95,7 @@ def number_table(rows: list[list[Any]], kind: str) -> Any:
         table = np.array(rows, dtype=np.float64)
     except OverflowError:
         return None
-    return table if _within_64_bits(table) else None
+    return table if within_64_bits(table) else None
 
 
 def read_large(body: bytes, shapes: Iterable[Any]) -> Any:
@@ -143,7 +143,7 @@ def table_of(rows: Any, width: int, brackets: int, kind: str) -> Any:
     ):
         return None
     table = _array(rows, kind).reshape(len(rows), width)
-    return table if kind == "i" or _within_64_bits(table) else None
+    return table if kind == "i" or within_64_bits(table) else None
 
 
 def tensor_of(value: Any, brackets: int, kind: str) -> Any:
@@ -173,7 +173,7 @@ def _array(value: Any, kind: str) -> Any:
     return np.frombuffer(value.as_buffer(of_type=kind), dtype=_TYPES[kind])
 
 
-def _within_64_bits(table: Any) -> bool:
+def within_64_bits(table: Any) -> bool:
     """Whether no number may be a whole number beyond 64 bits, which MLflow keeps as an object."""
     import numpy as np
 

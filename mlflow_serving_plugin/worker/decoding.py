@@ -57,6 +57,9 @@ class BodyDecoder(Protocol):
     def decode(self, body: bytes) -> Batchable | None:
         """The input of a JSON body; None leaves the body to MLflow's own way."""
 
+    def decode_tensors(self, body: bytes) -> Batchable | None:
+        """The input of a body of tensors as bytes, see ``tensor_body``; None leaves the body to MLflow's own way."""
+
     def trials(self) -> Iterator[Trial]:
         """Bodies made from the signature, on which this decoder and MLflow's own way are compared."""
 

@@ -16,6 +16,7 @@ from .inferred import InferredTable
 from .model_call import ModelCall
 from .same import same_value
 from .tables import SignatureTable
+from .tensor_body import read_body
 from .tensors import InferredTensors, SignatureTensors
 from .values import TypeHintValues
 
@@ -64,10 +65,18 @@ class JsonDecoder:
         for shape in self.shapes:
             found: Batchable | None = shape.read(key, value)
             if found is not None:
-                if params is not None:
-                    found.params = params
-                    found.group = (found.group, json.dumps(params, sort_keys=True))
-                return found
+                return _with_params(found, params)
+        return None
+
+    def decode_tensors(self, body: bytes) -> Batchable | None:
+        """The input of a body of tensors as bytes: what ``decode`` makes of the same tensors in JSON."""
+        kind, arrays, params = read_body(body)
+        if params is not None and (not self.takes_params or not _exact(params)):
+            return None
+        for shape in self.shapes:
+            found: Batchable | None = shape.read_arrays(kind, arrays) if hasattr(shape, "read_arrays") else None
+            if found is not None:
+                return _with_params(found, params)
         return None
 
     def probes(self) -> Sequence[Batchable]:
@@ -78,6 +87,13 @@ class JsonDecoder:
         """Bodies on which this decoder and MLflow's own way are compared."""
         for shape in self.shapes:
             yield from shape.trials()
+
+
+def _with_params(found: Batchable, params: Any) -> Batchable:
+    if params is not None:
+        found.params = params
+        found.group = (found.group, json.dumps(params, sort_keys=True))
+    return found
 
 
 def compile_model(model: Any, schema: Any, max_cells: int) -> JsonDecoder:

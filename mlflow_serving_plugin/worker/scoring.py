@@ -22,6 +22,7 @@ from .loaders import LIBRARY_LOADERS
 from .model_call import ModelCall
 from .model_code import ModelCode
 from .tables import SignatureTable
+from .tensor_body import TENSORS, as_json
 
 JSON = "application/json"
 _collector = Collector()
@@ -91,6 +92,7 @@ class Scorer:
 
         start, short = time.perf_counter_ns(), False
         try:
+            content_type, body = self._as_json(content_type, body)
             with _collector.during(body):
                 body = cells.bounded(content_type, body, self._columns, self._max_cells, self._required)
                 with self.code:
@@ -135,10 +137,16 @@ class Scorer:
         """The input of a body that the fast path can take; None for any other body."""
         if self._csv is not None and content_type == CSV:
             return self._csv.decode(body)
+        if self.decoder is not None and content_type == TENSORS:
+            return self.decoder.decode_tensors(body)
         if self.decoder is None or content_type != JSON:
             return None
         with _collector.during(body):
             return self.decoder.decode(body)
+
+    def _as_json(self, content_type: str, body: bytes) -> tuple[str, bytes]:
+        """The same request in a form that MLflow takes."""
+        return (JSON, as_json(body)) if content_type == TENSORS else (content_type, body)
 
     def _csv_decoder(self, decoder: fast_path.JsonDecoder) -> CsvDecoder | None:
         table, parse = decoder.shapes[0], getattr(self._server, "parse_csv_input", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, Sequence
 
-from .blocks import Block, fields_of, list_of, number_table, table_of
+from .blocks import Block, fields_of, list_of, number_table, table_of, within_64_bits
 from .columns import Column, NotCompilable, column_of
 from .decoding import Trial
 from .formats import INPUTS, INSTANCES, RECORDS, SPLIT, is_index, of_columns, of_records, of_split, unique_names
@@ -79,6 +79,26 @@ class SignatureTable:
             return None
         table = table if order is None else table[:, order]
         return Block(layout, table.astype(layout.dtype, copy=False), self._group(layout), index)
+
+    def read_arrays(self, kind: str, given: Sequence[tuple[str, Any]]) -> Block | None:
+        """The rows of columns that came as bytes; None where JSON might make others of the same values."""
+        import numpy as np
+
+        type_, most = _NUMBERS.get(self._one_kind or "", ("", 0.0))
+        names, arrays = [name for name, _ in given], [array.reshape(-1) for _, array in given]
+        if kind != "pd" or not type_ or SPLIT not in self._proved or not len(arrays[0]):
+            return None
+        if any(array.dtype.kind != ("f" if type_ == "d" else "i") for array in arrays):
+            return None
+        layout, order = self._arranged(names)
+        if not layout.columns:
+            return None
+        table = np.stack([arrays[place] for place in order] if order is not None else arrays, axis=1)
+        table = table.astype("float64" if type_ == "d" else "int64", copy=False)
+        # NaN is not below the limit either.
+        if not (type_ == "i" or within_64_bits(table)) or (most and np.abs(table).max() > most):
+            return None
+        return Block(layout, table.astype(layout.dtype, copy=False), self._group(layout), None)
 
     def _arranged(self, names: list[Any], usual_only: bool = False) -> tuple[Layout, list[int] | None]:
         """The layout of a body with these columns, empty where MLflow may refuse them; where each of its columns is."""

@@ -113,6 +113,22 @@ class SignatureTensors:
             return None
         return Arrays({name: array.astype(spec.type, copy=False)})
 
+    def read_arrays(self, kind: str, given: Sequence[tuple[str, Any]]) -> Arrays | None:
+        """The arrays of tensors that came as bytes; None where JSON might make others of the same values."""
+        names = [name for name, _ in given]
+        if INPUTS not in self._proved or len(given) != len(self._specs) or kind == "pd":
+            return None
+        if kind == "dict" and set(names) != set(self._specs):
+            return None
+        found = dict(given) if kind == "dict" else dict(zip(self._specs, (array for _, array in given)))
+        arrays = {}
+        for name, spec in self._specs.items():
+            array = _as_type(found[name], spec.type)
+            if array is None or not _fits(array.shape, spec.shape):
+                return None
+            arrays[name] = array
+        return Arrays(arrays) if len(set(map(len, arrays.values()))) == 1 else None
+
     def _by_name(self, key: str, value: Any) -> Mapping[Any, Any] | None:
         names = self._specs.keys()
         if type(value) is dict:
@@ -195,6 +211,21 @@ def array_of(value: Any, dtype: Any) -> Any:
     if dtype.kind != "b" and (array.min() < np.iinfo(dtype).min or array.max() > np.iinfo(dtype).max):
         return None
     return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _as_type(array: Any, dtype: Any) -> Any:
+    """What ``array_of`` makes of the array's values in JSON; None for anything else."""
+    import numpy as np
+
+    if not array.size or array.dtype.kind not in ("f" if dtype.kind == "f" else "iu"):
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype, copy=False)
+        return cast if np.isfinite(cast).all() else None
+    if dtype.kind == "b" or array.max() > np.iinfo(dtype).max or array.min() < np.iinfo(dtype).min:
+        return None
+    return array.astype(dtype, copy=False) if array.max() <= np.iinfo(np.int64).max else None
 
 
 def _inferred(value: Any) -> Any:

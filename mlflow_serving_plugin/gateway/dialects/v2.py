@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow_serving_plugin.domain.json_text import null_for_nan
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure, Reader, Refusal, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.json_text import parse
+from mlflow_serving_plugin.gateway.dialects.v2_signature import Declared
 from mlflow_serving_plugin.gateway.dialects.v2_tensors import (
-    OF_COLUMNS,
-    OF_DTYPES,
     Tensor,
     infer_tensor,
+    raw_tensor,
     read_tensor,
     write_bytes,
 )
+from mlflow_serving_plugin.worker.tensor_body import TENSORS, write_body
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
@@ -54,38 +55,6 @@ class V2:
         return failure.message
 
 
-class Declared(NamedTuple):
-    """An input or output of a model's signature. ``tensor``: of tensors, not of columns."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-    named: bool
-    tensor: bool
-
-
-def declared(part: Any, prefix: str) -> list[Declared]:
-    """Inputs (``prefix`` input) or outputs (output) of ``MLmodel``'s signature; empty without."""
-    try:
-        specs = json.loads(part) if isinstance(part, str) else part or []
-    except ValueError:
-        return []
-    found = []
-    for index, spec in enumerate(specs if isinstance(specs, list) else []):
-        tensor = spec.get("tensor-spec")
-        name = spec.get("name")
-        datatype = OF_DTYPES.get(tensor["dtype"], "BYTES") if tensor else OF_COLUMNS.get(spec.get("type"), "BYTES")
-        shape = [int(size) for size in tensor["shape"]] if tensor else [-1, 1]
-        unnamed = f"{prefix}-{index + (prefix == 'output')}"
-        found.append(Declared(str(name or unnamed), datatype, shape, name is not None, tensor is not None))
-    return found
-
-
-def as_metadata(parts: list[Declared]) -> list[dict[str, Any]]:
-    """Inputs or outputs in a model's metadata."""
-    return [{"name": one.name, "datatype": one.datatype, "shape": one.shape} for one in parts]
-
-
 class V2Model(V2):
     """Reads requests for one version, and writes its answers. ``most``: values of a request."""
 
@@ -110,17 +79,41 @@ class V2Model(V2):
         parameters = document.get("parameters") or {}
         if not isinstance(parameters, dict):
             raise BadRequestError("The parameters of a request must be an object.")
-        made = self._canonical(
-            self._tensors(document["inputs"], body[length:] if length is not None else b""), parameters
-        )
+        # A view, so that only one copy of the bytes is made: the one that goes to the worker.
+        rest = memoryview(body)[len(body) if length is None else length :]
         params = {name: value for name, value in parameters.items() if name not in _OURS}
+        if raw := self._as_bytes(document["inputs"], rest, parameters, params):
+            return ScoringRequest(TENSORS, raw, V2Answer(self, document, parameters))
+        made = self._canonical(self._tensors(document["inputs"], rest), parameters)
         return ScoringRequest(
             JSON,
             json.dumps({**made, "params": params} if params else made).encode(),
             V2Answer(self, document, parameters),
         )
 
-    def _tensors(self, given: list[Any], rest: bytes) -> list[Tensor]:
+    def _as_bytes(
+        self, given: list[Any], rest: memoryview, parameters: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> bytes | None:
+        """The worker's body of inputs that all are numbers as bytes; None for any others, and for wrong ones."""
+        tensors, size = [], 0
+        for one in given:
+            found = raw_tensor(one, self._most)
+            if found is None:
+                return None
+            size += found.size
+            tensors.append((found.name, found.dtype, found.shape))
+        if size > len(rest):
+            return None
+        raws = (rest[:size],)
+        kind = self._kind(parameters, len(given), None)
+        if kind == "pd":
+            alike = len({shape[0] for _, _, shape in tensors}) == 1
+            return write_body(kind, tensors, raws, params) if alike and all(map(_is_column, tensors)) else None
+        if kind == "dict" or (kind == "np" and len(given) == 1):
+            return write_body(kind, tensors, raws, params)
+        return None
+
+    def _tensors(self, given: list[Any], rest: memoryview) -> list[Tensor]:
         tensors = []
         for one in given:
             parameters = one.get("parameters") if isinstance(one, dict) else None
@@ -129,18 +122,22 @@ class V2Model(V2):
             if size is not None:
                 if not isinstance(size, int) or not 0 <= size <= len(rest):
                     raise BadRequestError("The body is shorter than the binary_data_size of its inputs.")
-                raw, rest = rest[:size], rest[size:]
+                raw, rest = bytes(rest[:size]), rest[size:]
             tensors.append(read_tensor(one, raw, self._most))
         return tensors
 
-    def _canonical(self, tensors: list[Tensor], parameters: Mapping[str, Any]) -> dict[str, Any]:
-        kind = parameters.get("content_type") or (tensors[0].content_type if len(tensors) == 1 else None)
+    def _kind(self, parameters: Mapping[str, Any], number: int, of_tensor: str | None) -> str:
+        """What the inputs are to the model: by the request, by its only tensor, by the signature."""
+        kind = parameters.get("content_type") or (of_tensor if number == 1 else None)
+        if kind in ("pd", "np", "str", "dict"):
+            return str(kind)
         known = self.inputs[0] if self.inputs else None
-        if kind not in ("pd", "np", "str", "dict"):
-            if known is not None and not known.tensor and known.named:
-                kind = "pd"
-            else:
-                kind = "dict" if (known.named if known is not None else len(tensors) > 1) else "np"
+        if known is not None and not known.tensor and known.named:
+            return "pd"
+        return "dict" if (known.named if known is not None else number > 1) else "np"
+
+    def _canonical(self, tensors: list[Tensor], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        kind = self._kind(parameters, len(tensors), tensors[0].content_type)
         if kind == "pd":
             return {"dataframe_split": _frame(tensors)}
         if kind == "dict":
@@ -210,6 +207,10 @@ def _frame(tensors: list[Tensor]) -> dict[str, Any]:
         raise BadRequestError("Each input is a column, so all inputs must have the same shape, [n] or [n, 1].")
     columns = [list(map(_from_json, one.values)) if one.content_type == "pd_json" else one.values for one in tensors]
     return {"columns": [one.name for one in tensors], "data": [list(row) for row in zip(*columns, strict=True)]}
+
+
+def _is_column(tensor: tuple[str, str, list[int]]) -> bool:
+    return tensor[2][1:] in ([], [1])
 
 
 def _from_json(text: Any) -> Any:

@@ -63,6 +63,30 @@ def read_tensor(given: Any, raw: bytes | None, most: int) -> Tensor:
     return Tensor(name, datatype, shape, values, content_type)
 
 
+class RawTensor(NamedTuple):
+    """A tensor of numbers whose values are bytes of a body: ``size`` many, as NumPy's ``dtype`` has them."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    size: int
+
+
+def raw_tensor(given: Any, most: int) -> RawTensor | None:
+    """A tensor of a request, if it is one of numbers as bytes, with no say on its content, and nothing wrong."""
+    if not isinstance(given, dict) or "data" in given:
+        return None
+    name, dtype, shape, parameters = (given.get(key) for key in ("name", "datatype", "shape", "parameters"))
+    if dtype == "BOOL" or dtype not in NUMPY or not isinstance(name, str) or not isinstance(parameters, dict):
+        return None
+    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
+        return None
+    size, count = parameters.get("binary_data_size"), math.prod(shape)
+    if "content_type" in parameters or count > most or size != count * int(NUMPY[dtype][2:]):
+        return None
+    return RawTensor(name, NUMPY[dtype], shape, size)
+
+
 def write_bytes(tensor: Tensor) -> bytes:
     """The values as the binary extension has them; a null is NaN."""
     import numpy

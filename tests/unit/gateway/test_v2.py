@@ -9,8 +9,10 @@ import pytest
 
 from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure
-from mlflow_serving_plugin.gateway.dialects.v2 import V2, V2Model, declared
+from mlflow_serving_plugin.gateway.dialects.v2 import V2, V2Model
+from mlflow_serving_plugin.gateway.dialects.v2_signature import declared
 from mlflow_serving_plugin.gateway.dialects.v2_tensors import NUMPY, Tensor, infer_tensor, read_tensor, write_bytes
+from mlflow_serving_plugin.worker.tensor_body import TENSORS, as_json
 
 COLUMNS = declared('[{"type": "double", "name": "a"}, {"type": "string", "name": "b"}]', "input")
 MATRIX = declared('[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2]}}]', "input")
@@ -173,3 +175,46 @@ def test_metadata_has_the_signature_s_types():
 def test_errors_are_texts():
     refusal = V2().refuse(Failure(404, "CODE", "why"))
     assert (refusal.status, json.loads(refusal.body)) == (404, {"error": "why"})
+
+
+@pytest.mark.parametrize(
+    ("of", "inputs", "raws"),
+    [
+        (MATRIX, [("x", [2, 2], "FP32")], [np.array([1, 2, 3, 4], "<f4")]),
+        (NAMED, [("x", [2], "INT64")], [np.array([1, 2], "<i8")]),
+        (COLUMNS, [("a", [2, 1], "FP64"), ("b", [2], "INT32")], [np.array([0.5, 2]), np.array([1, 2], "<i4")]),
+    ],
+)
+def test_numbers_as_bytes_go_to_the_worker_as_bytes_and_mean_what_json_means(of, inputs, raws):
+    given = [
+        tensor(name, None, shape, datatype, binary_data_size=raw.nbytes)
+        for (name, shape, datatype), raw in zip(inputs, raws, strict=True)
+    ]
+    for one in given:
+        del one["data"]
+    found = read(*given, of=of, rest=b"".join(raw.tobytes() for raw in raws), parameters={"depth": 3})
+    in_json = [tensor(name, raw.tolist(), shape, kind) for (name, shape, kind), raw in zip(inputs, raws, strict=True)]
+    assert found.content_type == TENSORS
+    assert json.loads(as_json(found.body)) == json.loads(read(*in_json, of=of, parameters={"depth": 3}).body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "raw"),
+    [
+        ({"binary_data_size": 4}, b"\0" * 4),
+        ({"binary_data_size": 16, "content_type": "np"}, b"\0" * 16),
+        ({"binary_data_size": 16, "shape": [3]}, b"\0" * 16),
+        ({"binary_data_size": 16, "datatype": "BOOL"}, b"\0" * 16),
+        ({"binary_data_size": 16, "shape": [2, -1]}, b"\0" * 16),
+        ({"binary_data_size": 16, "shape": [True, 2]}, b"\0" * 16),
+        ({"binary_data_size": True}, b"\0" * 16),
+    ],
+)
+def test_tensors_that_are_odd_or_wrong_take_the_usual_way(fields, raw):
+    parameters = {name: value for name, value in fields.items() if name not in ("shape", "datatype")}
+    given = {"name": "x", "shape": [2], "datatype": "FP64", "parameters": parameters}
+    given |= {name: value for name, value in fields.items() if name in ("shape", "datatype")}
+    try:
+        assert read(given, of=MATRIX, rest=raw).content_type == "application/json"
+    except BadRequestError:
+        assert len(raw) == 4 or "shape" in fields or "datatype" in fields or fields["binary_data_size"] is True
