@@ -44,7 +44,7 @@ def create_app() -> Any:
     from mlflow_serving_plugin import composition
     from mlflow_serving_plugin.registry.internals import changed_parts, mlflow_version
 
-    _log_to_stderr()
+    log_to_stderr()
     if mlflow_server.artifacts_only():
         _logger.info("Serving is off: a server with --artifacts-only has no model registry.")
         return composition.inner_app()
@@ -67,6 +67,7 @@ def _prepare() -> None:
 
     from mlflow_serving_plugin.access import wrapped_app
     from mlflow_serving_plugin.errors import ConfigurationError
+    from mlflow_serving_plugin.grpc_service import require_grpc
     from mlflow_serving_plugin.host.paths import StatePaths
     from mlflow_serving_plugin.registry.internals import refuse_old_mlflow
     from mlflow_serving_plugin.settings import Settings, unknown_variables
@@ -74,12 +75,13 @@ def _prepare() -> None:
     try:
         refuse_old_mlflow()
         settings = Settings.from_environ(os.environ)
-        _log_to_stderr()
+        log_to_stderr()
         for sentence in unknown_variables(os.environ):
             _logger.warning("%s", sentence)
         if settings.state_dir:
             # Here, because web workers that cannot start are started again without an end.
             StatePaths.create(Path(settings.state_dir))
+        require_grpc(settings)
         if name := settings.base_app:
             wrapped_app.prepare(name)
     except (ConfigurationError, MlflowException, ImportError) as error:
@@ -87,7 +89,7 @@ def _prepare() -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Our INFO lines beside MLflow's own; without this only warnings would show."""
     logger = logging.getLogger("mlflow_serving_plugin")
     if not logger.handlers:

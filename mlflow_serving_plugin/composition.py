@@ -16,10 +16,8 @@ from typing import Any
 
 from mlflow_serving_plugin.access import wrapped_app
 from mlflow_serving_plugin.access.base import Access
-from mlflow_serving_plugin.access.guarded import GuardedAccess
-from mlflow_serving_plugin.access.noauth import NoAuth
+from mlflow_serving_plugin.access.forgery import BrowserRules
 from mlflow_serving_plugin.access.server_rules import browser_rules
-from mlflow_serving_plugin.access.tokens import TokenAuthenticator
 from mlflow_serving_plugin.api.app import PATHS, create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.backends.selector import select_backend
@@ -41,12 +39,13 @@ from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.request_log import RequestLog
 from mlflow_serving_plugin.gateway.traces import Traces
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
+from mlflow_serving_plugin.grpc_service import GrpcService
 from mlflow_serving_plugin.host.memory import machine_memory_bytes
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.metrics.counting import PASSWORDS, REQUEST_LOG, Metrics
+from mlflow_serving_plugin.metrics.counting import REQUEST_LOG, Metrics
 from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
@@ -55,11 +54,12 @@ from mlflow_serving_plugin.registry import mlflow_server
 from mlflow_serving_plugin.registry.download import download_model_version
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.registry.reader import RegistryReader
-from mlflow_serving_plugin.registry.signal import watch_deleted_users, watch_registry
+from mlflow_serving_plugin.registry.signal import watch_registry
 from mlflow_serving_plugin.registry.traces import TraceStore
-from mlflow_serving_plugin.registry.workspaces import in_workspace, workspaces_enabled
+from mlflow_serving_plugin.registry.workspaces import workspaces_enabled
 from mlflow_serving_plugin.request_log.keeper import WriterKeeper
 from mlflow_serving_plugin.request_log.spool import Spool
+from mlflow_serving_plugin.server_access import make_access
 from mlflow_serving_plugin.settings import Settings, default_state_dir
 from mlflow_serving_plugin.store.database import absolute_uri, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.endpoints import Store
@@ -88,7 +88,7 @@ def compose() -> Any:
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
     add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
-    roots = LogRoots.of(settings.request_log_roots, str(paths.request_logs))
+    roots = _log_roots(settings, paths)
     endpoints = EndpointOperations(
         store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional, log_roots=roots
     )
@@ -117,13 +117,41 @@ def compose() -> Any:
         browser_rules=rules,
         diagnose=partial(diagnose_running, settings, paths.root),
     )
+    gateway, spool, traces = _gateway(settings, paths, snapshot, access, metrics, rules)
+    background = Background([lambda: traces, *services(settings, paths, store, metrics, spool)])
+    return _dispatch(inner, deps, gateway, background)
+
+
+def compose_for_grpc() -> tuple[Gateway, Background]:
+    """The gateway of the process that serves gRPC, and what runs beside it. No browser speaks gRPC by itself."""
+    settings = _settings()
+    paths, store = open_state(settings)
+    metrics = Metrics(paths.metrics)
+    access = make_access(settings, inner_app(), TokenStore(store.engine), metrics)
+    gateway, spool, traces = _gateway(settings, paths, SnapshotReader(paths.routes), access, metrics, rules=None)
+    return gateway, Background([lambda: traces, lambda: AtStop(metrics.flush), lambda: spool])
+
+
+def _gateway(
+    settings: Settings,
+    paths: StatePaths,
+    snapshot: SnapshotReader,
+    access: Access,
+    metrics: Metrics,
+    rules: BrowserRules | None,
+) -> tuple[Gateway, Spool, Traces]:
+    """The gateway of one process with what its observers write to."""
     host = HostServices(paths.nudges, paths.lock("suspects"), metrics, paths.calls, paths.shadow)
     spool = Spool(paths.request_log_segments, partial(metrics.add, REQUEST_LOG), settings.request_log_waiting_bytes)
     traces = Traces(TraceStore(mlflow_server.tracking_store, guarded=bool(settings.base_app)).write, metrics)
-    observers = (RequestLog(roots, spool), traces)
+    observers = (RequestLog(_log_roots(settings, paths), spool), traces)
+    workspaces = workspaces_enabled()
     gateway = Gateway(settings, snapshot, access, host, browser_rules=rules, workspaces=workspaces, observers=observers)
-    background = Background([lambda: traces, *services(settings, paths, store, metrics, spool)])
-    return _dispatch(inner, deps, gateway, background)
+    return gateway, spool, traces
+
+
+def _log_roots(settings: Settings, paths: StatePaths) -> LogRoots:
+    return LogRoots.of(settings.request_log_roots, str(paths.request_logs))
 
 
 def services(
@@ -133,7 +161,8 @@ def services(
     backend = partial(select_backend, settings, paths)
     controller = partial(_controller, settings, paths, store, metrics)
     writer = partial(WriterKeeper, paths.request_log_segments, paths.metrics, paths.lock("request-log"))
-    return [lambda: AtStop(metrics.flush), writer, lambda: spool, lambda: Candidate(paths, controller, backend)]
+    grpc: list[Callable[[], Service]] = [lambda: GrpcService(settings, paths)] if settings.grpc_port else []
+    return [lambda: AtStop(metrics.flush), writer, lambda: spool, lambda: Candidate(paths, controller, backend), *grpc]
 
 
 def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
@@ -195,30 +224,6 @@ def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Backgroun
     # WSGI servers do not tell their app that they stop. Registered last, so that connections close first.
     atexit.register(blocking_driver.close)
     return WsgiDispatch(inner, mounts(blocking_driver, partial(blocking_driver.serve, control.respond)), background)
-
-
-def make_access(settings: Settings, inner: Any, tokens: TokenStore, metrics: Metrics) -> Access:
-    """Authentication by the wrapped app and our tokens; none without a wrapped app."""
-    if not settings.base_app:
-        return NoAuth()
-    flask_app = mlflow_server.flask_app()
-    provider = wrapped_app.provider_for(
-        settings.base_app, inner, flask_app, mlflow_server.static_prefix(), in_workspace
-    )
-
-    def forget(name: str) -> None:
-        tokens.forget_tokens(name, other_than=None)
-
-    watch_deleted_users(flask_app, forget)
-    wrapped_app.forget_with_user(settings.base_app, forget)
-    authenticator = TokenAuthenticator(tokens, provider.account, challenge=provider.challenge)
-    return GuardedAccess(
-        provider,
-        authenticator,
-        cache_s=settings.auth_cache_s,
-        outage_s=settings.auth_outage_s,
-        report=partial(metrics.count, PASSWORDS),
-    )
 
 
 def open_state(settings: Settings) -> tuple[StatePaths, Store]:

@@ -177,6 +177,16 @@ class Settings:
         "of five minutes, or as much as fits. 0: no history.",
         at_least=0,
     )
+    grpc_port: int = _setting(
+        0,
+        "Port of the Open Inference Protocol (V2) over gRPC; needs the extra `[grpc]`. 0: no gRPC.",
+        at_least=0,
+    )
+    grpc_host: str = _setting("127.0.0.1", "Address on which gRPC listens; 0.0.0.0: on all of the machine.")
+    grpc_certificate_file: str = _setting(
+        "", "File of the certificate chain of gRPC, in PEM. Default: gRPC without TLS."
+    )
+    grpc_key_file: str = _setting("", "File of the certificate's private key, in PEM.")
     access_log: bool = _setting(False, "Write one line for each scoring request to the web server's access log.")
     debug: bool = _setting(False, "Show the traceback of a model's error to the caller.")
 

@@ -18,7 +18,7 @@ from support.mariadb import MariaDB, mariadb_program, mysql_program
 from support.matrix import APP
 from support.models import Models, register
 from support.postgres import Postgres, postgres_binaries
-from support.server import TrackingServer
+from support.server import TrackingServer, free_port
 from support.shared import run_directory
 
 TIERS = {"acceptance": "server", "browser": "browser", "chaos": "chaos", "conformance": "conformance"}
@@ -155,11 +155,14 @@ def prefixed() -> Iterator[TrackingServer]:
 
 @pytest.fixture(scope="session")
 def basic(models: Models) -> Iterator[BasicAuthServer]:
-    """``basic-auth`` with three web workers; ``iris`` is served, ``spare`` is enabled and has no versions.
+    """``basic-auth`` with three web workers, and gRPC; ``iris`` is served, ``spare`` is enabled and has no versions.
 
     Pages of ``APP`` are allowed.
     """
-    with BasicAuthServer(workers=3, extra_args=(*ALLOWED_HOSTS, "--cors-allowed-origins", APP)) as server:
+    pages = ("--cors-allowed-origins", APP)
+    settings = {"grpc_port": free_port()}
+    with BasicAuthServer(workers=3, extra_args=(*ALLOWED_HOSTS, *pages), settings=settings) as server:
+        server.grpc_port = settings["grpc_port"]
         with client_of(server) as client:
             put_up(server, client, models)
         yield server

@@ -80,6 +80,7 @@ class BasicAuthServer(TrackingServer):
             credentials=basic(ADMIN, ADMIN_PASSWORD),
             **options,
         )
+        self.grpc_port = 0
         shutil.copy(databases() / "auth.db", self.root)
         (self.root / "auth.ini").write_text(
             "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
