@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 import requests
 from support import eventually
+from support.listeners import Listeners
+from support.metrics import scrape
 from support.models import Models, register
 from support.server import TrackingServer
 from support.streams import events_of, short_stream, streamed
+
+CLIENTS = 50
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,20 @@ def test_streams_are_counted(server: TrackingServer) -> None:
     eventually(lambda: not missing(), tail=missing)
     release.touch()
     events_of(response)
+
+
+def test_clients_that_leave_in_the_middle_leave_nothing(server: TrackingServer) -> None:
+    """Short for ``python -m tests.chaos streams``."""
+
+    def asked(number: int) -> dict[str, object]:
+        return {"number": 10**9, "pause_s": 0.01, "over": str(server.shared / f"left-{number}")}
+
+    with Listeners(server, CLIENTS, asked) as crowd:
+        eventually(lambda: crowd.begun == CLIENTS or crowd.failures, tail=server.tail)
+    assert not crowd.failures
+    eventually(lambda: len(list(server.shared.glob("left-*"))) == CLIENTS, tail=server.tail)
+    in_flight = ("streams_in_flight", "streaming", "1")
+    eventually(lambda: scrape(server).get(in_flight, 0.0) == 0, tail=server.tail)
 
 
 @pytest.mark.parametrize("kind", ["chatmodel", "chatagent", "responses"])

@@ -12,7 +12,8 @@ from mlflow.pyfunc import PythonModel
 class Teller(PythonModel):
     """``{"prompt": …, "number": 3, "at": 2, "do": "raise"}``.
 
-    ``for``: a file to wait for at that event. ``begun``, ``over``: files that are made then.
+    ``for``: a file to wait for at that event. ``begun``, ``over``: files that are made then. ``timed``: each event
+    tells when it was made.
     """
 
     def predict(self, context, model_input, params=None):
@@ -25,7 +26,8 @@ class Teller(PythonModel):
                 if number == asked.get("at"):
                     yield from self._do(asked)
                 time.sleep(asked.get("pause_s", 0))
-                yield {"n": number, "text": f"{asked['prompt']} {number}"}
+                event = {"n": number, "text": f"{asked['prompt']} {number}"}
+                yield {**event, "at": time.time()} if asked.get("timed") else event
                 _mark(asked.get("begun"), f"{number}")
         finally:
             _mark(asked.get("over"), "over")
