@@ -4,7 +4,8 @@ Without a tracking URI, MLflow makes a database in the current directory, which 
 for a directory that it can write to. So workers get a URI of our own. Behind that URI is a store that takes traces,
 which leave the worker with the answer to their request, and refuses everything else in one sentence.
 
-Written against MLflow 2.14 to 3.17; an MLflow with other internals refuses the URI itself, and drops traces.
+Written against MLflow 2.14 to 3.17, as ``test_traces_of_old_mlflow`` shows; an MLflow with other internals refuses the
+URI itself, and drops traces.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def stand_in() -> None:
     if not any(name in os.environ for name in _OWN_EXPORTS):
         with contextlib.suppress(ImportError, AttributeError):
             _collect_traces()
+            _begin_late()
 
 
 class _Store:
@@ -57,13 +59,12 @@ class _Store:
         raise NotImplementedError
 
     def start_trace(self, *given: Any, **named: Any) -> Any:
-        """MLflow 2: an id for a trace that begins; the trace comes when it has ended."""
-        from mlflow.entities.trace_info import TraceInfo
+        """MLflow 2 and 3.0: an id for a trace that begins; the trace comes when it has ended."""
         from mlflow.entities.trace_status import TraceStatus
 
         if given or "experiment_id" not in named:
             return named.get("trace_info", given[0] if given else None)
-        return TraceInfo(
+        return _info_class()(
             request_id=f"tr-{uuid.uuid4().hex}", execution_time_ms=None, status=TraceStatus.IN_PROGRESS, **named
         )
 
@@ -71,6 +72,17 @@ class _Store:
         if name.startswith("__"):
             raise AttributeError(name)
         return _refuse
+
+
+def _info_class() -> Any:
+    """What describes a trace from its beginning on."""
+    try:
+        from mlflow.entities.trace_info_v2 import TraceInfoV2
+    except ImportError:
+        from mlflow.entities.trace_info import TraceInfo
+
+        return TraceInfo
+    return TraceInfoV2
 
 
 def _make_store(store_uri: Any = None, artifact_uri: Any = None) -> _Store:
@@ -110,3 +122,21 @@ def _collect_traces() -> None:
         context.add_trace(text)
 
     InMemoryTraceManager.pop_trace = pop_and_keep
+
+
+def _begin_late() -> None:
+    """MLflow 2's span processor does not call the ``__init__`` of its base, as OpenTelemetry (1.45, say) relies on.
+
+    Without it each span ends with an AttributeError, and no trace is made.
+    """
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    def missing(processor: Any, name: str) -> Any:
+        exporter = processor.__dict__.get("span_exporter")
+        if exporter is None or "_begun_late" in processor.__dict__:
+            raise AttributeError(name)
+        processor._begun_late = True
+        SimpleSpanProcessor.__init__(processor, exporter)
+        return getattr(processor, name)
+
+    SimpleSpanProcessor.__getattr__ = missing  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlflow_serving_plugin.worker.counts import key_of, records
 from support.server import HTTP_S, TrackingServer
 
-_LABELS = ("model", "version", "state", "status", "result", "le")
+_LABELS = ("model", "version", "state", "status", "result", "outcome", "le")
 
 Sample = tuple[str, ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -11,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracking._model_registry import utils as registry
 from mlflow.tracking._tracking_service import utils as tracking_service
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from support.tracking import tracking_at
 
 from mlflow_serving_plugin.worker import tracking
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process as a worker without a tracking server."""
     monkeypatch.setattr(InMemoryTraceManager, "pop_trace", InMemoryTraceManager.pop_trace)
+    monkeypatch.setattr(SimpleSpanProcessor, "__getattr__", None, raising=False)
     monkeypatch.setenv(tracking.TRACKING_URI, tracking.NO_TRACKING_SERVER)
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     tracking.stand_in()
@@ -103,3 +106,20 @@ def test_the_model_finds_the_request_in_mlflow_s_context():
     assert {name: getattr(found, name) for name in told} == told
     assert found.client_request_id == "c"
     assert (get_prediction_context(), current()) == (None, None)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_span_processor_that_does_not_call_its_base_exports_all_the_same():
+    """As MLflow 2's with a new OpenTelemetry."""
+    exported: list[object] = []
+
+    class Processor(SimpleSpanProcessor):
+        def __init__(self) -> None:
+            self.span_exporter = SimpleNamespace(export=exported.extend)
+
+    span = SimpleNamespace(context=SimpleNamespace(trace_id=1, trace_flags=SimpleNamespace(sampled=True)))
+    processor = Processor()
+    processor.on_end(span)
+    assert exported == [span]
+    with pytest.raises(AttributeError, match="nothing"):
+        processor.nothing  # noqa: B018
