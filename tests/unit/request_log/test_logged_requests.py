@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import eventually
 
@@ -94,7 +94,10 @@ def test_records_survive_being_written_and_a_torn_end_costs_only_the_torn_record
     assert list(load(b"".join(written))) == records
     if written:
         cut = data.draw(st.integers(1, len(written[-1])))
-        assert list(load(b"".join(written)[:-cut] + b"\0" * data.draw(st.integers(0, 99)))) == records[:-1]
+        torn = b"".join(written)[:-cut] + b"\0" * data.draw(st.integers(0, 99))
+        # Zeros may happen to be the very bytes that were lost.
+        assume(not torn.startswith(b"".join(written)))
+        assert list(load(torn)) == records[:-1]
 
 
 def test_a_table_has_the_twelve_columns_of_databricks_inference_tables() -> None:
