@@ -42,7 +42,8 @@ class Updates:
     def see_to(self, view: View, routes: Routes, now: float) -> None:
         """Record what the routes show of updates: that this host is ready, and the ends."""
         serving = [endpoint for endpoint in view.endpoints.values() if endpoint.spec is not None]
-        if serving and now >= self._next_seen and not self._tasks.running(_SEE):
+        # Before there is any serving endpoint too: the first, made on another host, waits for this one.
+        if now >= self._next_seen and not self._tasks.running(_SEE):
             self._next_seen = now + _SEEN_EVERY_S
             self._tasks.start(_SEE, partial(self._store.see_host, self._host, _now_ms()), self._seen)
         if now < self._next or self._tasks.running(_SETTLE):
@@ -79,7 +80,7 @@ class Updates:
 
     def _seen(self, outcome: Outcome, now: float) -> None:
         if outcome.error is not None:
-            _logger.info("Other hosts cannot be told of this host, trying again: %s", outcome.reason)
+            _logger.debug("Other hosts cannot be told of this host, trying again: %s", outcome.reason)
             self._next_seen = now + _RETRY_S
 
     def _recorded(self, outcome: Outcome, now: float) -> None:

@@ -98,7 +98,8 @@ def split_on_two_hosts(report: Report, size: Size) -> None:
                         answer = session.post(url, data=BODY, headers=headers, timeout=HTTP_S)
                         names[f"client {number}"] = answer.headers.get("Served-Model-Name", answer.text)
             one, other = seen.values()
-            report.check("each client stays with its entity on both hosts", one == other)
+            differ = {client: (one[client], other[client]) for client in one if one[client] != other[client]}
+            report.check("each client stays with its entity on both hosts", not differ, str(differ)[:1000])
             share = 100 * Counter(one.values())["v1"] / _CLIENTS
             report.check(f"{share:.1f} % of {_CLIENTS} clients at an entity of 80 %", abs(share - 80) < 6)
             _put(first, "split", {"served_entities": [_entity("iris", "2", name="only")]})
@@ -110,7 +111,9 @@ def split_on_two_hosts(report: Report, size: Size) -> None:
 
 
 def _ready_on(server: TrackingServer, name: str) -> None:
-    eventually(lambda: _get(server, name).get("state", {}).get("ready") == "READY", within_s=120, tail=server.tail)
+    """Wait as Databricks' clients do: until the endpoint is ready and no update is under way."""
+    done = {"ready": "READY", "config_update": "NOT_UPDATING"}
+    eventually(lambda: done.items() <= _get(server, name).get("state", {}).items(), within_s=120, tail=server.tail)
 
 
 def _p99(rounds: list[Figures]) -> float:

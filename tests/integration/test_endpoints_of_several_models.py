@@ -97,6 +97,11 @@ def test_an_update_that_fails_ends_its_entities_and_the_configuration_before_ser
     assert answering(served) == {"e0.1"}
 
 
+def test_a_host_that_serves_no_endpoint_yet_is_seen_by_others(world):
+    world.start()
+    world.until(lambda: world.store.hosts(0) == {world.paths.host_name()})
+
+
 def test_an_update_waits_for_every_host_that_was_seen_lately(served):
     now_ms = int(time.time() * 1000)
     served.store.see_host("gone", now_ms - 40_000)
