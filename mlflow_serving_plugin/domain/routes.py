@@ -108,7 +108,8 @@ class EntityRoute:
     @property
     def settled(self) -> bool:
         """Whether nothing more happens by itself, but for retries of what has failed."""
-        return self.state.facts.settled and (self.degraded or not self.changing)
+        failed = self.degraded or self.state is EntityState.FAILED
+        return self.state.facts.settled and (failed or not self.changing)
 
     @property
     def explanation(self) -> str:

@@ -230,6 +230,11 @@ def test_a_version_is_changing_until_its_workers_are_those_that_the_configuratio
     assert not entity_of(two, workers=(first, second)).changing
 
 
+def test_a_failed_version_is_settled_though_its_workers_are_still_to_come():
+    found = entity_of(ONLY_ONE, failures={K1: failure()})
+    assert (found.state, found.changing, found.settled) == (EntityState.FAILED, True, True)
+
+
 def test_a_failed_version_says_when_it_is_tried_again():
     assert entity_of(ONLY_ONE, failures={K1: replace(failure(), retry_ms=77)}).retry_ms == 77
 
