@@ -8,6 +8,7 @@ from mlflow_serving_plugin import __version__
 from mlflow_serving_plugin.cli.commands import disable, enable, events, logs, prewarm, status
 from mlflow_serving_plugin.cli.doctor import doctor
 from mlflow_serving_plugin.cli.endpoint_commands import endpoints
+from mlflow_serving_plugin.cli.grafana import grafana
 from mlflow_serving_plugin.cli.quickstart import quickstart
 from mlflow_serving_plugin.cli.request_commands import requests
 from mlflow_serving_plugin.cli.settings_table import settings
@@ -27,6 +28,6 @@ def main() -> None:
 
 for _command in (
     *(quickstart, enable, disable, prewarm, status, logs, events),
-    *(requests, endpoints, token, settings, doctor),
+    *(requests, endpoints, token, grafana, settings, doctor),
 ):
     main.add_command(_command)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.resources import files
 
 import pytest
 import requests
@@ -16,6 +18,9 @@ from support.metrics import Sample, counted_by, everywhere, scrape, web_workers
 from support.models import Models, register
 from support.server import TrackingServer
 
+from mlflow_serving_plugin import metrics
+
+GRAFANA = files(metrics).joinpath("grafana")
 MERGED_S = 60.0
 """The controller merges every 30 s."""
 
@@ -57,6 +62,14 @@ def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, 
     assert found["workers", "iris", "1", "ready"] == 1
     assert found["controller_tick_duration_seconds_count",] > 0
     assert plain.api("GET", "list-overviews", base="/ajax-api/2.0/mlflow/endpoints")["overviews"]
+
+
+def test_a_real_server_has_every_metric_of_the_dashboard_and_of_the_alerts(plain: TrackingServer) -> None:
+    page = requests.get(f"{plain.url}/serving/metrics", timeout=30).text
+    named = set(re.findall(r"mlflow_serving_\w+", "".join(file.read_text() for file in GRAFANA.iterdir())))
+    shown = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+    assert len(named) > 20
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in named} <= shown
 
 
 def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Models) -> None:

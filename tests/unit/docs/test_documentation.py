@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 GENERATED = {reference.PAGES / name for name in reference.pages()}
 PAGES = [page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if page not in GENERATED]
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"mlflow-serving (?=[a-z-])([^#|)&`\n]*)")
+_COMMAND = re.compile(r"mlflow-serving (?=[a-z-])([^#|)&>`\n]*)")
 
 
 def each(pattern: re.Pattern[str], texts: dict[Path, str]) -> list[object]:
