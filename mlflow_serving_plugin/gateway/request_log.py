@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from functools import lru_cache
+from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.request_log import LogRoots, read_log_config
 from mlflow_serving_plugin.domain.routes import EndpointRoute
@@ -18,6 +18,8 @@ from mlflow_serving_plugin.request_log.spool import Spool
 
 _logger = logging.getLogger(__name__)
 
+_MOST_KNOWN = 1024
+
 
 class RequestLog:
     """Called on the event loop: copies no body, and only appends to the queue."""
@@ -25,7 +27,8 @@ class RequestLog:
     def __init__(self, roots: LogRoots, spool: Spool) -> None:
         self._spool = spool
         self._refused = Throttled(_logger, every_s=60.0)
-        self._of = lru_cache(maxsize=1024)(lambda *key: _resolved(roots, *key))
+        self._roots = roots
+        self._resolved: dict[str, _Resolved] = {}
 
     def __call__(self, exchange: Exchange) -> None:
         """An exchange has ended."""
@@ -33,7 +36,7 @@ class RequestLog:
         if choice is None or not choice.endpoint.config.request_log or not exchange.is_scoring:
             return
         endpoint = choice.endpoint
-        fraction, most_bytes, label = self._of(endpoint.id, _Settings(endpoint))
+        _, _, fraction, most_bytes, label = self._of(endpoint)
         # No number that protects anything.
         if not fraction or (fraction < 1.0 and random.random() >= fraction):  # noqa: S311
             return
@@ -45,34 +48,38 @@ class RequestLog:
             return
         self._spool.put(label, _record(exchange, choice.entity.name, fraction, most_bytes))
 
-
-class _Settings:
-    """An endpoint's settings as a key: two are the same when they are one object, which each snapshot has anew."""
-
-    __slots__ = ("endpoint",)
-
-    def __init__(self, endpoint: EndpointRoute) -> None:
-        self.endpoint = endpoint
-
-    def __hash__(self) -> int:
-        return id(self.endpoint.config.request_log)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Settings)
-            and self.endpoint.config.request_log is other.endpoint.config.request_log
-            and self.endpoint.name == other.endpoint.name
-        )
+    def _of(self, endpoint: EndpointRoute) -> _Resolved:
+        """Kept for as long as the endpoint has the same settings, which each snapshot has anew."""
+        known = self._resolved.get(endpoint.id)
+        if known is None or known.given is not endpoint.config.request_log or known.name != endpoint.name:
+            if len(self._resolved) >= _MOST_KNOWN:
+                self._resolved.clear()
+            known = self._resolved[endpoint.id] = _resolve(self._roots, endpoint)
+        return known
 
 
-def _resolved(roots: LogRoots, endpoint_id: str, settings: _Settings) -> tuple[float, int, Label | None]:
-    """The sampling fraction, 0 for no log; the longest body in bytes; where the log goes."""
-    endpoint = settings.endpoint
-    config = read_log_config(endpoint.config.request_log)
-    serving = endpoint.models is not None
-    place = roots.place_of(config.location, endpoint.workspace, endpoint.name, serving=serving)
-    label = place and Label(endpoint_id, place, config.format, config.redact, config.retention_days, config.max_bytes)
-    return config.sampling_fraction if config.enabled else 0.0, config.max_payload_bytes, label or None
+class _Resolved(NamedTuple):
+    """How an endpoint's requests are logged."""
+
+    given: object
+    name: str
+    fraction: float
+    """0 for no log."""
+    most_bytes: int
+    """Of a body."""
+    label: Label | None
+    """Where the log goes; None for a place that the server does not permit."""
+
+
+def _resolve(roots: LogRoots, endpoint: EndpointRoute) -> _Resolved:
+    given = endpoint.config.request_log
+    config = read_log_config(given)
+    place = roots.place_of(config.location, endpoint.workspace, endpoint.name, serving=endpoint.models is not None)
+    label = None
+    if place is not None:
+        label = Label(endpoint.id, place, config.format, config.redact, config.retention_days, config.max_bytes)
+    fraction = config.sampling_fraction if config.enabled else 0.0
+    return _Resolved(given, endpoint.name, fraction, config.max_payload_bytes, label)
 
 
 def _record(exchange: Exchange, entity: str, fraction: float, most_bytes: int) -> Record:

@@ -5,7 +5,9 @@ The process ends when its standard input does, after one last round: its parent 
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -22,12 +24,17 @@ def main(directory: Path, metrics_directory: Path) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     # Ctrl-C reaches all processes of a terminal; the parent says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Requests come before their log.
+    os.nice(5)
+    # Tens of thousands of records at once are no garbage, and the collector would look at them again and again.
+    gc.disable()
     ended = threading.Event()
     threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
     metrics = Metrics(metrics_directory)
     writer = Writer(directory, lambda labels, number: metrics.add(REQUEST_LOG, labels, number))
     while not ended.is_set():
         writer.run_once()
+        gc.collect()
         ended.wait(_ROUND_S)
     writer.run_once()
     metrics.flush()

@@ -36,23 +36,24 @@ class Record(NamedTuple):
 
 def dump(record: Record) -> bytes:
     """The record as bytes that ``load`` reads."""
-    texts = (record.request_id.encode(), record.entity.encode(), (record.requester or "").encode("utf-8", "replace"))
+    request_id, entity = record.request_id.encode(), record.entity.encode()
+    requester = b"" if record.requester is None else record.requester.encode("utf-8", "replace")
     client_id = record.client_request_id.encode("utf-8", "replace")[:1000]
-    codes = sum(1 << _CODES.index(code) for code in record.codes)
-    has_requester = record.requester is not None
-    bodies = [record.request, record.response]
+    codes = sum(1 << _CODES.index(code) for code in record.codes) if record.codes else 0
+    request, response = record.request, record.response
     numbers = _NUMBERS.pack(
         record.time_us,
         record.took_ms,
         record.status,
         record.sampling_fraction,
-        len(texts[0]),
-        len(texts[1]),
-        (len(texts[2]) << 1) | has_requester,
+        len(request_id),
+        len(entity),
+        (len(requester) << 1) | (record.requester is not None),
         (len(client_id) << 6) | codes,
-        *(_ABSENT if body is None else len(body) for body in bodies),
+        _ABSENT if request is None else len(request),
+        _ABSENT if response is None else len(response),
     )
-    content = b"".join((numbers, *texts, client_id, *(body for body in bodies if body is not None)))
+    content = b"".join((numbers, request_id, entity, requester, client_id, request or b"", response or b""))
     return _HEAD.pack(len(content), _checksum(content)) + content
 
 
@@ -73,15 +74,25 @@ def _checksum(content: bytes) -> int:
 
 
 def _load_one(content: bytes) -> Record:
-    time_us, took_ms, status, fraction, *lengths = _NUMBERS.unpack_from(content)
-    id_size, entity_size, requester_size, client_size, request_size, response_size = lengths
-    parts, at = [], _NUMBERS.size
-    for size in (id_size, entity_size, requester_size >> 1, client_size >> 6, request_size, response_size):
-        parts.append(None if size == _ABSENT else content[at : at + size])
-        at += max(0, size)
-    texts = [(part or b"").decode("utf-8", "replace") for part in parts[:4]]
-    codes = tuple(code for bit, code in enumerate(_CODES) if client_size >> bit & 1)
-    requester = texts[2] if requester_size & 1 else None
+    time_us, took_ms, status, fraction, of_id, of_entity, of_requester, of_client, of_request, of_response = (
+        _NUMBERS.unpack_from(content)
+    )
+    entity_at = _NUMBERS.size + of_id
+    requester_at = entity_at + of_entity
+    client_at = requester_at + (of_requester >> 1)
+    request_at = client_at + (of_client >> 6)
+    response_at = request_at + max(0, of_request)
+    codes = of_client & 63
     return Record(
-        texts[0], time_us, took_ms, status, fraction, texts[1], requester, parts[4], parts[5], codes, texts[3]
+        content[_NUMBERS.size : entity_at].decode(),
+        time_us,
+        took_ms,
+        status,
+        fraction,
+        content[entity_at:requester_at].decode(),
+        content[requester_at:client_at].decode() if of_requester & 1 else None,
+        None if of_request == _ABSENT else content[request_at:response_at],
+        None if of_response == _ABSENT else content[response_at : response_at + of_response],
+        tuple(code for bit, code in enumerate(_CODES) if codes >> bit & 1) if codes else (),
+        content[client_at:request_at].decode("utf-8", "replace") if of_client >> 6 else "",
     )

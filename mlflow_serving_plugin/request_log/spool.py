@@ -60,7 +60,8 @@ class Spool:
 
     def put(self, label: Label, record: Record) -> None:
         """Log a request, or drop and count it when the queue is full."""
-        size = len(record.request or b"") + len(record.response or b"")
+        request, response = record.request, record.response
+        size = (len(request) if request else 0) + (len(response) if response else 0)
         with self._lock:
             if self._full or len(self._queue) >= MOST_RECORDS or self._bytes + size > MOST_BYTES:
                 self._dropped[label.endpoint_id, record.entity] += 1

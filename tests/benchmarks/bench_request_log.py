@@ -1,8 +1,10 @@
-"""What the request log costs: ``python tests/benchmarks/bench_request_log.py [--seconds 5] [--json FILE]``.
+"""What the request log costs: ``python tests/benchmarks/bench_request_log.py [--seconds 20] [--json FILE]``.
 
 One real tracking server with one served model takes the same load from wrk by turns: without a log, and with each
-request logged. Prints each round's requests per second and the ratio (budget: 0.95), and then compares the number of
-requests that were answered with the rows that pyarrow and DuckDB find, and with what was counted as dropped.
+request logged. Prints each round's requests per second and the ratio (budget: 0.95). A round with the log is longer
+than the time after which the writer begins, and all is written before the next round. Then the number of requests that
+were answered is compared with the rows that pyarrow and DuckDB find, and after a last round with a Delta table with the
+rows that deltalake finds.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import deltalake
 import duckdb
 import pyarrow.parquet as pq
 from comparison.load import ensure_wrk, run_wrk
@@ -41,49 +44,63 @@ def main() -> None:
         server.enable(_MODEL)
         server.wait_ready(_MODEL, 1)
         rates: dict[str, list[float]] = {"off": [], "on": []}
+        _load(server, arguments)  # to warm up
         logged = 0
-        for turn in range(arguments.rounds + 1):
+        for _ in range(arguments.rounds):
             for kind, found in rates.items():
-                _switch(server, on=kind == "on")
-                url = f"{server.url}/model/{_MODEL}/1/invocations"
-                result = run_wrk(
-                    url, _BODY, arguments.connections, arguments.seconds, server=[], gateway=[], headers={}
-                )
-                if result.errors:
-                    raise SystemExit(f"{result.errors} of {result.requests} requests failed.\n{server.tail()}")
-                logged += result.requests if kind == "on" else 0
-                if turn:  # the first is to warm up
-                    found.append(round(result.requests_per_s))
-                    print(f"{kind:4} {result.requests_per_s:8.0f} req/s  p50 {result.p50_ms:.1f} ms", flush=True)
-        _report(server, rates, logged, arguments.json)
-
-
-def _switch(server: TrackingServer, *, on: bool) -> None:
-    config = {"request_log": {"enabled": on}}
-    server.api("PUT", "update-compute-config", registered_model_name=_MODEL, config=config)
-    # Until the gateway knows.
-    known = next(iter(server.routes()["endpoints"].values()))["config"]
-    while known["request_log"].get("enabled", False) is not on:
-        time.sleep(0.05)
-        known = next(iter(server.routes()["endpoints"].values()))["config"]
-
-
-def _report(server: TrackingServer, rates: dict[str, list[float]], answered: int, file: Path | None) -> None:
-    counted = eventually(lambda: _all_written(server), within_s=180)
-    place = server.state / "request-logs" / "default" / _MODEL
-    by_pyarrow = pq.read_table(place).num_rows
-    by_duckdb = duckdb.sql(f"SELECT count(*) FROM '{place}/*/*.parquet'").fetchall()[0][0]
+                _switch(server, enabled=kind == "on")
+                result = _load(server, arguments)
+                found.append(round(result.requests_per_s))
+                print(f"{kind:4} {result.requests_per_s:8.0f} req/s  p50 {result.p50_ms:.1f} ms", flush=True)
+                if kind == "on":
+                    logged += result.requests
+                    eventually(lambda: _all_written(server), within_s=180, tail=lambda: str(_counted(server)))
+        place = server.state / "request-logs" / "default" / _MODEL
+        rows = {
+            "answered": logged,
+            **_counted(server),
+            "pyarrow": pq.read_table(place).num_rows,
+            "duckdb": duckdb.sql(f"SELECT count(*) FROM '{place}/*/*.parquet'").fetchall()[0][0],
+        }
+        _switch(server, enabled=True, format="delta")
+        rows["answered for delta"] = _load(server, arguments).requests
+        eventually(lambda: _all_written(server), within_s=180, tail=lambda: str(_counted(server)))
+        rows["deltalake"] = deltalake.DeltaTable(str(place)).to_pyarrow_dataset().count_rows()
+        rows["dropped in all"] = _counted(server)["dropped"]
     medians = {kind: statistics.median(found) for kind, found in rates.items()}
     ratio = round(medians["on"] / medians["off"], 3)
-    rows = {"answered": answered, "pyarrow": by_pyarrow, "duckdb": by_duckdb, **counted}
     print(f"medians {medians}, ratio {ratio}; rows {rows}")
-    if file:
-        file.write_text(json.dumps({"requests_per_s": rates, "ratio": ratio, "rows": rows}, indent=1) + "\n")
+    if arguments.json:
+        found_all = {"requests_per_s": rates, "ratio": ratio, "rows": rows}
+        arguments.json.write_text(json.dumps(found_all, indent=1) + "\n")
 
 
-def _all_written(server: TrackingServer) -> dict[str, float] | None:
-    found = {name: scrape(server).get(("request_log_records_total", _MODEL, "1", name), 0.0) for name in _OUTCOMES}
-    return found if found["taken"] and found["taken"] == found["written"] else None
+def _load(server: TrackingServer, arguments: argparse.Namespace) -> Any:
+    url = f"{server.url}/model/{_MODEL}/1/invocations"
+    result = run_wrk(url, _BODY, arguments.connections, arguments.seconds, server=[], gateway=[], headers={})
+    if result.errors:
+        raise SystemExit(f"{result.errors} of {result.requests} requests failed.\n{server.tail()}")
+    return result
+
+
+def _switch(server: TrackingServer, **config: object) -> None:
+    server.api("PUT", "update-compute-config", registered_model_name=_MODEL, config={"request_log": config})
+
+    def known() -> bool:
+        (endpoint,) = server.routes()["endpoints"].values()
+        return all(endpoint["config"]["request_log"].get(key) == value for key, value in config.items())
+
+    eventually(known)
+
+
+def _counted(server: TrackingServer) -> dict[str, float]:
+    found = scrape(server)
+    return {name: found.get(("request_log_records_total", _MODEL, "1", name), 0.0) for name in _OUTCOMES}
+
+
+def _all_written(server: TrackingServer) -> bool:
+    found = _counted(server)
+    return bool(found["taken"]) and found["taken"] == found["written"]
 
 
 _OUTCOMES = ("taken", "dropped", "written")
@@ -91,8 +108,8 @@ _OUTCOMES = ("taken", "dropped", "written")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     return parser.parse_args()
