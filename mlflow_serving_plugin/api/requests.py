@@ -106,6 +106,7 @@ EVENTS = _fields("registered_model_name", optional=("endpoint_version_name", *_P
 _ENDPOINT = ("registered_model_name", "serving_endpoint_name", "endpoint_version_name", "served_entity_name")
 REQUESTS = _fields(optional=(*_ENDPOINT, "from", "to", "status", "min_ms", *_PAGE))
 REQUEST = _fields("request_id", optional=(*_ENDPOINT[:2], "request_time"))
+DRIFT = _fields(optional=(*_ENDPOINT, "from", "to"))
 HISTORY = _fields(optional=(*_ENDPOINT, "from", "to", "step"))
 AUDIT = PAGE = _fields(optional=_PAGE)
 CREATE_TOKEN = _fields(optional=("comment", "lifetime_seconds", "scope"))

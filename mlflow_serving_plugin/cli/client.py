@@ -127,6 +127,10 @@ class ServingClient:
         """One logged request with its bodies."""
         return self._call("GET", "get-request", dict(fields))
 
+    def drift(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """How the requests of one version differ from its input example."""
+        return self._call("GET", "get-drift", dict(fields))
+
     def create_token(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Create a token for the caller: the token's value, shown only here, and the token's record."""
         return self._call("POST", "create", dict(fields), base=_TOKENS)

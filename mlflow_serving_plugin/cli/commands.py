@@ -129,7 +129,7 @@ def logs(name: str, version: int | None, build: bool, follow: bool, client: Serv
     """
     if follow and (build or as_json):
         raise click.UsageError("--follow cannot be combined with --build or --json.")
-    number = str(version) if version is not None else _newest(client, name)
+    number = str(version) if version is not None else newest_version(client, name)
     if follow:
         try:
             for piece in follow_log(client, name, number):
@@ -180,7 +180,8 @@ def follow_log(
             pause()
 
 
-def _newest(client: ServingClient, name: str) -> str:
+def newest_version(client: ServingClient, name: str) -> str:
+    """The number of the newest served version; CliError."""
     versions = client.versions(name)
     if not versions:
         raise CliError(f"No version of '{name}' is served.")

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.commands import newest_version
 from mlflow_serving_plugin.cli.options import complete_name, print_json, server_options
+from mlflow_serving_plugin.cli.tables import print_drift
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +104,36 @@ def show(fields: dict[str, Any], request_id: str, client: ServingClient, as_json
     for part in ("request", "response"):
         codes = ", ".join(found["logging_error_codes"]) or "left out"
         click.echo(f"\n{part}:\n{codes if found[part] is None else found[part]}")
+
+
+@requests.command()
+@_of_endpoint
+@click.option("--version", metavar="V", help="The version, or the entity of a serving endpoint.  [default: the newest]")
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, help="How far back."
+)
+@server_options
+def drift(fields: dict[str, Any], hours: float, client: ServingClient, as_json: bool) -> None:
+    """Show how the logged requests of NAME differ from the model's input example, column by column.
+
+    PSI, the population stability index: below 0.1 little differs, above 0.25 much. There is an index only where the
+    example and the requests have at least 20 rows.
+
+    \b
+    Example: mlflow-serving requests drift iris --version 2 --hours 1
+    """
+    if not any(fields.get(key) for key in ("endpoint_version_name", "served_entity_name")):
+        if "serving_endpoint_name" in fields:
+            raise click.UsageError("--serving-endpoint needs --version, the name of an entity.")
+        fields["endpoint_version_name"] = newest_version(client, fields["registered_model_name"])
+    now_ms = int(time.time() * 1000)
+    found = client.drift(fields | {"from": now_ms - int(hours * 3_600_000), "to": now_ms})
+    if as_json:
+        print_json(found)
+    elif not found["rows"]:
+        click.echo("No table has been logged in that time." if found["enabled"] else _OFF, err=True)
+    else:
+        print_drift(found)
 
 
 @requests.command()

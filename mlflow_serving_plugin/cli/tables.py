@@ -45,6 +45,30 @@ def print_endpoints(endpoints: list[dict[str, Any]]) -> None:
     print_table(table)
 
 
+def print_drift(found: dict[str, Any]) -> None:
+    """A version's columns beside those of its input example; a share of the example is in brackets."""
+    has_example = found["baseline"] is not None
+    beside = "the model's input example" if has_example else "nothing: the model has no input example that is a table"
+    make_console().print(f"{found['rows']} rows, beside {beside}.")
+    table = make_table("Column", "Type", "Nulls", "Range", "PSI")
+    for column in found["columns"]:
+        nulls, span = f"{column['null_share']:.1%}", _span(column, "")
+        if has_example and column["baseline_null_share"] is not None:
+            nulls += f" ({column['baseline_null_share']:.1%})"
+            span += f" ({_span(column, 'baseline_')})" if span else ""
+        psi = column["psi"]
+        style = "" if psi is None or psi < 0.1 else "yellow" if psi < 0.25 else "bold red"
+        table.add_row(
+            *map(Text, (column["name"], column["type"], nulls, span)), Text("" if psi is None else f"{psi:.2f}", style)
+        )
+    print_table(table)
+
+
+def _span(column: dict[str, Any], of: str) -> str:
+    low, high = column[f"{of}minimum"], column[f"{of}maximum"]
+    return "" if low is None else f"{low:g} to {high:g}"
+
+
 def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     """One endpoint: its state, then its versions with their stages, aliases and URLs."""
     console, status, versions = make_console(), whole["endpoint_status"], whole["endpoint_versions"]

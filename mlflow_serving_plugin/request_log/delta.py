@@ -36,8 +36,8 @@ def tidy(place: str, oldest_day: str) -> None:
         raise OSError(f"the Delta table cannot be tidied: {error}") from error
 
 
-def read(place: str, begin_us: int, end_us: int, columns: list[str] | None = None) -> pa.Table:
-    """The rows of a range of time. OSError."""
+def read(place: str, begin_us: int, end_us: int, columns: list[str] | None = None, most: int | None = None) -> pa.Table:
+    """The rows of a range of time, or so many of them. OSError."""
     deltalake = _library()
     try:
         dataset = deltalake.DeltaTable(place).to_pyarrow_dataset()
@@ -45,7 +45,10 @@ def read(place: str, begin_us: int, end_us: int, columns: list[str] | None = Non
         raise OSError(f"the Delta table cannot be read: {error}") from error
     time = pa.compute.field("request_time")
     unit = pa.timestamp("us", tz="UTC")
-    return dataset.to_table(columns, filter=(time >= pa.scalar(begin_us, unit)) & (time < pa.scalar(end_us, unit)))
+    wanted = (time >= pa.scalar(begin_us, unit)) & (time < pa.scalar(end_us, unit))
+    if most is not None:
+        return dataset.head(most, columns=columns, filter=wanted)
+    return dataset.to_table(columns, filter=wanted)
 
 
 def _library() -> Any:

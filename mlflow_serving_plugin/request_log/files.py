@@ -21,6 +21,9 @@ from mlflow_serving_plugin.request_log.columns import SCHEMA
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILE = re.compile(r"(?P<kind>part|days)-(?P<first>\d+)-(?P<last>\d+)-(?P<name>[0-9a-z]+)\.parquet")
 
+_ROWS_IN_A_GROUP = 10_000
+"""What a reader that wants the newest rows has to read."""
+
 
 class LogFile(NamedTuple):
     """One file. Times in microseconds since 1970."""
@@ -78,6 +81,13 @@ class LogFiles:
         with self._fs.open_input_file(file.path) as opened:
             return pq.read_table(opened, columns=columns)
 
+    def read_backwards(self, file: LogFile, columns: list[str]) -> Iterator[pa.Table]:
+        """A file's rows in parts of bounded size, the newest part first."""
+        with self._fs.open_input_file(file.path) as opened:
+            parquet = pq.ParquetFile(opened)
+            for index in reversed(range(parquet.num_row_groups)):
+                yield parquet.read_row_group(index, columns)
+
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
         return bool(self._fs.get_file_info(path).type is fs.FileType.File)
@@ -94,7 +104,7 @@ class LogFiles:
     def _put(self, table: pa.Table, day: str, name: str) -> None:
         directory = f"{self._root}/{day}"
         path, sink = f"{directory}/{name}", pa.BufferOutputStream()
-        pq.write_table(table.cast(SCHEMA), sink, compression="zstd")
+        pq.write_table(table.cast(SCHEMA), sink, compression="zstd", row_group_size=_ROWS_IN_A_GROUP)
         local = isinstance(self._fs, fs.LocalFileSystem)
         if local:
             # Stores of objects have no directories, and show an object once it is whole.

@@ -60,6 +60,33 @@ def one(
     return None
 
 
+def bodies(place: str, log_format: str, wanted: Wanted, most: int) -> Iterator[str]:
+    """Bodies of requests, the newest first as far as files go, of at most so many. OSError or ArrowException."""
+    columns = [*_HEAD, "request"]
+    left = most
+    for table in _parts(place, log_format, wanted, columns, most):
+        for row in reversed(_matching(table, wanted)):
+            if left <= 0:
+                return
+            left -= 1
+            if row["request"] is not None:
+                yield row["request"]
+
+
+def _parts(place: str, log_format: str, wanted: Wanted, columns: list[str], most: int) -> Iterator[pa.Table]:
+    if log_format == "delta":
+        from mlflow_serving_plugin.request_log import delta
+
+        yield delta.read(place, wanted.begin_us, wanted.end_us, columns, most)
+        return
+    files = LogFiles(place)
+    for file in newest_first(files, wanted.begin_us, wanted.end_us):
+        try:
+            yield from files.read_backwards(file, columns)
+        except FileNotFoundError:
+            continue
+
+
 def _tables(place: str, log_format: str, wanted: Wanted, columns: list[str] | None) -> Iterator[tuple[pa.Table, int]]:
     """Tables with requests of the range, each with the time of its last request, the newest first."""
     end_us = wanted.end_us if wanted.before is None else min(wanted.end_us, wanted.before[0] + 1)

@@ -80,6 +80,7 @@ ENDPOINT_ROUTES = (
     Route("GET", "get-history", READING, _MODEL),
     Route("GET", "list-requests", CONFIGURING, _MODEL),
     Route("GET", "get-request", LOGGED, {**_MODEL, "request_id": "no such request"}),
+    Route("GET", "get-drift", CONFIGURING, _VERSION),
     Route("POST", "prewarm", READING, _MODEL),
     Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
     Route("GET", "get-sample-request", READING, _VERSION, ajax_only=True),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlflow_serving_plugin.access.base import require_manage
@@ -14,12 +16,14 @@ from mlflow_serving_plugin.api import requests
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import current_workspace, one_of, read_fields
 from mlflow_serving_plugin.domain.request_log import LogConfig, read_log_config
+from mlflow_serving_plugin.domain.routes import EntityRoute
 from mlflow_serving_plugin.errors import (
     InvalidParameterError,
     NotFoundError,
     PermissionDeniedError,
     TemporarilyUnavailableError,
 )
+from mlflow_serving_plugin.registry.examples import accepted_example
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ _STATUS = re.compile(r"[1-5](\d\d|xx)")
 _TOKEN = re.compile(r"(\d{1,18})-(.{0,200})", re.DOTALL)
 _IN_A_PAGE = 50
 _EVER_MS = 2**53
+_DAY_MS = 24 * 3600 * 1000
+_MOST_REQUESTS, _MOST_CELLS = 10_000, 500_000
 _CANNOT_READ = "The request log cannot be read now. The server's log has the reason."
 
 
@@ -37,6 +43,8 @@ class _Log:
     endpoint_id: str
     config: LogConfig
     place: str | None
+    entities: tuple[EntityRoute, ...]
+    """Those that this host serves."""
 
 
 def list_requests(context: Context) -> dict[str, Any]:
@@ -88,22 +96,60 @@ def get_request(context: Context) -> dict[str, Any]:
     return _shape(row, reader) | bodies
 
 
+def get_drift(context: Context) -> dict[str, Any]:
+    """How the successful requests of one version, the last day's by default, differ from its input example.
+
+    At most ``_MOST_REQUESTS`` requests and ``_MOST_CELLS`` values are looked at, the newest.
+    """
+    fields = read_fields(requests.DRIFT)
+    label = one_of(fields, "endpoint_version_name", "served_entity_name")
+    from mlflow_serving_plugin.request_log import drift, reader
+    from mlflow_serving_plugin.request_log.inputs import columns_of, join
+
+    log, name = _log(context, fields), str(fields[label])
+    end_ms = fields.get("to", int(time.time() * 1000))
+    begin_ms = fields.get("from", end_ms - _DAY_MS)
+    if begin_ms >= end_ms:
+        raise InvalidParameterError("Parameter 'from' must be earlier than 'to'.")
+    wanted = reader.Wanted(log.endpoint_id, begin_ms * 1000, end_ms * 1000, entity=name, statuses=(200, 299))
+    entity = next((one for one in log.entities if name in (one.name, one.served_name)), None)
+    example = accepted_example(Path(entity.model_dir), entity.example_form) if entity and entity.model_dir else None
+    expected = columns_of(example.body) if example is not None else None
+    tables, cells = [], 0
+    with _reading():
+        found = reader.bodies(log.place, log.config.format, wanted, _MOST_REQUESTS) if log.place is not None else ()
+        for body in found:
+            if (table := columns_of(body, list(expected or ()))) is not None:
+                tables.append(table)
+                cells += sum(map(len, table.values()))
+                if cells >= _MOST_CELLS:
+                    break
+    rows = join(tables)
+    return {
+        "enabled": log.config.enabled,
+        "rows": len(next(iter(rows.values()), [])),
+        "baseline": "input_example" if rows and expected is not None else None,
+        "columns": drift.drift_of(rows, expected) if rows else [],
+    }
+
+
 def _log(context: Context, fields: dict[str, Any]) -> _Log:
     """The log of the endpoint that a request names; PermissionDeniedError without MANAGE."""
     caller, workspace = context.caller(), current_workspace()
     if one_of(fields, "registered_model_name", "serving_endpoint_name") == "registered_model_name":
-        endpoint = context.endpoints.describe(caller, workspace, fields["registered_model_name"]).endpoint
+        served = context.endpoints.describe(caller, workspace, fields["registered_model_name"])
+        endpoint, entities = served.endpoint, tuple(served.versions)
         require_manage(context.deps.access, caller, workspace, endpoint.name)
         config, serving = read_log_config(endpoint.config.request_log), False
     else:
         found = context.deps.serving.describe(caller, workspace, fields["serving_endpoint_name"])
         if not found.manages:
             raise PermissionDeniedError("You need CAN_MANAGE on the serving endpoint to see its requests.")
-        endpoint, serving = found.endpoint, True
+        endpoint, entities, serving = found.endpoint, tuple(found.entities.values()), True
         present = found.spec.present
         config = read_log_config(present.request_log if present else {})
     place = context.endpoints.log_roots.place_of(config.location, endpoint.workspace, endpoint.name, serving=serving)
-    return _Log(endpoint.id, config, place)
+    return _Log(endpoint.id, config, place, entities)
 
 
 def _statuses(text: str | None) -> tuple[int, int]:

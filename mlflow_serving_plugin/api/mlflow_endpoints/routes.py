@@ -46,6 +46,7 @@ _ROUTES: Routes = {
     "get-history": (charts.get_history, _GET),
     "list-requests": (logged.list_requests, _GET),
     "get-request": (logged.get_request, _GET),
+    "get-drift": (logged.get_drift, _GET),
 }
 _AJAX_ROUTES: Routes = {
     "get-input-example": (versions.get_input_example, _GET),

@@ -134,3 +134,23 @@ def test_keys_of_the_log_are_merged_and_null_resets_one(world, call) -> None:
     configure({"enabled": True, "redact": ["name"]})
     assert configure({"enabled": False})["config"]["request_log"] == {"enabled": False, "redact": ["name"]}
     assert configure({"redact": None})["config"]["request_log"] == {"enabled": False}
+
+
+def test_drift_is_told_by_column_beside_the_input_example(world, logged, tmp_path) -> None:
+    status, reply = logged("get-drift", endpoint_version_name=1)
+    (column,) = reply["columns"]
+    assert (status, reply["enabled"], reply["rows"], reply["baseline"]) == (200, True, 3, None)
+    assert (column["name"], column["minimum"], column["baseline_shares"]) == ("0", 1, None)
+    (tmp_path / "MLmodel").write_text("saved_input_example_info: {artifact_path: e.json, type: ndarray}")
+    (tmp_path / "e.json").write_text('{"inputs": [1, 2]}')
+    world.publish(version(1, model_dir=str(tmp_path)), version(2))
+    reply = logged("get-drift", endpoint_version_name=1)[1]
+    assert (reply["baseline"], reply["columns"][0]["baseline_maximum"]) == ("input_example", 2)
+    # Version 2 has only failed.
+    nothing = {"enabled": True, "rows": 0, "baseline": None, "columns": []}
+    assert logged("get-drift", endpoint_version_name=2) == (200, nothing)
+    assert logged("get-drift", endpoint_version_name=1, to=1000) == (200, nothing)
+    assert logged("get-drift")[0] == logged("get-drift", endpoint_version_name=1, **{"from": 9, "to": 9})[0] == 400
+    world.access.users = {"Basic ann": "ann"}
+    world.access.permissions = {("ann", "iris"): Permission.READ}
+    assert logged("get-drift", headers=ANN, endpoint_version_name=1)[0] == 403

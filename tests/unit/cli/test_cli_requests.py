@@ -61,3 +61,13 @@ def test_export_writes_a_line_of_json_a_request(run, logged, tmp_path):
 def test_one_key_of_the_log_can_be_set(run, world):
     run("enable", "iris", "--config", "request_log.enabled=true", "--config", 'request_log.redact=["name"]')
     assert world.store.find("default", "iris").config.request_log == {"enabled": True, "redact": ["name"]}
+
+
+def test_drift_is_a_line_for_each_column(run, logged):
+    lines = run("requests", "drift", "iris").stdout.splitlines()
+    assert lines[0].startswith("2 rows, beside nothing")
+    assert lines[-1].split()[:3] == ["0", "number", "0.0%"]
+    assert json.loads(run("requests", "drift", "iris", "--version", "1", "--json").stdout)["rows"] == 2
+    assert "No requests are logged" in run("requests", "drift", "iris", "--version", "2").stderr
+    run("enable", "iris", "--config", "request_log.enabled=true")
+    assert "No table" in run("requests", "drift", "iris", "--version", "2").stderr
