@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
@@ -25,7 +26,7 @@ from mlflow_serving_plugin.gateway.choice import choose
 from mlflow_serving_plugin.gateway.dialects.base import failure_of
 from mlflow_serving_plugin.gateway.door import Door
 from mlflow_serving_plugin.gateway.encoding import SMALLEST_BYTES, answer_encoding, compress
-from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, request_id_of
+from mlflow_serving_plugin.gateway.exchange import CLIENT_GONE, Exchange, Observer, StreamObserver, request_id_of
 from mlflow_serving_plugin.gateway.holding import Holding
 from mlflow_serving_plugin.gateway.limits import BodyMemory
 from mlflow_serving_plugin.gateway.messages import Head, Pieces, Reply, RunBlocking, Steps
@@ -70,7 +71,8 @@ class Gateway:
     """Answers requests below ``/model/``. Thread-safe; one per web worker.
 
     ``browser_rules`` None: forged requests are not refused. ``workspaces``: whether the server has workspaces.
-    ``observers`` see each exchange after its end. ``clock`` gives seconds.
+    ``observers`` see each exchange after its end, and each ``StreamObserver`` a streamed answer before. ``clock`` gives
+    seconds.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Gateway:
         self._scoring = Scoring(settings, holding, self._metrics, clock, Quotas(host.calls), host.shadow)
         self._named_in_body = NamedInBody(access, snapshot, self._scoring, self._admit)
         self._open_inference = OpenInference(snapshot, self._scoring, self._admit)
+        self._of_streams = [cast("StreamObserver", one) for one in observers if isinstance(one, StreamObserver)]
         self._observers: tuple[Observer, ...] = (self._count, *observers)
 
     @property
@@ -128,6 +131,8 @@ class Gateway:
             _logger.exception("Request %s failed in the gateway.", exchange)
             plain = reply = _refuse(ServingError("The gateway failed; the server's log has the reason."), exchange)
         if isinstance(reply.body, Pieces):
+            for observer in self._of_streams:
+                observer.begin_stream(exchange, reply.body)
             reply.body.finished = partial(self._finish_pieces, exchange, reply, reply.body)
             return reply._replace(headers=[*reply.headers, *exchange.headers(), *across])
         exchange.reply = plain

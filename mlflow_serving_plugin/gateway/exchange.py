@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from mlflow_serving_plugin.access.base import User
 from mlflow_serving_plugin.gateway.addresses import Action, Target
@@ -16,7 +17,7 @@ from mlflow_serving_plugin.gateway.choice import Choice
 from mlflow_serving_plugin.gateway.dialects.base import ReplyFormat, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 from mlflow_serving_plugin.gateway.limits import Reservation, Slot
-from mlflow_serving_plugin.gateway.messages import After, Head, Reply
+from mlflow_serving_plugin.gateway.messages import After, Head, Pieces, Reply
 from mlflow_serving_plugin.links.base import WorkerReply
 
 CLIENT_GONE = 499
@@ -53,6 +54,8 @@ class Exchange:
     answer: WorkerReply | None = None
     reply: Reply | None = None
     """What the client gets; None when the client left before."""
+    streamed: bytearray | None = None
+    """Of a streamed answer: a copy of what was sent, where an observer wants to have it."""
     status: int = 0
     """Of the reply, or CLIENT_GONE; 0 while the request is under way."""
     took_s: float = 0.0
@@ -127,6 +130,14 @@ class Exchange:
 
 Observer = Callable[[Exchange], None]
 """Called once for each exchange that has ended, on the event loop: must not block."""
+
+
+@runtime_checkable
+class StreamObserver(Protocol):
+    """An observer that has a part in streamed answers, too."""
+
+    def begin_stream(self, exchange: Exchange, pieces: Pieces) -> None:
+        """A streamed answer is about to be sent. Called on the event loop: must not block or raise."""
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

@@ -100,7 +100,7 @@ class Pieces:
     ``first``: the events that have come already; until then a request may still be retried on another worker.
     """
 
-    __slots__ = ("_first", "ended", "fail", "finished", "form", "sending", "stream", "tail")
+    __slots__ = ("_first", "copy", "ended", "fail", "finished", "form", "sending", "stream", "tail")
 
     def __init__(self, first: list[bytes], stream: WorkerStream) -> None:
         self._first = first
@@ -115,6 +115,8 @@ class Pieces:
         """What the client gets after the last event of the model."""
         self.fail: Callable[[ServingError | StreamFailedError], object] = str
         """What the client is told of an error between events."""
+        self.copy: Callable[[bytes], object] | None = None
+        """Called with all that is about to be sent; None: nobody wants a copy."""
         self.finished: Callable[[], None] | None = None
         """Called once, by ``close``."""
 
@@ -124,11 +126,16 @@ class Pieces:
         try:
             while events:
                 self.sending(len(events))
-                yield Piece(write_events(list(map(self.form, events))))
+                body = write_events(list(map(self.form, events)))
+                if self.copy is not None:
+                    self.copy(body)
+                yield Piece(body)
                 events = yield TakeEvents(self.stream)
             last = self.tail() + DONE
         except (ServingError, StreamFailedError) as error:
             last = write_error(self.fail(error)) + DONE
+        if self.copy is not None:
+            self.copy(last)
         yield Piece(last)
         self.ended = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from functools import partial
 from typing import NamedTuple
 
 from mlflow_serving_plugin.domain.request_log import LogRoots, read_log_config
@@ -48,6 +49,16 @@ class RequestLog:
             return
         self._spool.put(label, _record(exchange, choice.entity.name, fraction, most_bytes))
 
+    def begin_stream(self, exchange: Exchange, pieces: Pieces) -> None:
+        """Have a streamed answer copied as it is sent, up to one byte more than is logged."""
+        choice = exchange.choice
+        if choice is None or not choice.endpoint.config.request_log:
+            return
+        found = self._of(choice.endpoint)
+        if found.fraction and found.label is not None:
+            exchange.streamed = bytearray()
+            pieces.copy = partial(_copy, exchange.streamed, found.most_bytes + 1)
+
     def _of(self, endpoint: EndpointRoute) -> _Resolved:
         """Kept for as long as the endpoint has the same settings, which each snapshot has anew."""
         known = self._resolved.get(endpoint.id)
@@ -88,14 +99,16 @@ def _record(exchange: Exchange, entity: str, fraction: float, most_bytes: int) -
     if request is not None and len(request) > most_bytes:
         request = None
         codes.append(REQUEST_TOO_LARGE)
-    if exchange.reply is not None:
-        body = exchange.reply.body
-        if isinstance(body, Pieces):
-            codes.append(STREAMED)
-        elif len(body) > most_bytes:
-            codes.append(RESPONSE_TOO_LARGE)
-        else:
-            response = body
+    body = exchange.reply.body if exchange.reply is not None else None
+    if exchange.streamed is not None:
+        # Also what a client got that left in the middle.
+        body = bytes(exchange.streamed)
+    if isinstance(body, Pieces):
+        codes.append(STREAMED)
+    elif body is not None and len(body) > most_bytes:
+        codes.append(RESPONSE_TOO_LARGE)
+    else:
+        response = body
     return Record(
         exchange.request_id,
         int((time.time() - exchange.took_s) * 1e6),
@@ -109,3 +122,7 @@ def _record(exchange: Exchange, entity: str, fraction: float, most_bytes: int) -
         tuple(codes),
         exchange.head.headers.get("x-client-request-id", ""),
     )
+
+
+def _copy(streamed: bytearray, most_bytes: int, sent: bytes) -> None:
+    streamed += sent[: most_bytes - len(streamed)]

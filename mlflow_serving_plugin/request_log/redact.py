@@ -10,6 +10,8 @@ import orjson
 from mlflow_serving_plugin.domain.request_log import WHOLE_REQUEST, WHOLE_RESPONSE
 
 REDACTED = "[REDACTED]"
+_EVENT, _LAST_EVENT, _END = b"data: ", b"data: [DONE]", b"\n\n"
+"""Of an answer that was streamed."""
 
 
 def redact_request(body: bytes | None, names: Collection[str]) -> bytes | None:
@@ -23,14 +25,22 @@ def redact_response(body: bytes | None, names: Collection[str]) -> bytes | None:
 
 
 def _redact(body: bytes | None, names: Collection[str]) -> bytes | None:
-    """A body that is no JSON is left out, as its fields cannot be told."""
+    """A body that is neither JSON nor events of JSON is left out, as its fields cannot be told."""
     fields = frozenset(names) - {WHOLE_REQUEST, WHOLE_RESPONSE}
     if body is None or not fields:
         return body
     try:
-        return orjson.dumps(_without(orjson.loads(body), fields))
+        if not body.startswith(_EVENT):
+            return orjson.dumps(_without(orjson.loads(body), fields))
+        return b"".join(_without_in_event(event, fields) + _END for event in body.split(_END) if event)
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _without_in_event(event: bytes, names: frozenset[str]) -> bytes:
+    if event == _LAST_EVENT:
+        return event
+    return _EVENT + orjson.dumps(_without(orjson.loads(event.removeprefix(_EVENT)), names))
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

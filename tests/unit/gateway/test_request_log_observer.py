@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
@@ -11,9 +13,9 @@ from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, wo
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.request_log import LogRoots
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
-from mlflow_serving_plugin.gateway.messages import Head, ReadBody
+from mlflow_serving_plugin.gateway.messages import Head, Piece, ReadBody, TakeEvents
 from mlflow_serving_plugin.gateway.request_log import RequestLog
-from mlflow_serving_plugin.links.base import WorkerReply
+from mlflow_serving_plugin.links.base import WorkerCall, WorkerReply
 from mlflow_serving_plugin.settings import Settings
 
 
@@ -26,12 +28,13 @@ class Logged:
         endpoint = replace(endpoint, config=replace(endpoint.config, request_log=given))
         published = replace(published, endpoints={key: endpoint})
         self.entries: list = []
+        log = RequestLog(LogRoots.of(roots, "/default"), self)
         self.gateway = Gateway(
             Settings(),
             snapshot(root / "routes.json", published),
             NoAuth(),
             HostServices(root / "nudge"),
-            observers=(RequestLog(LogRoots.of(roots, "/default"), self),),
+            observers=(log,),
         )
 
     def put(self, label, record) -> None:
@@ -46,6 +49,43 @@ class Logged:
                 step = steps.send(body if isinstance(step, ReadBody) else WorkerReply(*reply))
         except StopIteration as stop:
             return stop.value.status
+
+    def stream(self, *events: bytes, leaves_after: int = 99) -> bytes:
+        """What a client of a stream gets, which leaves after so many pieces."""
+        left = [[event] for event in events] + [[]]
+        steps = self.gateway.respond(Head("POST", "/model/iris/1/invocations", {"content-type": "application/json"}))
+        body = IRIS[:-1] + b', "stream": true}'
+        stream = SimpleNamespace(close=lambda: None)
+        answers = {ReadBody: lambda: body, TakeEvents: lambda: left.pop(0)}
+        calls = {WorkerCall: lambda: WorkerReply(200, "text/event-stream", stream)}
+        pieces = _drive(steps, answers | calls).body
+        sent: list[bytes] = []
+        with contextlib.suppress(ClientLeftError):
+            _drive(pieces.steps(), answers | {Piece: lambda: _leave(len(sent) >= leaves_after)}, sent)
+        pieces.close()
+        return b"".join(sent)
+
+
+class ClientLeftError(Exception):
+    pass
+
+
+def _leave(leaves: bool) -> None:
+    if leaves:
+        raise ClientLeftError
+
+
+def _drive(steps, answers, sent=None):
+    """Take steps; what they return."""
+    answer = None
+    try:
+        while True:
+            step = steps.send(answer)
+            answer = answers[type(step)]()
+            if isinstance(step, Piece):
+                sent.append(step.body)
+    except StopIteration as stop:
+        return stop.value
 
 
 def test_an_endpoint_without_a_log_logs_nothing(short) -> None:
@@ -80,6 +120,22 @@ def test_long_bodies_are_left_out_with_a_code(short) -> None:
     ((_, record),) = logged.entries
     assert (record.request, record.response) == (None, None)
     assert record.codes == ("MAX_REQUEST_SIZE_EXCEEDED", "MAX_RESPONSE_SIZE_EXCEEDED")
+
+
+def test_the_answer_of_a_stream_is_the_text_of_its_events(short) -> None:
+    logged = Logged(short, {"enabled": True})
+    sent = logged.stream(b'{"n": 0}', b'{"n": 1}')
+    assert sent == b'data: {"n": 0}\n\ndata: {"n": 1}\n\ndata: [DONE]\n\n'
+    logged.stream(b'{"n": 0}', b'{"n": 1}', leaves_after=1)
+    long = Logged(short, {"enabled": True, "max_payload_bytes": 100})
+    long.stream(*[b'{"n": 0}'] * 20)
+    off = Logged(short, {"enabled": False})
+    off.stream(b'{"n": 0}')
+    (whole, cut), (left_out,) = ([record for _, record in one.entries] for one in (logged, long))
+    assert (whole.status, whole.response, whole.codes) == (200, sent, ())
+    assert (cut.status, cut.response) == (499, sent.removesuffix(b"data: [DONE]\n\n"))
+    assert (left_out.response, left_out.codes[-1:]) == (None, ("MAX_RESPONSE_SIZE_EXCEEDED",))
+    assert off.entries == []
 
 
 def test_a_place_that_the_operator_no_longer_names_gets_nothing(short, caplog) -> None:
