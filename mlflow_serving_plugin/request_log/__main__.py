@@ -13,8 +13,14 @@ import sys
 import threading
 from pathlib import Path
 
+from filelock import FileLock
+
+from mlflow_serving_plugin.host.throttled import Throttled
 from mlflow_serving_plugin.metrics.counting import REQUEST_LOG, Metrics
 from mlflow_serving_plugin.request_log.writer import Writer
+
+_logger = logging.getLogger(__name__)
+_failing = Throttled(_logger, every_s=60.0)
 
 _ROUND_S = 5.0
 
@@ -32,12 +38,21 @@ def main(directory: Path, metrics_directory: Path) -> None:
     threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
     metrics = Metrics(metrics_directory)
     writer = Writer(directory, lambda labels, number: metrics.add(REQUEST_LOG, labels, number))
-    while not ended.is_set():
-        writer.run_once()
-        gc.collect()
-        ended.wait(_ROUND_S)
-    writer.run_once()
+    # The writer of a web worker that was killed may still be in its last round.
+    with FileLock(directory / "writer.lock"):
+        while not ended.is_set():
+            _round(writer)
+            gc.collect()
+            ended.wait(_ROUND_S)
+        _round(writer)
     metrics.flush()
+
+
+def _round(writer: Writer) -> None:
+    try:
+        writer.run_once()
+    except OSError as error:
+        _failing.log(logging.WARNING, "The request log cannot be written and is tried again: %s", error)
 
 
 def _wait_for_the_end(ended: threading.Event) -> None:

@@ -6,6 +6,7 @@ its name once it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -19,7 +20,9 @@ from pyarrow import fs
 from mlflow_serving_plugin.request_log.columns import SCHEMA
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_FILE = re.compile(r"(?P<kind>part|days)-(?P<first>\d+)-(?P<last>\d+)-(?P<name>[0-9a-z]+)\.parquet")
+_FILE = re.compile(
+    r"(?P<kind>part|days)-(?P<first>\d+)-(?P<last>\d+)-(?P<host>[0-9a-f]{8})-(?P<name>[0-9a-z]+)\.parquet"
+)
 
 _ROWS_IN_A_GROUP = 10_000
 """What a reader that wants the newest rows has to read."""
@@ -33,12 +36,18 @@ class LogFile(NamedTuple):
     first_us: int
     last_us: int
     size: int
+    host: str
+    """The mark of the host that has written the file."""
 
 
 class LogFiles:
-    """The files of one log. All methods raise OSError (or pyarrow's ArrowException) when the place cannot be had."""
+    """The files of one log, to which several hosts may write; ``host``, which writers give, is the mark of this one.
 
-    def __init__(self, place: str) -> None:
+    All methods raise OSError (or pyarrow's ArrowException) when the place cannot be had.
+    """
+
+    def __init__(self, place: str, host: str = "") -> None:
+        self._host = host
         self._fs, self._root = fs.FileSystem.from_uri(place if "://" in place else Path(place).as_uri())
 
     def days(self) -> list[str]:
@@ -52,7 +61,7 @@ class LogFiles:
         infos = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{day}", allow_not_found=True))
         found = [(info, _FILE.fullmatch(info.base_name)) for info in infos if info.type is fs.FileType.File]
         files = [
-            LogFile(info.path, day, int(match["first"]), int(match["last"]), info.size)
+            LogFile(info.path, day, int(match["first"]), int(match["last"]), info.size, match["host"])
             for info, match in found
             if match
         ]
@@ -64,12 +73,16 @@ class LogFiles:
         for day in days.unique():
             part = table.filter(pa.compute.equal(days, day))
             times = part.column("request_time").cast(pa.int64())
-            self._put(part, day.as_py().isoformat(), f"part-{times[0].as_py()}-{times[-1].as_py()}-{name}.parquet")
+            self._put(
+                part,
+                day.as_py().isoformat(),
+                f"part-{times[0].as_py()}-{times[-1].as_py()}-{self._host}-{name}.parquet",
+            )
 
     def merged_path(self, files: list[LogFile], name: str) -> str:
         """Where ``merge`` writes files of one day."""
         first, last = min(file.first_us for file in files), max(file.last_us for file in files)
-        return f"{self._root}/{files[0].day}/days-{first}-{last}-{name}.parquet"
+        return f"{self._root}/{files[0].day}/days-{first}-{last}-{self._host}-{name}.parquet"
 
     def merge(self, files: list[LogFile], path: str) -> None:
         """Write files of one day as one file; the files stay."""
@@ -95,11 +108,14 @@ class LogFiles:
     def remove(self, path: str) -> None:
         """Remove a file; it need not be there."""
         if self.exists(path):
-            self._fs.delete_file(path)
+            # Another host may be faster.
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.delete_file(path)
 
     def remove_day(self, day: str) -> None:
         """Remove a day with all of its files."""
-        self._fs.delete_dir(f"{self._root}/{day}")
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_dir(f"{self._root}/{day}")
 
     def _put(self, table: pa.Table, day: str, name: str) -> None:
         directory = f"{self._root}/{day}"

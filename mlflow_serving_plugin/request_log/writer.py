@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 import uuid
 from collections import Counter
@@ -51,11 +52,13 @@ class Writer:
         self._count = count
         self._now = now
         self._known = directory / "places.json"
+        self._host = ""
         self._next_tidy = 0.0
         self._failing = Throttled(_logger, every_s=60.0)
 
     def run_once(self) -> int:
-        """Write all finished segments; how many of them had to stay, as their place cannot be had."""
+        """Write all finished segments; how many of them had to stay, as their place cannot be had. OSError."""
+        self._host = self._host or _mark_of(self._directory / "host")
         segments, unusable = finished(self._directory)
         for path in unusable:
             _logger.warning("A segment of the request log is damaged and removed.")
@@ -83,7 +86,7 @@ class Writer:
                 if label.format == "delta":
                     delta.append(label.place, table, name)
                 else:
-                    LogFiles(label.place).write(table, name)
+                    LogFiles(label.place, self._host).write(table, name)
             except (OSError, pa.ArrowException) as error:
                 self._failing.log(logging.WARNING, "The request log cannot be written and is tried again: %s", error)
                 return False
@@ -114,7 +117,7 @@ class Writer:
                 if label.format == "delta":
                     delta.tidy(label.place, oldest.isoformat())
                 else:
-                    self._tidy_files(LogFiles(label.place), label, oldest.isoformat())
+                    self._tidy_files(LogFiles(label.place, self._host), label, oldest.isoformat())
             except (OSError, pa.ArrowException) as error:
                 self._failing.log(logging.WARNING, "The request log cannot be tidied and is tried again: %s", error)
 
@@ -135,7 +138,8 @@ class Writer:
         """The files of a day, by time, after many small ones have become one."""
         small, size = [], 0
         for file in found:
-            if file.size < _SMALL_BYTES and size < _MERGED_BYTES:
+            # Two hosts that merge the same files would have each row twice.
+            if file.host == self._host and file.size < _SMALL_BYTES and size < _MERGED_BYTES:
                 small.append(file)
                 size += file.size
         if len(small) >= _MANY_SMALL:
@@ -162,3 +166,15 @@ class Writer:
             for path in merge.replaced:
                 files.remove(path)
         note.unlink(missing_ok=True)
+
+
+def _mark_of(path: Path) -> str:
+    """What tells the files of this host from those of others that write to the same place; made once."""
+    try:
+        found = path.read_text()
+    except FileNotFoundError:
+        found = ""
+    if not re.fullmatch("[0-9a-f]{8}", found):
+        found = uuid.uuid4().hex[:8]
+        write_atomically(path, found.encode())
+    return found

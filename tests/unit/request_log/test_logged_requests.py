@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import eventually
+from support.server import free_port
 
 from mlflow_serving_plugin.request_log import spool as spooling
 from mlflow_serving_plugin.request_log.columns import SCHEMA, table_of
@@ -42,7 +43,7 @@ class Log:
 
     def __init__(self, root: Path, **label) -> None:
         self.segments, self.place = root / "segments", root / "log"
-        self.segments.mkdir()
+        self.segments.mkdir(parents=True)
         fields = {"format": "parquet", "redact": (), "retention_days": 30.0, "max_bytes": 2**30} | label
         self.label = Label("e1", str(self.place), **fields)
         self.counts: Counter = Counter()
@@ -138,6 +139,8 @@ def test_a_body_that_is_no_text_is_null_with_a_code_and_others_stay() -> None:
         ),
         (b'{"inputs":[{"name":"b","data":[1]}]}', ["b"], b'{"inputs":[{"name":"b","data":["[REDACTED]"]}]}'),
         (b'[{"a":{"b":1}}]', ["b"], b'[{"a":{"b":"[REDACTED]"}}]'),
+        (b'data: {"b":1}\n\ndata: [DONE]\n\n', ["b"], b'data: {"b":"[REDACTED]"}\n\ndata: [DONE]\n\n'),
+        (b'data: {"b":1}\n\ndata: {"b', ["b"], None),
         (b"a,b\n1,2\n", ["b"], None),
         (b"a,b\n1,2\n", [], b"a,b\n1,2\n"),
         (b"{}", ["$request"], None),
@@ -216,6 +219,19 @@ def test_many_small_files_become_one_also_when_the_writer_is_killed_meanwhile(lo
     assert len(list(log.place.rglob("*.parquet"))) == 1
 
 
+def test_two_hosts_that_write_to_one_place_merge_only_files_of_their_own(tmp_path: Path) -> None:
+    hosts = [Log(tmp_path / name) for name in ("one", "two")]
+    hosts[1].label = hosts[0].label
+    for number in range(35):
+        hosts[0].segment(record(number))
+        hosts[1].segment(record(100 + number))
+    for host in (*hosts, hosts[0].new_writer(), hosts[1].new_writer()):
+        getattr(host, "writer", host).run_once()
+    rows = [row["databricks_request_id"] for row in hosts[0].rows()]
+    assert sorted(rows) == sorted(f"r{number}" for number in (*range(35), *range(100, 135)))
+    assert len(list(hosts[0].place.rglob("*.parquet"))) == 2
+
+
 def test_old_days_are_removed_by_age_and_old_files_by_size(tmp_path: Path) -> None:
     log = Log(tmp_path, retention_days=2.0, max_bytes=58_000)
     log.segment(record(0), record(-4 * 24 * 3600))
@@ -285,3 +301,24 @@ def test_when_too_much_waits_or_the_disk_is_full_requests_are_dropped_until_that
     waiting.unlink()
     eventually(lambda: (spool.put(log.label, record(1)), log.counts["taken"] > 0)[1])
     spool.stop()
+
+
+def test_a_log_in_s3_waits_while_the_store_is_away_and_is_read_back(tmp_path: Path, monkeypatch) -> None:
+    boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    port = free_port()
+    log = Log(tmp_path)
+    log.label = log.label.__class__(
+        "e1", f"s3://logs/a?scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1", "parquet", (), 30.0, 2**30
+    )
+    log.segment(record(0))
+    assert log.writer.run_once() == 1
+    store = server.ThreadedMotoServer("127.0.0.1", port)
+    store.start()
+    try:
+        boto3.client("s3", "us-east-1", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket="logs")
+        assert log.writer.run_once() == 0
+        assert [row["databricks_request_id"] for row in newest(log.label.place, "parquet", Wanted("e1"), 9)] == ["r0"]
+    finally:
+        store.stop()
