@@ -30,10 +30,15 @@ def postgres_binaries() -> Path | None:
 
 
 class Postgres:
-    """One cluster; a context manager. ``new_database`` gives the URI of an empty database."""
+    """One cluster; a context manager. ``new_database`` gives the URI of an empty database.
 
-    def __init__(self, binaries: Path) -> None:
+    With a ``port`` it also listens there, and asks those who come that way for their passwords.
+    """
+
+    def __init__(self, binaries: Path, port: int | None = None) -> None:
         self._binaries = binaries
+        self._hosts = "localhost" if port else ""
+        self._port = port or 5432
         self._root = Path(tempfile.mkdtemp(prefix="mls-pg-"))
         self._data = self._root / "data"
         self._log = self._root / "log"
@@ -47,7 +52,8 @@ class Postgres:
         try:
             if self._user:
                 shutil.chown(self._root, self._user, pwd.getpwnam(self._user).pw_gid)
-            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+            access = ("-U", "postgres", "-A", "trust", "--auth-host=scram-sha-256")
+            self._run("initdb", "-D", str(self._data), *access, "-E", "UTF8", "--no-sync")
             self.start()
         except BaseException:
             self.__exit__()
@@ -66,7 +72,7 @@ class Postgres:
             self._process = subprocess.Popen(
                 [
                     *(self._binaries / "postgres", "-D", str(self._data), "-k", str(self._root)),
-                    *("-c", "listen_addresses=", "-c", "fsync=off"),
+                    *("-c", f"listen_addresses={self._hosts}", "-p", str(self._port), "-c", "fsync=off"),
                 ],
                 stdout=log,
                 stderr=log,
@@ -123,8 +129,24 @@ class Postgres:
             return False
         return True
 
+    def environ(self) -> dict[str, str]:
+        """Variables with which PostgreSQL's own programs find it, as the superuser."""
+        path = f"{self._binaries}{os.pathsep}{os.environ['PATH']}"
+        return {"PATH": path, "PGHOST": str(self._root), "PGPORT": str(self._port), "PGUSER": "postgres"}
+
     def _psql(self, statement: str, database: str = "postgres") -> None:
-        options = ["-h", str(self._root), "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1"]
+        options = [
+            "-h",
+            str(self._root),
+            "-p",
+            str(self._port),
+            "-U",
+            "postgres",
+            "-d",
+            database,
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]
         self._run("psql", *options, "-c", statement)
 
     def _run(self, program: str, *args: str) -> None:
