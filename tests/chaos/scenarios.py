@@ -19,6 +19,7 @@ from .sleepers import hog, woken
 from .smoke import smoke
 from .soak import soaked
 from .storage import corrupt_files, database_away, disk_full
+from .streams import streams
 
 SCENARIOS: dict[str, Scenario] = {
     "smoke": smoke,
@@ -51,6 +52,7 @@ SCENARIOS: dict[str, Scenario] = {
     "full-queue": full_queue,
     "large-bodies": large_bodies,
     "slow-clients": slow_clients,
+    "streams": streams,
     "dear": dear,
     "silence": silent_crowd,
     "pipelines": generated_pipelines,
