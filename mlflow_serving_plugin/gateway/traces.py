@@ -1,6 +1,8 @@
 """Traces of models on their way to the tracking store: an observer of exchanges, and the thread that writes.
 
 A request never waits for the store. When the store is slower than the models, or away, traces are dropped and counted.
+Storing a trace takes MLflow some 25 ms of processor time, in the process that answers requests, so under load the
+thread rests between traces.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -23,6 +26,15 @@ _often = Throttled(_logger)
 _MOST_WAITING = 2000
 _MOST_WAITING_BYTES = 64 * 1024 * 1024
 _STOP_S = 5.0
+_BUSY_PER_S = 100
+"""Requests a second from which on the thread that writes leaves the processor to the requests."""
+_REST = 9
+"""How many times as long as a write computed the thread rests then: a tenth of the time is for traces."""
+
+
+def rest_s(computed_s: float, took_s: float, ended: int) -> float:
+    """How long to rest after a write that took so long, of which it computed so long, while so many requests ended."""
+    return _REST * computed_s if ended > _BUSY_PER_S * took_s + 1 else 0.0
 
 
 class Traces:
@@ -34,11 +46,14 @@ class Traces:
         self._waiting: deque[tuple[TraceRecord, tuple[str, str]]] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
-        self._stopping = False
+        self._ended = 0
+        """Requests that have ended; a number, to tell whether there is load."""
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serving traces", daemon=True)
 
     def __call__(self, exchange: Exchange) -> None:
         """Take the traces of an exchange that has ended."""
+        self._ended += 1
         if exchange.answer is None or not exchange.answer.traces or exchange.choice is None:
             return
         key = exchange.choice.key
@@ -54,7 +69,7 @@ class Traces:
     def stop(self) -> None:
         """Write what waits, for some seconds at most."""
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
@@ -71,11 +86,12 @@ class Traces:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
                 if not self._waiting:
                     return
                 record, key = self._waiting.popleft()
                 self._waiting_bytes -= len(record.text)
+            began_s, computed_s, ended = time.monotonic(), time.thread_time(), self._ended
             try:
                 self._write(record)
             except ServingError as error:
@@ -85,6 +101,9 @@ class Traces:
                 self._lose(key, f"Traces cannot be stored: {type(error).__name__}.")
             else:
                 self._count(key, "stored")
+            # Not on the condition, which each new trace notifies.
+            computed_s, took_s = time.thread_time() - computed_s, time.monotonic() - began_s
+            self._stopping.wait(rest_s(computed_s, took_s, self._ended - ended))
 
     def _lose(self, key: tuple[str, str], why: str) -> None:
         _often.log(logging.WARNING, "%s", why)

@@ -15,7 +15,7 @@ from mlflow_serving_plugin.gateway.asking import last_events, read_asking, with_
 from mlflow_serving_plugin.gateway.dialects.base import Asked, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.mlflow2 import MLFLOW2
-from mlflow_serving_plugin.gateway.traces import Traces
+from mlflow_serving_plugin.gateway.traces import Traces, rest_s
 
 TRACE = b'{"info": {"trace_id": "tr-1", "trace_location": {}}, "data": {"spans": []}}'
 KEY = ("1", "2")
@@ -82,6 +82,11 @@ def test_a_store_that_is_away_or_slow_costs_traces_and_no_request(monkeypatch: p
     away.set()
     traces.stop()
     assert counted.outcomes == ["dropped"] * 10
+
+
+@pytest.mark.parametrize(("ended", "rest"), [(0, 0), (1, 0), (6, 0), (7, 0.18), (1000, 0.18)])
+def test_under_load_a_tenth_of_the_time_is_for_writing_traces(ended: int, rest: float):
+    assert rest_s(0.02, 0.05, ended) == pytest.approx(rest)
 
 
 @pytest.mark.parametrize(
