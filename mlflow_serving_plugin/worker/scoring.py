@@ -138,7 +138,8 @@ class Scorer:
         if self._csv is not None and content_type == CSV:
             return self._csv.decode(body)
         if self.decoder is not None and content_type == TENSORS:
-            return self.decoder.decode_tensors(body)
+            found = self.decoder.decode_tensors(body)
+            return self.decoder.decode(as_json(body)) if found is None else found
         if self.decoder is None or content_type != JSON:
             return None
         with _collector.during(body):

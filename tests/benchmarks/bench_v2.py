@@ -43,7 +43,7 @@ class First(PythonModel):
     """The first number of what it is given."""
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        return [float(np.asarray(model_input).flat[0])]
+        return np.asarray(model_input, dtype="float64").ravel()[:1]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def main() -> None:
     }
     root, found = Path(tempfile.mkdtemp(prefix="mlsb-v2-")), {}
     for name, (schema, _) in shapes.items():
-        signature = ModelSignature(inputs=schema)
+        # MLServer loads no model without a signature of its answers.
+        signature = ModelSignature(inputs=schema, outputs=Schema([TensorSpec(np.dtype("float64"), (-1,))]))
         mlflow.pyfunc.save_model(root / name, python_model=First(), signature=signature, pip_requirements=["mlflow"])
     with TrackingServer() as server, _mlserver(root, list(shapes), arguments.mlserver) as other:
         for name, (_, asked) in shapes.items():

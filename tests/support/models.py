@@ -21,6 +21,13 @@ IRIS_COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 IRIS_OFFSETS = {1: 0, 2: 10, 3: 100}
 """What each version of iris adds to the class, so that an answer tells who gave it."""
 
+NUMBERS = {
+    "bool": [True, False], "uint8": [0, 255], "uint16": [0, 65535], "uint32": [0, 2**32 - 1], "uint64": [0, 2**63 - 1],
+    "int8": [-128, 127], "int16": [-(2**15), 7], "int32": [-(2**31), 7], "int64": [-(2**63), 7],
+    "float16": [0.1, -2], "float32": [0.1, -2], "float64": [0.1, -2],
+}  # fmt: skip
+"""The tensors of the model ``numbers``, and two values of each."""
+
 AGENTS = ("chatmodel", "chatagent", "responses", "typed", "streaming", "traced")
 """Models whose signature MLflow knows, or takes from type hints."""
 
@@ -136,6 +143,10 @@ class Models:
     def _save_tensor(self, directory: Path) -> None:
         signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("float32"), (-1, 2, 2))]))
         self._save_code(directory, signature, np.arange(8, dtype="float32").reshape(2, 2, 2))
+
+    def _save_numbers(self, directory: Path) -> None:
+        schema = Schema([TensorSpec(np.dtype(name), (-1, 2), name) for name in NUMBERS])
+        self._save_code(directory, ModelSignature(inputs=schema, outputs=schema), None)
 
     def _save_text(self, directory: Path) -> None:
         self._save_code(directory, None, None)

@@ -94,18 +94,19 @@ class V2Model(V2):
     def _as_bytes(
         self, given: list[Any], rest: memoryview, parameters: Mapping[str, Any], params: Mapping[str, Any]
     ) -> bytes | None:
-        """The worker's body of inputs that all are numbers as bytes; None for any others, and for wrong ones."""
-        tensors, size = [], 0
+        """The worker's body of inputs that all are numbers; None for any others, and for wrong ones."""
+        tensors, raws, at = [], [], 0
+        found = None
         for one in given:
             found = raw_tensor(one, self._most)
             if found is None:
                 return None
-            size += found.size
             tensors.append((found.name, found.dtype, found.shape))
-        if size > len(rest):
-            return None
-        raws = (rest[:size],)
-        kind = self._kind(parameters, len(given), None)
+            raws.append(rest[at : at + found.size] if found.values is None else found.values)
+            if len(raws[-1]) < found.size:
+                return None
+            at += 0 if found.values is not None else found.size
+        kind = self._kind(parameters, len(given), found and found.content_type)
         if kind == "pd":
             alike = len({shape[0] for _, _, shape in tensors}) == 1
             return write_body(kind, tensors, raws, params) if alike and all(map(_is_column, tensors)) else None

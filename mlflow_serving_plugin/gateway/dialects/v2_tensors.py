@@ -64,27 +64,54 @@ def read_tensor(given: Any, raw: bytes | None, most: int) -> Tensor:
 
 
 class RawTensor(NamedTuple):
-    """A tensor of numbers whose values are bytes of a body: ``size`` many, as NumPy's ``dtype`` has them."""
+    """A tensor of numbers: ``size`` bytes as NumPy's ``dtype`` has them, either ``values`` or the next of a body."""
 
     name: str
     dtype: str
     shape: list[int]
     size: int
+    values: bytes | None
+    content_type: str | None
 
 
 def raw_tensor(given: Any, most: int) -> RawTensor | None:
-    """A tensor of a request, if it is one of numbers as bytes, with no say on its content, and nothing wrong."""
-    if not isinstance(given, dict) or "data" in given:
+    """A tensor of a request, if it is one of numbers with nothing odd or wrong about it; else ``read_tensor`` says."""
+    if not isinstance(given, dict):
         return None
-    name, dtype, shape, parameters = (given.get(key) for key in ("name", "datatype", "shape", "parameters"))
-    if dtype == "BOOL" or dtype not in NUMPY or not isinstance(name, str) or not isinstance(parameters, dict):
+    name, datatype, shape, parameters = (given.get(key) for key in ("name", "datatype", "shape", "parameters"))
+    dtype, parameters = NUMPY.get(datatype, "?") if isinstance(datatype, str) else "?", parameters or {}
+    if dtype == "?" or not isinstance(name, str) or not isinstance(parameters, dict):
         return None
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
         return None
-    size, count = parameters.get("binary_data_size"), math.prod(shape)
-    if "content_type" in parameters or count > most or size != count * int(NUMPY[dtype][2:]):
+    count, content_type = math.prod(shape), parameters.get("content_type")
+    size, values = count * int(dtype[2:]), None
+    told = parameters.get("binary_data_size")
+    if content_type not in (None, "np") or count > most or told != (None if "data" in given else size):
         return None
-    return RawTensor(name, NUMPY[dtype], shape, size)
+    if "data" in given:
+        values = _packed(given["data"], dtype, count)
+    if told is None and values is None:
+        return None
+    return RawTensor(name, dtype, shape, size, values, content_type)
+
+
+def _packed(data: Any, dtype: str, count: int) -> bytes | None:
+    """Numbers from JSON in the datatype that the client names; None where the datatype cannot hold one of them."""
+    import numpy
+
+    try:
+        array = numpy.array(data if isinstance(data, list) else None)
+    except (ValueError, OverflowError):
+        return None
+    wanted = numpy.dtype(dtype)
+    if array.size != count or array.dtype.kind not in ("iuf" if wanted.kind == "f" else "iu"):
+        return None
+    if wanted.kind == "f":
+        with numpy.errstate(over="ignore"):
+            return array.astype(wanted).tobytes()
+    limits = numpy.iinfo(wanted)
+    return array.astype(wanted).tobytes() if limits.min <= array.min() and array.max() <= limits.max else None
 
 
 def write_bytes(tensor: Tensor) -> bytes:

@@ -11,7 +11,14 @@ from mlflow_serving_plugin.errors import BadRequestError
 from mlflow_serving_plugin.gateway.dialects.base import Failure
 from mlflow_serving_plugin.gateway.dialects.v2 import V2, V2Model
 from mlflow_serving_plugin.gateway.dialects.v2_signature import declared
-from mlflow_serving_plugin.gateway.dialects.v2_tensors import NUMPY, Tensor, infer_tensor, read_tensor, write_bytes
+from mlflow_serving_plugin.gateway.dialects.v2_tensors import (
+    NUMPY,
+    Tensor,
+    infer_tensor,
+    raw_tensor,
+    read_tensor,
+    write_bytes,
+)
 from mlflow_serving_plugin.worker.tensor_body import TENSORS, as_json
 
 COLUMNS = declared('[{"type": "double", "name": "a"}, {"type": "string", "name": "b"}]', "input")
@@ -31,15 +38,20 @@ def read(*inputs, of=COLUMNS, declares=(), headers=None, rest=b"", **fields):
     return V2Model("m", "1", of, list(declares), 1000).reader(sent | (headers or {}), "modern")(body + rest)
 
 
+def to_model(request):
+    """The request as MLflow takes it."""
+    return json.loads(as_json(request.body) if request.content_type == TENSORS else request.body)
+
+
 def test_columns_become_a_data_frame_in_whatever_shape_they_come():
     request = read(tensor("a", [1.5, 2.5], [2, 1]), tensor("b", ["x", "y"], [2], "BYTES"))
-    assert json.loads(request.body) == {"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, "x"], [2.5, "y"]]}}
+    assert to_model(request) == {"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, "x"], [2.5, "y"]]}}
 
 
 def test_tensors_keep_their_shape_flat_or_nested():
     for data in ([1, 2, 3, 4], [[1, 2], [3, 4]]):
-        assert json.loads(read(tensor("input-0", data, [2, 2]), of=MATRIX).body) == {"inputs": [[1, 2], [3, 4]]}
-    assert json.loads(read(tensor("x", [1, 2], [2]), of=NAMED).body) == {"inputs": {"x": [1, 2]}}
+        assert to_model(read(tensor("input-0", data, [2, 2]), of=MATRIX)) == {"inputs": [[1, 2], [3, 4]]}
+    assert to_model(read(tensor("x", [1, 2], [2]), of=NAMED)) == {"inputs": {"x": [1, 2]}}
 
 
 @pytest.mark.parametrize(
@@ -53,9 +65,9 @@ def test_tensors_keep_their_shape_flat_or_nested():
 )
 def test_the_content_type_decides_before_the_signature(content_type, made):
     request = read(tensor("a", ["1", "2"], [2], "BYTES"), parameters={"content_type": content_type, "depth": 3})
-    assert json.loads(request.body) == {**made, "params": {"depth": 3}}
+    assert to_model(request) == {**made, "params": {"depth": 3}}
     of_input = read(tensor("a", ["1", "2"], [2], "BYTES", content_type=content_type))
-    assert json.loads(of_input.body) == made
+    assert to_model(of_input) == made
 
 
 @pytest.mark.parametrize("datatype", sorted(NUMPY))
@@ -79,7 +91,7 @@ def test_texts_pass_as_bytes_both_ways():
 def test_bytes_of_several_inputs_stand_one_behind_another():
     raw = np.array([1.5], "<f8").tobytes() + b"\x01\0\0\0x"
     inputs = [tensor("a", None, [1], binary_data_size=8), tensor("b", None, [1], "BYTES", binary_data_size=5)]
-    assert json.loads(read(*inputs, rest=raw).body)["dataframe_split"]["data"] == [[1.5, "x"]]
+    assert to_model(read(*inputs, rest=raw))["dataframe_split"]["data"] == [[1.5, "x"]]
 
 
 ONE = tensor("a", [1], [1])
@@ -195,14 +207,16 @@ def test_numbers_as_bytes_go_to_the_worker_as_bytes_and_mean_what_json_means(of,
     found = read(*given, of=of, rest=b"".join(raw.tobytes() for raw in raws), parameters={"depth": 3})
     in_json = [tensor(name, raw.tolist(), shape, kind) for (name, shape, kind), raw in zip(inputs, raws, strict=True)]
     assert found.content_type == TENSORS
-    assert json.loads(as_json(found.body)) == json.loads(read(*in_json, of=of, parameters={"depth": 3}).body)
+    by_json = read(*in_json, of=of, parameters={"depth": 3})
+    assert by_json.content_type == TENSORS
+    assert to_model(found) == to_model(by_json)
 
 
 @pytest.mark.parametrize(
     ("fields", "raw"),
     [
         ({"binary_data_size": 4}, b"\0" * 4),
-        ({"binary_data_size": 16, "content_type": "np"}, b"\0" * 16),
+        ({"binary_data_size": 16, "content_type": "base64"}, b"\0" * 16),
         ({"binary_data_size": 16, "shape": [3]}, b"\0" * 16),
         ({"binary_data_size": 16, "datatype": "BOOL"}, b"\0" * 16),
         ({"binary_data_size": 16, "shape": [2, -1]}, b"\0" * 16),
@@ -218,3 +232,23 @@ def test_tensors_that_are_odd_or_wrong_take_the_usual_way(fields, raw):
         assert read(given, of=MATRIX, rest=raw).content_type == "application/json"
     except BadRequestError:
         assert len(raw) == 4 or "shape" in fields or "datatype" in fields or fields["binary_data_size"] is True
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "packed"),
+    [
+        ("FP32", [0.1, 2], np.array([0.1, 2], "<f4")),
+        ("FP64", [1, 2], np.array([1, 2], "<f8")),
+        ("UINT8", [0, 255], np.array([0, 255], "<u1")),
+        ("UINT8", [0, 256], None),
+        ("INT32", [1.5, 2], None),
+        ("INT64", [2**70, 1], None),
+        ("INT64", [1, None], None),
+        ("FP64", ["1", "2"], None),
+        ("FP64", [[1], [2, 3]], None),
+        ("BOOL", [True, False], None),
+    ],
+)
+def test_numbers_in_json_have_the_datatype_that_the_client_names(datatype, values, packed):
+    found = raw_tensor(tensor("x", values, [2], datatype), 10)
+    assert (found and found.values) == (None if packed is None else packed.tobytes())
