@@ -81,6 +81,7 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     expect(page.get_by_label("Response", exact=True).get_by_text("200 OK")).to_be_visible()
     page.get_by_role("tab", name="Logs", exact=True).click()
     expect(page.get_by_role("region", name="Log", exact=True)).not_to_be_empty()
+    _sees_charts_and_no_requests(reader)
     page.get_by_role("tab", name="Settings").click()
     expect(page.get_by_label("Replicas", exact=True)).to_be_disabled()
     expect(page.get_by_role("button", name="Save")).to_have_attribute("aria-disabled", "true")
@@ -92,6 +93,7 @@ def test_who_may_read_scores_and_looks_and_who_may_manage_does_the_rest(
     held = guarded.mlflow("GET", "/api/2.0/token/list")["token_infos"]
     assert [token for token in held if token["created_by_username"] == "viewer"] == []
 
+    expect(manager.page.get_by_role("tab", name="Requests", exact=True)).to_be_visible()
     manager.page.get_by_role("tab", name="Settings").click()
     manager.page.get_by_label("Replicas", exact=True).fill("2")
     manager.page.get_by_role("button", name="Save").click()
@@ -113,6 +115,18 @@ def test_who_may_not_read_a_model_is_told_so_and_shown_nothing(tab_of: Callable[
     (refusal,) = tab.problems
     assert "404" in refusal
     tab.problems.clear()
+
+
+def _sees_charts_and_no_requests(tab: Tab) -> None:
+    page = tab.page
+    page.get_by_role("tab", name="Charts", exact=True).click()
+    expect(page.get_by_role("figure", name="Requests per second")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("tab", name="Requests", exact=True)).to_have_count(0)
+    # Nor by the address.
+    tab.open("#/models/orchard?tab=serving&view=requests")
+    expect(page.get_by_role("tab", name="Charts", exact=True)).to_be_visible()
+    expect(page.get_by_role("tab", name="Requests", exact=True)).to_have_count(0)
+    expect(page.get_by_label("Status code")).to_have_count(0)
 
 
 def _make_a_token(tab: Tab) -> str:

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Charts } from "../features/charts/Charts";
 import { FiguresRow } from "../features/charts/FiguresRow";
 import { EventsTable } from "../features/events/EventsTable";
+import { Requests } from "../features/requests/Requests";
 import { CallEndpoint } from "../features/serving/CallEndpoint";
 import { EditConfig } from "../features/serving/EditConfig";
 import { Entities } from "../features/serving/Entities";
@@ -11,7 +12,7 @@ import { ShadowPanel } from "../features/serving/ShadowPanel";
 import { TrafficBar } from "../features/serving/TrafficBar";
 import { useAccess, useServingEndpoint } from "../shared/queries";
 import { rangeOf } from "../shared/ranges";
-import { type ServedConfig, type ServingEndpoint } from "../shared/servingApi";
+import { type ServedConfig, type ServingEndpoint, scoringPath } from "../shared/servingApi";
 import { dateTime } from "../shared/format";
 import { Loaded, Notice } from "../shared/ui/Loaded";
 import { Tabs } from "../shared/ui/Tabs";
@@ -20,6 +21,7 @@ import { type Place, modelAddress } from "./route";
 const TABS = [
   { key: "try", label: "Try It" },
   { key: "charts", label: "Charts" },
+  { key: "requests", label: "Requests" },
   { key: "logs", label: "Logs" },
   { key: "events", label: "Events" },
   { key: "config", label: "Configuration" },
@@ -43,7 +45,9 @@ function Endpoint({ endpoint, at, place, go, leave }: Shown & { endpoint: Servin
   const { name, config, pending_config: pending } = endpoint;
   const present = config ?? pending;
   const auth = useAccess(present?.served_entities[0]?.entity_name ?? "").data?.auth ?? false;
-  const tab = TABS.find((one) => one.key === place.view)?.key ?? "try";
+  // What callers sent is for who may manage the endpoint.
+  const tabs = TABS.filter((one) => one.key !== "requests" || endpoint.permission_level === "CAN_MANAGE");
+  const tab = tabs.find((one) => one.key === place.view)?.key ?? "try";
   const target = { serving_endpoint_name: name };
   const time = { range: rangeOf(place.range), setRange: (range: string) => go({ range }) };
   const open = (view: string, key?: string) => {
@@ -57,10 +61,11 @@ function Endpoint({ endpoint, at, place, go, leave }: Shown & { endpoint: Servin
       {config && <Entities label="Entities" config={config} ofModel={modelAddress} />}
       {config && config.served_entities.length > 1 && <Traffic config={config} />}
       {pending && <Pending config={pending} />}
-      {config?.shadow && <ShadowPanel name={name} />}
-      <Tabs label="Parts of the endpoint" tabs={TABS} chosen={tab} choose={(view) => open(view)}>
+      {config?.shadow && <ShadowPanel name={name} manages={endpoint.permission_level === "CAN_MANAGE"} />}
+      <Tabs label="Parts of the endpoint" tabs={tabs} chosen={tab} choose={(view) => open(view)}>
         {tab === "try" && present && <CallEndpoint endpoint={endpoint} config={present} auth={auth} />}
         {tab === "charts" && <Charts target={target} {...time} at={at} first={chart} />}
+        {tab === "requests" && <Requests target={target} lines={linesOf(name, present)} {...time} configure={() => open("config")} />}
         {tab === "logs" && <EntityLogs name={name} configs={[config, pending].filter((one) => one !== undefined)} />}
         {tab === "events" && <EventsTable target={target} versions={[]} />}
         {tab === "config" && <EditConfig endpoint={endpoint} />}
@@ -68,6 +73,9 @@ function Endpoint({ endpoint, at, place, go, leave }: Shown & { endpoint: Servin
     </>
   );
 }
+
+const linesOf = (endpoint: string, config: ServedConfig | undefined) =>
+  (config?.served_entities ?? []).map(({ name }) => ({ label: name, name, path: scoringPath(endpoint, name) }));
 
 function Traffic({ config }: { config: ServedConfig }) {
   const percent = new Map(config.traffic_config?.routes.map((one) => [one.served_model_name, one.traffic_percentage]));

@@ -66,6 +66,17 @@ const EMPTY = {
   aliases: {},
 };
 
+test.each([
+  ["READ", 0],
+  ["MANAGE", 1],
+])("with %s the page has charts, and %i tabs of requests", async (permission, count) => {
+  show(permission, EMPTY);
+  await screen.findByRole("tab", { name: "Charts" });
+  const stop = screen.getByRole("button", { name: "Stop" });
+  await expect.poll(() => stop.title).not.toMatch(/^Checking/);
+  await expect.poll(() => screen.queryAllByRole("tab", { name: "Requests" }).length).toBe(count);
+});
+
 test("an endpoint without versions says what will be served", async () => {
   show("MANAGE", EMPTY);
   await screen.findByText("No active version");

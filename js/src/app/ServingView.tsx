@@ -4,6 +4,7 @@ import { FiguresRow } from "../features/charts/FiguresRow";
 import { EndpointHeader } from "../features/endpoint/EndpointHeader";
 import { NotEnabled } from "../features/endpoint/NotEnabled";
 import { EventsTable } from "../features/events/EventsTable";
+import { Requests } from "../features/requests/Requests";
 import { Settings } from "../features/settings/Settings";
 import { NoTokens, Tokens } from "../features/tokens/Tokens";
 import { Logs } from "../features/versions/Logs";
@@ -16,7 +17,7 @@ import { Loaded } from "../shared/ui/Loaded";
 import { Tabs } from "../shared/ui/Tabs";
 import type { Place } from "./route";
 
-type Key = "try" | "charts" | "logs" | "events" | "settings" | "tokens";
+type Key = "try" | "charts" | "requests" | "logs" | "events" | "settings" | "tokens";
 
 interface Shown {
   place: Place;
@@ -56,6 +57,8 @@ function Enabled({ overview, access, at, place, go }: Served) {
   const tabs: { key: Key; label: string }[] = [
     { key: "try", label: "Try It" },
     { key: "charts", label: "Charts" },
+    // What callers sent is for who may manage the model.
+    ...(access?.permission === "MANAGE" ? [{ key: "requests" as const, label: "Requests" }] : []),
     { key: "logs", label: "Logs" },
     { key: "events", label: "Events" },
     { key: "settings", label: "Settings" },
@@ -88,6 +91,7 @@ function Enabled({ overview, access, at, place, go }: Served) {
         {ofVersion && !version && <NotServed overview={overview} number={number} />}
         {tab === "try" && version && <TryIt overview={overview} version={version} access={access} />}
         {tab === "charts" && <Charts target={target} {...time} at={at} first={chart} />}
+        {tab === "requests" && <Requests target={target} lines={linesOf(overview)} {...time} configure={() => go({ view: "settings" })} />}
         {tab === "logs" && version && <Logs key={version.version} name={name} version={version} />}
         {tab === "events" && <EventsTable target={target} versions={overview.versions.map((one) => one.version)} />}
         {tab === "settings" && <Settings name={name} access={access} />}
@@ -96,6 +100,13 @@ function Enabled({ overview, access, at, place, go }: Served) {
     </>
   );
 }
+
+const linesOf = ({ versions, registered_model_name: name }: Overview) =>
+  versions.map(({ version }) => ({
+    label: `Version ${version}`,
+    name: String(version),
+    path: `/model/${encodeURIComponent(name)}/${version}/invocations`,
+  }));
 
 const replicasOf = ({ versions }: Overview) => ({
   ready: versions.reduce((sum, one) => sum + one.ready_replicas, 0),

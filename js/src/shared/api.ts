@@ -105,7 +105,7 @@ export interface EventPage {
 export interface FieldRule {
   title: string;
   description: string;
-  type: "integer" | "number" | "string" | "object" | "boolean";
+  type: "integer" | "number" | "string" | "object" | "boolean" | "array";
   enum?: string[];
   minimum?: number;
   exclusiveMinimum?: number;

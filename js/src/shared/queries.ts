@@ -6,6 +6,7 @@ import * as api from "./api";
 import { type Target, getHistory } from "./history";
 import { type Range, boundsOf } from "./ranges";
 import { ApiError } from "./http";
+import * as log from "./requestsApi";
 import * as serving from "./servingApi";
 
 const POLL_MS = 2000;
@@ -108,6 +109,34 @@ async function newestEvents(target: Target, version: number | undefined, pages: 
 export const useConfig = (name: string) =>
   useQuery({ queryKey: ["config", name], queryFn: () => api.getConfig(name), retry: 2 });
 
+/** Logged requests, newest first, in a time range. */
+export const useRequests = (target: Target, filter: log.RequestFilter, range: Range, pages: number) =>
+  useQuery({
+    queryKey: ["requests", target, filter, range.key, pages],
+    queryFn: async () => {
+      const asked = { ...filter, ...(range.fixed ?? { from: Date.now() - range.length }) };
+      let found = await log.listRequests(target, asked);
+      let { requests } = found;
+      for (let page = 1; page < pages && found.next_page_token; page += 1) {
+        found = await log.listRequests(target, asked, found.next_page_token);
+        requests = [...requests, ...found.requests];
+      }
+      return { ...found, requests };
+    },
+    placeholderData: (before) => before,
+    ...LIVE,
+    // The server reads files for the answer.
+    refetchInterval: range.fixed ? false : MEASURED_MS,
+  });
+
+export const useLoggedRequest = (target: Target, opened: log.LoggedRequest) =>
+  useQuery({
+    queryKey: ["request", target, opened.request_id],
+    queryFn: () => log.getRequest(target, opened),
+    retry: 2,
+    staleTime: Infinity,
+  });
+
 export const useServingEndpoints = () =>
   useQuery({ queryKey: ["serving-endpoints"], queryFn: serving.listEndpoints, ...LIVE });
 
@@ -133,6 +162,8 @@ export const useEntitySample = (name: string, entity: string) =>
 export const useAgreement = (name: string) =>
   useQuery({ queryKey: ["shadow", name], queryFn: () => serving.getAgreement(name), ...LIVE });
 
+export const useDifferences = (name: string) =>
+  useQuery({ queryKey: ["differences", name], queryFn: () => serving.getDifferences(name), ...LIVE, refetchInterval: MEASURED_MS });
 export const useModelNames = (text: string) =>
   useQuery({ queryKey: ["models", text], queryFn: () => serving.findModels(text), staleTime: 10_000, placeholderData: (before) => before });
 

@@ -34,6 +34,14 @@ export interface ServedConfig {
   /** Of a pending configuration, in milliseconds since 1970. */
   start_time?: number;
   shadow?: Shadow | null;
+  request_log?: Record<string, unknown>;
+}
+
+/** A limit on the calls within a minute: of the whole endpoint, or of each user. */
+export interface RateLimit {
+  calls: number;
+  key: "endpoint" | "user";
+  renewal_period: "minute";
 }
 
 export interface ServingEndpoint {
@@ -47,6 +55,7 @@ export interface ServingEndpoint {
   pending_config?: ServedConfig;
   description: string;
   permission_level: string;
+  rate_limits?: RateLimit[];
 }
 
 /** What a client sends of an entity. */
@@ -56,6 +65,8 @@ export interface ConfigInput {
   served_entities: EntityInput[];
   traffic_config: { routes: { served_model_name: string; traffic_percentage: number }[] };
   shadow?: Shadow;
+  /** Keys that are left out stay as they are; null resets a key. */
+  request_log?: Record<string, unknown>;
 }
 
 interface Latency {
@@ -76,6 +87,18 @@ export interface Agreement {
   latency: { primary: Latency; shadow: Latency };
 }
 
+/** A request that the shadow answered otherwise. Bodies are null where they are no text, and end with "…" where they are cut. */
+export interface Difference {
+  request_id: string;
+  /** Milliseconds since 1970. */
+  request_time: number;
+  served_model_name: string;
+  shadow_model_name: string;
+  request: string | null;
+  response: string | null;
+  shadow_response: string | null;
+}
+
 export type EntityLog = "logs" | "build-logs";
 
 const at = (name: string, rest = "") => `${BASE}/${encodeURIComponent(name)}${rest}`;
@@ -87,6 +110,9 @@ export const createEndpoint = (name: string, config: ConfigInput, description: s
   change<ServingEndpoint>("POST", BASE, { name, config, description });
 export const updateEndpoint = (name: string, config: ConfigInput) =>
   change<ServingEndpoint>("PUT", at(name, "/config"), { ...config });
+/** Limits that are left out end. */
+export const limitEndpoint = (name: string, limits: RateLimit[]) =>
+  change<{ rate_limits: RateLimit[] }>("PUT", at(name, "/rate-limits"), { rate_limits: limits });
 export const deleteEndpoint = (name: string) => change<object>("DELETE", at(name), {});
 export const getEndpointEvents = (name: string, pageToken?: string) =>
   get<EventPage>(at(name, "/events"), { page_token: pageToken });
@@ -94,6 +120,7 @@ export const getEntityLog = (name: string, entity: string, kind: EntityLog) =>
   get<{ logs: string }>(entityAt(name, entity, kind));
 export const getEntitySample = (name: string, entity: string) =>
   get<{ sample: Sample | null }>(entityAt(name, entity, "sample-request"));
+export const getDifferences = (name: string) => get<{ differences: Difference[] }>(at(name, "/shadow/differences"));
 export const getAgreement = (name: string) => get<Agreement>(at(name, "/shadow"));
 
 /** Paths of scoring requests: by the traffic split, or to one entity. */

@@ -1,5 +1,7 @@
 import type { Shadow } from "../../shared/servingApi";
 import { Button } from "../../shared/ui/Button";
+import { Field } from "../settings/Field";
+import { LOG_RULES } from "../settings/logRules";
 import { type Draft, nameOf, newEntity, typed, without } from "./draft";
 import { EntityFields } from "./EntityFields";
 import { TrafficBar } from "./TrafficBar";
@@ -9,7 +11,7 @@ interface Props {
   change: (draft: Draft) => void;
 }
 
-/** A serving endpoint's configuration as a form: entities, the split among them, and a shadow. */
+/** A serving endpoint's configuration as a form: entities, the split among them, a shadow, and the log of requests. */
 export function ConfigForm({ draft, change }: Props) {
   const { entities, traffic, shadow } = draft;
   const names = entities.map((one, index) => (one.name || one.entity_name ? nameOf(one) : `Entity ${index + 1}`));
@@ -35,6 +37,7 @@ export function ConfigForm({ draft, change }: Props) {
         </section>
       )}
       {entities.length > 1 && <ShadowFields names={names} shadow={shadow} change={(one) => change({ ...draft, shadow: one })} />}
+      <LogFields log={draft.log} change={(log) => change({ ...draft, log })} />
     </>
   );
 }
@@ -81,5 +84,16 @@ function ShadowFields({ names, shadow, change }: ShadowProps) {
         )}
       </div>
     </section>
+  );
+}
+
+function LogFields({ log, change }: { log: Draft["log"]; change: (log: Draft["log"]) => void }) {
+  return (
+    <details className="settings" open={log.enabled === "true" || undefined}>
+      <summary>Request log</summary>
+      {Object.entries(LOG_RULES).map(([key, rule]) => (
+        <Field key={key} id={`log-${key}`} rule={rule} disabled={false} value={log[key] ?? ""} change={(text) => change({ ...log, [key]: text })} />
+      ))}
+    </details>
   );
 }

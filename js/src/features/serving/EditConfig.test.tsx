@@ -83,3 +83,17 @@ test("the list shows what needs a person first, and finds endpoints by their mod
   rerender(list("rose"));
   await screen.findByText("No serving endpoint matches.");
 });
+
+test("limits on calls are saved apart from the configuration, and an emptied one ends", async () => {
+  reply("PUT", `${BASE}/flowers/rate-limits`, { rate_limits: [] });
+  show({ ...ENDPOINT, rate_limits: [{ key: "endpoint", calls: 100, renewal_period: "minute" }] });
+  const all: HTMLInputElement = screen.getByLabelText("Calls a minute, all callers together");
+  expect(all.value).toBe("100");
+  fireEvent.change(screen.getByLabelText("Calls a minute of each user"), { target: { value: "1.5" } });
+  screen.getByText("A limit is a whole number.");
+  fireEvent.change(screen.getByLabelText("Calls a minute of each user"), { target: { value: "5" } });
+  fireEvent.change(all, { target: { value: "" } });
+  fireEvent.click(screen.getByRole("button", { name: "Save Limits" }));
+  await screen.findByText("Saved: the limits hold now.");
+  expect(asked).toContain(`PUT ${BASE}/flowers/rate-limits {"rate_limits":[{"key":"user","calls":5,"renewal_period":"minute"}]}`);
+});

@@ -6,6 +6,7 @@ import { Button } from "../../shared/ui/Button";
 import { Changes } from "../../shared/ui/Changes";
 import { Notice } from "../../shared/ui/Loaded";
 import { ConfigForm } from "./ConfigForm";
+import { RateLimits } from "./RateLimits";
 import { type Draft, changes, problemOf, toBody, toDraft } from "./draft";
 
 /** The configuration of a serving endpoint as a form that shows what changes before the change is applied. */
@@ -16,7 +17,7 @@ export function EditConfig({ endpoint }: { endpoint: ServingEndpoint }) {
   const [text, setText] = useDraft(`serving ${name}`, false);
   const [applied, setApplied] = useState("");
   const before = present ? toDraft(present) : null;
-  const apply = useChange((draft: Draft) => updateEndpoint(name, toBody(draft)), [["serving-endpoint", name], ["serving-endpoints"]]);
+  const apply = useChange((draft: Draft) => updateEndpoint(name, toBody(draft)), [["serving-endpoint", name], ["serving-endpoints"], ["requests"]]);
   if (!before) return null;
   const draft = text ? (JSON.parse(text) as Draft) : before;
   const list = changes(before, draft);
@@ -50,6 +51,7 @@ export function EditConfig({ endpoint }: { endpoint: ServingEndpoint }) {
           {applied || refused}
         </span>
       </div>
+      <RateLimits endpoint={endpoint} />
     </>
   );
 }

@@ -1,10 +1,19 @@
+import { useState } from "react";
 import { milliseconds } from "../../shared/format";
 import { useAgreement } from "../../shared/queries";
 import type { Agreement } from "../../shared/servingApi";
 import { Notice } from "../../shared/ui/Loaded";
+import { Differences } from "./Differences";
+
+interface Props {
+  name: string;
+  /** Whether the user may see what callers sent. */
+  manages: boolean;
+}
 
 /** How the answers of the shadow agree with those that callers got. */
-export function ShadowPanel({ name }: { name: string }) {
+export function ShadowPanel({ name, manages }: Props) {
+  const [open, setOpen] = useState(false);
   const { data, error } = useAgreement(name);
   if (!data) return error && <Notice tone="error">The shadow's agreement cannot be read: {error.message}</Notice>;
   const compared = data.equal + data.within_tolerance + data.differs + data.errors;
@@ -26,11 +35,42 @@ export function ShadowPanel({ name }: { name: string }) {
           </p>
         </>
       )}
-      <p className="muted small">
-        p50 {time(data.latency.primary.p50_ms)}, shadow {time(data.latency.shadow.p50_ms)}; p95 {time(data.latency.primary.p95_ms)}, shadow{" "}
-        {time(data.latency.shadow.p95_ms)}
-      </p>
+      <Latencies of={data.latency} shadow={data.served_model_name} />
+      {manages && data.differs > 0 && (
+        <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+          <summary>Last answers that differ</summary>
+          {open && <Differences name={name} />}
+        </details>
+      )}
     </section>
+  );
+}
+
+function Latencies({ of: { primary, shadow }, shadow: name }: { of: Agreement["latency"]; shadow: string }) {
+  return (
+    <div className="scroll">
+      <table className="libraries" aria-label="Latency">
+        <thead>
+          <tr>
+            <th scope="col">Latency</th>
+            <th scope="col">p50</th>
+            <th scope="col">p95</th>
+          </tr>
+        </thead>
+        <tbody>
+          {[
+            { label: "Answers to callers", of: primary },
+            { label: `Shadow ${name}`, of: shadow },
+          ].map((row) => (
+            <tr key={row.label}>
+              <th scope="row">{row.label}</th>
+              <td>{time(row.of.p50_ms)}</td>
+              <td>{time(row.of.p95_ms)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -74,3 +74,11 @@ test("the traffic of an entity that is removed goes to the others", () => {
   expect(without(DRAFT, 0).traffic).toEqual([100]);
   expect(without(DRAFT, 0).entities.map((one) => one.name)).toEqual(["next"]);
 });
+
+test("of the request log the keys that are set are sent, and an emptied one is reset", () => {
+  const before = toDraft({ ...CONFIG, request_log: { enabled: true, redact: ["age"] } });
+  const after = { ...before, log: { ...before.log, redact: "", sampling_fraction: "0.1" } };
+  expect(toBody(after).request_log).toEqual({ enabled: true, redact: null, sampling_fraction: 0.1 });
+  expect(changes(before, after)).toEqual(["Redact: age → nothing.", "Sampling fraction: the default, 1 → 0.1."]);
+  expect(toBody(DRAFT)).not.toHaveProperty("request_log");
+});

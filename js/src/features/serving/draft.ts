@@ -1,6 +1,8 @@
 /** A serving endpoint's configuration while a person edits it. Pure. */
 
 import type { ConfigInput, EntityInput, ServedConfig, Shadow } from "../../shared/servingApi";
+import { textOf, toValue, told } from "../settings/fields";
+import { LOG_RULES } from "../settings/logRules";
 import { sizeOf } from "./states";
 
 export interface Draft {
@@ -8,6 +10,8 @@ export interface Draft {
   /** Percent of each entity, in the same order. */
   traffic: number[];
   shadow: Shadow | null;
+  /** The keys of `request_log` as texts of their fields; a key that was never set is not there. */
+  log: Record<string, string>;
 }
 
 export const newEntity = (name = ""): EntityInput => ({
@@ -18,7 +22,7 @@ export const newEntity = (name = ""): EntityInput => ({
   scale_to_zero_enabled: false,
 });
 
-export const EMPTY: Draft = { entities: [newEntity()], traffic: [100], shadow: null };
+export const EMPTY: Draft = { entities: [newEntity()], traffic: [100], shadow: null, log: {} };
 
 /** What a client may send, of what the server has answered. */
 const KEYS = [
@@ -31,17 +35,22 @@ export function toDraft(config: ServedConfig): Draft {
   const entities = config.served_entities.map(
     (one) => Object.fromEntries(KEYS.filter((key) => one[key] !== undefined).map((key) => [key, one[key]])) as unknown as EntityInput,
   );
-  return { entities, traffic: entities.map((one) => percent.get(one.name) ?? 0), shadow: config.shadow ?? null };
+  const log = Object.fromEntries(Object.entries(config.request_log ?? {}).map(([key, value]) => [key, textOf(value)]));
+  return { entities, traffic: entities.map((one) => percent.get(one.name) ?? 0), shadow: config.shadow ?? null, log };
 }
 
 /** The configuration for the API. */
-export const toBody = ({ entities, traffic, shadow }: Draft): ConfigInput => ({
+export const toBody = ({ entities, traffic, shadow, log }: Draft): ConfigInput => ({
   served_entities: entities.map((one) => ({ ...one, name: nameOf(one) })),
   traffic_config: {
     routes: entities.map((one, index) => ({ served_model_name: nameOf(one), traffic_percentage: traffic[index] ?? 0 })),
   },
   ...(shadow ? { shadow } : {}),
+  ...(Object.keys(log).length > 0 ? { request_log: logOf(log) } : {}),
 });
+
+/** The keys of the log as values. Empty: null, which resets a key. */
+const logOf = (log: Draft["log"]): Record<string, unknown> => Object.fromEntries(Object.entries(log).map(([key, text]) => [key, toValue(text, LOG_RULES[key])]));
 
 /** The name of an entity; without one, the name that the server gives. */
 export const nameOf = (entity: EntityInput): string =>
@@ -75,7 +84,12 @@ export function changes(before: Draft | null, after: Draft): string[] {
     ];
   });
   const shadows = [before?.shadow ?? null, after.shadow].map(shadowOf);
-  return [...removed, ...others, ...(shadows[0] === shadows[1] ? [] : [`Shadow: ${shadows[0]} → ${shadows[1]}.`])];
+  return [...removed, ...others, ...(shadows[0] === shadows[1] ? [] : [`Shadow: ${shadows[0]} → ${shadows[1]}.`]), ...changesOfLog(before?.log ?? {}, after.log)];
+}
+
+function changesOfLog(before: Draft["log"], after: Draft["log"]): string[] {
+  const changed = Object.entries(after).filter(([key, text]) => text !== (before[key] ?? ""));
+  return told(logOf(Object.fromEntries(changed)), logOf(before), LOG_RULES);
 }
 
 function differences(before: EntityInput, after: EntityInput): string[] {
@@ -118,7 +132,7 @@ export function moved(traffic: readonly number[], index: number, percent: number
 }
 
 /** Without one entity, whose traffic goes to the first of the others. */
-export function without({ entities, traffic, shadow }: Draft, index: number): Draft {
-  const kept = typed(traffic, index, 0).filter((_, at) => at !== index);
-  return { entities: entities.filter((_, at) => at !== index), traffic: kept.length === 1 ? [100] : kept, shadow };
+export function without(draft: Draft, index: number): Draft {
+  const kept = typed(draft.traffic, index, 0).filter((_, at) => at !== index);
+  return { ...draft, entities: draft.entities.filter((_, at) => at !== index), traffic: kept.length === 1 ? [100] : kept };
 }

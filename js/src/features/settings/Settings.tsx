@@ -6,8 +6,10 @@ import { Button } from "../../shared/ui/Button";
 import { Changes } from "../../shared/ui/Changes";
 import { Loaded, Notice } from "../../shared/ui/Loaded";
 import { refusal } from "../endpoint/NotEnabled";
-import { type Draft, type Form, changes, toDraft, toForm, told, withDraft } from "./fields";
+import { Field } from "./Field";
+import { type Draft, type Form, changes, flat, toDraft, toForm, told, withDraft } from "./fields";
 import { grouped } from "./groups";
+import { withLogRules } from "./logRules";
 import { Variables } from "./Variables";
 
 /** The endpoint's configuration as a form. */
@@ -21,7 +23,7 @@ export function Settings({ name, access }: { name: string; access: Access | unde
 }
 
 function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; refused: string | null }) {
-  const rules = reply.schema.properties;
+  const rules = withLogRules(reply.schema.properties);
   // Changes that are not saved yet survive another tab of the page. Not in the browser's storage: variables are secrets.
   const [draft, setDraft] = useDraft(`settings ${name}`, false);
   const [saved, setSaved] = useState("");
@@ -30,13 +32,13 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
     setDraft(JSON.stringify(toDraft(changed, reply.config)));
     setSaved("");
   };
-  const save = useChange((changed: object) => updateConfig(name, { ...changed }), [["config", name], ["overview", name]]);
+  const save = useChange((changed: object) => updateConfig(name, { ...changed }), [["config", name], ["overview", name], ["requests"]]);
   const changed = changes(form, reply.config, rules);
   const nothing = Object.keys(changed).length === 0;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (refused || nothing) return;
-    const titles = Object.keys(changed).map((field) => rules[field]?.title ?? field);
+    const titles = Object.keys(flat(changed)).map((field) => rules[field]?.title ?? field);
     save.mutate(changed, {
       onSuccess: () => {
         setDraft("");
@@ -85,50 +87,4 @@ function Fields({ name, reply, refused }: { name: string; reply: ConfigReply; re
       </div>
     </form>
   );
-}
-
-interface FieldProps {
-  id: string;
-  rule: FieldRule;
-  value: string;
-  disabled: boolean;
-  change: (text: string) => void;
-}
-
-function Field({ id, rule, value, disabled, change }: FieldProps) {
-  return (
-    <div className="field">
-      <label htmlFor={id}>{rule.title}</label>
-      {rule.enum ? (
-        <select id={id} value={value} disabled={disabled} aria-describedby={`${id}-help`} onChange={(event) => change(event.target.value)}>
-          {rule.enum.map((one) => (
-            <option key={one}>{one}</option>
-          ))}
-        </select>
-      ) : (
-        <input
-          id={id}
-          type={rule.type === "string" ? "text" : "number"}
-          min={rule.minimum ?? rule.exclusiveMinimum}
-          max={rule.maximum}
-          step={rule.type === "integer" ? 1 : "any"}
-          placeholder={rule.default == null ? "" : String(rule.default)}
-          value={value}
-          disabled={disabled}
-          aria-describedby={`${id}-help`}
-          onChange={(event) => change(event.target.value)}
-        />
-      )}
-      <p className="muted" id={`${id}-help`}>
-        {rule.description} {limits(rule)}
-      </p>
-    </div>
-  );
-}
-
-function limits(rule: FieldRule): string {
-  if (rule.maximum === undefined) return "";
-  const most = rule.maximum.toLocaleString();
-  if (rule.minimum !== undefined) return `${rule.minimum} to ${most}.`;
-  return rule.exclusiveMinimum !== undefined ? `Above ${rule.exclusiveMinimum}, at most ${most}.` : `At most ${most}.`;
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { changes, toDraft, toForm, told, withDraft } from "./fields";
 import { grouped } from "./groups";
+import { withLogRules } from "./logRules";
 
 const rules = {
   replicas: { title: "", description: "", type: "integer" as const, default: 1 },
@@ -47,5 +48,21 @@ test("each setting stands in one group, and a new one is not lost", () => {
     ["Capacity", ["replicas"]],
     ["Isolation", ["network"]],
     ["More", ["brand_new"]],
+  ]);
+});
+
+test("keys of the log are fields of their own, of which only those that changed are sent", () => {
+  const all = withLogRules({ ...rules, request_log: { title: "", description: "", type: "object" as const, default: {} } });
+  const logged = { replicas: 1, request_log: { enabled: true, redact: ["age", "sepal length (cm)"], sampling_fraction: 0.5 } };
+  const form = toForm(logged);
+  expect(form.texts["request_log.redact"]).toBe("age\nsepal length (cm)");
+  expect(changes(form, logged, all)).toEqual({});
+  const texts = { ...form.texts, "request_log.enabled": "", "request_log.redact": "age\n\n name ", "request_log.location": "", "request_log.max_payload_bytes": "100" };
+  const changed = changes({ ...form, texts }, logged, all);
+  expect(changed).toEqual({ request_log: { enabled: null, redact: ["age", "name"], max_payload_bytes: 100 } });
+  expect(told(changed, logged, all)).toEqual([
+    "Log requests and answers: on → off.",
+    "Redact: age, sepal length (cm) → age, name.",
+    "Longest body (bytes): the default, 1048576 → 100.",
   ]);
 });
