@@ -20,6 +20,7 @@ from mlflow_serving_plugin.request_log.spool import Spool
 _logger = logging.getLogger(__name__)
 
 _MOST_KNOWN = 1024
+_TOO_LARGE = 413
 
 
 class RequestLog:
@@ -96,7 +97,8 @@ def _resolve(roots: LogRoots, endpoint: EndpointRoute) -> _Resolved:
 def _record(exchange: Exchange, entity: str, fraction: float, most_bytes: int) -> Record:
     codes: list[str] = []
     request, response = exchange.body, None
-    if request is not None and len(request) > most_bytes:
+    # A request that is refused for its size is not read.
+    if exchange.status == _TOO_LARGE or (request is not None and len(request) > most_bytes):
         request = None
         codes.append(REQUEST_TOO_LARGE)
     body = exchange.reply.body if exchange.reply is not None else None

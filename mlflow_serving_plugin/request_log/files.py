@@ -24,8 +24,10 @@ _FILE = re.compile(
     r"(?P<kind>part|days)-(?P<first>\d+)-(?P<last>\d+)-(?P<host>[0-9a-f]{8})-(?P<name>[0-9a-z]+)\.parquet"
 )
 
-_ROWS_IN_A_GROUP = 10_000
-"""What a reader that wants the newest rows has to read."""
+_ROWS_IN_A_GROUP, _GROUP_BYTES = 10_000, 64 * 2**20
+"""What a reader has to read at least, and what a merge of files has in memory."""
+
+_TIME_COLUMN = SCHEMA.get_field_index("request_time")
 
 
 class LogFile(NamedTuple):
@@ -73,11 +75,9 @@ class LogFiles:
         for day in days.unique():
             part = table.filter(pa.compute.equal(days, day))
             times = part.column("request_time").cast(pa.int64())
-            self._put(
-                part,
-                day.as_py().isoformat(),
-                f"part-{times[0].as_py()}-{times[-1].as_py()}-{self._host}-{name}.parquet",
-            )
+            span, sink = f"{times[0].as_py()}-{times[-1].as_py()}", pa.BufferOutputStream()
+            pq.write_table(part.cast(SCHEMA), sink, compression="zstd", row_group_size=_ROWS_IN_A_GROUP)
+            self._put(sink, day.as_py().isoformat(), f"part-{span}-{self._host}-{name}.parquet")
 
     def merged_path(self, files: list[LogFile], name: str) -> str:
         """Where ``merge`` writes files of one day."""
@@ -86,20 +86,29 @@ class LogFiles:
 
     def merge(self, files: list[LogFile], path: str) -> None:
         """Write files of one day as one file; the files stay."""
-        table = pa.concat_tables([self.read(file) for file in files]).sort_by("request_time")
-        self._put(table, files[0].day, path.rpartition("/")[2])
+        sink, waiting = pa.BufferOutputStream(), list[pa.Table]()
+        with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+            for file in files:
+                waiting.append(self.read(file))
+                rows, size = sum(map(len, waiting)), sum(table.nbytes for table in waiting)
+                if rows >= _ROWS_IN_A_GROUP or size >= _GROUP_BYTES or file is files[-1]:
+                    writer.write_table(_sorted(waiting), row_group_size=_ROWS_IN_A_GROUP)
+                    waiting.clear()
+        self._put(sink, files[0].day, path.rpartition("/")[2])
 
     def read(self, file: LogFile, columns: list[str] | None = None) -> pa.Table:
         """A file's rows."""
         with self._fs.open_input_file(file.path) as opened:
             return pq.read_table(opened, columns=columns)
 
-    def read_backwards(self, file: LogFile, columns: list[str]) -> Iterator[pa.Table]:
-        """A file's rows in parts of bounded size, the newest part first."""
+    def read_newest_first(self, file: LogFile, columns: list[str] | None) -> Iterator[tuple[int, pa.Table]]:
+        """A file's rows in parts, each with the time of its last request, by that time."""
         with self._fs.open_input_file(file.path) as opened:
             parquet = pq.ParquetFile(opened)
-            for index in reversed(range(parquet.num_row_groups)):
-                yield parquet.read_row_group(index, columns)
+            groups = [parquet.metadata.row_group(index).column(_TIME_COLUMN) for index in range(parquet.num_row_groups)]
+            times = [int(group.statistics.max.timestamp() * 1e6 + 0.5) for group in groups]
+            for last_us, index in sorted(zip(times, range(len(times)), strict=True), reverse=True):
+                yield last_us, parquet.read_row_group(index, columns)
 
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
@@ -117,10 +126,9 @@ class LogFiles:
         with contextlib.suppress(FileNotFoundError):
             self._fs.delete_dir(f"{self._root}/{day}")
 
-    def _put(self, table: pa.Table, day: str, name: str) -> None:
+    def _put(self, sink: pa.BufferOutputStream, day: str, name: str) -> None:
         directory = f"{self._root}/{day}"
-        path, sink = f"{directory}/{name}", pa.BufferOutputStream()
-        pq.write_table(table.cast(SCHEMA), sink, compression="zstd", row_group_size=_ROWS_IN_A_GROUP)
+        path = f"{directory}/{name}"
         local = isinstance(self._fs, fs.LocalFileSystem)
         if local:
             # Stores of objects have no directories, and show an object once it is whole.
@@ -140,6 +148,10 @@ def newest_first(files: LogFiles, begin_us: int, end_us: int) -> Iterator[LogFil
             continue
         found = [file for file in files.of_day(day) if file.first_us < end_us and file.last_us >= begin_us]
         yield from sorted(found, key=lambda file: file.last_us, reverse=True)
+
+
+def _sorted(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).cast(SCHEMA).sort_by("request_time")
 
 
 def _is_day(text: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute
 
-from mlflow_serving_plugin.request_log.files import LogFiles, newest_first
+from mlflow_serving_plugin.request_log.files import LogFile, LogFiles, newest_first
 
 ALL_TIMES = (0, 2**62)
 _HEAD = (
@@ -38,99 +40,108 @@ class Wanted:
 def newest(place: str, log_format: str, wanted: Wanted, most: int) -> list[dict[str, Any]]:
     """The newest requests without their bodies, at most so many. OSError or ArrowException without the place."""
     found: list[dict[str, Any]] = []
-    for table, last_us in _tables(place, log_format, wanted, list(_HEAD)):
-        if len(found) >= most and last_us < time_us(found[most - 1]):
+
+    def has_all_after(time: int) -> bool:
+        return len(found) >= most and time < time_us(found[-1])
+
+    for last_us, parts in _files(place, log_format, wanted, list(_HEAD)):
+        if has_all_after(last_us):
             break
-        found += _matching(table, wanted)
-        found.sort(key=_order, reverse=True)
-        del found[most:]
+        for last_of_part_us, table in parts:
+            if has_all_after(last_of_part_us):
+                break
+            found = sorted([*found, *_matching(table, wanted, most)], key=_order, reverse=True)[:most]
     return found
 
 
 def one(
     place: str, log_format: str, endpoint_id: str, request_id: str, begin_us: int, end_us: int
 ) -> dict[str, Any] | None:
-    """One request with its bodies; of several with one id, the newest. None when the log has none."""
-    wanted = Wanted(endpoint_id, begin_us, end_us)
+    """One request with its bodies; of several with one id, the newest of a file. None when the log has none."""
     is_wanted = compute.field("databricks_request_id") == request_id
-    for table, _ in _tables(place, log_format, wanted, None):
-        rows: list[dict[str, Any]] = [row for row in table.filter(is_wanted).to_pylist() if _is_of(row, endpoint_id)]
-        if rows:
-            return sorted(rows, key=_order)[-1]
+    for _, parts in _files(place, log_format, Wanted(endpoint_id, begin_us, end_us), None):
+        found: list[dict[str, Any]] = [
+            row
+            for _, table in parts
+            for row in table.filter(is_wanted).to_pylist()
+            if str(row["served_entity_id"]).startswith(f"{endpoint_id}/")
+        ]
+        if found:
+            return max(found, key=_order)
     return None
 
 
 def bodies(place: str, log_format: str, wanted: Wanted, most: int) -> Iterator[str]:
     """Bodies of requests, the newest first as far as files go, of at most so many. OSError or ArrowException."""
-    columns = [*_HEAD, "request"]
     left = most
-    for table in _parts(place, log_format, wanted, columns, most):
-        for row in reversed(_matching(table, wanted)):
+    for _, parts in _files(place, log_format, wanted, [*_HEAD, "request"], most):
+        for _, table in parts:
+            for row in _matching(table, wanted, left):
+                left -= 1
+                if row["request"] is not None:
+                    yield row["request"]
             if left <= 0:
                 return
-            left -= 1
-            if row["request"] is not None:
-                yield row["request"]
 
 
-def _parts(place: str, log_format: str, wanted: Wanted, columns: list[str], most: int) -> Iterator[pa.Table]:
-    if log_format == "delta":
-        from mlflow_serving_plugin.request_log import delta
-
-        yield delta.read(place, wanted.begin_us, wanted.end_us, columns, most)
-        return
-    files = LogFiles(place)
-    for file in newest_first(files, wanted.begin_us, wanted.end_us):
-        try:
-            yield from files.read_backwards(file, columns)
-        except FileNotFoundError:
-            continue
+Parts = Iterator[tuple[int, pa.Table]]
+"""Parts of a file, each with the time of its last request, the newest first."""
 
 
-def _tables(place: str, log_format: str, wanted: Wanted, columns: list[str] | None) -> Iterator[tuple[pa.Table, int]]:
-    """Tables with requests of the range, each with the time of its last request, the newest first."""
+def _files(
+    place: str, log_format: str, wanted: Wanted, columns: list[str] | None, most: int | None = None
+) -> Iterator[tuple[int, Parts]]:
+    """Files with requests of the range, each with the time of its last request, the newest first.
+
+    A Delta table is one file, of which ``most`` rows are read.
+    """
     end_us = wanted.end_us if wanted.before is None else min(wanted.end_us, wanted.before[0] + 1)
     if log_format == "delta":
         from mlflow_serving_plugin.request_log import delta
 
-        yield delta.read(place, wanted.begin_us, end_us, columns), end_us
+        yield end_us, iter([(end_us, delta.read(place, wanted.begin_us, end_us, columns, most))])
         return
     files = LogFiles(place)
-    for number, file in enumerate(newest_first(files, wanted.begin_us, end_us)):
-        if number >= _MOST_FILES:
-            return
-        try:
-            yield files.read(file, columns), file.last_us
-        except FileNotFoundError:
-            # Has become part of a larger one meanwhile.
-            continue
+    for file in islice(newest_first(files, wanted.begin_us, end_us), _MOST_FILES):
+        yield file.last_us, _parts(files, file, columns)
 
 
-def _matching(table: pa.Table, wanted: Wanted) -> list[dict[str, Any]]:
+def _parts(files: LogFiles, file: LogFile, columns: list[str] | None) -> Parts:
+    # A file that is gone has become part of a larger one meanwhile.
+    with suppress(FileNotFoundError):
+        yield from files.read_newest_first(file, columns)
+
+
+def _matching(table: pa.Table, wanted: Wanted, most: int) -> list[dict[str, Any]]:
+    """The newest rows that are wanted, newest first: of millions of rows only these become objects."""
     unit = pa.timestamp("us", tz="UTC")
     time, status = compute.field("request_time"), compute.field("status_code")
-    end_us = wanted.end_us if wanted.before is None else min(wanted.end_us, wanted.before[0] + 1)
-    condition = (time >= pa.scalar(wanted.begin_us, unit)) & (time < pa.scalar(end_us, unit))
+    column = table.column("served_entity_id")
+    names = [name for name in column.unique().to_pylist() if _is_wanted(name, wanted)]
+    condition = (time >= pa.scalar(wanted.begin_us, unit)) & (time < pa.scalar(wanted.end_us, unit))
     condition &= (status >= wanted.statuses[0]) & (status <= wanted.statuses[1])
     condition &= compute.field("execution_duration_ms") >= wanted.least_ms
-    rows = table.filter(condition).to_pylist()
-    return [
-        row
-        for row in rows
-        if _is_of(row, wanted.endpoint_id)
-        and wanted.entity in (None, name_of(row))
-        and (wanted.before is None or _order(row) < wanted.before)
-    ]
+    condition &= compute.field("served_entity_id").isin(pa.array(names, column.type))
+    if wanted.before is not None:
+        at, request_id = pa.scalar(wanted.before[0], unit), compute.field("databricks_request_id")
+        condition &= (time < at) | ((time == at) & (request_id < wanted.before[1]))
+    order = [("request_time", "descending"), ("databricks_request_id", "descending")]
+    rows: list[dict[str, Any]] = table.filter(condition).sort_by(order).slice(0, most).to_pylist()
+    return rows
 
 
-def _is_of(row: dict[str, Any], endpoint_id: str) -> bool:
-    """Whether a request was of this endpoint: an earlier endpoint of that name may have had other users."""
-    return str(row["served_entity_id"]).startswith(f"{endpoint_id}/")
+def _is_wanted(entity_id: str, wanted: Wanted) -> bool:
+    """Whether requests were of this endpoint: an earlier endpoint of that name may have had other users."""
+    return entity_id.startswith(f"{wanted.endpoint_id}/") and wanted.entity in (None, _name(entity_id))
 
 
 def name_of(row: dict[str, Any]) -> str:
     """The name that people know the entity by that answered: a version's number, or an entity's own name."""
-    name = str(row["served_entity_id"]).rpartition("/")[2]
+    return _name(str(row["served_entity_id"]))
+
+
+def _name(entity_id: str) -> str:
+    name = entity_id.rpartition("/")[2]
     # Of a serving endpoint, an entity's name in its key ends with the number of the configuration that it came with.
     return name.rpartition(".")[0] or name
 

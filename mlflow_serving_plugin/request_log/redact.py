@@ -51,12 +51,17 @@ def _without(value: Any, names: frozenset[str]) -> Any:
     plain = {key: REDACTED if key in names else _without(item, names) for key, item in value.items()}
     columns, rows = plain.get("columns"), plain.get("data")
     if isinstance(columns, list) and isinstance(rows, list):
-        hidden = {index for index, column in enumerate(columns) if isinstance(column, str) and column in names}
+        hidden = {index for index, column in enumerate(columns) if _is_named(column, names)}
         plain["data"] = [_without_cells(row, hidden) for row in rows] if hidden else rows
     if isinstance(plain.get("name"), str) and plain["name"] in names and "data" in plain:
         # A tensor of the Open Inference Protocol.
         plain["data"] = [REDACTED]
     return plain
+
+
+def _is_named(column: Any, names: frozenset[str]) -> bool:
+    """Columns of several levels come as lists, and columns without names as numbers."""
+    return any(str(part) in names for part in (column if isinstance(column, list) else [column]))
 
 
 def _without_cells(row: Any, hidden: set[int]) -> Any:

@@ -14,6 +14,7 @@ from .neighbours import generated_pipelines
 from .oddities import clock_jumps, killed_zygotes, stopped_worker, two_servers
 from .overload import full_queue, large_bodies, slow_clients, slow_model
 from .report import Scenario
+from .request_logs import request_log, request_log_away
 from .silence import silent_crowd
 from .sleepers import hog, woken
 from .smoke import smoke
@@ -48,6 +49,8 @@ SCENARIOS: dict[str, Scenario] = {
     "database": database_away,
     "disk": disk_full,
     "files": corrupt_files,
+    "request-log": request_log,
+    "request-log-away": request_log_away,
     "slow-model": slow_model,
     "full-queue": full_queue,
     "large-bodies": large_bodies,

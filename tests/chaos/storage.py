@@ -90,7 +90,7 @@ def disk_full(report: Report, size: Size) -> None:
     server = TrackingServer(settings={"backoff_base_s": 1})
     server.state.mkdir(mode=0o700)
     try:
-        with _small_disk(server.state) as mounted:
+        with small_disk(server.state) as mounted:
             report.check("a small file system is mounted (root can)", mounted)
             if mounted:
                 with server:
@@ -102,8 +102,8 @@ def disk_full(report: Report, size: Size) -> None:
 def _full_disk(report: Report, size: Size, server: TrackingServer) -> None:
     serve(server, "iris", 1, replicas=2)
     with Load(server.port, scoring("iris/1"), matches_header, rate=size.rate) as load:
-        filler = _fill(server.state)
-        report.check("the disk is full", _free(server.state) == 0, f"{_free(server.state)} bytes free")
+        filler = fill(server.state)
+        report.check("the disk is full", free_bytes(server.state) == 0, f"{free_bytes(server.state)} bytes free")
         time.sleep(size.seconds / 6)
         kill_some_worker(server)
         time.sleep(size.seconds / 6)
@@ -121,7 +121,8 @@ def _full_disk(report: Report, size: Size, server: TrackingServer) -> None:
 
 
 @contextlib.contextmanager
-def _small_disk(directory: Path) -> Iterator[bool]:
+def small_disk(directory: Path) -> Iterator[bool]:
+    """A small file system in a directory; whether there is one, which only root can have."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=0700", "tmpfs", str(directory)]
     mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0
     try:
@@ -131,12 +132,14 @@ def _small_disk(directory: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def _free(directory: Path) -> int:
+def free_bytes(directory: Path) -> int:
+    """What is free for a user."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
 
 
-def _fill(directory: Path) -> Path:
+def fill(directory: Path) -> Path:
+    """Fill a file system with one file."""
     path = directory / "filler"
     with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:

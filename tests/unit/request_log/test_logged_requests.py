@@ -18,7 +18,7 @@ from support.server import free_port
 from mlflow_serving_plugin.request_log import spool as spooling
 from mlflow_serving_plugin.request_log.columns import SCHEMA, table_of
 from mlflow_serving_plugin.request_log.files import LogFiles
-from mlflow_serving_plugin.request_log.reader import Wanted, newest, one
+from mlflow_serving_plugin.request_log.reader import Wanted, bodies, newest, one
 from mlflow_serving_plugin.request_log.record import Record, dump, load
 from mlflow_serving_plugin.request_log.redact import redact_request, redact_response
 from mlflow_serving_plugin.request_log.segments import Label, Segment, finished
@@ -138,6 +138,8 @@ def test_a_body_that_is_no_text_is_null_with_a_code_and_others_stay() -> None:
             b'{"dataframe_split":{"columns":["a","b"],"data":[[1,"[REDACTED]"],[3,"[REDACTED]"]]}}',
         ),
         (b'{"inputs":[{"name":"b","data":[1]}]}', ["b"], b'{"inputs":[{"name":"b","data":["[REDACTED]"]}]}'),
+        (b'{"columns":[0,["x","b"]],"data":[[1,2]]}', ["b"], b'{"columns":[0,["x","b"]],"data":[[1,"[REDACTED]"]]}'),
+        (b'{"columns":[0,1],"data":[[1,2]]}', ["1"], b'{"columns":[0,1],"data":[[1,"[REDACTED]"]]}'),
         (b'[{"a":{"b":1}}]', ["b"], b'[{"a":{"b":"[REDACTED]"}}]'),
         (b'data: {"b":1}\n\ndata: [DONE]\n\n', ["b"], b'data: {"b":"[REDACTED]"}\n\ndata: [DONE]\n\n'),
         (b'data: {"b":1}\n\ndata: {"b', ["b"], None),
@@ -217,6 +219,28 @@ def test_many_small_files_become_one_also_when_the_writer_is_killed_meanwhile(lo
     log.new_writer().run_once()
     assert sorted(row["databricks_request_id"] for row in log.rows()) == sorted(f"r{number}" for number in range(40))
     assert len(list(log.place.rglob("*.parquet"))) == 1
+
+
+def test_a_large_file_is_read_in_parts_and_only_as_far_as_needed(log: Log, monkeypatch) -> None:
+    monkeypatch.setattr("mlflow_serving_plugin.request_log.files._ROWS_IN_A_GROUP", 10)
+    # Files of several web workers overlap, and are merged.
+    for number in range(40):
+        log.segment(*(record(number // 4 * 5 + step, request_id=f"{number}-{step}") for step in range(10)))
+    log.writer.run_once()
+    assert len(list(log.place.rglob("*.parquet"))) == 1
+    read = []
+    group = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *given: (read.append(given[1]), group(*given))[1])
+    place = str(log.place)
+    times = [row["request_time"] for row in newest(place, "parquet", Wanted("e1"), 400)]
+    assert times == sorted(times, reverse=True)
+    assert (len(times), len(read)) == (400, 40)
+    del read[:]
+    assert [row["request_time"] for row in newest(place, "parquet", Wanted("e1"), 7)] == times[:7]
+    assert len(read) <= 5
+    del read[:]
+    assert len(list(bodies(place, "parquet", Wanted("e1"), 7))) == 7
+    assert len(read) == 1
 
 
 def test_two_hosts_that_write_to_one_place_merge_only_files_of_their_own(tmp_path: Path) -> None:
