@@ -53,8 +53,7 @@ def test_charts_draw_a_running_load_and_the_table_behind_them_counts_its_request
     for _ in range(REQUESTS):
         assert tab.server.score(f"{name}/1", body).status_code == 200
     tab.open("#/models")
-    page.evaluate(f"localStorage.setItem('_mlflow_dark_mode_toggle_enabled', '{str(theme == 'dark').lower()}')")
-    page.reload()
+    tab.theme(theme)
     tab.open(f"#/models/{name}?tab=serving")
     # From the figure to its chart.
     page.get_by_role("region", name="Figures").get_by_role("button", name=re.compile("^Requests")).click()

@@ -49,10 +49,16 @@ def test_from_a_form_to_a_split_that_programs_call_and_a_border_moves(tab: Tab) 
     assert done.stdout.count("predictions") == 2, done.stderr
 
     split_again(page)
-    assert tab.barriers() == []
-    tab.picture("endpoint-config")
+    limit(page)
+    filter_requests(page)
+    page.get_by_role("tab", name="Configuration").click()
+    for theme in ("light", "dark"):
+        tab.theme(theme)
+        expect(page.get_by_role("form", name="Rate limits")).to_be_visible()
+        assert tab.barriers() == [], theme
+        tab.picture(f"endpoint-config-{theme}")
     tab.narrow(420)
-    for part in ("Try It", "Charts", "Events", "Logs", "Configuration"):
+    for part in ("Try It", "Charts", "Requests", "Events", "Logs", "Configuration"):
         page.get_by_role("tab", name=part, exact=True).click()
         expect(page.get_by_role("tabpanel", name=part)).to_be_visible()
         assert page.evaluate(TOO_WIDE) == [], part
@@ -61,6 +67,8 @@ def test_from_a_form_to_a_split_that_programs_call_and_a_border_moves(tab: Tab) 
     tab.open("#/serving")
     listed = page.get_by_role("table", name="Serving endpoints").get_by_role("row", name="bouquet")
     expect(listed).to_contain_text("one (garden, 1), two (garden, 1)")
+    assert tab.barriers() == []
+    tab.picture("overview-dark")
     listed.get_by_role("link").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Delete endpoint").click()
@@ -81,3 +89,19 @@ def split_again(page: Page) -> None:
     expect(row).to_contain_text("19 %", timeout=PAGE_MS)
     expect(row).to_contain_text("Ready")
     expect(page.get_by_text("Configuration 2,")).to_be_visible(timeout=PAGE_MS)
+
+
+def limit(page: Page) -> None:
+    """Limit the calls a minute by the form."""
+    page.get_by_label("Calls a minute, all callers together").fill("1000000")
+    page.get_by_role("button", name="Save Limits").click()
+    expect(page.get_by_text("Saved: the limits hold now.")).to_be_visible()
+
+
+def filter_requests(page: Page) -> None:
+    """Ask for the requests of one entity, of which there are none: nothing is logged."""
+    page.get_by_role("tab", name="Requests", exact=True).click()
+    with page.expect_response(re.compile("list-requests.*served_entity_name=two")) as found:
+        page.get_by_label("Answered by").select_option("two")
+    assert found.value.ok
+    expect(page.get_by_text("Requests are not logged.")).to_be_visible()

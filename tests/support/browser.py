@@ -23,6 +23,7 @@ OURS = ("mlflow-serving", "/endpoints", "/model/", "/token/")
 
 PICTURES = Path(__file__).parent.parent / "output"
 AXE = Path(__file__).parent.parent.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
+_DARK = "_mlflow_dark_mode_toggle_enabled"
 TOO_WIDE = """() => {
     const app = document.querySelector("mlflow-serving").shadowRoot.querySelector(".app");
     const wide = [...app.querySelectorAll("*")].filter((one) => {
@@ -54,6 +55,11 @@ class Tab:
         """Open a model's page, and its Serving tab by a click."""
         self.open(f"#/models/{name}")
         self.page.get_by_role("tab", name="Serving").click()
+
+    def theme(self, name: str) -> None:
+        """MLflow's theme: ``light`` or ``dark``. Loads the page anew."""
+        self.page.evaluate(f"localStorage.setItem('{_DARK}', '{str(name == 'dark').lower()}')")
+        self.page.reload()
 
     def barriers(self) -> list[tuple[str, str]]:
         """What axe finds serious in our part of the page; nothing where axe is not installed."""

@@ -129,6 +129,17 @@ export const useRequests = (target: Target, filter: log.RequestFilter, range: Ra
     refetchInterval: range.fixed ? false : MEASURED_MS,
   });
 
+export const useDrift = (target: Target, name: string, range: Range) =>
+  useQuery({
+    queryKey: ["drift", target, name, range.key],
+    queryFn: () => {
+      const { from, to } = range.fixed ?? { from: Date.now() - range.length, to: undefined };
+      return log.getDrift(target, name, from, to);
+    },
+    retry: 1,
+    staleTime: 60_000,
+  });
+
 export const useLoggedRequest = (target: Target, opened: log.LoggedRequest) =>
   useQuery({
     queryKey: ["request", target, opened.request_id],

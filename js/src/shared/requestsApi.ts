@@ -31,7 +31,8 @@ export interface RequestPage {
 }
 
 export interface RequestFilter {
-  endpoint_version_name?: string | undefined;
+  /** What answered: a version's number, or the name of a serving endpoint's entity. */
+  name?: string | undefined;
   /** "200", or "4xx". */
   status?: string | undefined;
   /** Milliseconds since 1970. */
@@ -40,9 +41,40 @@ export interface RequestFilter {
   min_ms?: number | undefined;
 }
 
-export const listRequests = (target: Target, filter: RequestFilter, pageToken?: string) =>
-  get<RequestPage>(`${BASE}/list-requests`, { ...target, ...filter, page_token: pageToken, max_results: 50 });
+/** The field that names what answered. */
+const answering = (target: Target, name: string | undefined) => ({ ["serving_endpoint_name" in target ? "served_entity_name" : "endpoint_version_name"]: name });
+
+export const listRequests = (target: Target, { name, ...filter }: RequestFilter, pageToken?: string) =>
+  get<RequestPage>(`${BASE}/list-requests`, { ...target, ...answering(target, name), ...filter, page_token: pageToken, max_results: 50 });
 
 /** The time makes the search short. */
 export const getRequest = (target: Target, { request_id, request_time }: LoggedRequest) =>
   get<LoggedExchange>(`${BASE}/get-request`, { ...target, request_id, request_time });
+
+/** A column of the logged inputs beside that of the version's input example. Shares are from 0 to 1. */
+export interface ColumnDrift {
+  name: string;
+  type: string;
+  null_share: number;
+  baseline_null_share: number | null;
+  minimum: number | null;
+  maximum: number | null;
+  baseline_minimum: number | null;
+  baseline_maximum: number | null;
+  /** The population stability index; null where there are few rows. */
+  psi: number | null;
+  bins: string[];
+  shares: number[];
+  baseline_shares: number[] | null;
+}
+
+export interface DriftReply {
+  enabled: boolean;
+  rows: number;
+  baseline: string | null;
+  columns: ColumnDrift[];
+}
+
+/** `name`: the version, or the entity of a serving endpoint. */
+export const getDrift = (target: Target, name: string, from: number, to: number | undefined) =>
+  get<DriftReply>(`${BASE}/get-drift`, { ...target, ...answering(target, name), from, to });

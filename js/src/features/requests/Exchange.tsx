@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { dateTime, milliseconds } from "../../shared/format";
+import { dateTime } from "../../shared/format";
 import type { Target } from "../../shared/history";
 import { useLoggedRequest } from "../../shared/queries";
 import type { LoggedExchange, LoggedRequest } from "../../shared/requestsApi";
@@ -7,7 +7,7 @@ import { Button } from "../../shared/ui/Button";
 import { Loaded } from "../../shared/ui/Loaded";
 import { Body } from "./Body";
 import { missing, refusal } from "./kept";
-import { answeredBy } from "./RequestRows";
+import { answeredBy, took } from "./RequestRows";
 import { type Line, SendAgain } from "./SendAgain";
 
 interface Props {
@@ -37,8 +37,7 @@ export function Exchange({ target, of: opened, lines, close }: Props) {
           {opened.status_code}, {answeredBy(opened)}
         </h4>
         <span className="muted">
-          {dateTime(opened.request_time)}
-          {opened.execution_duration_ms !== null && `, ${milliseconds(opened.execution_duration_ms)}`}
+          {dateTime(opened.request_time)}, {took(opened)}
           {opened.requester && `, ${opened.requester}`}
         </span>
         <span className="grow" />

@@ -1,5 +1,5 @@
 import { type KeyboardEvent, useRef } from "react";
-import { ago, dateTime, milliseconds } from "../../shared/format";
+import { ago, dateTime } from "../../shared/format";
 import type { LoggedRequest } from "../../shared/requestsApi";
 import { useNow } from "../../shared/ui/Status";
 
@@ -24,7 +24,7 @@ export function RequestRows({ requests, open, setOpen }: Props) {
   const reachable = Math.max(0, requests.findIndex((one) => one.request_id === open));
   if (requests.length === 0) return null;
   return (
-    <div className="scroll">
+    <div className={open === undefined ? "scroll" : "scroll tall"}>
       <table className="rows requests" aria-label="Logged requests">
         <thead>
           <tr>
@@ -49,7 +49,7 @@ export function RequestRows({ requests, open, setOpen }: Props) {
                 </button>
               </td>
               <td className={one.status_code < 400 ? "good" : "problem"}>{one.status_code}</td>
-              <td>{one.execution_duration_ms === null ? "–" : milliseconds(one.execution_duration_ms)}</td>
+              <td>{took(one)}</td>
               <td>{answeredBy(one)}</td>
               <td className="wide">{one.requester || "–"}</td>
               <td className="wide cut">
@@ -65,3 +65,6 @@ export function RequestRows({ requests, open, setOpen }: Props) {
 
 /** The version or the entity that answered. */
 export const answeredBy = ({ endpoint_version_name: name }: LoggedRequest): string => (/^\d+$/.test(name ?? "") ? `Version ${name}` : name || "–");
+
+/** How long the answer took; the log has whole milliseconds. */
+export const took = ({ execution_duration_ms: duration }: LoggedRequest): string => (duration === null ? "–" : `${duration.toLocaleString()} ms`);

@@ -29,8 +29,8 @@ test("a logged request is opened, sent again to another version, and the answers
   show();
   const table = within(await screen.findByRole("table", { name: "Logged requests" }));
   expect(table.getAllByRole("row").slice(1).map((row) => within(row).getAllByRole("cell").map((cell) => cell.textContent).slice(1, 5))).toEqual([
-    ["200", "4.0 ms", "Version 1", "ann"],
-    ["503", "4.0 ms", "Version 1", "ann"],
+    ["200", "4 ms", "Version 1", "ann"],
+    ["503", "4 ms", "Version 1", "ann"],
   ]);
   const [first] = table.getAllByRole("button");
   if (!first) throw new Error("the table has no row");
@@ -82,4 +82,21 @@ test("a log that cannot be read is told in the server's words", async () => {
   reply("GET", `${BASE}/list-requests`, { error_code: "TEMPORARILY_UNAVAILABLE", message: "The request log cannot be read now." }, 503);
   show();
   expect((await screen.findByRole("alert")).textContent).toBe("The request log cannot be read now.");
+});
+
+test("drift is asked for when somebody opens the table, and what differs much is said", async () => {
+  const age = { name: "age", type: "number", null_share: 0.01, baseline_null_share: 0, minimum: 17, maximum: 99, baseline_minimum: 18, baseline_maximum: 80 };
+  reply("GET", `${BASE}/list-requests`, { enabled: true, requests: [] });
+  reply("GET", `${BASE}/get-drift`, {
+    enabled: true,
+    rows: 5120,
+    baseline: "input_example",
+    columns: [{ ...age, psi: 0.31, bins: ["< 41", "≥ 41"], shares: [0.22, 0.78], baseline_shares: [0.5, 0.5] }],
+  });
+  show();
+  fireEvent.click(await screen.findByText("Drift of the inputs"));
+  const row = within(await screen.findByRole("table", { name: "Drift of the inputs" })).getByRole("row", { name: /^age/ });
+  expect(row.textContent).toContain("0.31, much");
+  expect(row.textContent).toContain("17 to 99example 18 to 80");
+  within(row).getByRole("img", { name: /≥ 41: 78.0 %, example 50.0 %/ });
 });

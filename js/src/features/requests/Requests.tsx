@@ -6,6 +6,7 @@ import type { LoggedRequest, RequestPage } from "../../shared/requestsApi";
 import { Button } from "../../shared/ui/Button";
 import { Loaded, Notice } from "../../shared/ui/Loaded";
 import { RangePicker } from "../charts/RangePicker";
+import { Drift } from "./Drift";
 import { Exchange } from "./Exchange";
 import { RequestRows } from "./RequestRows";
 import type { Line } from "./SendAgain";
@@ -60,6 +61,7 @@ export function Requests({ target, lines, range, setRange, configure }: Props) {
           </>
         )}
       </Loaded>
+      {page.data?.enabled && <Drift target={target} lines={lines} range={range} />}
       {open && <Exchange key={open.request_id} target={target} of={open} lines={lines} close={() => setOpen(null)} />}
     </>
   );
@@ -67,7 +69,7 @@ export function Requests({ target, lines, range, setRange, configure }: Props) {
 
 const asked = ({ status, name, least }: Filter) => ({
   status: status || undefined,
-  endpoint_version_name: name || undefined,
+  name: name || undefined,
   min_ms: Number(least) >= 1 ? Math.round(Number(least)) : undefined,
 });
 
