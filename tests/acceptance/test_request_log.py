@@ -22,6 +22,9 @@ def test_every_request_of_all_web_workers_is_in_the_log_within_a_minute(plain: T
         assert (one["status_code"], one["logging_error_codes"]) == (200, [])
         assert "sepal" in one["request"]
         assert "predictions" in one["response"]
+        drift = plain.api("GET", "get-drift", **IRIS, endpoint_version_name="1")
+        assert drift["rows"] >= 31
+        assert {column["name"] for column in drift["columns"]} == set(models.iris.columns)
     finally:
         plain.api("PUT", "update-compute-config", **IRIS, config={"request_log": None})
 
