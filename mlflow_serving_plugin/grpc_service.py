@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -35,6 +36,10 @@ def require_grpc(settings: Settings) -> None:
         raise ConfigurationError(
             "TLS needs both MLFLOW_SERVING_GRPC_CERTIFICATE_FILE and MLFLOW_SERVING_GRPC_KEY_FILE."
         )
+    for name in ("grpc_certificate_file", "grpc_key_file"):
+        file = getattr(settings, name)
+        if file and not os.access(file, os.R_OK):
+            raise ConfigurationError(f"MLFLOW_SERVING_{name.upper()} names no file that this server can read.")
 
 
 class GrpcService:

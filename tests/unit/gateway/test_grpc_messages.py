@@ -116,7 +116,9 @@ def test_paths_are_those_of_http(given: tuple[str, ...], path: str):
     assert model_path(*given) == path
 
 
-def test_half_of_tls_is_refused_at_the_start():
+def test_half_of_tls_and_a_missing_key_are_refused_at_the_start():
     require_grpc(Settings())
     with pytest.raises(ConfigurationError, match="GRPC_KEY_FILE"):
         require_grpc(Settings(grpc_port=1, grpc_certificate_file="here"))
+    with pytest.raises(ConfigurationError, match="GRPC_KEY_FILE names no file"):
+        require_grpc(Settings(grpc_port=1, grpc_certificate_file=__file__, grpc_key_file="/nothing"))
