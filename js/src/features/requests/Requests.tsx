@@ -61,8 +61,8 @@ export function Requests({ target, lines, range, setRange, configure }: Props) {
           </>
         )}
       </Loaded>
-      {page.data?.enabled && <Drift target={target} lines={lines} range={range} />}
       {open && <Exchange key={open.request_id} target={target} of={open} lines={lines} close={() => setOpen(null)} />}
+      {page.data?.enabled && <Drift target={target} lines={lines} range={range} />}
     </>
   );
 }

@@ -56,7 +56,7 @@ function ShadowFields({ names, shadow, change }: ShadowProps) {
   return (
     <section aria-label="Shadow" className="split">
       <h4>Shadow requests</h4>
-      <p className="muted small">One more entity scores a share of the requests after the answer has left. Only the agreement is counted.</p>
+      <p className="muted small">One more entity scores a share of the requests after the answer has left. Callers never wait for the shadow.</p>
       <div className="line">
         <label>
           Entity

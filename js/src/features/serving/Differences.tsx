@@ -18,7 +18,7 @@ export function Differences({ name }: { name: string }) {
         differences.length === 0 ? (
           <p className="muted">No pair is kept on this host.</p>
         ) : (
-          <div className="scroll tall">
+          <div className="pairs">
             {differences.map((one) => (
               <Pair key={one.request_id} of={one} />
             ))}
