@@ -109,9 +109,7 @@ def show(fields: dict[str, Any], request_id: str, client: ServingClient, as_json
 @requests.command()
 @_of_endpoint
 @click.option("--version", metavar="V", help="The version, or the entity of a serving endpoint.  [default: the newest]")
-@click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, help="How far back."
-)
+@click.option("--hours", type=click.FloatRange(min=0.001), default=24.0, show_default=True, help="How far back.")
 @server_options
 def drift(fields: dict[str, Any], hours: float, client: ServingClient, as_json: bool) -> None:
     """Show how the logged requests of NAME differ from the model's input example, column by column.
