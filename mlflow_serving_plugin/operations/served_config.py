@@ -28,7 +28,7 @@ _SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
 
 _MOST_TOLERANCE = 1e9
 _TYPES = ("CPU", "CPU_MEDIUM", "CPU_LARGE")
-_OUTPUT = {"creator", "creation_timestamp", "state", "foundation_model", "type"}
+_OUTPUT = {"creator", "creation_timestamp", "state", "foundation_model", "type", "model_version_now"}
 """Fields of answers: a caller may send an entity back as it was read."""
 
 _THROUGHPUT = "this server has no provisioned throughput; give workload_size instead"
@@ -40,6 +40,17 @@ _REFUSED = {
     "provisioned_model_units": _THROUGHPUT,
     "burst_scaling_enabled": "this server has no burst scaling",
 }
+_NOT_OF_ENTITIES = {
+    **dict.fromkeys(keys_for(GATEWAY), "the server's own holds for serving endpoints"),
+    "request_log": "give request_log beside served_entities",
+    **dict.fromkeys(("calls_per_minute", "calls_per_minute_per_user"), "give the endpoint rate_limits"),
+    **dict.fromkeys(
+        ("replicas", "min_replicas", "max_replicas", "target_requests"),
+        "give workload_size and scale_to_zero_enabled, or min_provisioned_concurrency and max_provisioned_concurrency",
+    ),
+}
+"""Keys of the configuration that an entity has not, and what there is instead."""
+
 _ENTITY_FIELDS = (
     *("entity_name", "entity_version", "model_name", "model_version", "name"),
     *("workload_size", "workload_type", "scale_to_zero_enabled"),
@@ -68,7 +79,8 @@ def read_config(
     captured = fields.object("auto_capture_config")
     if captured is not None and captured.flag("enabled", default=True):
         raise captured.refusal("enabled", "this server has no inference tables; only false is possible")
-    key = "served_models" if fields.get("served_entities") is None else "served_entities"
+    is_old = fields.get("served_entities") is None and fields.get("served_models") is not None
+    key = "served_models" if is_old else "served_entities"
     given = fields.objects(key)
     if not 1 <= len(given) <= MOST_ENTITIES:
         raise fields.refusal(key, f"must be a list of 1 to {MOST_ENTITIES} entities")
@@ -151,9 +163,9 @@ def _settings(
     """The entity's configuration: of our own keys in ``config``, over those that Databricks' fields stand for."""
     own = fields.object("config")
     given = {} if own is None else own.values()
-    for name in keys_for(GATEWAY):
+    for name, reason in _NOT_OF_ENTITIES.items():
         if own is not None and name in given:
-            raise own.refusal(name, "is not a setting of an entity; the server's own holds for serving endpoints")
+            raise own.refusal(name, f"is not a setting of an entity; {reason}")
     changes = {**sizing, **given}
     variables = fields.object("environment_vars")
     if variables is not None:

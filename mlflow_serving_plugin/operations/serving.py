@@ -221,8 +221,8 @@ class ServingOperations:
     def _model(self, caller: User, workspace: str, entity: ServedEntity, where: str) -> RegisteredModel:
         try:
             model = self.model(caller, workspace, entity.model)
-        except NotFoundError as error:
-            raise NotFoundError(f"{where}.entity_name: {error.message}") from None
+        except (NotFoundError, InvalidParameterError) as error:
+            raise type(error)(f"{where}.entity_name: {error.message}") from None
         if model.find(entity.version) is None:
             raise NotFoundError(
                 f"{where}.entity_version: registered model '{model.name}' has no version '{entity.version}' that is "

@@ -7,9 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
+    ErrorCode,
+)
 
-from mlflow_serving_plugin.errors import NotFoundError, TemporarilyUnavailableError
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, TemporarilyUnavailableError
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 from mlflow_serving_plugin.registry.workspaces import in_workspace
 
@@ -31,6 +36,7 @@ class RegistryReader:
     def model(self, workspace: str, name: str) -> RegisteredModel:
         """A registered model with all its versions; NotFoundError when there is no such model, or when it is a prompt.
 
+        InvalidParameterError for a name that no model can have, such as one with a slash.
         TemporarilyUnavailableError when the registry's database is unreachable. Any other error of MLflow is passed on:
         such an error does not mean that the model does not exist.
         """
@@ -73,6 +79,8 @@ class RegistryReader:
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise NotFoundError(f"Registered Model with name={name} not found") from None
+            if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):
+                raise InvalidParameterError(error.message) from None
             if error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
                 raise TemporarilyUnavailableError(
                     "The Model Registry cannot be reached. Models are served as before; try again.", retry_after_s=5

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_serving_plugin.errors import NotFoundError, UnavailableError
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, UnavailableError
 from mlflow_serving_plugin.registry import reader as reader_module
 from mlflow_serving_plugin.registry.reader import RegistryReader
 
@@ -73,6 +73,12 @@ def test_a_prompt_is_refused_and_called_one(store, reader):
 def test_a_model_that_says_it_is_no_prompt_is_a_model(store, reader):
     store.create_registered_model("iris", tags=[RegisteredModelTag("mlflow.prompt.is_prompt", "false")])
     assert reader.model("default", "iris").name == "iris"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", ""])
+def test_a_name_that_no_model_can_have_is_refused_with_the_reason(reader, name):
+    with pytest.raises(InvalidParameterError, match="name"):
+        reader.model("default", name)
 
 
 def test_a_registry_that_cannot_be_read_is_not_a_missing_model(reader, store, monkeypatch):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
+from support.routes import an_entity, endpoint_of
 
 from mlflow_serving_plugin.access.base import Permission
+from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.routes import Routes, serving_key
 from mlflow_serving_plugin.host.differences import keep
+from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.metrics.counting import SHADOW_REQUESTS, SHADOW_SECONDS
 from mlflow_serving_plugin.operations.serving import RESERVED
 
@@ -95,6 +100,7 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
         (["rate_limits"], [{"calls": 1, "renewal_period": "hour"}], "rate_limits[0].renewal_period: must be one of"),
         (["rate_limits"], [{"calls": 1, "tokens": 1}], "rate_limits[0].tokens: is not a field"),
         (["ai_gateway"], {"usage_tracking_config": {}}, "ai_gateway: "),
+        (["config"], {}, "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [], "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [ENTITY] * 16, "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [1], "config.served_entities: must be a list of objects"),
@@ -142,6 +148,13 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
                 ("config", {"max_batch_rows": 0}, "config.max_batch_rows must be"),
                 ("config", {"sandbox": "off"}, "config.sandbox cannot be off on this server"),
                 ("config", {"max_cells": 5000}, "config.max_cells: is not a setting"),
+                ("config", {"request_log": {}}, "config.request_log: is not a setting of an entity; give request_log"),
+                (
+                    "config",
+                    {"calls_per_minute": 5},
+                    "config.calls_per_minute: is not a setting of an entity; give the e",
+                ),
+                ("config", {"max_replicas": 3}, "config.max_replicas: is not a setting of an entity; give workload"),
                 ("weight", 1, "weight: is not a field"),
             ]
         ),
@@ -203,6 +216,21 @@ def test_what_was_read_can_be_sent_back(world, send):
     assert (status, updated["pending_config"]["traffic_config"]) == (200, config["traffic_config"])
     spec = world.store.find_serving("default", "split").spec
     assert spec.pending.entities == spec.active.entities
+
+
+def test_what_was_read_of_a_followed_alias_can_be_sent_back(world, send):
+    world.registry.put(replace(world.registry.models["default", "iris"], aliases={"champion": 2}))
+    send("POST", body={"name": "one", "config": {"served_entities": [{**ENTITY, "entity_version": "@champion"}]}})
+    endpoint = world.store.find_serving("default", "one")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+    (entity,) = world.store.find_serving("default", "one").spec.active.entities
+    route = replace(an_entity(2), key=EntityKey(endpoint.id, entity.key_name))
+    described = endpoint_of(route, endpoint_id=endpoint.id, name="one")
+    snapshot = Routes(endpoints={serving_key("default", "one"): described}, entities={str(route.key): route})
+    publish(world.paths.routes, snapshot)
+    config = send("GET", "/one")[1]["config"]
+    assert config["served_entities"][0]["model_version_now"] == "2"
+    assert send("PUT", "/one/config", config)[0] == 200
 
 
 def test_values_of_variables_are_kept_by_their_placeholder_and_never_shown(world, send):
