@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, ErrorCode
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path
 
 _BASE = "/api/2.0/serving-endpoints"
 _MODEL = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>[^/@]+)|(?P<alias>@[^/@]+))")
@@ -90,32 +91,32 @@ class ServingDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]
         """Create an endpoint; ``config`` as of Databricks' ``serving-endpoints``, with ``tags`` and ``rate_limits``."""
         given = _values(config)
         of_endpoint = {key: given.pop(key) for key in _OF_ENDPOINT if key in given}
-        self._call("POST", "", {"name": name, "config": given, **of_endpoint})
+        self._call("POST", _BASE, {"name": name, "config": given, **of_endpoint})
         return self._settled(name)
 
     def update_endpoint(self, endpoint: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
         """Replace the configuration. The configuration before answers until the new one is ready."""
-        self._call("PUT", f"/{endpoint}/config", _values(config))
+        self._of(endpoint, "PUT", "/config", _values(config))
         return self._settled(endpoint)
 
     def delete_endpoint(self, endpoint: str) -> None:
         """Delete an endpoint."""
-        self._call("DELETE", f"/{endpoint}", {})
+        self._of(endpoint, "DELETE")
 
     def list_endpoints(self) -> list[dict[str, Any]]:
         """The endpoints that the caller may query."""
-        return list(self._call("GET", "", {})["endpoints"])
+        return list(self._call("GET", _BASE, {})["endpoints"])
 
     def get_endpoint(self, endpoint: str) -> dict[str, Any]:
         """One endpoint."""
-        return self._call("GET", f"/{endpoint}", {})
+        return self._of(endpoint, "GET")
 
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> PredictionsResponse:
         """The answer to a data frame, an array, a list or a body in one of MLflow's formats."""
         with _as_mlflow():
-            path = f"/serving-endpoints/{_name(deployment_name, endpoint)}/invocations"
+            path = endpoint_path(_name(deployment_name, endpoint), "/serving-endpoints") + "/invocations"
             answer = self._client.call("POST", path, _body(inputs), timeout_s=_PREDICT_S)
         return PredictionsResponse(answer)
 
@@ -124,12 +125,16 @@ class ServingDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]
     ) -> Iterator[Any]:
         """The events of the answer, one by one, of a model that streams."""
         with _as_mlflow():
-            path = f"/serving-endpoints/{_name(deployment_name, endpoint)}/invocations"
+            path = endpoint_path(_name(deployment_name, endpoint), "/serving-endpoints") + "/invocations"
             yield from self._client.stream(path, {**_body(inputs), "stream": True}, timeout_s=_PREDICT_S)
 
     def _call(self, method: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:
         with _as_mlflow():
-            return self._client.call(method, f"{_BASE}{path}", fields)
+            return self._client.call(method, path, fields)
+
+    def _of(self, name: str, method: str, path: str = "", fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        with _as_mlflow():
+            return self._client.call(method, endpoint_path(name) + path, fields or {})
 
     def _settled(self, name: str) -> dict[str, Any]:
         """The endpoint once no update is under way; MlflowException with the reason when the update has failed."""

@@ -192,12 +192,16 @@ class ServingClient:
         authenticated: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        options: dict[str, Any] = {"params": fields} if method == "GET" else {"json": fields}
-        options |= {"auth": self._auth if authenticated else None, "headers": dict(headers or {})}
+        # Written here, as requests refuses the NaN of a model's input, which servers of MLflow take.
+        content = {} if method == "GET" else {"Content-Type": "application/json"}
+        options: dict[str, Any] = {"data": json.dumps(fields)} if content else {"params": fields}
+        options |= {"auth": self._auth if authenticated else None, "headers": {**content, **(headers or {})}}
         options |= {"verify": self._verify, "timeout": (_CONNECT_S, timeout_s), "stream": stream}
         try:
             return self._session.request(method, f"{self.uri}{path}", **options)
-        except requests.exceptions.SSLError:
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise CliError(f"{self.uri} does not answer by TLS. Is it an http:// address?") from None
             raise CliError(
                 f"The certificate of {self.uri} is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH, "
                 "or MLFLOW_TRACKING_INSECURE_TLS=true to skip the verification."

@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import CliError, ServingClient
-from mlflow_serving_plugin.cli.endpoint_config import read_config, routes_of
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, read_config, routes_of
 from mlflow_serving_plugin.cli.endpoint_tables import print_serving_endpoint, print_serving_endpoints
 from mlflow_serving_plugin.cli.options import print_json, server_options
 
@@ -74,7 +74,7 @@ def get(name: str, client: ServingClient, as_json: bool) -> None:
     """Show the serving endpoint NAME: its entities, its traffic, and how its shadow agrees."""
     found = _described(client, name)
     shadow = (found.get("config") or {}).get("shadow")
-    agreement = client.call("GET", f"{_BASE}/{name}/shadow", {}) if shadow else None
+    agreement = client.call("GET", f"{endpoint_path(name)}/shadow", {}) if shadow else None
     if as_json:
         print_json({**found, "shadow": agreement} if agreement else found)
     else:
@@ -132,7 +132,7 @@ def update(
         and shadow["served_model_name"] in [entity.get("name") for entity in config["served_entities"]]
     ):
         config["shadow"] = shadow
-    answer = client.call("PUT", f"{_BASE}/{name}/config", config)
+    answer = client.call("PUT", f"{endpoint_path(name)}/config", config)
     _tell(client, answer, f"The update of '{name}' has begun.", as_json=as_json, wait=wait)
 
 
@@ -190,12 +190,12 @@ def shadow(
 @server_options
 def delete(name: str, client: ServingClient, as_json: bool) -> None:
     """Delete the serving endpoint NAME."""
-    answer = client.call("DELETE", f"{_BASE}/{name}", {})
+    answer = client.call("DELETE", endpoint_path(name), {})
     _tell(client, answer, f"Serving endpoint '{name}' is deleted.", as_json=as_json, wait=False)
 
 
 def _described(client: ServingClient, name: str) -> dict[str, Any]:
-    return client.call("GET", f"{_BASE}/{name}", {})
+    return client.call("GET", endpoint_path(name), {})
 
 
 def _change(client: ServingClient, name: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _change(client: ServingClient, name: str, changes: dict[str, Any]) -> dict[s
     if config is None:
         raise CliError(f"Serving endpoint '{name}' has no configuration that is ready yet.")
     kept = {key: config.get(key) for key in ("served_entities", "traffic_config", "shadow")}
-    return client.call("PUT", f"{_BASE}/{name}/config", {**kept, **changes})
+    return client.call("PUT", f"{endpoint_path(name)}/config", {**kept, **changes})
 
 
 def _tell(client: ServingClient, answer: dict[str, Any], sentence: str, *, as_json: bool, wait: bool) -> None:

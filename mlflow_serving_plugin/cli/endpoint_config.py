@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TextIO
 
 import click
+
+from mlflow_serving_plugin.cli.client import CliError
+
+_BASE = "/api/2.0/serving-endpoints"
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def endpoint_path(name: str, base: str = _BASE) -> str:
+    """The path of a serving endpoint; CliError for what is no name, and would lead to another path."""
+    if not _NAME.fullmatch(name):
+        raise CliError(f"'{name}' is not the name of a serving endpoint: use letters, digits, dashes and underscores.")
+    return f"{base}/{name}"
 
 
 def read_config(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
@@ -19,9 +32,10 @@ def read_config(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO
         found = json.load(file)
     except ValueError:
         found = None
+    found = found.get("config", found) if isinstance(found, dict) else None
     if not isinstance(found, dict):
         raise click.BadParameter("The file must hold one JSON object, with served_entities.", param_hint="--file")
-    return dict(found.get("config", found))
+    return found
 
 
 def _entity(text: str) -> dict[str, str]:

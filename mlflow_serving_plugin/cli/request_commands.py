@@ -150,13 +150,18 @@ def export(fields: dict[str, Any], output: Any, limit: int, client: ServingClien
     \b
     Example: mlflow-serving requests export iris --limit 100 -o iris.jsonl
     """
-    endpoint = {key: fields[key] for key in ("serving_endpoint_name", "registered_model_name") if key in fields}
+    endpoint: dict[str, Any] = {
+        key: fields[key] for key in ("serving_endpoint_name", "registered_model_name") if key in fields
+    }
     number = 0
     for one in islice(client.logged(fields), limit):
         one_of_these = {"request_id": one["request_id"], "request_time": one["request_time"]}
         whole = client.request(endpoint | one_of_these)
         output.write(json.dumps(whole, ensure_ascii=False) + "\n")
         number += 1
+    if not number and not as_json and not client.logs_requests(endpoint):
+        click.echo(_OFF, err=True)
+        return
     # To standard error: standard output may have the lines.
     click.echo(json.dumps({"requests": number}) if as_json else f"{number} requests were written.", err=True)
 

@@ -40,6 +40,22 @@ def test_a_server_that_cannot_be_reached_is_told(uri):
     assert "cannot be reached" in caught.value.message or "tracking URI" in caught.value.message
 
 
+def test_a_server_without_tls_is_told_from_a_certificate_that_is_not_trusted(serve):
+    with pytest.raises(CliError, match="Is it an http:// address"):
+        ServingClient(serve(Response()).replace("http://", "https://"), {}).endpoints()
+
+
+def test_a_number_that_json_does_not_have_reaches_the_server(serve):
+    bodies = []
+
+    def app(environ, start_response):
+        bodies.append(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        return Response("{}", content_type="application/json")(environ, start_response)
+
+    assert ServingClient(serve(app), {}).call("POST", "/x", {"inputs": [float("nan")]}) == {}
+    assert bodies == [b'{"inputs": [NaN]}']
+
+
 def test_a_tracking_uri_that_is_no_web_address_is_wrong_usage():
     with pytest.raises(click.UsageError):
         ServingClient("databricks", {})

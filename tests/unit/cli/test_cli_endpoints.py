@@ -74,6 +74,14 @@ def test_a_file_holds_the_whole_configuration(world, run, tmp_path):
     assert spec(world).pending.entities[0].sizing["workload_size"] == "Medium"
 
 
+@pytest.mark.parametrize("text", ["", "5", "[]", "null", '{"config": 5}', '{"config": null}'])
+def test_a_file_that_holds_no_configuration_is_refused(world, run, tmp_path, text):
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    result = run("endpoints", "create", "split", "--file", str(file))
+    assert (result.exit_code, "must hold one JSON object" in result.stderr) == (2, True), result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -84,6 +92,8 @@ def test_a_file_holds_the_whole_configuration(world, run, tmp_path):
         (("create", "split", "--entity", "nothing/1"), 1, "entity_name: "),
         (("shadow", "split"), 2, "either the name of an entity or --off"),
         (("get", "nothing"), 1, "no serving endpoint 'nothing'"),
+        *((("get", name), 1, f"'{name}' is not the name of a serving endpoint") for name in ("", "..", "a/b", "a?b")),
+        (("shadow", "split", "old", "--percentage", "nan"), 1, "no serving endpoint 'split'"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_made(world, run, arguments, code, said):

@@ -36,9 +36,10 @@ def test_tail_shows_the_last_requests_the_newest_at_the_end(run, logged):
     assert [one["request_id"] for one in found["requests"]] == ["r1"]
 
 
-def test_tail_says_how_to_turn_the_log_on(run, world):
+def test_tail_and_export_say_how_to_turn_the_log_on(run, world):
     world.enable()
     assert "request_log.enabled=true" in run("requests", "tail", "iris").stderr
+    assert "request_log.enabled=true" in run("requests", "export", "iris").stderr
 
 
 def test_show_prints_both_bodies_or_why_one_is_missing(run, logged):
