@@ -180,6 +180,7 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             example=scoring_example,
             rules=_rules(settings, os.environ),
             metrics=metrics,
+            page=f"{mlflow_server.static_prefix()}/#/serving",
         )
     )
 

@@ -17,6 +17,8 @@ _CONNECT_S = 10
 _READ_S = 60
 _EVENTS_IN_A_PAGE = 1000
 
+_CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+
 DEFAULT_TRACKING_URI = "http://127.0.0.1:5000"
 
 
@@ -220,11 +222,9 @@ class ServingClient:
         if response.ok and ours:
             return dict(body)
         if response.status_code == 401:
-            raise CliError(
-                "Authentication required. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or MLFLOW_TRACKING_TOKEN.",
-                "UNAUTHENTICATED",
-            )
+            said = str(body.get("message", "")) if ours else "The credentials are wrong."
+            lead = f"{said} Check" if self._auth else "Authentication required. Set"
+            raise CliError(f"{lead} {_CREDENTIALS}.", "UNAUTHENTICATED")
         if ours:
             raise CliError(str(body.get("message") or body["error_code"]), str(body["error_code"]))
         if response.status_code == 403:
@@ -250,6 +250,8 @@ def _credentials(environ: Mapping[str, str]) -> AuthBase | None:
     if user and password:
         return HTTPBasicAuth(user.encode(), password.encode())
     token = environ.get("MLFLOW_TRACKING_TOKEN")
+    if token and not (token.isascii() and token.isprintable()):
+        raise CliError("MLFLOW_TRACKING_TOKEN holds a line break or another character that no token has.")
     return _Bearer(token) if token else None
 
 

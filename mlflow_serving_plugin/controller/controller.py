@@ -216,7 +216,7 @@ class Controller:
     def _refreshed(self, outcome: Outcome, _: float) -> None:
         found: Found = outcome.value
         if self._view is None:
-            _logger.info("Serving is on, for %d endpoints. The page: /#/serving", len(found.view.endpoints))
+            _logger.info("Serving is on, for %d endpoints. The page: %s", len(found.view.endpoints), self._deps.page)
         before, self._view = self._view or View(), found.view
         self._executor.sweep_due |= found.desired.keys() != self._state.desired.keys()
         self._state.refreshed(found.desired, found.needs, found.unread, asked_anew(before, self._view))

@@ -23,7 +23,7 @@ class ControllerDeps:
     """What a controller works with.
 
     ``download(workspace, model name, version, directory)`` returns where in the directory the files are; ``example``
-    reads a fetched model's input example.
+    reads a fetched model's input example. ``page``: where a browser finds the list of endpoints, for the log.
     """
 
     settings: Settings
@@ -37,3 +37,4 @@ class ControllerDeps:
     rules: ServerRules = NO_RULES
     metrics: Metrics = field(default_factory=lambda: Metrics(None))
     merge_metrics_every_s: float = MERGE_EVERY_S
+    page: str = "/#/serving"

@@ -40,6 +40,20 @@ def test_a_server_that_cannot_be_reached_is_told(uri):
     assert "cannot be reached" in caught.value.message or "tracking URI" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "answer", ["wrong", '{"error_code": "UNAUTHENTICATED", "message": "The credentials are wrong."}']
+)
+def test_wrong_credentials_are_told_from_missing_ones(serve, answer):
+    with pytest.raises(CliError, match=r"wrong\. Check MLFLOW"):
+        ServingClient(serve(Response(answer, status=401)), {"MLFLOW_TRACKING_TOKEN": "x"}).endpoints()
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "windows\r", "tök"])
+def test_a_token_that_cannot_be_sent_is_told(token):
+    with pytest.raises(CliError, match="MLFLOW_TRACKING_TOKEN holds"):
+        ServingClient("http://127.0.0.1:1", {"MLFLOW_TRACKING_TOKEN": token})
+
+
 def test_a_server_without_tls_is_told_from_a_certificate_that_is_not_trusted(serve):
     with pytest.raises(CliError, match="Is it an http:// address"):
         ServingClient(serve(Response()).replace("http://", "https://"), {}).endpoints()
