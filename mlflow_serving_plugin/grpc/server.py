@@ -87,11 +87,13 @@ class Bridge:
         return metadata_response("ServerMetadataResponse", await self._document("/v2", context))
 
     async def _model_metadata(self, request: Any, context: Any) -> Any:
-        found = await self._document(model_path(request.name, request.version), context)
+        path = await _model_path(context, request.name, request.version)
+        found = await self._document(path, context)
         return metadata_response("ModelMetadataResponse", found)
 
     async def _model_ready(self, request: Any, context: Any) -> Any:
-        answer = await self._ask("GET", model_path(request.name, request.version, "ready"), context)
+        path = await _model_path(context, request.name, request.version, "ready")
+        answer = await self._ask("GET", path, context)
         if answer.status not in (200, 503):
             await _abort(context, answer)
         return message_class("ModelReadyResponse")(ready=answer.status == 200)
@@ -101,7 +103,7 @@ class Bridge:
             headers, body = infer_body(request)
         except BadRequestError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
-        path = model_path(request.model_name, request.model_version, "infer")
+        path = await _model_path(context, request.model_name, request.model_version, "infer")
         answer = await self._ask("POST", path, context, headers, body)
         if answer.status != 200:
             await _abort(context, answer)
@@ -142,6 +144,12 @@ class Bridge:
         return Answer(sent[0]["status"], told, b"".join(part.get("body", b"") for part in sent[1:]))
 
 
+async def _model_path(context: Any, name: str, version: str, action: str = "") -> str:
+    if not name:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The request names no model.")
+    return model_path(name, version, action)
+
+
 def _headers(context: Any) -> dict[str, str]:
     """Metadata as headers: credentials, request ids, whatever a model's context is to have."""
     given = {
@@ -167,8 +175,10 @@ def _tell(context: Any, answer: Answer) -> None:
 async def _abort(context: Any, answer: Answer) -> None:
     _tell(context, answer)
     try:
-        message = str(json.loads(answer.body)["error"])
-    except (ValueError, KeyError, TypeError):
+        document = json.loads(answer.body)
+        # Of V2, or of a path that is refused before it is known to be V2's.
+        message = str(document.get("error") or document["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = "The request has no answer."
     await context.abort(_CODES.get(answer.status, grpc.StatusCode.INTERNAL), message)
 

@@ -134,10 +134,13 @@ def test_refusals_have_grpc_s_codes_and_a_stopped_client_stops_the_request(root:
             (a_request(b"1"), ALICE, grpc.StatusCode.INVALID_ARGUMENT),
             (a_request(model_version="7"), ALICE, grpc.StatusCode.NOT_FOUND),
             (a_request(bytes(2000)), ALICE, grpc.StatusCode.INVALID_ARGUMENT),
+            (message_class("ModelInferRequest")(), ALICE, grpc.StatusCode.INVALID_ARGUMENT),
+            (a_request(model_version="7" * 2000), ALICE, grpc.StatusCode.NOT_FOUND),
         ):
             with pytest.raises(grpc.RpcError) as refused:
                 server.call(channel, "ModelInfer", request, metadata)
             assert refused.value.code() is code, refused.value
+            assert refused.value.details() != "The request has no answer."
         release = threading.Event()
         server.worker.answer = lambda *_: release.wait(60) and None
         infer = channel.unary_unary(
