@@ -24,7 +24,7 @@ import pytest
 import requests
 from support import eventually, processes_about
 from support.postgres import Postgres, postgres_binaries
-from support.server import START_S, STOP_S, free_port
+from support.server import START_S, free_port
 from support.tree import ROOT, copy_of_the_tree
 
 PAGE = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
@@ -139,7 +139,7 @@ class Deployment:
     def stop_server(self) -> None:
         """As systemd does: SIGTERM to all of it."""
         os.killpg(self.server.pid, signal.SIGTERM)
-        self.server.wait(STOP_S)
+        self.server.wait(START_S)
 
     def start_nginx(self) -> None:
         """nginx with the page's file, and nothing else but where nginx may write."""
@@ -198,7 +198,7 @@ class Deployment:
         for program in reversed(self._programs):
             if program.poll() is None:
                 os.killpg(program.pid, signal.SIGTERM)
-                program.wait(STOP_S)
+                program.wait(START_S)
         try:
             eventually(lambda: not processes_about(self.root), tail=lambda: f"{processes_about(self.root)}")
         finally:
