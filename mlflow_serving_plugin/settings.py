@@ -127,7 +127,23 @@ class Settings:
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1
     )
     max_concurrent_fetches: int = _setting(2, "Maximum number of model downloads at the same time.", at_least=1)
-    backend: str = _setting("local", "Where workers run. local: as processes of this host.", one_of=("local",))
+    backend: str = _setting(
+        "local",
+        "Where workers run. local: as processes of this host. ray: also on the nodes of a Ray cluster, see `placement` "
+        "in an endpoint's configuration; needs the extra `ray`.",
+        one_of=("local", "ray"),
+    )
+    ray_address: str = _setting(
+        "", "Address of the Ray cluster, such as 10.0.0.1:6379. Default: the cluster that this host is a node of."
+    )
+    ray_ports: str = _setting(
+        "", "Ports of which each node takes one for its workers, such as 20000-20100. Default: any free port."
+    )
+    ray_node_dir: str = _setting(
+        "",
+        "Directory on each node for workers, models and environments. Default: one in the node's directory for "
+        "temporary files.",
+    )
     environments_dir: str = _setting(
         "", "Directory of the Python environments built for models. Default: a folder of the state directory."
     )

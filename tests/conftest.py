@@ -33,7 +33,7 @@ _MOST_LANES = 4
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
-SLOWEST_FIRST = ("eras", "flavors", "conformance", "chaos", "browser", "server", "fast")
+SLOWEST_FIRST = ("eras", "flavors", "ray", "conformance", "chaos", "browser", "server", "fast")
 
 
 def pytest_configure(config: pytest.Config) -> None:

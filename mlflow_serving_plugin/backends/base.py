@@ -82,6 +82,8 @@ class Worker:
     example_note: str = ""
     """What it answered, for a person, when it has refused a form of the model's own example; without any data."""
 
+    node: str = ""
+    """The node of the cluster that it runs on; empty on this host."""
     sandbox: str = ""
     """What isolates it, for a person; empty when its sandbox is off."""
 

@@ -83,7 +83,11 @@ class LocalBackend:
                 remove(path)
 
     def launch(self, spec: WorkerSpec) -> None:
-        """Start a worker and wait until it has answered the model's input example (without one: a ping)."""
+        """See ``start``."""
+        self.start(spec)
+
+    def start(self, spec: WorkerSpec) -> str:
+        """Start a worker and wait until it has answered the model's input example (without one: a ping); its id."""
         deadline = time.monotonic() + self._settings.start_timeout_s
         with self._may_spawn():
             worker = self._spawn(spec)
@@ -107,6 +111,7 @@ class LocalBackend:
             raise
         with self._lock:
             worker.record = ready
+        return worker_id
 
     def observe(self) -> list[WorkerStatus]:
         """Every worker; a dead one with the reason why it ended."""
@@ -178,6 +183,8 @@ class LocalBackend:
         runtime = self._runtimes[spec.settings.runtime]
         if spec.settings.sandbox == "off" and spec.settings.network == "off":
             raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto.")
+        if spec.settings.placement == "ray" and self._settings.backend != "ray":
+            raise WorkerFailedError("The placement ray needs a server with MLFLOW_SERVING_BACKEND=ray.")
         if reason := runtime.refuses(spec):
             raise WorkerFailedError(reason)
         pid, process = runtime.start(spec, self._common(spec, worker_id), address)

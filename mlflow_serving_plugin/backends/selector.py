@@ -9,7 +9,15 @@ from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
 
-_BACKENDS: dict[str, Callable[[Settings, StatePaths], Backend]] = {"local": LocalBackend}
+
+def _ray(settings: Settings, paths: StatePaths) -> Backend:
+    # Imported here, because servers without Ray are to pay nothing for it.
+    from mlflow_serving_plugin.backends.ray import RayBackend
+
+    return RayBackend(settings, paths)
+
+
+_BACKENDS: dict[str, Callable[[Settings, StatePaths], Backend]] = {"local": LocalBackend, "ray": _ray}
 """By the choices of the setting ``backend``."""
 
 

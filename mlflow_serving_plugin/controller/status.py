@@ -150,6 +150,7 @@ def _worker(worker: WorkerStatus) -> WorkerRoute:
         started_ms=worker.started_ms,
         ready=ready,
         secret=worker.secret,
+        node=worker.node,
         draining=worker.phase is WorkerPhase.DRAINING,
     )
 

@@ -126,6 +126,25 @@ class EndpointConfig:
         WORKER, enum=["auto", "on", "off"])
     network: str = _key(
         "on", "Network", "Let the model use the network. off needs the sandbox.", WORKER, enum=["on", "off"])
+    placement: str = _key(
+        "auto", "Placement",
+        "Where the workers run: local is the server's host, ray the nodes of its Ray cluster, and auto the host while "
+        "it has fewer workers than CPUs. Without MLFLOW_SERVING_BACKEND=ray, auto is local.",
+        WORKER, enum=["auto", "local", "ray"])
+    gpus: float | None = _key(
+        None, "GPUs",
+        "GPUs that Ray reserves for a worker, such as 1 or 0.5; the worker sees no others. Only for workers placed by "
+        "Ray.",
+        WORKER, exclusiveMinimum=0, maximum=1024)
+    reserve_memory_mb: int | None = _key(
+        None, "Reserved memory (MB)",
+        "Memory that Ray reserves for a worker; memory_limit_mb is what a worker cannot go beyond. Only for workers "
+        "placed by Ray.",
+        WORKER, minimum=1, maximum=1048576)
+    node_labels: str = _key(
+        "", "Node labels",
+        "Labels that a node must have to run a worker, such as zone=eu,disk=ssd. Only for workers placed by Ray.",
+        WORKER, maxLength=1000, pattern=r"^\s*([\w./-]+\s*=\s*[\w.-]+\s*(,\s*[\w./-]+\s*=\s*[\w.-]+\s*)*)?$")
     default_dialect: str = _key(
         "modern", "Default dialect",
         "Format of the answer to a body that is valid for MLflow 1 and for later versions: modern is the later one.",

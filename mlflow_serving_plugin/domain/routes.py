@@ -29,6 +29,8 @@ class WorkerRoute:
     ready: bool
     secret: str = field(default="", repr=False)
     """What callers from other hosts prove that they know; empty on a unix socket, which file permissions guard."""
+    node: str = ""
+    """The node of the cluster that it runs on; empty on this host."""
     draining: bool = False
     """Whether it takes no more requests, finishes those that it has, and ends."""
 

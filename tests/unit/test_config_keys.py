@@ -34,6 +34,7 @@ BASE = EndpointConfig(sandbox="on")
 OTHER = {"environment": {"A": "1"}, "request_timeout_s": 2.5, "cpus": 1.5, "memory_limit_mb": 512, "sandbox": "off"}
 OTHER["request_log"] = {"enabled": True}
 OTHER |= {"trace_experiment": "agents", "context_headers": "x-tenant"}
+OTHER |= {"gpus": 0.5, "node_labels": "zone=eu"}
 
 
 def other_value(name):

@@ -136,7 +136,7 @@ def test_the_state_directory_does_not_spell_out_the_database_s_password():
 
 
 def test_a_backend_that_does_not_exist_is_refused_with_the_choices():
-    with pytest.raises(ConfigurationError, match=r"MLFLOW_SERVING_BACKEND is 'moon', but must be one of local\."):
+    with pytest.raises(ConfigurationError, match=r"MLFLOW_SERVING_BACKEND is 'moon', but must be one of local, ray\."):
         Settings.from_environ({"MLFLOW_SERVING_BACKEND": "moon"})
 
 

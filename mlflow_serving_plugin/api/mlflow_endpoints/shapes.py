@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -93,10 +94,13 @@ def aliases(served: Served) -> list[dict[str, str]]:
 
 
 def replica(worker: WorkerRoute, memory_bytes: int | None) -> dict[str, Any]:
-    """One worker. ``started_at``: milliseconds since 1970; ``memory_bytes`` is null when it has just ended."""
+    """One worker. ``started_at``: milliseconds since 1970; ``memory_bytes`` is null when the worker has just ended, or
+    runs on another node. ``node``: Ray's id of the node, or this host's name.
+    """
     return {
         "replica_id": worker.worker_id,
         "state": "SERVICE_STATE_READY" if worker.ready else "SERVICE_STATE_PENDING",
+        "node": worker.node or socket.gethostname(),
         "pid": worker.pid,
         "started_at": worker.started_ms,
         "memory_bytes": memory_bytes,

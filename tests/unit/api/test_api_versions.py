@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 from dataclasses import replace
 
 import pytest
@@ -91,20 +92,23 @@ def test_aliases_are_stages_and_registry_aliases_with_the_version_that_answers(w
     }
 
 
-def test_replicas_are_the_workers_with_their_memory(world, call):
+def test_replicas_are_the_workers_with_their_nodes_and_memory(world, call):
     world.enable()
     gone = 2**22 + 1
-    world.publish(version(1, workers=[worker("a", os.getpid()), worker("b", gone, ready=False)]))
+    far = replace(worker("c", None), node="a00ee0ba")
+    world.publish(version(1, workers=[worker("a", os.getpid()), worker("b", gone, ready=False), far]))
     _, body = call("GET", "get-version-replicas", registered_model_name="iris", endpoint_version_name="1")
-    first, second = body["replicas"]
+    first, second, third = body["replicas"]
     assert first.pop("memory_bytes") > 1_000_000
     assert first == {
         "replica_id": "a",
         "state": "SERVICE_STATE_READY",
+        "node": socket.gethostname(),
         "pid": os.getpid(),
         "started_at": 1700000000000,
     }
     assert (second["state"], second["memory_bytes"]) == ("SERVICE_STATE_PENDING", None)
+    assert (third["node"], third["pid"], third["memory_bytes"]) == ("a00ee0ba", None, None)
 
 
 @pytest.fixture
