@@ -84,3 +84,9 @@ def port_range(text: str) -> tuple[int, int]:
     """``20000-20100``; empty: any port."""
     first, _, last = text.partition("-")
     return (int(first), int(last or first)) if first else (0, 0)
+
+
+def head_of(address: str) -> tuple[str, int] | None:
+    """Host and port of ``10.0.0.1:6379``; None for ``auto`` and whatever else Ray takes."""
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and "/" not in host and port.isdigit() else None

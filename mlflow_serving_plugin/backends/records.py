@@ -1,14 +1,15 @@
-"""One file for each worker, through which the next controller of the host finds the worker."""
+"""One file for each worker, through which the next controller of the host finds the worker; one for those elsewhere."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mlflow_serving_plugin.backends.base import Worker
+from mlflow_serving_plugin.backends.base import Worker, WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.processes import kill_session, runs
@@ -36,10 +37,7 @@ def record_path(directory: Path, worker_id: str) -> Path:
 
 def write_record(directory: Path, record: WorkerRecord) -> None:
     """Write or replace a worker's record."""
-    facts = asdict(record)
-    del facts["key"]
-    facts |= {"endpoint_id": record.key.endpoint_id, "version": record.key.name}
-    write_atomically(record_path(directory, record.worker_id), json.dumps(facts).encode())
+    write_atomically(record_path(directory, record.worker_id), json.dumps(_facts(record)).encode())
 
 
 def read_records(directory: Path) -> list[WorkerRecord]:
@@ -47,16 +45,42 @@ def read_records(directory: Path) -> list[WorkerRecord]:
     records = []
     for path in sorted(directory.glob("*.json")):
         try:
-            records.append(_read(json.loads(path.read_bytes())))
+            facts = json.loads(path.read_bytes())
+            records.append(WorkerRecord(**_known(WorkerRecord, facts)))
         except (OSError, ValueError, TypeError, KeyError):
             _logger.warning("The worker record %s is damaged; setting it aside.", path.name)
             path.replace(path.with_suffix(".damaged"))
     return records
 
 
-def _read(facts: dict[str, Any]) -> WorkerRecord:
-    known = {item.name: facts[item.name] for item in fields(WorkerRecord) if item.name in facts}
-    return WorkerRecord(**known, key=EntityKey(facts["endpoint_id"], str(facts["version"])))
+def write_far_records(path: Path, workers: Iterable[WorkerStatus]) -> None:
+    """All workers of other hosts, in one file."""
+    write_atomically(path, json.dumps([_facts(worker) for worker in workers]).encode())
+
+
+def read_far_records(path: Path) -> list[WorkerStatus]:
+    """The workers of other hosts, as they were seen last; a damaged file is set aside, with a warning."""
+    try:
+        known = [_known(WorkerStatus, facts) for facts in json.loads(path.read_bytes())]
+        return [WorkerStatus(**{**facts, "phase": WorkerPhase(facts["phase"])}) for facts in known]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError):
+        _logger.warning("The file %s is damaged; setting it aside.", path.name)
+        path.replace(path.with_suffix(".damaged"))
+        return []
+
+
+def _facts(worker: Worker) -> dict[str, Any]:
+    facts = asdict(worker)
+    del facts["key"]
+    return facts | {"endpoint_id": worker.key.endpoint_id, "version": worker.key.name}
+
+
+def _known(kind: type[Worker], facts: dict[str, Any]) -> dict[str, Any]:
+    """What this version of the package knows of a record."""
+    known = {item.name: facts[item.name] for item in fields(kind) if item.name in facts}
+    return {**known, "key": EntityKey(facts["endpoint_id"], str(facts["version"]))}
 
 
 def kill_recorded_workers(directory: Path) -> None:

@@ -236,6 +236,24 @@ def test_the_head_goes_and_the_workers_serve_on(cluster: RayCluster, server: Tra
     assert set(ready_nodes(server, "iris")) == set(before)
 
 
+def test_a_server_that_starts_while_the_head_is_away_serves_the_workers_of_the_one_before(
+    cluster: RayCluster, server: TrackingServer, load: Load
+) -> None:
+    before = two_nodes(server)
+    cluster.kill_head()
+    os.killpg(server.pid, signal.SIGKILL)
+    eventually(server.ended)
+    seen = server.log.stat().st_size
+    server.start()
+    # Until then the routes of the server before are answered.
+    eventually(lambda: "is away (" in server.log.read_text()[seen:], LONG_S, server.tail)
+    eventually(lambda: ready_nodes(server, "iris") == before, LONG_S, server.tail)
+    with load:
+        load.more(200)
+    assert not load.failed(), load.failed()[:5]
+    assert two_nodes(server) == before
+
+
 def test_workers_that_nobody_asks_for_any_more_end(cluster: RayCluster, server: TrackingServer) -> None:
     assert cluster.worker_processes()
     os.killpg(server.pid, signal.SIGKILL)

@@ -166,3 +166,33 @@ def test_auto_fills_this_host_first(world, monkeypatch):
     world.launch(placement="auto")
     assert [bool(worker.node) for worker in backend.observe()] == [False, True]
     assert [body.startswith(SCORED) for body in world.scores()] == [True, True]
+
+
+@pytest.mark.matrix
+def test_a_controller_that_starts_while_the_head_is_away_has_the_workers_of_the_one_before(cluster, world):
+    before = world.backend()
+    for _ in range(2):
+        world.launch()
+    kept, gone = before.observe()
+    assert (world.paths.root / "ray-workers.json").stat().st_mode & 0o777 == 0o600
+    before.cancel()
+    cluster.kill_head()
+    os.kill(cluster.process_of(gone.worker_id), signal.SIGKILL)
+    second = world.backend()
+    assert {worker.worker_id for worker in second.observe()} == {kept.worker_id, gone.worker_id}
+    # The node says so, without Ray.
+    eventually(lambda: [worker.worker_id for worker in second.observe() if worker.ready] == [kept.worker_id])
+    assert [body.startswith(SCORED) for body in world.scores()] == [True]
+    with pytest.raises(WorkerFailedError, match=r"is away \(.*\)\. No worker can be started on other hosts"):
+        world.launch()
+    cluster.start_anew()
+
+    def launched():
+        with contextlib.suppress(WorkerFailedError):
+            world.launch()
+            return True
+
+    eventually(launched, LONG_S)
+    # What stopped with its node is given up.
+    eventually(lambda: kept.worker_id not in {worker.worker_id for worker in second.observe() if worker.ready})
+    assert [body.startswith(SCORED) for body in world.scores()] == [True]

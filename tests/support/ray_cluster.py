@@ -29,16 +29,19 @@ class RayCluster:
     """
 
     def __init__(self, nodes: int, cpus: int = 1) -> None:
-        from ray.cluster_utils import Cluster
-
         self.node_dir = Path(tempfile.mkdtemp(prefix="mlr-"))
-        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _NODE_DEATH, **_SMALL}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._start()
         self.nodes = [self._cluster.add_node(num_cpus=cpus, **_SMALL) for _ in range(nodes)]
         self.settings = {
             **{"backend": "ray", "ray_address": self._cluster.address, "ray_node_dir": str(self.node_dir)},
             **{"start_timeout_s": 120.0, "orphan_grace_s": 30.0},
         }
+
+    def _start(self, **options: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _NODE_DEATH, **_SMALL, **options}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
 
     def __enter__(self) -> RayCluster:
         return self
@@ -55,8 +58,16 @@ class RayCluster:
         self.nodes.append(self._cluster.add_node(num_cpus=1, **_SMALL))
 
     def kill_head(self) -> None:
-        """The cluster's memory of itself."""
-        self._cluster.head_node.kill_gcs_server()
+        """The cluster's memory of itself, if that has not gone before."""
+        if "gcs_server" in self._cluster.head_node.all_processes:
+            self._cluster.head_node.kill_gcs_server()
+
+    def start_anew(self) -> None:
+        """A cluster of one node at the same address, which knows nothing of the one before."""
+        self._cluster.shutdown()
+        self._start(gcs_server_port=int(self.settings["ray_address"].rpartition(":")[2]))
+        self.nodes = []
+        self.add_node()
 
     def raylet(self, node_id: str) -> int:
         """The pid of a node's raylet."""
@@ -78,6 +89,11 @@ class RayCluster:
     def worker(self, node_id: str) -> int:
         """The pid of a node's worker."""
         (record,) = (self._root(node_id) / "workers").glob("*.json")
+        return json.loads(record.read_text())["pid"]
+
+    def process_of(self, worker_id: str) -> int:
+        """The pid of a worker, whichever server it is of."""
+        (record,) = self.node_dir.glob(f"*/workers/{worker_id}.json")
         return json.loads(record.read_text())["pid"]
 
     def worker_processes(self) -> list[psutil.Process]:

@@ -16,7 +16,8 @@ from mlflow_serving_plugin.backends import far_workers
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.backends.far_workers import FarWorkers
 from mlflow_serving_plugin.backends.model_files import PIECE_BYTES, FileCache, manifest_of, pieces
-from mlflow_serving_plugin.backends.ray_nodes import NodeFacts, labels_of, port_range, unfit
+from mlflow_serving_plugin.backends.ray_nodes import NodeFacts, head_of, labels_of, port_range, unfit
+from mlflow_serving_plugin.backends.records import read_far_records, write_far_records
 from mlflow_serving_plugin.domain.entity import EntityKey
 
 HERE = NodeFacts("3.11.7", "0.1.0", "10.0.0.1")
@@ -127,6 +128,20 @@ def test_labels_and_ports_are_read_as_people_write_them():
     assert port_range("20000") == (20000, 20000)
 
 
+@pytest.mark.parametrize(
+    "address, head",
+    [
+        ("10.0.0.1:6379", ("10.0.0.1", 6379)),
+        ("[fd00::1]:6379", ("fd00::1", 6379)),
+        ("", None),
+        ("auto", None),
+        ("ray://head:10001", None),
+    ],
+)
+def test_the_head_is_read_from_an_address_that_names_it(address, head):
+    assert head_of(address) == head
+
+
 class _Pulse:
     """A pulse that is told what its node does."""
 
@@ -200,6 +215,24 @@ def test_the_lease_of_a_node_is_renewed_while_the_node_has_workers(far):
     assert not pulse.stopped.is_set()
     far.remove(other.worker_id)
     assert pulse.stopped.is_set()
+
+
+def test_the_next_controller_has_the_workers_that_this_one_has_recorded(far, monkeypatch, tmp_path):
+    monkeypatch.setattr(far_workers, "_has_ended", lambda worker: worker.worker_id == WORKER.worker_id)
+    path = tmp_path / "ray-workers.json"
+    assert read_far_records(path) == []
+    other = replace(WORKER, worker_id="0123456789ac", address="tcp://10.0.0.7:2000/0123456789ac", node="n2")
+    first = FarWorkers(lambda workers: write_far_records(path, workers))
+    first.seen({"n1": [WORKER], "n2": [other]}, {"n1", "n2"})
+    first.close()
+    first.seen({}, set())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_far_records(path) == [WORKER, other]
+    far.restore(read_far_records(path))
+    dead, alive = far.observe()
+    assert alive == other and (dead.worker_id, dead.phase) == (WORKER.worker_id, WorkerPhase.DEAD)
+    path.write_text("[{}]")
+    assert read_far_records(path) == [] and path.with_suffix(".damaged").exists()
 
 
 def test_a_server_without_ray_imports_nothing_of_it():
