@@ -134,7 +134,7 @@ class ServingDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]
 
     def _of(self, name: str, method: str, path: str = "", fields: dict[str, Any] | None = None) -> dict[str, Any]:
         with _as_mlflow():
-            return self._client.call(method, endpoint_path(name) + path, fields or {})
+            return self._client.call(method, endpoint_path(_name(name, None)) + path, fields or {})
 
     def _settled(self, name: str) -> dict[str, Any]:
         """The endpoint once no update is under way; MlflowException with the reason when the update has failed."""
@@ -213,9 +213,18 @@ def _value(value: Any) -> Any:
 
 def _body(inputs: Any) -> dict[str, Any]:
     if isinstance(inputs, dict):
-        return inputs
+        return {key: _plain(value) for key, value in inputs.items()}
     if hasattr(inputs, "iloc"):
         frame = inputs.to_frame() if inputs.ndim == 1 else inputs
         split = json.loads(frame.to_json(orient="split", date_format="iso", double_precision=15))
         return {"dataframe_split": {"columns": split["columns"], "data": split["data"]}}
-    return {"inputs": inputs.tolist() if hasattr(inputs, "tolist") else inputs}
+    return {"inputs": _plain(inputs)}
+
+
+def _plain(value: Any) -> Any:
+    """The value with lists and numbers of Python in place of NumPy's, wherever they stand."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

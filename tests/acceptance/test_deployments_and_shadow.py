@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import requests
@@ -44,7 +45,11 @@ def test_a_deployment_lives_by_the_client_of_the_target(target: str) -> None:
     assert made["config"]["served_entities"][0]["scale_to_zero_enabled"] is True
     frame = pd.DataFrame([ROW])
     assert client.predict("lily", frame).get_predictions().iloc[0, 0] == 0
-    assert client.predict(endpoint="lily", inputs={"dataframe_records": [ROW]})["predictions"] == [0]
+    of_numpy = [{name: np.float64(value) for name, value in ROW.items()}]
+    assert client.predict(endpoint="lily", inputs={"dataframe_records": of_numpy})["predictions"] == [0]
+    assert client.predict(endpoint="lily", inputs={"inputs": {name: np.array([v]) for name, v in ROW.items()}})
+    with pytest.raises(MlflowException, match="Give the name of the endpoint"):
+        client.get_endpoint(None)
     client.update_deployment("lily", f"models:/{MODEL}/2")
     eventually(lambda: client.predict("lily", frame)["predictions"] == [10])
     with pytest.raises(MlflowException, match="could not be updated"):
