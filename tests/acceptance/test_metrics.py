@@ -55,7 +55,8 @@ def test_n_requests_over_three_web_workers_are_exactly_n(plain: TrackingServer, 
     assert sorted(set(statuses)) == [200, 400, 404]
     after = {sample: before[sample] + number for sample, number in SCORED.items()}
     eventually(lambda: everywhere(plain, after), tail=lambda: f"{after}\n{scrape(plain)}")
-    assert len(web_workers(plain)) == 3
+    # The writer of request logs counts too, once there is one.
+    assert len(web_workers(plain)) >= 3
     found = scrape(plain)
     assert not [sample for sample in found if any("nosuch" in str(part) for part in sample)]
     assert found["batch_rows_sum", "iris", "1"] >= 300

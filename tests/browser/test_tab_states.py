@@ -182,8 +182,9 @@ def test_from_the_page_to_a_prediction_and_the_log_by_the_keyboard_alone(tab: Ta
     expect(page.get_by_role("region", name="Version 1")).to_be_visible()
     assert page.evaluate(FOCUSED) == "Version 1"
     press_on_to(page, "Try It")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    for part in ("Charts", "Requests", "Logs"):
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("tab", name=part, selected=True)).to_be_visible()
     expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     press_on_to(page, "Stop", "Shift+Tab")
     page.keyboard.press("Enter")
