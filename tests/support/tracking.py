@@ -7,18 +7,23 @@ import os
 from collections.abc import Iterator
 
 import mlflow
+from mlflow.tracking import fluent
 
-_VARIABLE = "MLFLOW_TRACKING_URI"
+_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
 
 
 @contextlib.contextmanager
 def tracking_at(uri: str) -> Iterator[None]:
-    """Set MLflow's tracking URI and put everything back: MLflow's own setter sets the process's environment too."""
-    before = os.environ.get(_VARIABLE)
+    """Set MLflow's tracking URI and put all back: MLflow's setters of URI and experiment set the environment too."""
+    before = {name: os.environ.pop(name, None) for name in _VARIABLES}
+    experiment, fluent._active_experiment_id = fluent._active_experiment_id, None
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
         mlflow.set_tracking_uri(None)
-        if before is not None:
-            os.environ[_VARIABLE] = before
+        fluent._active_experiment_id = experiment
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.tracking import tracking_at
 
 from mlflow_serving_plugin.request_log.columns import SCHEMA
 from mlflow_serving_plugin.request_log.record import Record, dump
@@ -24,7 +25,6 @@ def block(language: str) -> str:
 @pytest.mark.filterwarnings("ignore")  # of MLflow's own evaluation
 def test_the_query_and_the_evaluation_run_as_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     directory = tmp_path / "segments"
     directory.mkdir()
     segment = Segment(directory, Label("e1", str(tmp_path / "request-logs/default/iris"), "parquet", (), 30.0, 2**30))
@@ -37,7 +37,8 @@ def test_the_query_and_the_evaluation_run_as_written(tmp_path, monkeypatch, caps
     Writer(directory, lambda *_: None).run_once()
     assert duckdb.sql(block("sql")).fetchall() == [("e1/1", 4, 5.0)]
     Path("labels.csv").write_text("client_request_id,label\nc0,0\nc1,1\nc2,1\nc3,1\n")
-    exec(block("python"), {})
+    with tracking_at(f"sqlite:///{tmp_path}/mlflow.db"):
+        exec(block("python"), {})
     assert capsys.readouterr().out.splitlines()[-1] == "0.75"
 
 
