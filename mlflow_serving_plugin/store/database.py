@@ -98,6 +98,19 @@ def locked(query: Query, table: type[Any]) -> Query:
     return query.with_for_update().with_hint(table, "WITH (UPDLOCK, ROWLOCK)", "mssql")
 
 
+class DeadlockError(TemporarilyUnavailableError):
+    """The database ended this transaction for another one's sake; tried again, the transaction may succeed."""
+
+
+_DEADLOCKS = {1213, "40P01"}
+"""MariaDB's and MySQL's number, PostgreSQL's SQLSTATE."""
+
+
+def _is_deadlock(error: BaseException) -> bool:
+    orig = getattr(error, "orig", None)
+    return bool(_DEADLOCKS & {next(iter(getattr(orig, "args", ())), None), getattr(orig, "sqlstate", None)})
+
+
 @contextlib.contextmanager
 def session_on(engine: Engine) -> Iterator[Session]:
     """A session in one transaction; TemporarilyUnavailableError when the database is unreachable or locked."""
@@ -107,7 +120,8 @@ def session_on(engine: Engine) -> Iterator[Session]:
             yield session
     except (OperationalError, InterfaceError, NoConnectionError) as error:
         # The message of the database may name hosts and users.
-        raise TemporarilyUnavailableError(
+        kind = DeadlockError if _is_deadlock(error) else TemporarilyUnavailableError
+        raise kind(
             "The serving database cannot be reached. Models are served as before; try again.",
             retry_after_s=_RETRY_AFTER_S,
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from dataclasses import asdict, fields
@@ -15,11 +16,13 @@ from sqlalchemy.orm import Session
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
-from mlflow_serving_plugin.store.database import locked, session_on
+from mlflow_serving_plugin.store.database import DeadlockError, locked, session_on
 from mlflow_serving_plugin.store.events import REMOVED, record
 from mlflow_serving_plugin.store.hosts import HostStore
 from mlflow_serving_plugin.store.serving import ServingStore, serving_endpoint
 from mlflow_serving_plugin.store.tables import MODEL, SERVING, EndpointRow, EventRow
+
+_ATTEMPTS = 10
 
 
 class Store(ServingStore, HostStore):
@@ -44,10 +47,11 @@ class Store(ServingStore, HostStore):
 
         On an enabled endpoint that asks for another attempt at what has failed: a new generation, as any change is.
         """
-        try:
-            return self._enable(workspace, name, model_created_ms, config, by)
-        except IntegrityError:  # two at once: the other one's row is there now
-            return self._enable(workspace, name, model_created_ms, config, by)
+        for _ in range(_ATTEMPTS):
+            # Several at once: another one's row is there now, or MariaDB let one of two that wait for each other go on.
+            with contextlib.suppress(IntegrityError, DeadlockError):
+                return self._enable(workspace, name, model_created_ms, config, by)
+        return self._enable(workspace, name, model_created_ms, config, by)
 
     def _enable(
         self, workspace: str, name: str, model_created_ms: int, config: EndpointConfig | None, by: str | None
