@@ -56,6 +56,7 @@ class NodeAgent:
         os.environ.pop("OMP_NUM_THREADS", None)
         top = Path(settings.ray_node_dir) if settings.ray_node_dir else _default_directory()
         top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_own(top)
         self._node_id, self._host, self._settings = node_id, host, settings
         _remove_abandoned(top)
         # Short, because a unix socket's path may have 107 characters.
@@ -218,6 +219,13 @@ class Place:
 def agent_name(node_id: str) -> str:
     """The name of a node's agent among Ray's actors."""
     return f"agent-{node_id}"
+
+
+def require_own(directory: Path) -> None:
+    """PermissionError for a directory that another user made or can change: the code of models lies below it."""
+    found = directory.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(f"Other users of the node can change {directory.name}. Set MLFLOW_SERVING_RAY_NODE_DIR.")
 
 
 def _default_directory() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import secrets
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.managers import BaseManager
 from typing import Any
 
@@ -39,7 +40,7 @@ class RayClient:
     """At most one driver at a time. ``cluster``: ``ray_driver.Cluster`` in the driver; None while Ray is away."""
 
     def __init__(self, settings: Settings, paths: StatePaths) -> None:
-        self._settings = settings
+        self._settings = for_nodes(settings)
         self._paths = paths
         self._driver: subprocess.Popen[bytes] | None = None
         self.cluster: Any = None
@@ -67,7 +68,7 @@ class RayClient:
                 break
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline or self._closed.is_set():
-                    raise ConnectionError("ray is not installed: pip install 'mlflow-serving-plugin[ray]'") from None
+                    raise ConnectionError(_why_no_driver()) from None
                 time.sleep(0.05)
         cluster: Any = manager.cluster()  # type: ignore[attr-defined]
         _join(cluster, process)
@@ -115,6 +116,17 @@ class RayClient:
         if not path.exists():
             write_atomically(path, secrets.token_hex(8).encode())
         return path.read_text()
+
+
+def for_nodes(settings: Settings) -> Settings:
+    """The settings without what may hold a password or a key: Ray hands the others on to the nodes, and keeps them."""
+    return replace(settings, database_uri="", request_log_roots="")
+
+
+def _why_no_driver() -> str:
+    if importlib.util.find_spec("ray") is None:
+        return "ray is not installed: pip install 'mlflow-serving-plugin[ray]'"
+    return "the process that talks to Ray did not start"
 
 
 def _join(cluster: Any, process: subprocess.Popen[bytes]) -> None:

@@ -49,10 +49,8 @@ def _line(name: str, values: list[Any], expected: list[Any] | None) -> dict[str,
     return {
         "name": name,
         "type": kind,
-        "null_share": _share(len(values) - len(_present(values)), len(values)),
-        "baseline_null_share": None
-        if expected is None
-        else _share(len(expected) - len(_present(expected)), len(expected)),
+        "null_share": _null_share(values),
+        "baseline_null_share": None if expected is None else _null_share(expected),
         "minimum": min(present, default=None) if kind == "number" else None,
         "maximum": max(present, default=None) if kind == "number" else None,
         "baseline_minimum": min(before, default=None) if kind == "number" else None,

@@ -16,9 +16,12 @@ from mlflow_serving_plugin.backends import far_workers
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.backends.far_workers import FarWorkers
 from mlflow_serving_plugin.backends.model_files import PIECE_BYTES, FileCache, manifest_of, pieces
+from mlflow_serving_plugin.backends.ray_actors import require_own
+from mlflow_serving_plugin.backends.ray_client import for_nodes
 from mlflow_serving_plugin.backends.ray_nodes import NodeFacts, head_of, labels_of, port_range, unfit
 from mlflow_serving_plugin.backends.records import read_far_records, write_far_records
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.settings import Settings
 
 HERE = NodeFacts("3.11.7", "0.1.0", "10.0.0.1")
 WORKER = WorkerStatus(
@@ -241,3 +244,16 @@ def test_a_server_without_ray_imports_nothing_of_it():
     assert [
         name for name in ast.literal_eval(found.stdout) if name.split(".")[0] == "ray" or "backends.ray" in name
     ] == []
+
+
+def test_no_password_of_the_server_goes_to_the_nodes():
+    settings = Settings(database_uri="postgresql://u:s3cret@h/d", request_log_roots="s3://b?secret_key=s3cret")
+    assert "s3cret" not in repr(for_nodes(settings))
+    assert for_nodes(settings).ray_address == settings.ray_address
+
+
+def test_a_directory_that_others_can_change_is_refused(tmp_path):
+    require_own(tmp_path)
+    tmp_path.chmod(0o777)
+    with pytest.raises(PermissionError, match="MLFLOW_SERVING_RAY_NODE_DIR"):
+        require_own(tmp_path)
