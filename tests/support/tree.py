@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_FOLDERS = ("build_backend", "docker", "docs", "js", "mlflow_serving_plugin", "scripts")
+_FOLDERS = ("build_backend", "changelog.d", "docker", "docs", "js", "mlflow_serving_plugin", "scripts")
 
 
 def copy_of_the_tree(to: Path) -> Path:
