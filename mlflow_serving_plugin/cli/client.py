@@ -51,6 +51,11 @@ class ServingClient:
         self._verify = _verification(environ)
         self._session = requests.Session()
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether the environment names credentials."""
+        return self._auth is not None
+
     def enable(self, name: str, config: Mapping[str, Any] | None) -> None:
         """Enable serving on a registered model."""
         fields = {"registered_model_name": name} | ({"config": dict(config)} if config else {})

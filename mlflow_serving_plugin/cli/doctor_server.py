@@ -107,8 +107,11 @@ def _credentials(client: ServingClient, answer: requests.Response) -> Finding:
     if anonymous.status_code == 200:
         return Finding(_AREA, "authentication", OK, "none is asked for")
     if answer.status_code == 401:
-        advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
-        return Finding(_AREA, "authentication", ERROR, "The server does not accept these credentials.", advice)
+        verb, variables = "Set", "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        found = "The server asks for credentials, and none are set here."
+        if client.has_credentials:
+            verb, found = "Check", "The server does not accept these credentials."
+        return Finding(_AREA, "authentication", ERROR, found, f"{verb} {variables}.")
     return Finding(_AREA, "authentication", OK, "the server accepts these credentials")
 
 

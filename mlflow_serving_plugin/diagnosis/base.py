@@ -23,8 +23,8 @@ class Finding(NamedTuple):
     """What one check found. No path of the server, no URI and no secret stands in a finding."""
 
     area: str
-    """``software``, ``settings``, ``database``, ``artifacts``, ``access``, ``sandbox``, ``state``, ``machine`` or
-    ``server``."""
+    """``software``, ``settings``, ``database``, ``artifacts``, ``access``, ``sandbox``, ``state``, ``machine``, ``ray``
+    or ``server``."""
     check: str
     status: str
     found: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_serving_plugin.diagnosis import access, machine, software, state, stores
+from mlflow_serving_plugin.diagnosis import access, cluster, machine, software, state, stores
 from mlflow_serving_plugin.diagnosis.base import DEADLINE_S, Check, Finding, Place, run_checks
 
 CHECKS: tuple[tuple[str, tuple[Check, ...]], ...] = (
@@ -14,6 +14,7 @@ CHECKS: tuple[tuple[str, tuple[Check, ...]], ...] = (
     ("sandbox", (machine.sandbox,)),
     ("state", (state.state_directory, state.socket_paths, state.disk, state.port)),
     ("machine", (machine.memory, machine.limits)),
+    ("ray", (cluster.ray,)),
 )
 
 

@@ -38,9 +38,11 @@ def test_an_admin_is_told_all_and_others_that_only_admins_are(basic: BasicAuthSe
     told = {check["check"]: check for check in doctor_of(basic.url, **admin("read", "a long enough password"))}
     assert told["diagnosis"]["status"] == "skipped"
     assert told["authentication"]["status"] == "ok"
-    told = {check["check"]: check for check in doctor_of(basic.url)}
-    assert told["authentication"]["status"] == "error"
-    assert told["controller"]["status"] == "ok"
+    for credentials, said in (({}, "none are set"), ({"MLFLOW_TRACKING_TOKEN": "mlsp_nosuch"}, "does not accept")):
+        told = {check["check"]: check for check in doctor_of(basic.url, **credentials)}
+        assert told["authentication"]["status"] == "error"
+        assert said in told["authentication"]["found"]
+        assert told["controller"]["status"] == "ok"
     for kind in ("read", "manage"):
         answer = requests.get(f"{basic.url}/serving/diagnosis", headers=cast.tokens[kind], timeout=60)
         assert answer.status_code == 403, answer.text

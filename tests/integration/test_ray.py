@@ -18,6 +18,8 @@ from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec
 from mlflow_serving_plugin.backends.ray import RayBackend
+from mlflow_serving_plugin.diagnosis.base import Place
+from mlflow_serving_plugin.diagnosis.cluster import ray
 from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import WorkerRoute
@@ -124,6 +126,13 @@ def test_workers_live_on_other_nodes_and_the_next_controller_takes_them_over(clu
     # The place that it had is free again.
     world.launch()
     assert len({worker.node for worker in second.observe()}) == 2
+
+
+@pytest.mark.matrix
+def test_the_doctor_counts_the_nodes_that_can_run_workers(cluster):
+    checked = {finding.check: finding for finding in ray(Place(Settings(**cluster.settings), {}))}
+    assert (checked["cluster"].status, checked["nodes"].status) == ("ok", "ok")
+    assert checked["nodes"].found == "2 can run workers"
 
 
 @pytest.mark.matrix

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mlflow_serving_plugin.backends.ray_survey import Survey
 from mlflow_serving_plugin.cli.main import main
-from mlflow_serving_plugin.diagnosis import access, machine, software, state, stores
+from mlflow_serving_plugin.diagnosis import access, cluster, machine, software, state, stores
 from mlflow_serving_plugin.diagnosis.base import ERROR, OK, SKIPPED, WARNING, Finding, Place, run_checks
 from mlflow_serving_plugin.diagnosis.checks import CHECKS
 from mlflow_serving_plugin.settings import Settings
@@ -178,6 +179,26 @@ def test_a_limit_above_the_memory_that_there_is_is_an_error(tmp_path):
 def test_each_layer_of_the_sandbox_is_told(tmp_path):
     assert {"namespaces", "Landlock", "call filter", "bubblewrap"} <= found(machine.sandbox, tmp_path).keys()
     assert found(machine.sandbox, tmp_path, sandbox_optional=True)["optional"].status == WARNING
+
+
+def test_a_ray_cluster_is_looked_at_where_workers_run_on_one(tmp_path):
+    assert found(cluster.ray, tmp_path) == {}
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        head = found(cluster.ray, tmp_path, backend="ray", ray_address=address)["head"]
+    assert head.status == ERROR
+    assert "ray start --head" in head.advice
+
+
+def test_the_nodes_of_a_ray_cluster_that_are_of_no_use_are_told():
+    reason = "Node 10.0.0.2 has no mlflow-serving-plugin."
+    told = [(one.check, one.status) for one in cluster.told(Survey(["10.0.0.1"], [reason]))]
+    assert told == [("cluster", OK), ("node", WARNING), ("nodes", OK)]
+    assert [one.status for one in cluster.told(Survey([], [reason]))] == [OK, WARNING, ERROR]
+    (away,) = cluster.told(Survey(why="no cluster is found there"))
+    assert away.status == ERROR
+    assert "no cluster is found there" in away.found
 
 
 def test_a_check_that_fails_or_hangs_is_a_finding_and_the_others_are_made(tmp_path):
