@@ -108,6 +108,27 @@ def test_linters_and_schemas_find_nothing_wrong(command: tuple[str, ...]) -> Non
 
 
 @pytest.mark.matrix
+def test_compose_takes_the_file_with_what_the_commands_of_its_head_make(tmp_path: Path) -> None:
+    program("podman")
+    here = shutil.copytree(DOCKER, tmp_path / "docker")
+    head = "".join(re.findall(r"^#   (.*\n)", (here / "compose.yml").read_text(), re.MULTILINE))
+    before, _, last = head.rstrip().rpartition("\n")
+    assert last == "docker compose up --build"
+    made = run("bash", "-ec", before, cwd=here)
+    assert made.returncode == 0, made.stderr
+    done = run(UV, "tool", "run", "--from", "podman-compose", "podman-compose", "-f", "compose.yml", "config", cwd=here)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout[done.stdout.index("services:") :])["services"]
+    # Each secret is there, and each file that is shown in a container.
+    password = re.search("^POSTGRES_PASSWORD=(.+)$", (here / ".env").read_text(), re.MULTILINE)[1]
+    assert password in services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert any(f":{password}@postgres" in word for word in services["mlflow"]["command"])
+    assert "${" not in done.stdout
+    shown = [one.partition(":")[0] for service in services.values() for one in service.get("volumes", [])]
+    assert [path for path in shown if path.startswith("./") and not (here / path).exists()] == []
+
+
+@pytest.mark.matrix
 def test_kubectl_takes_the_commands_of_the_page(tmp_path: Path) -> None:
     kubectl = program("kubectl")
     (tmp_path / "environment").write_text(block("MLFLOW_BACKEND_STORE_URI"))
