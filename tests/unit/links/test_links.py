@@ -60,9 +60,14 @@ def opened(kind, context):
     return _OnALoop(context, kind) if kind in {AsyncHttpLink, AsyncFrameLink} else kind(context)
 
 
+@pytest.fixture
+def grace_s():
+    return 0.1
+
+
 @pytest.fixture(params=[AsyncHttpLink, BlockingHttpLink, AsyncFrameLink, BlockingFrameLink])
-def link(request, short, place, inbox):
-    context = LinkContext(place[1], lambda nudge: send_nudge(short / "nudge", nudge), overdue_grace_s=0.1)
+def link(request, short, place, inbox, grace_s):
+    context = LinkContext(place[1], lambda nudge: send_nudge(short / "nudge", nudge), overdue_grace_s=grace_s)
     link = opened(request.param, context)
     link.worker_kind = FrameWorker if request.param in {AsyncFrameLink, BlockingFrameLink} else Worker
     yield link
@@ -162,32 +167,32 @@ def test_a_restarted_worker_is_found_at_its_old_address(link, place):
         assert link.call(call_for(place[0])).status == 200
 
 
+def time_out(link, path, server):
+    """Have a call time out that the worker has seen: on a busy machine a short one may end before."""
+    for timeout_s in (0.02, 0.2, 2, 20):
+        with pytest.raises(DeadlineError):
+            link.call(call_for(path, timeout_s=timeout_s))
+        if server.seen:
+            break
+
+
 def test_an_overdue_worker_is_reported_when_the_grace_is_over(link, place, inbox):
     release = threading.Event()
-    with worker(link, place[0], lambda *_: release.wait(10) and PREDICTED), contextlib.ExitStack() as stack:
+    with worker(link, place[0], lambda *_: release.wait(30) and PREDICTED) as server, contextlib.ExitStack() as stack:
         stack.callback(release.set)
-        with pytest.raises(DeadlineError):
-            link.call(call_for(place[0], timeout_s=0.05))
+        time_out(link, place[0], server)
         # A link of frames reports a worker that gives no sign of life; of HTTP, a worker whose prediction runs on.
-        assert inbox.wait(30) == [Overdue("w1", answers=link.worker_kind is Worker)]
+        assert inbox.wait(30)[:1] == [Overdue("w1", answers=link.worker_kind is Worker)]
 
 
-def test_a_late_answer_within_the_grace_is_no_reason_to_restart(link, place, inbox, short):
+@pytest.mark.parametrize("grace_s", [0.7])
+def test_a_late_answer_within_the_grace_is_no_reason_to_restart(link, place, inbox, grace_s):
     release = threading.Event()
     with worker(link, place[0], lambda *_: release.wait(10) and PREDICTED) as server:
-        for timeout_s in (
-            0.02,
-            0.2,
-            2,
-            20,
-        ):  # on a busy machine, the first may end before the worker has seen the request
-            with pytest.raises(DeadlineError):
-                link.call(call_for(place[0], timeout_s=timeout_s))
-            if server.seen:
-                break
+        time_out(link, place[0], server)
         release.set()
         until(lambda: server.seen)
-        assert inbox.wait(0.3) == []
+        assert inbox.wait(grace_s + 0.2) == []
 
 
 def test_connections_of_workers_that_left_the_snapshot_are_dropped(link, place, short):
