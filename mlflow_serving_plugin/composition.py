@@ -28,7 +28,7 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.diagnosis.running import diagnose_running
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
-from mlflow_serving_plugin.domain.config import ServerRules
+from mlflow_serving_plugin.domain.config_rules import ServerRules
 from mlflow_serving_plugin.domain.request_log import LogRoots
 from mlflow_serving_plugin.domain.restrictions import restrictions
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
@@ -45,7 +45,8 @@ from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.metrics.counting import REQUEST_LOG, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import REQUEST_LOG
 from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations

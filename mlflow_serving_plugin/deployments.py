@@ -18,8 +18,9 @@ from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, ErrorCode
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.endpoint_config import endpoint_path
+from mlflow_serving_plugin.cli.errors import CliError
 
 _BASE = "/api/2.0/serving-endpoints"
 _MODEL = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>[^/@]+)|(?P<alias>@[^/@]+))")

@@ -10,7 +10,8 @@ from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.guarded import GuardedAccess
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.access.tokens import TokenAuthenticator
-from mlflow_serving_plugin.metrics.counting import PASSWORDS, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import PASSWORDS
 from mlflow_serving_plugin.registry import mlflow_server
 from mlflow_serving_plugin.registry.signal import watch_deleted_users
 from mlflow_serving_plugin.registry.workspaces import in_workspace

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mlflow_serving_plugin.errors import ConfigurationError
+from mlflow_serving_plugin.setting_values import parse
 
 PREFIX = "MLFLOW_SERVING_"
 
@@ -214,7 +213,7 @@ class Settings:
             name = PREFIX + item.name.upper()
             raw = environ.get(name)
             if raw is not None and raw != "":
-                values[item.name] = _parse(name, raw, item.default, item.metadata["at_least"], item.metadata["one_of"])
+                values[item.name] = parse(name, raw, item.default, item.metadata["at_least"], item.metadata["one_of"])
         return cls(**values)
 
 
@@ -228,30 +227,6 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
             hint = f" Did you mean {nearest[0]}?" if nearest else " `mlflow-serving settings` lists all settings."
             sentences.append(f"{name} is no setting and has no effect.{hint}")
     return sentences
-
-
-def _parse(name: str, raw: str, default: Any, at_least: float | None, one_of: tuple[str, ...]) -> Any:
-    if one_of and raw not in one_of:
-        raise ConfigurationError(f"{name} is {raw!r}, but must be one of {', '.join(one_of)}.")
-    if isinstance(default, bool):
-        if raw.lower() in {"1", "true", "yes", "on"}:
-            return True
-        if raw.lower() in {"0", "false", "no", "off"}:
-            return False
-        raise ConfigurationError(f"{name} is {raw!r}, but must be true or false.")
-    if isinstance(default, str):
-        return raw
-    try:
-        value = type(default)(raw)
-    except ValueError:
-        value = math.nan
-    # Selectors and command lines do not accept infinity.
-    if isinstance(value, float) and not math.isfinite(value):
-        kind = "a whole number" if isinstance(default, int) else "a number"
-        raise ConfigurationError(f"{name} is {raw!r}, but must be {kind}.")
-    if at_least is not None and value < at_least:
-        raise ConfigurationError(f"{name} is {raw!r}, but must be at least {at_least}.")
-    return value
 
 
 def default_state_dir(database_uri: str) -> Path:

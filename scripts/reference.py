@@ -15,10 +15,11 @@ from typing import Any
 import click
 
 from mlflow_serving_plugin.cli.main import main
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, WORKER, EndpointConfig
+from mlflow_serving_plugin.domain.config import WORKER, EndpointConfig
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.metrics.counting import FAMILIES
 from mlflow_serving_plugin.metrics.exposition import HostCollector
+from mlflow_serving_plugin.metrics.families import FAMILIES
 from mlflow_serving_plugin.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,6 @@ ends with the worker. A worker whose place ends first is replaced.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -20,10 +19,10 @@ from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec, W
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.backends.model_files import FileCache, Manifest
 from mlflow_serving_plugin.backends.ray_nodes import LEFT, NodeFacts, facts_here, port_range
+from mlflow_serving_plugin.backends.ray_places import Process, read_places, write_places
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.errors import ServingError
-from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.processes import runs, start_stamp
 from mlflow_serving_plugin.relay.process import ensure_relay
@@ -34,15 +33,9 @@ _LOOK_S = 0.5
 _LAST_S = 30.0
 """How much longer than its workers an agent stays without a controller."""
 
-_EMPTY_S = 1800.0
-"""How long a place waits for its worker, whose environment may have to be built first."""
-
 _ABANDONED_S = 86400.0
 _TIDY_S = 60.0
 _FILES_MAX_BYTES = 50 * 1024**3
-
-Process = tuple[int, str]
-"""A pid and the start stamp of the process."""
 
 
 class NodeAgent:
@@ -67,7 +60,7 @@ class NodeAgent:
         self._backend = LocalBackend(settings, self._paths, shared=True)
         self._backend.adopt()
         self._relay()
-        self._places = _read_places(self._paths.root)
+        self._places = read_places(self._paths.root)
         self._lock = threading.Lock()
         self._launching = 0
         self._uses: dict[str, tuple[Environment, Path]] = {}
@@ -106,7 +99,7 @@ class NodeAgent:
             with self._lock:
                 self._uses[worker_id] = here.environment, files
                 self._places[worker_id] = place
-                _write_places(self._paths.root, self._places)
+                write_places(self._paths.root, self._places)
         finally:
             with self._lock:
                 self._launching -= 1
@@ -152,7 +145,7 @@ class NodeAgent:
         self._backend.stop(worker_id, at_once=at_once)
         with self._lock:
             if self._places.pop(worker_id, None) is not None:
-                _write_places(self._paths.root, self._places)
+                write_places(self._paths.root, self._places)
 
     def _relay(self) -> int:
         grace_s = self._settings.orphan_grace_s
@@ -190,32 +183,6 @@ class NodeAgent:
         ray.kill(ray.get_actor(agent_name(self._node_id)), no_restart=True)
 
 
-class Place:
-    """What Ray has reserved for one worker. Ends when the worker ends, or never comes: its launcher may have died."""
-
-    def __init__(self) -> None:
-        self._worker: Process | None = None
-        threading.Thread(target=self._watch, name="place", daemon=True).start()
-
-    def where(self) -> tuple[str, Process, list[str]]:
-        """The node's id, this process, and the GPUs."""
-        import ray
-
-        context = ray.get_runtime_context()
-        devices = [str(device) for device in context.get_accelerator_ids().get("GPU", [])]
-        return context.get_node_id(), (os.getpid(), start_stamp(os.getpid()) or ""), devices
-
-    def hold(self, worker: Process) -> None:
-        """The worker's process."""
-        self._worker = worker
-
-    def _watch(self) -> None:
-        ends_at = time.monotonic() + _EMPTY_S
-        while runs(*self._worker) if self._worker else time.monotonic() < ends_at:
-            time.sleep(_LOOK_S)
-        os._exit(0)
-
-
 def agent_name(node_id: str) -> str:
     """The name of a node's agent among Ray's actors."""
     return f"agent-{node_id}"
@@ -237,18 +204,3 @@ def _remove_abandoned(top: Path) -> None:
     for lease in top.glob("*/lease"):
         if time.time() - lease.stat().st_mtime > _ABANDONED_S:
             shutil.rmtree(lease.parent, ignore_errors=True)
-
-
-def _read_places(root: Path) -> dict[str, Process]:
-    try:
-        return {name: (int(pid), str(stamp)) for name, (pid, stamp) in json.loads(_places(root).read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write_places(root: Path, places: dict[str, Process]) -> None:
-    write_atomically(_places(root), json.dumps(places).encode())
-
-
-def _places(root: Path) -> Path:
-    return root / "places.json"

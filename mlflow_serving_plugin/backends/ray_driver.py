@@ -15,8 +15,9 @@ from typing import Any
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.backends.model_files import Manifest, manifest_of, pieces
-from mlflow_serving_plugin.backends.ray_actors import NodeAgent, Place, agent_name
+from mlflow_serving_plugin.backends.ray_actors import NodeAgent, agent_name
 from mlflow_serving_plugin.backends.ray_nodes import Seen, facts_here, labels_of, no_room, unfit, why_failed, why_unmet
+from mlflow_serving_plugin.backends.ray_places import Place
 from mlflow_serving_plugin.settings import Settings
 
 _MEET_S = 60.0

@@ -9,7 +9,9 @@ from urllib.parse import quote, urlsplit
 
 import click
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
+
+from mlflow_serving_plugin.cli.credentials import VARIABLES, credentials, verification
+from mlflow_serving_plugin.cli.errors import CliError
 
 _BASE = "/api/2.0/mlflow/endpoints"
 _TOKENS = "/api/2.0/token"
@@ -17,27 +19,7 @@ _CONNECT_S = 10
 _READ_S = 60
 _EVENTS_IN_A_PAGE = 1000
 
-_CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-
 DEFAULT_TRACKING_URI = "http://127.0.0.1:5000"
-
-
-class CliError(click.ClickException):
-    """A failure that ends the command with exit code 1; its message is one line. ``code``: the server's error code."""
-
-    def __init__(self, message: str, code: str = "INTERNAL_ERROR") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class _Bearer(AuthBase):
-    # Not a header of the session: a .netrc entry for the host would replace that header.
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class ServingClient:
@@ -47,8 +29,8 @@ class ServingClient:
         if not _is_web_address(tracking_uri):
             raise click.UsageError(f"The tracking URI must be an http:// or https:// address, not '{tracking_uri}'.")
         self.uri = tracking_uri.rstrip("/")
-        self._auth = _credentials(environ)
-        self._verify = _verification(environ)
+        self._auth = credentials(environ)
+        self._verify = verification(environ)
         self._session = requests.Session()
 
     @property
@@ -229,7 +211,7 @@ class ServingClient:
         if response.status_code == 401:
             said = str(body.get("message", "")) if ours else "The credentials are wrong."
             lead = f"{said} Check" if self._auth else "Authentication required. Set"
-            raise CliError(f"{lead} {_CREDENTIALS}.", "UNAUTHENTICATED")
+            raise CliError(f"{lead} {VARIABLES}.", "UNAUTHENTICATED")
         if ours:
             raise CliError(str(body.get("message") or body["error_code"]), str(body["error_code"]))
         if response.status_code == 403:
@@ -248,25 +230,6 @@ def _is_web_address(uri: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc)
-
-
-def _credentials(environ: Mapping[str, str]) -> AuthBase | None:
-    user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
-    if user and password:
-        return HTTPBasicAuth(user.encode(), password.encode())
-    token = environ.get("MLFLOW_TRACKING_TOKEN")
-    if token and not (token.isascii() and token.isprintable()):
-        raise CliError("MLFLOW_TRACKING_TOKEN holds a line break or another character that no token has.")
-    return _Bearer(token) if token else None
-
-
-def _verification(environ: Mapping[str, str]) -> bool | str:
-    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"true", "1"}:
-        import urllib3
-
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        return False
-    return environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
 
 
 def _first_line(text: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import (
     ConfiguringCommand,
     complete_name,

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.diagnosis.base import ERROR, OK, SKIPPED, WARNING, Finding
 from mlflow_serving_plugin.diagnosis.stores import clock
 

@@ -8,9 +8,10 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, read_config, routes_of
 from mlflow_serving_plugin.cli.endpoint_tables import print_serving_endpoint, print_serving_endpoints
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import print_json, server_options
 
 F = TypeVar("F", bound=Callable[..., Any])

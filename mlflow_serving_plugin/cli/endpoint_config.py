@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from mlflow_serving_plugin.cli.client import CliError
+from mlflow_serving_plugin.cli.errors import CliError
 
 _BASE = "/api/2.0/serving-endpoints"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import DEFAULT_TRACKING_URI, ServingClient
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,7 +14,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.errors import CliError
 
 _LOOK_EVERY_S = 0.5
 _SIGN_OF_LIFE_S = 10.0

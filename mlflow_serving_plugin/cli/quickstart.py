@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from mlflow_serving_plugin.cli.client import CliError
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.progress import Progress
 from mlflow_serving_plugin.cli.quickstart_demo import CANONICAL, LEGACY, LEGACY_TYPE, Demo, Score
 from mlflow_serving_plugin.cli.scratch import Scratch, children_environment, choose_port, scratch, without_proxy

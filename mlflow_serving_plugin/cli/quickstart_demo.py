@@ -11,7 +11,8 @@ from typing import Any
 import requests
 
 from mlflow_serving_plugin.cli.children import Child
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.progress import Progress, Step, wait_until_settled
 from mlflow_serving_plugin.cli.quickstart_train import ALIAS, MODEL, STAGE
 from mlflow_serving_plugin.cli.scratch import HOST, Scratch

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.records import kill_recorded_workers
-from mlflow_serving_plugin.cli.client import CliError
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mlflow_serving_plugin.cli.client import CliError
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import print_json
 from mlflow_serving_plugin.cli.tables import make_table, print_table
 from mlflow_serving_plugin.errors import ConfigurationError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import Backend
-from mlflow_serving_plugin.domain.config import NO_RULES, ServerRules
+from mlflow_serving_plugin.domain.config_rules import NO_RULES, ServerRules
 from mlflow_serving_plugin.domain.entity import Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.paths import StatePaths

@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mlflow_serving_plugin.backends.base import fingerprint
-from mlflow_serving_plugin.domain.config import (
-    NO_RULES,
-    EndpointConfig,
-    ScalingConfig,
-    ServerRules,
-    WorkerSettings,
-    part_of,
-    resolve,
-)
+from mlflow_serving_plugin.domain.config import EndpointConfig, ScalingConfig, WorkerSettings, part_of
+from mlflow_serving_plugin.domain.config_rules import NO_RULES, ServerRules, resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.entity import Entity, EntityKey, ModelRef
 from mlflow_serving_plugin.domain.serving import ServingSpec

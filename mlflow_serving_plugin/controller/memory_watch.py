@@ -15,7 +15,8 @@ from mlflow_serving_plugin.controller.tasks import Outcome, Tasks, log_failure
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.host.memory import machine_memory_bytes, stalled_percent
-from mlflow_serving_plugin.metrics.counting import EVICTIONS, WORKER_MEMORY, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import EVICTIONS, WORKER_MEMORY
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)

@@ -9,20 +9,14 @@ from pathlib import Path
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
 from mlflow_serving_plugin.controller.desired import DesiredEntity, View, model_of
 from mlflow_serving_plugin.controller.standing import Observed, standing
-from mlflow_serving_plugin.domain.config import GatewayConfig, part_of, resolve
+from mlflow_serving_plugin.domain.config import GatewayConfig, part_of
+from mlflow_serving_plugin.domain.config_rules import resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of
 from mlflow_serving_plugin.domain.entity import EntityKey, name_order
 from mlflow_serving_plugin.domain.events import storable
-from mlflow_serving_plugin.domain.routes import (
-    EndpointRoute,
-    EntityRoute,
-    Library,
-    Routes,
-    WorkerRoute,
-    routes_key,
-    serving_key,
-)
+from mlflow_serving_plugin.domain.library import Library
+from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes, WorkerRoute, routes_key, serving_key
 from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow

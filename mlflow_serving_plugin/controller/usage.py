@@ -12,7 +12,8 @@ from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.scale import Load, fewest_awake, follow, is_fixed
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.domain.entity import EntityKey
-from mlflow_serving_plugin.metrics.counting import LAST_REQUEST, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import LAST_REQUEST
 from mlflow_serving_plugin.metrics.usage import UsageReader
 
 _LOOK_EVERY_S = 0.5

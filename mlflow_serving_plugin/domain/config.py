@@ -8,7 +8,7 @@ key is one line here, and the line that uses the key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
@@ -185,7 +185,6 @@ class EndpointConfig:
 
 
 _HINTS = get_type_hints(EndpointConfig)
-_JSON_TYPES = {int: "integer", int | None: "integer", float: "number", float | None: "number", str: "string"}
 
 
 def _part(name: str, for_: str) -> Any:
@@ -235,73 +234,3 @@ _Part = TypeVar("_Part", bound=EndpointConfig)
 def part_of(config: EndpointConfig, kind: type[_Part]) -> _Part:
     """The part of a resolved configuration that is for a worker, the gateway or the controller (ScalingConfig)."""
     return kind(**{item.name: getattr(config, item.name) for item in fields(kind)})
-
-
-@dataclass(frozen=True, slots=True)
-class ServerRules:
-    """What the server's operator decides for all workers.
-
-    All but the restrictions is for endpoints that say nothing of their own.
-    """
-
-    sandbox_by_default: bool = True
-    sandbox_optional: bool = False
-    """Whether an endpoint's ``off`` counts; if not, ``off`` means ``auto``."""
-    memory_limit_mb: int | None = None
-    min_replicas: int | None = None
-    """None: as many as an endpoint's ``replicas``."""
-    max_replicas: int = 0
-    """Where an endpoint's ``replicas`` are fewer."""
-    target_requests: float = 8.0
-    idle_timeout_s: float = 1800.0
-    restrictions: Mapping[str, str] = field(default_factory=dict)
-    """Variables that no endpoint's ``environment`` replaces."""
-
-
-NO_RULES = ServerRules()
-
-
-def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRules = NO_RULES) -> EndpointConfig:
-    """The configuration with the server's settings in place of empty keys.
-
-    The sandbox comes to be ``on``, ``auto`` (as strong as the machine allows) or ``off``.
-    """
-    fewest = config.min_replicas if config.min_replicas is not None else rules.min_replicas
-    most = config.max_replicas or max(config.replicas, rules.max_replicas, config.min_replicas or 0)
-    return replace(
-        config,
-        min_replicas=min(config.replicas if fewest is None else fewest, most),
-        max_replicas=most,
-        target_requests=config.target_requests or rules.target_requests,
-        idle_timeout_s=config.idle_timeout_s or rules.idle_timeout_s,
-        environment={**config.environment, **rules.restrictions},
-        memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,
-        request_timeout_s=config.request_timeout_s or request_timeout_s,
-        sandbox=_sandbox(config, rules),
-    )
-
-
-def _sandbox(config: EndpointConfig, rules: ServerRules) -> str:
-    if config.sandbox == "on" or (config.sandbox == "off" and rules.sandbox_optional):
-        return config.sandbox
-    if config.network == "off":
-        return "on"
-    return "auto" if rules.sandbox_by_default else "off"
-
-
-def _schema() -> dict[str, Any]:
-    properties = {}
-    for item in fields(EndpointConfig):
-        about = item.metadata
-        properties[item.name] = {
-            "title": about["title"],
-            "description": about["help"],
-            "type": _JSON_TYPES.get(_HINTS[item.name], "object"),
-            **about["limits"],
-            "default": {} if item.default is MISSING else item.default,
-        }
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-CONFIG_SCHEMA = _schema()
-"""The JSON schema of a configuration, which a form can be made from."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mlflow_serving_plugin.domain.config import GatewayConfig
 from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef, name_order
+from mlflow_serving_plugin.domain.library import Library
 from mlflow_serving_plugin.domain.reference import ENTITY, Reference
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow
@@ -33,23 +34,6 @@ class WorkerRoute:
     """The node of the cluster that it runs on; empty on this host."""
     draining: bool = False
     """Whether it takes no more requests, finishes those that it has, and ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """``Python``, ``MLflow`` or the library of a model's flavor: the version that the model was logged with, and the
-    version that serves the model, empty until the environment is there.
-    """
-
-    name: str
-    logged: str
-    running: str
-
-    @property
-    def differs(self) -> bool:
-        """Whether what was logged may not load for that reason. Patch releases of Python do not matter."""
-        digits = 2 if self.name == "Python" else None
-        return bool(self.running) and self.logged.split(".")[:digits] != self.running.split(".")[:digits]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,17 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 
 from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.errors import TemporarilyUnavailableError, UnavailableError, WorkerCrashedError
-from mlflow_serving_plugin.gateway.blame import Suspicion, Turn
+from mlflow_serving_plugin.errors import TemporarilyUnavailableError
+from mlflow_serving_plugin.gateway.blame import Turn
 from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads
 from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakeEvents
+from mlflow_serving_plugin.gateway.time_budget import RETRY_AFTER_S, TimeBudget
 from mlflow_serving_plugin.host.locks import KeyedLocks
 from mlflow_serving_plugin.host.messages import Lost, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -37,18 +37,7 @@ _WAKE_EVERY_S = 0.1
 _MOST_WOKEN = 256
 """Of the entities that the controller was told of, those told long ago are then forgotten."""
 _SHORTEST_S = 0.001
-_RETRY_AFTER_S = 2
 _UNLOCKED = nullcontext()
-
-
-@dataclass(slots=True)
-class TimeBudget:
-    """The time that a request has left, in seconds, and what is known against the request."""
-
-    hold_s: float
-    """For waiting; lost calls count too, except the first."""
-    held_s: float = 0.0
-    suspicion: Suspicion = field(default_factory=Suspicion)
 
 
 class Holding:
@@ -92,7 +81,7 @@ class Holding:
             if routes.written_ms or routes.endpoints:
                 return self._chosen(exchange, choose(routes, exchange.workspace, reference, exchange.point))
             if budget.hold_s <= 0:
-                raise TemporarilyUnavailableError("Serving is starting on this server.", retry_after_s=_RETRY_AFTER_S)
+                raise TemporarilyUnavailableError("Serving is starting on this server.", retry_after_s=RETRY_AFTER_S)
             yield from self._pause(exchange, budget)
 
     def ask(
@@ -105,7 +94,7 @@ class Holding:
             worker = self.loads.pick(choice.workers, avoid)
             if worker is None:
                 avoid.clear()
-                _raise_unless_holdable(choice, budget)
+                budget.raise_unless_holdable(choice)
                 self.wake(choice, budget.held_s)
                 with self.waiting.slot(choice.key):
                     yield from self._pause(exchange, budget)
@@ -143,7 +132,7 @@ class Holding:
                 self._note_loss(exchange, worker.worker_id, lost, took_s)
                 if lost.sent:
                     alone = turn is Turn.TRIAL and self._joined[choice.key] == joined
-                    _judge(budget, crowd, Turn.TRIAL if alone else Turn.FREE, took_s)
+                    budget.note_loss(crowd, Turn.TRIAL if alone else Turn.FREE, took_s)
                 continue
             if isinstance(body, bytes):
                 load.release()
@@ -210,27 +199,9 @@ class Holding:
         started_s = self._clock()
         yield Pause(max(_SHORTEST_S, min(longest_s, budget.hold_s)))
         took_s = self._clock() - started_s
-        budget.hold_s -= took_s
-        budget.held_s += took_s
+        budget.spend(took_s)
         budget.suspicion.waited_s += took_s
         exchange.queue_s += took_s
-
-
-def _judge(budget: TimeBudget, crowd: int, turn: Turn, took_s: float) -> None:
-    """Whether a request that lost a worker is retried. WorkerCrashedError, TemporarilyUnavailableError: it is not."""
-    suspicion = budget.suspicion
-    suspicion.note_loss(crowd, turn)
-    if suspicion.guilty:
-        raise WorkerCrashedError("The model's worker crashed while scoring this request.")
-    if suspicion.losses == 1:
-        return
-    budget.hold_s -= took_s
-    budget.held_s += took_s
-    if budget.hold_s <= 0:
-        raise TemporarilyUnavailableError(
-            f"The request lost {suspicion.losses} workers, each together with other requests, and its time is over.",
-            retry_after_s=_RETRY_AFTER_S,
-        )
 
 
 def _begun(stream: WorkerStream) -> Steps[Pieces]:
@@ -241,14 +212,3 @@ def _begun(stream: WorkerStream) -> Steps[Pieces]:
         stream.close()
         raise
     return Pieces(first, stream)
-
-
-def _raise_unless_holdable(choice: Choice, budget: TimeBudget) -> None:
-    entity = choice.entity
-    if entity.state is EntityState.FAILED:
-        raise UnavailableError(f"{choice} has failed: {entity.message}")
-    if budget.hold_s <= 0:
-        raise TemporarilyUnavailableError(
-            f"{choice} was not ready within {budget.held_s:.0f} s. It is {entity.state.value}: {entity.message}",
-            retry_after_s=_RETRY_AFTER_S,
-        )

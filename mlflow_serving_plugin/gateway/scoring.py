@@ -27,7 +27,8 @@ from mlflow_serving_plugin.gateway.quotas import Quotas
 from mlflow_serving_plugin.gateway.shadow import Shadows
 from mlflow_serving_plugin.gateway.spread import Spread, point_in_body
 from mlflow_serving_plugin.links.base import LostError, StreamFailedError, WorkerReply
-from mlflow_serving_plugin.metrics.counting import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import EVENTS, FIRST_EVENT_SECONDS, IN_FLIGHT, STREAMS, WAITING
 from mlflow_serving_plugin.settings import Settings
 
 _logger = logging.getLogger(__name__)

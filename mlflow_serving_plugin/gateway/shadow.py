@@ -28,7 +28,8 @@ from mlflow_serving_plugin.gateway.limits import BodyMemory, InFlight, Reservati
 from mlflow_serving_plugin.gateway.messages import Aside, Pause, RunBlocking, Steps
 from mlflow_serving_plugin.host.differences import MOST, keep, text_of
 from mlflow_serving_plugin.links.base import WorkerCall, WorkerReply
-from mlflow_serving_plugin.metrics.counting import SHADOW_REQUESTS, SHADOW_SECONDS, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import SHADOW_REQUESTS, SHADOW_SECONDS
 
 DROPPED, ERROR = "dropped", "error"
 """Beside the agreements, what became of a shadow request."""

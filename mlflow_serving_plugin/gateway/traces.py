@@ -18,7 +18,8 @@ from mlflow_serving_plugin.domain.traces import TraceRecord, default_experiment
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.host.throttled import Throttled
-from mlflow_serving_plugin.metrics.counting import TRACES, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import TRACES
 
 _logger = logging.getLogger(__name__)
 _often = Throttled(_logger)

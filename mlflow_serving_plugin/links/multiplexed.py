@@ -8,33 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from mlflow_serving_plugin.host.messages import Overdue
 from mlflow_serving_plugin.links.base import LinkContext, WorkerCall, WorkerReply
 from mlflow_serving_plugin.links.event_queue import EVENT_STREAM, first_credit
+from mlflow_serving_plugin.links.pending import TICK_S, Pending
 from mlflow_serving_plugin.links.stream_async import AsyncStream
 from mlflow_serving_plugin.worker import wire
 from mlflow_serving_plugin.worker.wire_streams import whole
 
-_TICK_S = 0.1
 _MAX_ID = 0xFFFF_FFFF
 _OF_STREAMS = frozenset((wire.PART, wire.END))
-
-
-@dataclass(slots=True)
-class _Pending:
-    """One request at a worker. A timeout, or a client that leaves, ends ``future`` before the worker answers."""
-
-    call: WorkerCall
-    future: asyncio.Future[WorkerReply]
-    sent_at: float
-    due: float
-    """By the loop's clock: when the request times out; after that, when to look for a sign of life."""
-    timed_out: bool = False
-    """Whether the caller has been told that the request timed out."""
-    traces: tuple[bytes, ...] = ()
 
 
 class MultiplexedConnection(asyncio.Protocol):
@@ -56,7 +41,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._streams: dict[int, AsyncStream] = {}
         """Streams whose first event has come, until their end."""
         self._pings: list[asyncio.Future[None]] = []
@@ -84,7 +69,7 @@ class MultiplexedConnection(asyncio.Protocol):
             frame_id = frame_id % _MAX_ID + 1
         self._next_id = frame_id % _MAX_ID + 1
         now = self._loop.time()
-        self._pending[frame_id] = _Pending(call, future, now, now + call.timeout_s)
+        self._pending[frame_id] = Pending(call, future, now, now + call.timeout_s)
         self._start_ticking()
         timeout_ms = min(int(call.timeout_s * 1000) + 1, _MAX_ID)
         if call.context:
@@ -154,13 +139,17 @@ class MultiplexedConnection(asyncio.Protocol):
             wire.check_hello(frame)
             self._greeted = True
         elif frame.kind == wire.RESPONSE:
-            self._answer(frame)
+            # Pending until the response is decoded: one that cannot be is lost with the connection.
+            if (pending := self._pending.get(frame.id)) is not None:
+                pending.answer(frame)
+                del self._pending[frame.id]
         elif frame.kind == wire.TRACE:
             self._keep_trace(frame)
         elif frame.kind in _OF_STREAMS or frame.id in self._streams:
             self._stream_on(frame)
         elif frame.kind == wire.DROPPED:
-            self._drop(frame)
+            if (pending := self._pending.pop(frame.id, None)) is not None:
+                pending.drop(self._loop.time())
         elif frame.kind == wire.PONG:
             for ping in self._pings:
                 if not ping.done():
@@ -168,15 +157,6 @@ class MultiplexedConnection(asyncio.Protocol):
             self._pings.clear()
         elif frame.kind == wire.GOODBYE:
             self._leaving = True
-
-    def _answer(self, frame: wire.Frame) -> None:
-        pending = self._pending.get(frame.id)
-        if pending is not None and not pending.future.done():
-            response = wire.decode_response(frame)
-            pending.future.set_result(
-                WorkerReply(response.status, response.content_type, response.body, response.times_us, pending.traces)
-            )
-        self._pending.pop(frame.id, None)
 
     def _keep_trace(self, frame: wire.Frame) -> None:
         if (stream := self._streams.get(frame.id)) is not None:
@@ -205,21 +185,13 @@ class MultiplexedConnection(asyncio.Protocol):
         future: asyncio.Future[WorkerReply] = self._loop.create_future()
         future.cancel()
         now = self._loop.time()
-        self._pending[frame_id] = _Pending(call, future, now, now + self._context.overdue_grace_s, timed_out=True)
+        self._pending[frame_id] = Pending(call, future, now, now + self._context.overdue_grace_s, timed_out=True)
         self._start_ticking()
-
-    def _drop(self, frame: wire.Frame) -> None:
-        """A request was not scored: its time was over, or the worker ends and the request is for another worker."""
-        pending = self._pending.pop(frame.id, None)
-        if pending is not None and not pending.future.done():
-            late = self._loop.time() >= pending.due - _TICK_S
-            error = pending.call.timed_out() if late else pending.call.lost("it takes no more requests", sent=False)
-            pending.future.set_exception(error)
 
     def _start_ticking(self) -> None:
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(_TICK_S, self._tick)
+            self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         """Look for requests that timed out: one timer for all requests is cheaper than a timer each."""
@@ -228,8 +200,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if not pending.timed_out:
                 pending.timed_out = True
                 pending.due = now + self._context.overdue_grace_s
-                if not pending.future.done():
-                    pending.future.set_exception(pending.call.timed_out())
+                if pending.fail(pending.call.timed_out()):
                     self._write(wire.encode(wire.CANCEL, frame_id))
                 self._write(wire.encode(wire.PING))
             elif now - (quiet_since := max(pending.sent_at, self._heard_at)) < pending.call.timeout_s:
@@ -241,7 +212,7 @@ class MultiplexedConnection(asyncio.Protocol):
                 self._context.nudge(Overdue(pending.call.worker.worker_id))
         self._ticking = bool(self._pending)
         if self._ticking:
-            self._loop.call_later(_TICK_S, self._tick)
+            self._loop.call_later(TICK_S, self._tick)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -259,6 +230,5 @@ class MultiplexedConnection(asyncio.Protocol):
         # The newest first: requests that are fatal to a worker are retried one at a time in this order, and most
         # of them are fatal at once.
         for request in reversed(pending.values()):
-            if not request.future.done():
-                # A worker says hello before it scores anything.
-                request.future.set_exception(request.call.lost(why, sent=self._greeted))
+            # A worker says hello before it scores anything.
+            request.fail(request.call.lost(why, sent=self._greeted))

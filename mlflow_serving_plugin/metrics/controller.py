@@ -10,7 +10,8 @@ from time import perf_counter, time
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.metrics.counting import (
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import (
     BUILDS,
     FAMILIES,
     RESTARTS,
@@ -18,7 +19,6 @@ from mlflow_serving_plugin.metrics.counting import (
     TICKS,
     WAKE_SECONDS,
     WAKES,
-    Metrics,
 )
 from mlflow_serving_plugin.metrics.files import Series, merge_ended
 from mlflow_serving_plugin.metrics.history_file import FINE_S

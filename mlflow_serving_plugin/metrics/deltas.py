@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mlflow_serving_plugin.metrics.counting import (
+from mlflow_serving_plugin.metrics.families import (
     FIRST_EVENT_SECONDS,
     IN_FLIGHT,
     REQUEST_SECONDS,

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
 from mlflow_serving_plugin.domain.states import EndpointState
-from mlflow_serving_plugin.metrics.counting import FAMILIES, Family
+from mlflow_serving_plugin.metrics.families import FAMILIES, Family
 from mlflow_serving_plugin.metrics.files import Totals
 
 _NAMESPACE = "mlflow_serving_"

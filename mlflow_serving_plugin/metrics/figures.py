@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from mlflow_serving_plugin.metrics.counting import FAMILIES, LAST_REQUEST, REQUEST_SECONDS, REQUESTS, WORKER_MEMORY
+from mlflow_serving_plugin.metrics.families import FAMILIES, LAST_REQUEST, REQUEST_SECONDS, REQUESTS, WORKER_MEMORY
 from mlflow_serving_plugin.metrics.files import Totals
 
 DURATION_BOUNDS_S = FAMILIES[REQUEST_SECONDS].bounds

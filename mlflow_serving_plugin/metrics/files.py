@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mlflow_serving_plugin.host.files import write_atomically
-from mlflow_serving_plugin.metrics.counting import FAMILIES
+from mlflow_serving_plugin.metrics.families import FAMILIES
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, LARGEST_BYTES, WORKER_CPU, records
 
 _logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.host.throttled import Throttled
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, WORKER_MEMORY
 from mlflow_serving_plugin.metrics.deltas import CountsDeltas, Key
+from mlflow_serving_plugin.metrics.families import IN_FLIGHT, WORKER_MEMORY
 from mlflow_serving_plugin.metrics.history_file import COARSE_S, FINE_S, RETOLD_S, HistoryFile
 from mlflow_serving_plugin.metrics.sample import Gauges, Sample
 

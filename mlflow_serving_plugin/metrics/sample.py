@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from mlflow_serving_plugin.metrics.counting import FAMILIES, REQUEST_SECONDS
+from mlflow_serving_plugin.metrics.families import FAMILIES, REQUEST_SECONDS
 
 BOUNDS_MS = tuple(bound * 1000 for bound in FAMILIES[REQUEST_SECONDS].bounds)
 """The upper bounds of the buckets that durations and first events are counted in; the last bucket has none."""

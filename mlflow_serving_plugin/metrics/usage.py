@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUESTS, SHADOW_REQUESTS
+from mlflow_serving_plugin.metrics.families import IN_FLIGHT, REQUESTS, SHADOW_REQUESTS
 from mlflow_serving_plugin.worker.counts import LARGEST_BYTES, key_of, layout
 
 Key = tuple[str, str]

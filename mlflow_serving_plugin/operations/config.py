@@ -7,12 +7,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from mlflow_serving_plugin.domain.config import (
-    CONFIG_SCHEMA,
-    LONGEST_VALUE_BYTES,
-    MOST_VARIABLES,
-    EndpointConfig,
-)
+from mlflow_serving_plugin.domain.config import LONGEST_VALUE_BYTES, MOST_VARIABLES, EndpointConfig
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
 from mlflow_serving_plugin.domain.restrictions import is_restriction
 from mlflow_serving_plugin.errors import InvalidParameterError

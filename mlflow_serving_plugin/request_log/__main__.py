@@ -16,7 +16,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from mlflow_serving_plugin.host.throttled import Throttled
-from mlflow_serving_plugin.metrics.counting import REQUEST_LOG, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import REQUEST_LOG
 from mlflow_serving_plugin.request_log.writer import Writer
 
 _logger = logging.getLogger(__name__)

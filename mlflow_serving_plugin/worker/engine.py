@@ -23,7 +23,8 @@ from . import batching, wire
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .process import say
 from .request_context import RequestContext, during
-from .scoring import JSON, Answer, Scorer
+from .score_together import score_together
+from .scoring import Answer, Scorer
 from .status import StatusFile
 from .streams import Stream, Streams
 from .threads import stream_threads_for, threads_for
@@ -163,7 +164,7 @@ class Engine:
 
     def _score_one(self, waiting: Waiting) -> None:
         # A custom model is called once, also where it raises an error: it may do more than compute.
-        answers = self._score_together([waiting]) if self._scorer.library_flavor else None
+        answers = score_together(self._scorer, self._batch_rows, [waiting]) if self._scorer.library_flavor else None
         if answers is None:
             request = waiting.request
             with during(waiting.context):
@@ -173,7 +174,7 @@ class Engine:
         self._reply(waiting, answers[0])
 
     def _score_batch(self, batch: list[Waiting]) -> None:
-        answers = self._score_together(batch)
+        answers = score_together(self._scorer, self._batch_rows, batch)
         self._batches += 1
         if answers is not None and self._verdict.must_check(self._batches):
             self._check(batch, answers)
@@ -191,29 +192,6 @@ class Engine:
             for part in wire.coalesce(parts):
                 peer.send(part)
         self._status.count(len(batch))
-
-    def _score_together(self, batch: list[Waiting]) -> list[Answer] | None:
-        """One call of the model for all requests; None when the model raised or did not answer row by row."""
-        inputs = [waiting.input for waiting in batch if waiting.input is not None]
-        if not inputs:
-            return None
-        start = perf_counter_ns()
-        try:
-            joined = inputs[0].join(inputs[1:]) if len(inputs) > 1 else inputs[0]
-            output = self._scorer.predict(joined)
-            predicted = perf_counter_ns()
-            self._batch_rows.observe(joined.count)
-            parts = batching.split(output, [one.count for one in inputs]) if len(inputs) > 1 else [output]
-            if parts is None:
-                return None
-            bodies = [self._scorer.encode(part) for part in parts]
-        except BaseException:  # MLflow's own way is asked next, and reports the error in MLflow's words
-            return None
-        encode_ns = (perf_counter_ns() - predicted) // len(batch)
-        predict_ns = predicted - start
-        return [
-            Answer(200, JSON, body, waiting.decode_ns, predict_ns, encode_ns) for waiting, body in zip(batch, bodies)
-        ]
 
     def _check(self, batch: list[Waiting], answers: list[Answer]) -> None:
         """Compare a few rows with their answers alone; a difference ends batching for this version."""

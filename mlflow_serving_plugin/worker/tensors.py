@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, Mapping, Sequence
 
+from .arrays import array_of, as_type, castable, fits, inferred
 from .blocks import tensor_of
 from .columns import NotCompilable
 from .decoding import Trial
@@ -18,8 +19,6 @@ _LARGEST_TRIED = 1_000_000
 """Numbers of a made-up tensor."""
 
 _FEW_ROWS_OVER = 10_000
-_BEYOND_64_BITS = 2.0**63
-_FLOAT64_EXACT = 2.0**53
 
 
 class Arrays:
@@ -95,7 +94,7 @@ class SignatureTensors:
         arrays = {}
         for name, spec in self._specs.items():
             array = array_of(lists[name], spec.type)
-            if array is None or not _fits(array.shape, spec.shape):
+            if array is None or not fits(array.shape, spec.shape):
                 return None
             arrays[name] = array
         return Arrays(arrays) if len(set(map(len, arrays.values()))) == 1 else None
@@ -109,7 +108,7 @@ class SignatureTensors:
         if spec is None or spec.type.kind not in "fi" or key not in self._proved:
             return None
         array = tensor_of(value, brackets, "d" if spec.type.kind == "f" else "i")
-        if array is None or not _fits(array.shape, spec.shape) or not _castable(array, spec.type):
+        if array is None or not fits(array.shape, spec.shape) or not castable(array, spec.type):
             return None
         return Arrays({name: array.astype(spec.type, copy=False)})
 
@@ -123,8 +122,8 @@ class SignatureTensors:
         found = dict(given) if kind == "dict" else dict(zip(self._specs, (array for _, array in given)))
         arrays = {}
         for name, spec in self._specs.items():
-            array = _as_type(found[name], spec.type)
-            if array is None or not _fits(array.shape, spec.shape):
+            array = as_type(found[name], spec.type)
+            if array is None or not fits(array.shape, spec.shape):
                 return None
             arrays[name] = array
         return Arrays(arrays) if len(set(map(len, arrays.values()))) == 1 else None
@@ -180,7 +179,7 @@ class InferredTensors:
         if key not in self._proved:
             return None
         lists = value if key == INPUTS and type(value) is dict else {None: value}
-        arrays = {name: _inferred(one) for name, one in lists.items()}
+        arrays = {name: inferred(one) for name, one in lists.items()}
         found = {name: array for name, array in arrays.items() if array is not None}
         if not found or len(found) < len(arrays) or len(set(map(len, found.values()))) != 1:
             return None
@@ -196,72 +195,3 @@ class InferredTensors:
             yield Trial(json.dumps({INPUTS: value}).encode(), [(self._proved, INPUTS)])
             if type(value) is list:
                 yield Trial(json.dumps({INSTANCES: value}).encode(), [(self._proved, INSTANCES)])
-
-
-def array_of(value: Any, dtype: Any) -> Any:
-    """What ``numpy.array(value, dtype)`` makes of finite numbers; None for anything else."""
-    import numpy as np
-
-    if dtype.kind == "f":
-        array = _try_array(value, dtype)
-        return array if array is not None and np.isfinite(array).all() else None
-    array = _try_array(value)
-    if array is None or array.dtype != (bool if dtype.kind == "b" else np.int64):
-        return None
-    if dtype.kind != "b" and (array.min() < np.iinfo(dtype).min or array.max() > np.iinfo(dtype).max):
-        return None
-    return array if array.dtype == dtype else array.astype(dtype)
-
-
-def _as_type(array: Any, dtype: Any) -> Any:
-    """What ``array_of`` makes of the array's values in JSON; None for anything else."""
-    import numpy as np
-
-    if not array.size or array.dtype.kind not in ("f" if dtype.kind == "f" else "iu"):
-        return None
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            cast = array.astype(dtype, copy=False)
-        return cast if np.isfinite(cast).all() else None
-    if dtype.kind == "b" or array.max() > np.iinfo(dtype).max or array.min() < np.iinfo(dtype).min:
-        return None
-    return array.astype(dtype, copy=False) if array.max() <= np.iinfo(np.int64).max else None
-
-
-def _inferred(value: Any) -> Any:
-    """What ``numpy.array(value)`` makes of numbers; None for anything else."""
-    import numpy as np
-
-    array = _try_array(value)
-    if array is None or array.dtype not in (np.float64, np.int64):
-        return None
-    # Whole numbers beyond 64 bits are floats to orjson, but objects to MLflow.
-    return array if array.dtype == np.int64 or (np.abs(array) < _BEYOND_64_BITS).all() else None
-
-
-def _try_array(value: Any, dtype: Any = None) -> Any:
-    """The array of a list; None for lists of several lengths, for values of other types, and for nothing at all."""
-    import numpy as np
-
-    if type(value) is not list:
-        return None
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(value, dtype=dtype)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return array if array.size else None
-
-
-def _castable(array: Any, dtype: Any) -> bool:
-    """Whether the cast of the array gives what the cast of each number by itself gives."""
-    import numpy as np
-
-    if dtype.kind == "i":
-        return bool(array.min() >= np.iinfo(dtype).min and array.max() <= np.iinfo(dtype).max)
-    # Larger whole numbers are rounded twice on the way to a smaller float.
-    return dtype == array.dtype or bool(np.abs(array).max() <= min(_FLOAT64_EXACT, np.finfo(dtype).max))
-
-
-def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(other in (-1, size) for size, other in zip(shape, wanted))

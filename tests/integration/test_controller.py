@@ -20,7 +20,7 @@ from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.messages import Changed, Lost, Overdue, Wake, send_nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
-from mlflow_serving_plugin.metrics.counting import REQUESTS, RESTARTS, START_FAILURES, TICKS
+from mlflow_serving_plugin.metrics.families import REQUESTS, RESTARTS, START_FAILURES, TICKS
 from mlflow_serving_plugin.registry.artifacts import FetchError
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.worker.counts import Counts, key_of

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from support import eventually
 
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, REQUEST_SECONDS, REQUESTS, RESTARTS, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import IN_FLIGHT, REQUEST_SECONDS, REQUESTS, RESTARTS
 from mlflow_serving_plugin.metrics.files import _owner_has_ended, merge_ended, read_totals
 from mlflow_serving_plugin.worker.counts import BATCH_ROWS, BATCH_ROWS_BOUNDS, Counts, Histogram, key_of
 
@@ -33,7 +34,8 @@ class Process:
         program = f"""
             import sys
             from pathlib import Path
-            from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, Metrics
+            from mlflow_serving_plugin.metrics.families import IN_FLIGHT
+            from mlflow_serving_plugin.metrics.counting import Metrics
             metrics = Metrics(Path({str(directory)!r}))
             metrics.gauge(IN_FLIGHT, lambda: {{("e1", 1): 1}})
             for line in sys.stdin:

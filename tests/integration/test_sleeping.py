@@ -15,7 +15,7 @@ from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.host.messages import Wake, send_nudge
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import retire
-from mlflow_serving_plugin.metrics.counting import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
+from mlflow_serving_plugin.metrics.families import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
 
 ASLEEP, READY = EntityState.ASLEEP, EntityState.READY
 

@@ -9,7 +9,7 @@ from traceback import format_exc
 import pytest
 
 from mlflow_serving_plugin.domain.advice import TABLE, Advice, advice_for, explain, shorten
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.places import without_places, without_server
 
 _PLACE = re.compile(r"(?<![\w.])/\w+/|\w+://|[A-Z]:\\")

@@ -11,16 +11,16 @@ from support.controller import TIMEOUT_S, an_endpoint
 from mlflow_serving_plugin.backends.base import fingerprint, worker_arguments
 from mlflow_serving_plugin.controller.desired import worker_settings
 from mlflow_serving_plugin.domain.config import (
-    CONFIG_SCHEMA,
     CONTROLLER,
     GATEWAY,
     WORKER,
     EndpointConfig,
     GatewayConfig,
-    ServerRules,
     WorkerSettings,
     part_of,
 )
+from mlflow_serving_plugin.domain.config_rules import ServerRules
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState

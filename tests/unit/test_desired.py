@@ -11,7 +11,8 @@ from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoin
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
 from mlflow_serving_plugin.controller.scale import scale
-from mlflow_serving_plugin.domain.config import ServerRules, WorkerSettings
+from mlflow_serving_plugin.domain.config import WorkerSettings
+from mlflow_serving_plugin.domain.config_rules import ServerRules
 
 
 def numbers(*versions, **config):

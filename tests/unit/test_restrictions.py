@@ -8,7 +8,8 @@ from support.controller import TIMEOUT_S, an_endpoint
 
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import worker_settings
-from mlflow_serving_plugin.domain.config import EndpointConfig, ServerRules
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.domain.config_rules import ServerRules
 from mlflow_serving_plugin.domain.restrictions import is_restriction, restrictions
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.operations.config import merge_config

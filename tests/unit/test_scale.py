@@ -12,7 +12,7 @@ from mlflow_serving_plugin.controller.desired import desire
 from mlflow_serving_plugin.controller.proofs import Proof, Proofs
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed, standing
-from mlflow_serving_plugin.domain.config import ServerRules
+from mlflow_serving_plugin.domain.config_rules import ServerRules
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
 

@@ -8,7 +8,7 @@ from mlflow_serving_plugin.api import requests
 from mlflow_serving_plugin.api.mlflow_endpoints import shapes
 from mlflow_serving_plugin.api.mlflow_endpoints.context import Context
 from mlflow_serving_plugin.api.requests import change_fields, current_workspace, read_fields
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.operations.config import show_config
 
 

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from mlflow_serving_plugin.domain.traffic import Shadow
-from mlflow_serving_plugin.metrics.counting import FAMILIES, SHADOW_REQUESTS, SHADOW_SECONDS
+from mlflow_serving_plugin.metrics.families import FAMILIES, SHADOW_REQUESTS, SHADOW_SECONDS
 from mlflow_serving_plugin.metrics.files import Series
 
 _SHARES = {"p50_ms": 0.5, "p95_ms": 0.95}

@@ -25,7 +25,8 @@ from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import worker_settings
 from mlflow_serving_plugin.controller.leader import Candidate
-from mlflow_serving_plugin.domain.config import EndpointConfig, ServerRules, WorkerSettings
+from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings
+from mlflow_serving_plugin.domain.config_rules import ServerRules
 from mlflow_serving_plugin.domain.entity import EntityKey, Example
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Overdue, send_nudge

@@ -10,7 +10,8 @@ from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE
 from mlflow_serving_plugin.domain.routes import routes_key
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.host.snapshot import publish
-from mlflow_serving_plugin.metrics.counting import BUILDS, FAMILIES, IN_FLIGHT, RESTARTS, TICKS, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import BUILDS, FAMILIES, IN_FLIGHT, RESTARTS, TICKS
 
 LABELS = ("workspace", "model", "version", "state", "status", "result", "le")
 

@@ -10,7 +10,8 @@ from support.api import version, worker
 from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.states import EntityState
-from mlflow_serving_plugin.metrics.counting import LAST_REQUEST, WORKER_MEMORY, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import LAST_REQUEST, WORKER_MEMORY
 
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 

@@ -13,7 +13,7 @@ from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes, serving_key
 from mlflow_serving_plugin.host.differences import keep
 from mlflow_serving_plugin.host.snapshot import publish
-from mlflow_serving_plugin.metrics.counting import SHADOW_REQUESTS, SHADOW_SECONDS
+from mlflow_serving_plugin.metrics.families import SHADOW_REQUESTS, SHADOW_SECONDS
 from mlflow_serving_plugin.operations.serving import RESERVED
 
 BASE = "/api/2.0/serving-endpoints"

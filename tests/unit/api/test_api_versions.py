@@ -7,7 +7,7 @@ import pytest
 import yaml
 from support.api import version, worker
 
-from mlflow_serving_plugin.domain.routes import Library
+from mlflow_serving_plugin.domain.library import Library
 from mlflow_serving_plugin.domain.states import EntityState
 
 V2 = "/api/2.0/mlflow/endpoints-v2"

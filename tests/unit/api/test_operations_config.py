@@ -1,6 +1,7 @@
 import pytest
 
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA, EndpointConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.operations.config import PLACEHOLDER, merge_config, show_config
 

@@ -5,7 +5,8 @@ import pytest
 from support.api import ApiWorld, version
 from werkzeug.wrappers import Request, Response
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import parse_config
 
 

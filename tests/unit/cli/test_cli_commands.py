@@ -8,9 +8,9 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.cli import progress
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import follow_log
-from mlflow_serving_plugin.domain.config import CONFIG_SCHEMA
+from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.endpoint import DEFAULT_WORKSPACE, EndpointConfig
-from mlflow_serving_plugin.domain.routes import Library
+from mlflow_serving_plugin.domain.library import Library
 from mlflow_serving_plugin.domain.states import EntityState
 
 

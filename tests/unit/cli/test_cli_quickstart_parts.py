@@ -11,7 +11,7 @@ from rich.console import Console
 from mlflow_serving_plugin.backends.records import WorkerRecord, write_record
 from mlflow_serving_plugin.cli import quickstart_demo
 from mlflow_serving_plugin.cli.children import Child
-from mlflow_serving_plugin.cli.client import CliError
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.progress import Progress
 from mlflow_serving_plugin.cli.quickstart_demo import Demo
 from mlflow_serving_plugin.cli.scratch import children_environment, choose_port, scratch, without_proxy

@@ -10,14 +10,8 @@ from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.core import Gateway, HostServices
 from mlflow_serving_plugin.gateway.messages import Head, Pause, ReadBody
 from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply
-from mlflow_serving_plugin.metrics.counting import (
-    IN_FLIGHT,
-    QUEUE_SECONDS,
-    REQUEST_SECONDS,
-    REQUESTS,
-    WAITING,
-    Metrics,
-)
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import IN_FLIGHT, QUEUE_SECONDS, REQUEST_SECONDS, REQUESTS, WAITING
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.settings import Settings
 

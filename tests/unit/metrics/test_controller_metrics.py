@@ -10,7 +10,8 @@ from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics, is_served
-from mlflow_serving_plugin.metrics.counting import BATCH_ROWS, BUILDS, REQUESTS, TICKS, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import BATCH_ROWS, BUILDS, REQUESTS, TICKS
 from mlflow_serving_plugin.metrics.files import read_totals
 
 

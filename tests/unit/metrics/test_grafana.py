@@ -15,8 +15,8 @@ from support.promql import read_query
 from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.cli.main import main
-from mlflow_serving_plugin.metrics.counting import FAMILIES, PASSWORDS, REQUEST_LOG, TRACES
 from mlflow_serving_plugin.metrics.exposition import expose
+from mlflow_serving_plugin.metrics.families import FAMILIES, PASSWORDS, REQUEST_LOG, TRACES
 from mlflow_serving_plugin.request_log.spool import DROPPED, TAKEN
 from mlflow_serving_plugin.request_log.writer import WRITTEN
 

@@ -11,7 +11,8 @@ from support.api import worker
 from support.routes import an_entity, routes_of
 
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.metrics.counting import IN_FLIGHT, Metrics
+from mlflow_serving_plugin.metrics.counting import Metrics
+from mlflow_serving_plugin.metrics.families import IN_FLIGHT
 from mlflow_serving_plugin.metrics.history import History, HistoryReader, Range
 from mlflow_serving_plugin.metrics.history_file import HistoryFile
 from mlflow_serving_plugin.metrics.recorder import Recorder
