@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from mlflow_serving_plugin.backends.base import fingerprint
@@ -56,13 +56,16 @@ def models_of(endpoint: Endpoint) -> dict[ModelKey, int]:
 
 def _served(endpoint: Endpoint, spec: ServingSpec, models: Mapping[ModelKey, RegisteredModel]) -> list[Entity]:
     """The entities of a serving endpoint, but those whose version the registry does not have."""
-    found = []
+    found, in_background = [], spec.only_shadows
     for name, served in spec.entities.items():
         model = models.get((endpoint.workspace, served.model))
         version = None if model is None or model.created_ms != served.model_created_ms else model.find(served.version)
         if model is not None and version is not None:
             key, ref = EntityKey(endpoint.id, name), ModelRef(model.workspace, model.name, version.number)
-            found.append(Entity(key, ref, served.config, version.source, version.stage, served.name))
+            config = served.config
+            if name in in_background and config.priority == "auto":
+                config = replace(config, priority="background")
+            found.append(Entity(key, ref, config, version.source, version.stage, served.name))
     return found
 
 

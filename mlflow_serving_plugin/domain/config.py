@@ -112,6 +112,11 @@ class EndpointConfig:
         "Maximum number of CPUs that a worker uses, such as 0.5 or 2. Where the server has no control groups, a worker "
         "is kept to whole CPUs. Empty: no limit.",
         WORKER, exclusiveMinimum=0, maximum=1024)
+    priority: str = _key(
+        "auto", "Priority",
+        "Which time of the processors a worker gets: background is the time that nobody else on the host wants. auto: "
+        "background for the shadow of a serving endpoint that has no traffic of its own, normal for all others.",
+        WORKER, enum=["auto", "normal", "background"])
     max_processes: int = _key(
         256, "Processes", "Maximum number of processes of one worker. A worker with more is restarted.",
         WORKER, minimum=16, maximum=65536)

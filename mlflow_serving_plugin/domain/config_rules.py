@@ -49,6 +49,7 @@ def resolve(config: EndpointConfig, *, request_timeout_s: float, rules: ServerRu
         memory_limit_mb=config.memory_limit_mb or rules.memory_limit_mb,
         request_timeout_s=config.request_timeout_s or request_timeout_s,
         sandbox=_sandbox(config, rules),
+        priority="normal" if config.priority == "auto" else config.priority,
     )
 
 

@@ -73,6 +73,10 @@ class ServedConfig:
         """The entity of that name."""
         return next((entity for entity in self.entities if entity.name == name), None)
 
+    def only_shadows(self, name: str) -> bool:
+        """Whether an entity is the shadow, and has no traffic beside that."""
+        return self.shadow is not None and self.shadow.entity == name and not dict(self.traffic).get(name)
+
 
 @dataclass(frozen=True, slots=True)
 class ServingSpec:
@@ -118,6 +122,14 @@ class ServingSpec:
     def entities(self) -> dict[str, ServedEntity]:
         """All entities that run, by the names in their keys."""
         return {entity.key_name: entity for config in reversed(self.configs) for entity in config.entities}
+
+    @property
+    def only_shadows(self) -> set[str]:
+        """The entities, by the names in their keys, that are shadows without traffic, now and after the update."""
+        found = [
+            (entity.key_name, config.only_shadows(entity.name)) for config in self.configs for entity in config.entities
+        ]
+        return {name for name, _ in found} - {name for name, only in found if not only}
 
     @property
     def models(self) -> tuple[str, ...]:

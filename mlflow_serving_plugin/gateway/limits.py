@@ -179,6 +179,11 @@ class InFlight:
         with self._lock:
             return dict(self._counts)
 
+    def total(self) -> int:
+        """How many slots are taken now."""
+        with self._lock:
+            return sum(self._counts.values())
+
 
 class Loads(InFlight):
     """How many calls of this web worker each model worker has in hand, by worker id; thread-safe."""

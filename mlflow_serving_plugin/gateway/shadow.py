@@ -40,6 +40,8 @@ _MOST_OF_A_WORKER = 2
 """Requests that a worker of the shadow has in hand, from one web worker."""
 _BUSY = 4
 """With so many requests of callers in hand, a web worker begins no shadow request."""
+_LOOK_S, _LOOKS = 0.003, 30
+"""While callers wait for answers, a shadow request waits for a moment without any: not for longer than all looks."""
 _LARGE_BYTES = 32 * 1024
 """Comparing more than this on an event loop would keep requests waiting."""
 _KEEP_EVERY_S = 0.5
@@ -122,7 +124,7 @@ class Shadows:
 
     def _free_worker(self, scored: Scored) -> WorkerRoute | None:
         """The shadow's worker with the fewest requests; None when callers need it, or there is none."""
-        if sum(self._in_flight.counts().values()) >= _BUSY:
+        if self._in_flight.total() >= _BUSY:
             return None
         choice = scored.choice
         entity = choice.routes.entities.get("/".join(scored.labels))
@@ -153,6 +155,13 @@ class Shadows:
     def _score(self, scored: Scored, worker: WorkerRoute, timeout_s: float) -> Steps[None]:
         request, endpoint = scored.request, scored.choice.endpoint
         call = WorkerCall(worker, request.content_type, request.body, timeout_s, scored.workspace, endpoint.name)
+        for _ in range(_LOOKS):
+            if not self._in_flight.total():
+                break
+            yield Pause(_LOOK_S)
+        if self._in_flight.total() >= _BUSY:
+            self._count(scored, DROPPED)
+            return
         started_s = self._clock()
         try:
             reply: WorkerReply = yield call

@@ -20,7 +20,7 @@ _TASKS_PER_PROCESS = 16
 
 
 def limits_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """The files of a worker's group, by name, for ``memory_limit_mb``, ``cpus`` and ``max_processes``."""
+    """The files of a worker's group, by name, for ``memory_limit_mb``, ``cpus``, ``max_processes`` and ``priority``."""
     memory_mb, cpus, processes = (settings.get(name) for name in ("memory_limit_mb", "cpus", "max_processes"))
     files: dict[str, str] = {}
     if isinstance(memory_mb, int):
@@ -28,6 +28,8 @@ def limits_of(settings: Mapping[str, object]) -> dict[str, str]:
         files |= {"memory.max": str(memory_mb * 1024 * 1024), "memory.swap.max": "0", "memory.oom.group": "1"}
     if isinstance(cpus, (int, float)):
         files["cpu.max"] = f"{max(1000, int(cpus * _PERIOD_US))} {_PERIOD_US}"
+    if settings.get("priority") == "background":
+        files["cpu.weight"] = "10"  # of 100, which all other groups have
     if isinstance(processes, int):
         files["pids.max"] = str(processes * _TASKS_PER_PROCESS)
     return files

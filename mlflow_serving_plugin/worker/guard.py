@@ -33,6 +33,7 @@ from .process import (
     limit,
     prctl,
     reap_orphans,
+    start_in_background,
 )
 from .watchdog import Lease
 
@@ -47,6 +48,7 @@ def _before_exec(config: Mapping[str, Any]) -> None:
         # SIGTERM would end bubblewrap, and bubblewrap the worker, which is to drain.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     join_group(config)
+    start_in_background(config)
     limit(config)
 
 

@@ -32,6 +32,7 @@ from .process import (
     how_it_ended,
     join_group,
     prctl,
+    start_in_background,
 )
 from .reports import COUNTS, STATUS, read_reports
 from .status import overwrite
@@ -61,6 +62,7 @@ class Keeper:
     def run(self, *, user_namespace: bool) -> int:
         """Start the worker, and stay until it has ended."""
         os.setsid()
+        start_in_background(self._config)
         close_inherited()
         # This process makes no garbage; a collection would write to every page that it shares with the zygote.
         gc.disable()

@@ -14,6 +14,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
+_WHILE_LOADING = 10
+"""A niceness: about a tenth of the time that a process of niceness 0 gets."""
+
 
 def prctl(option: int, value: int) -> None:
     """prctl(2) on Linux, nothing elsewhere."""
@@ -68,6 +71,34 @@ def limit(config: Mapping[str, Any]) -> None:
             hard = resource.getrlimit(kind)[1]
             most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(kind, (most, most))
+
+
+def start_in_background(config: Mapping[str, Any]) -> None:
+    """With the ``priority`` background: the head of a worker's session begins to give way to other processes.
+
+    A model has to come to be loaded on a busy host too, so until then there is a tenth of what others get.
+    """
+    if config.get("priority") == "background":
+        os.nice(_WHILE_LOADING)
+        # Where Linux shares processors among sessions, the above counts within this session alone.
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+            group.write(str(_WHILE_LOADING))
+
+
+def stay_in_background(config: Mapping[str, Any]) -> None:
+    """With the ``priority`` background: from now on this process, with all of its threads, gives way at once."""
+    if config.get("priority") != "background":
+        return
+    if not hasattr(os, "SCHED_IDLE"):
+        os.nice(19)
+        return
+    try:
+        threads = [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        threads = [0]
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
 
 
 def end_with(run: Callable[[], int]) -> NoReturn:

@@ -28,7 +28,7 @@ import time
 import traceback
 from typing import Any, Mapping
 
-from . import process_tree
+from . import process, process_tree
 from .kept_fork import fork_kept
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
@@ -194,6 +194,7 @@ def _become_open_worker(config: dict[str, Any]) -> int:
     """In the fork: be a worker that is not isolated."""
     join_group(config)
     os.setsid()
+    process.start_in_background(config)
     signal.set_wakeup_fd(-1)
     # The zygote's sockets, pipe and log.
     close_inherited()

@@ -19,7 +19,9 @@ from .report import Report, Size
 from .world import BODY, models, serving
 
 _UPDATES = 20
-_ROUNDS = 4
+_ROUNDS = 6
+_SHADOW_TIMES = 3
+"""The scenario of shadows takes so many times as long as others: a percentile of few requests says nothing."""
 _RATE = 50.0
 _CLIENTS = 500
 _ALLOWED = {("READY", "NOT_UPDATING"), ("READY", "IN_PROGRESS"), ("READY", "UPDATE_FAILED")}
@@ -66,7 +68,7 @@ def shadowed(report: Report, size: Size) -> None:
         for _ in range(_ROUNDS):
             for name in names:
                 with Load(server.port, _to(name), rate=min(size.rate, _RATE)) as load:
-                    time.sleep(size.seconds / _ROUNDS / len(names))
+                    time.sleep(_SHADOW_TIMES * size.seconds / _ROUNDS / len(names))
                 found[name].append(load.figures)
         alone = _p99(found["alone"])
         for name in names:

@@ -22,6 +22,11 @@ def test_a_share_of_a_cpu_is_a_quota_and_never_below_the_kernel_s_least(cpus, qu
     assert limits_of({"cpus": cpus}) == {"cpu.max": f"{quota} 100000"}
 
 
+def test_a_group_in_the_background_has_a_tenth_of_the_weight():
+    assert limits_of({"priority": "background"}) == {"cpu.weight": "10"}
+    assert limits_of({"priority": "normal"}) == {}
+
+
 def test_without_limits_nothing_is_written():
     assert limits_of({"memory_limit_mb": None, "cpus": None, "max_processes": None}) == {}
 

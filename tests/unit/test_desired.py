@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoint
@@ -11,8 +12,10 @@ from support.controller import TIMEOUT_S, a_model, a_version, a_view, an_endpoin
 from mlflow_serving_plugin.backends.base import fingerprint
 from mlflow_serving_plugin.controller.desired import View, desire, worker_settings
 from mlflow_serving_plugin.controller.scale import scale
-from mlflow_serving_plugin.domain.config import WorkerSettings
+from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings
 from mlflow_serving_plugin.domain.config_rules import ServerRules
+from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
+from mlflow_serving_plugin.domain.traffic import Shadow
 
 
 def numbers(*versions, **config):
@@ -107,3 +110,33 @@ def test_how_long_a_request_may_take_is_no_reason_to_replace_a_native_worker():
 
     assert with_timeout("native", 1.0) == with_timeout("native", 2.0)
     assert with_timeout("mlflow", 1.0) != with_timeout("mlflow", 2.0)
+
+
+def served(shares, shadow="", **config):
+    """A configuration of version 1 as ``a`` and as ``b``."""
+    entities = tuple(ServedEntity(name, "iris", "1", 1, EndpointConfig(**config)) for name in ("a", "b"))
+    traffic = tuple(zip(("a", "b"), shares, strict=True))
+    return ServedConfig(0, entities, traffic, shadow=Shadow(shadow, 100.0) if shadow else None)
+
+
+def priorities(*configs):
+    """Of ``a`` and ``b``: all configurations but the last one have become the present one."""
+    spec = ServingSpec("alice", 1, 1)
+    for one in configs[:-1]:
+        spec = spec.begin(one, 1).succeed(1)
+    endpoint = replace(an_endpoint("split"), spec=spec.begin(configs[-1], 2))
+    found = desire(a_view((endpoint, a_model("iris", a_version(1)))), TIMEOUT_S).values()
+    return [wanted.settings.priority for wanted in sorted(found, key=lambda one: one.entity.served_name)]
+
+
+def test_a_shadow_without_traffic_works_in_the_background():
+    assert priorities(served((100, 0), "b")) == ["normal", "background"]
+    assert priorities(served((90, 10), "b")) == ["normal", "normal"]
+    assert priorities(served((100, 0))) == ["normal", "normal"]
+    assert priorities(served((100, 0), "b", priority="normal")) == ["normal", "normal"]
+
+
+def test_a_shadow_leaves_the_background_before_the_update_that_gives_the_shadow_traffic_ends():
+    before, after = served((100, 0), "b"), served((50, 50), "b")
+    assert priorities(before, after) == priorities(after, before) == ["normal", "normal"]
+    assert priorities(before, before) == ["normal", "background"]

@@ -119,6 +119,21 @@ def test_under_load_the_shadow_is_dropped(short):
     assert [result for *_, result in bench.results] == [DROPPED, "equal"]
 
 
+def test_a_shadow_request_waits_for_a_moment_without_callers_but_not_for_long(short):
+    bench = Shadowed(short)
+    slot = bench.gateway._scoring._in_flight.slot(("e1", "a.1"))
+    bench.on_pause = lambda: bench.paused_s > 0.01 and slot.release()
+    bench.ask()
+    assert (bench.results[-1][-1], 0.01 < bench.paused_s < 0.02) == ("equal", True)
+    bench.on_pause, bench.paused_s = lambda: None, 0.0
+    bench.gateway._scoring._in_flight.slot(("e1", "a.1"))
+    bench.ask()
+    assert (bench.results[-1][-1], 0.05 < bench.paused_s < 0.2) == ("equal", True)
+    bench.on_pause = lambda: bench.gateway._scoring._in_flight.slot(("e1", "a.1"))
+    bench.ask()
+    assert bench.results[-1][-1] == DROPPED
+
+
 def test_a_flood_of_slow_shadow_requests_leaves_the_workers_of_the_shadow_alone(short):
     bench, begun = Shadowed(short), []
     for _ in range(10):
