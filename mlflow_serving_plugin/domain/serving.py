@@ -97,6 +97,8 @@ class ServingSpec:
     calls_per_minute: int | None = None
     """The most calls of all callers together; None: no limit. As of ``EndpointConfig``."""
     calls_per_minute_per_user: int | None = None
+    inference_table: Mapping[str, Any] = field(default_factory=dict)
+    """As Databricks' AI gateway has it; ``enabled``: requests are logged, whatever the configuration says."""
 
     @property
     def config(self) -> EndpointConfig:
@@ -105,8 +107,14 @@ class ServingSpec:
         return EndpointConfig(
             calls_per_minute=limits[0],
             calls_per_minute_per_user=limits[1],
-            request_log=self.present.request_log if self.present else {},
+            request_log=self.request_log,
         )
+
+    @property
+    def request_log(self) -> Mapping[str, Any]:
+        """What is logged of requests, by the keys of ``domain.request_log``."""
+        log = self.present.request_log if self.present else {}
+        return {**log, "enabled": True} if self.inference_table.get("enabled") else log
 
     @property
     def present(self) -> ServedConfig | None:

@@ -78,7 +78,7 @@ def read_config(
     fields = Fields(document, path).only(_CONFIG_FIELDS, ignored=("config_version", "start_time", "name"))
     captured = fields.object("auto_capture_config")
     if captured is not None and captured.flag("enabled", default=True):
-        raise captured.refusal("enabled", "this server has no inference tables; only false is possible")
+        raise captured.refusal("enabled", "is what Databricks has ended; give request_log, or ai_gateway")
     is_old = fields.get("served_entities") is None and fields.get("served_models") is not None
     key = "served_models" if is_old else "served_entities"
     given = fields.objects(key)
@@ -114,6 +114,8 @@ def _entity(fields: Fields, before: ServedConfig | None, sandbox_optional: bool)
     old = fields.get("entity_name") is None
     model = fields.text("model_name" if old and fields.get("model_name") is not None else "entity_name")
     version = fields.text("model_version" if old and fields.get("model_version") is not None else "entity_version")
+    if version.isascii() and version.isdigit():
+        version = str(int(version))  # 01 is version 1
     default = re.sub(r"[^A-Za-z0-9_-]", "_", f"{model}-{version.removeprefix('@')}")[:63]
     name = default if fields.get("name") in (None, "") else fields.text("name")
     if not is_name(name):

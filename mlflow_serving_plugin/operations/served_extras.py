@@ -1,4 +1,7 @@
-"""Tags and rate limits of a serving endpoint as callers write them: checked, each refusal naming the field. Pure."""
+"""Tags, rate limits and the AI gateway of a serving endpoint as callers write them: checked. Pure.
+
+Each refusal names the field.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ MOST_CALLS = 1_000_000_000
 _NOT_IN_GATEWAY = {
     "fallback_config": "this server has no fallbacks; the share of an entity that has failed goes to the others",
     "guardrails": "this server has no guardrails",
-    "inference_table_config": "this server has no inference tables",
     "usage_tracking_config": "this server has no usage tables; its metrics count all requests",
 }
+_TABLE_NAMES = ("catalog_name", "schema_name", "table_name_prefix")
+"""Of Databricks' inference tables. Here a log has a place of its own, see ``domain.request_log``."""
+
 _LIMITS = {"endpoint": "calls_per_minute", "user": "calls_per_minute_per_user"}
 """What Databricks counts calls by, and the field of a specification that says the most calls of a minute."""
 
@@ -52,12 +57,39 @@ def read_rate_limits(fields: Fields) -> dict[str, Any]:
 
 
 def read_ai_gateway(fields: Fields) -> dict[str, Any]:
-    """The fields of Databricks' AI gateway, of which this server has the rate limits, as fields of a specification."""
+    """The fields of Databricks' AI gateway as fields of a specification: rate limits, and the inference table."""
     for name, reason in _NOT_IN_GATEWAY.items():
         part = fields.object(name)
         if part is not None and part.values() and part.get("enabled") is not False:
             raise fields.refusal(name, reason)
-    return read_rate_limits(fields.only(("rate_limits",), ignored=_NOT_IN_GATEWAY))
+    fields.only(("rate_limits", "inference_table_config"), ignored=_NOT_IN_GATEWAY)
+    return read_rate_limits(fields) | {"inference_table": _read_inference_table(fields)}
+
+
+def read_limits_of_new(fields: Fields) -> dict[str, Any]:
+    """What a new endpoint has of ``rate_limits`` and of ``ai_gateway``, as fields of a specification."""
+    limits, gateway = read_rate_limits(fields), fields.object("ai_gateway")
+    if gateway is None:
+        return limits
+    if gateway.get("rate_limits") and fields.get("rate_limits"):
+        raise gateway.refusal("rate_limits", "give the limits once, here or in rate_limits")
+    read = read_ai_gateway(gateway)
+    return {**read, **{name: value for name, value in limits.items() if value is not None}}
+
+
+def _read_inference_table(fields: Fields) -> dict[str, Any]:
+    table = fields.object("inference_table_config")
+    if table is None:
+        return {}
+    table.only((*_TABLE_NAMES, "enabled"))
+    names = {name: table.text(name) for name in _TABLE_NAMES if table.get(name) is not None}
+    return {**names, "enabled": table.flag("enabled", default=False)}
+
+
+def show_ai_gateway(spec: ServingSpec) -> dict[str, Any]:
+    """The AI gateway as callers write it; empty where nothing is set."""
+    limits, table = show_rate_limits(spec), dict(spec.inference_table)
+    return ({"rate_limits": limits} if limits else {}) | ({"inference_table_config": table} if table else {})
 
 
 def show_rate_limits(spec: ServingSpec) -> list[dict[str, object]]:

@@ -23,7 +23,13 @@ from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.fields import Fields
 from mlflow_serving_plugin.operations.served_config import NAME_RULE, is_name, read_config
-from mlflow_serving_plugin.operations.served_extras import limited_tags, read_ai_gateway, read_rate_limits, read_tags
+from mlflow_serving_plugin.operations.served_extras import (
+    limited_tags,
+    read_ai_gateway,
+    read_limits_of_new,
+    read_rate_limits,
+    read_tags,
+)
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tables import SERVING
@@ -31,9 +37,8 @@ from mlflow_serving_plugin.store.tables import SERVING
 RESERVED = ("chat", "completions", "responses", "embeddings", "models", "pt")
 """Names whose paths belong to other APIs below ``/serving-endpoints``."""
 
-_CREATE_FIELDS = ("name", "config", "tags", "description", "rate_limits")
+_CREATE_FIELDS = ("name", "config", "tags", "description", "rate_limits", "ai_gateway")
 _NOT_HERE = {
-    "ai_gateway": "this server has no AI gateway",
     "route_optimized": "this server has one kind of routes",
     "budget_policy_id": "this server has no budgets",
     "email_notifications": "this server sends no mails",
@@ -72,7 +77,7 @@ class ServingOperations:
             raise fields.refusal("name", f"'{name}' is the name of an API below /serving-endpoints")
         tags = read_tags(fields.objects("tags"))
         description = fields.text("description", default="", empty=True)
-        limits = read_rate_limits(fields)
+        limits = read_limits_of_new(fields)
         config = fields.object("config")
         if config is None:
             raise fields.refusal("config", "is missing")

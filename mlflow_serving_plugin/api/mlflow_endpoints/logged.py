@@ -146,8 +146,7 @@ def _log(context: Context, fields: dict[str, Any]) -> _Log:
         if not found.manages:
             raise PermissionDeniedError("You need CAN_MANAGE on the serving endpoint to see its requests.")
         endpoint, entities, serving = found.endpoint, tuple(found.entities.values()), True
-        present = found.spec.present
-        config = read_log_config(present.request_log if present else {})
+        config = read_log_config(found.spec.request_log)
     place = context.endpoints.log_roots.place_of(config.location, endpoint.workspace, endpoint.name, serving=serving)
     return _Log(endpoint.id, config, place, entities)
 

@@ -29,7 +29,7 @@ from mlflow_serving_plugin.host import differences
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
-from mlflow_serving_plugin.operations.served_extras import show_rate_limits
+from mlflow_serving_plugin.operations.served_extras import show_ai_gateway, show_rate_limits
 from mlflow_serving_plugin.registry.samples import sample_request
 
 BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
@@ -105,10 +105,10 @@ def tag(deps: ApiDeps, name: str) -> dict[str, Any]:
 
 
 def limit(deps: ApiDeps, name: str, *, ai_gateway: bool = False) -> dict[str, Any]:
-    """Replace the rate limits."""
+    """Replace the rate limits, or all that the AI gateway has."""
     document = change_document()
     found = deps.serving.limit(caller_of(deps.access), current_workspace(), name, document, ai_gateway=ai_gateway)
-    return {"rate_limits": show_rate_limits(found.spec)}
+    return {"rate_limits": show_rate_limits(found.spec)} | (show_ai_gateway(found.spec) if ai_gateway else {})
 
 
 def logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:

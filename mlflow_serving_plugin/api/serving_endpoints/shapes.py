@@ -15,7 +15,7 @@ from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.operations.config import PLACEHOLDER, show_config
 from mlflow_serving_plugin.operations.described import Described
-from mlflow_serving_plugin.operations.served_extras import show_rate_limits
+from mlflow_serving_plugin.operations.served_extras import show_ai_gateway, show_rate_limits
 
 LEVELS = {
     "CAN_VIEW": "Can view: READ on every registered model that the endpoint serves",
@@ -39,8 +39,9 @@ def endpoint(found: Described) -> dict[str, Any]:
         shape["config"] = _config(spec.active, found, update=False)
     if found.pending is not None:
         shape["pending_config"] = _config(found.pending, found, update=True) | {"start_time": found.pending.started_ms}
-    limits = show_rate_limits(spec)
-    return shape | ({"rate_limits": limits} if limits else {}) | {"route_optimized": False}
+    limits, gateway = show_rate_limits(spec), show_ai_gateway(spec)
+    shape |= ({"rate_limits": limits} if limits else {}) | ({"ai_gateway": gateway} if gateway else {})
+    return shape | {"route_optimized": False}
 
 
 def summary(found: Described) -> dict[str, Any]:

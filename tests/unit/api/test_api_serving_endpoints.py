@@ -99,7 +99,14 @@ def test_a_new_endpoint_is_pending_with_both_lists_and_every_default(send):
         (["rate_limits"], [{"calls": 1}, {"calls": 2}], "rate_limits[1].key: has a limit already"),
         (["rate_limits"], [{"calls": 1, "renewal_period": "hour"}], "rate_limits[0].renewal_period: must be one of"),
         (["rate_limits"], [{"calls": 1, "tokens": 1}], "rate_limits[0].tokens: is not a field"),
-        (["ai_gateway"], {"usage_tracking_config": {}}, "ai_gateway: "),
+        (["ai_gateway"], [], "ai_gateway: must be an object"),
+        (["ai_gateway"], {"guardrails": {"input": {}}}, "ai_gateway.guardrails: this server has no guardrails"),
+        (["ai_gateway"], {"tokens": 1}, "ai_gateway.tokens: is not a field"),
+        (["ai_gateway"], {"rate_limits": [{"calls": "x"}]}, "ai_gateway.rate_limits[0].calls: must be a whole number"),
+        (["ai_gateway"], {"inference_table_config": 1}, "ai_gateway.inference_table_config: must be an object"),
+        (["ai_gateway"], {"inference_table_config": {"enabled": 1}}, "inference_table_config.enabled: must be true or"),
+        (["ai_gateway"], {"inference_table_config": {"catalog_name": 1.5}}, "table_config.catalog_name: must"),
+        (["ai_gateway"], {"inference_table_config": {"name": "x"}}, "inference_table_config.name: is not a field"),
         (["config"], {}, "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [], "config.served_entities: must be a list of 1"),
         (["config", "served_entities"], [ENTITY] * 16, "config.served_entities: must be a list of 1"),
@@ -201,10 +208,36 @@ def test_rate_limits_are_replaced_as_a_whole(world, send):
     assert "rate_limits" not in send("GET", "/split")[1]
     gateway = {"rate_limits": limits[:1], "usage_tracking_config": {"enabled": False}}
     assert send("PUT", "/split/ai-gateway", gateway) == (200, {"rate_limits": limits[:1]})
-    for name in ("guardrails", "inference_table_config", "fallback_config"):
+    for name in ("guardrails", "usage_tracking_config", "fallback_config"):
         status, answer = send("PUT", "/split/ai-gateway", {name: {"enabled": True}})
         assert (status, answer["message"].startswith(f"{name}: this server has no ")) == (400, True)
     assert send("GET", "/split")[1]["rate_limits"] == limits[:1]
+
+
+def test_the_ai_gateway_has_the_rate_limits_and_turns_the_request_log_on(world, send):
+    def log():
+        return dict(world.store.find_serving("default", "split").spec.config.request_log)
+
+    limits = [{"calls": 9, "key": "user", "renewal_period": "minute"}]
+    table = {"catalog_name": "main", "schema_name": "default", "table_name_prefix": "x", "enabled": True}
+    gateway = {"rate_limits": limits, "inference_table_config": table}
+    body = {**GOOD, "config": {**GOOD["config"], "request_log": {"sampling_fraction": 0.5}}, "ai_gateway": gateway}
+    twice = send("POST", body={**body, "rate_limits": limits})
+    assert (twice[0], "ai_gateway.rate_limits: give the limits once" in twice[1]["message"]) == (400, True)
+    _, made = send("POST", body=body)
+    assert (made["ai_gateway"], made["rate_limits"]) == (gateway, limits)
+    assert log() == {"sampling_fraction": 0.5, "enabled": True}
+    off = {"inference_table_config": {"enabled": False}}
+    assert send("PUT", "/split/ai-gateway", off) == (200, {"rate_limits": [], **off})
+    assert log() == {"sampling_fraction": 0.5}
+    assert send("PUT", "/split/ai-gateway", {}) == (200, {"rate_limits": []})
+    assert "ai_gateway" not in send("GET", "/split")[1]
+
+
+def test_a_version_with_zeros_in_front_is_that_version(send):
+    _, made = send("POST", body={"name": "zero", "config": {"served_entities": [{**ENTITY, "entity_version": "01"}]}})
+    (entity,) = made["pending_config"]["served_entities"]
+    assert (entity["name"], entity["entity_version"]) == ("iris-1", "1")
 
 
 def test_what_was_read_can_be_sent_back(world, send):
