@@ -87,7 +87,9 @@ FAMILIES = {
         gauge=True,
     ),
     REQUEST_LOG: Family(
-        "request_log_records", "Requests for the request log: taken, dropped, written.", (*_OF_VERSION, "outcome")
+        "request_log_records",
+        "Requests for the request log: taken, dropped, written; lost: a killed web worker had them in memory.",
+        (*_OF_VERSION, "outcome"),
     ),
     WORKER_CPU: Family("worker_cpu_seconds", "Processor time of a version's native workers.", _OF_VERSION),
     LAST_REQUEST: Family(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mlflow_serving_plugin.request_log.tally import SUFFIX
+
 _logger = logging.getLogger(__name__)
 
 _LOOK_S = 2.0
@@ -53,7 +55,7 @@ class WriterKeeper:
     def _is_needed(self) -> bool:
         """Whether something was ever logged; what is old has to be removed, too."""
         try:
-            return any(path.suffix in (".segment", ".json") for path in self._directory.iterdir())
+            return any(path.suffix in (".segment", ".json", SUFFIX) for path in self._directory.iterdir())
         except OSError:
             return False
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlflow_serving_plugin.request_log.record import Record, load
 
+SUFFIX = ".segment"
 _LONGEST_LABEL = 64 * 1024
 
 
@@ -38,7 +39,7 @@ class Segment:
         self.label = label
         self.begun = time.monotonic()
         self.size = 0
-        path = directory / f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.segment"
+        path = directory / f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         # Locked before the file gets its name, so that nobody takes the segment for a finished one.
         scratch = path.with_suffix(".tmp")
         self._fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -85,7 +86,7 @@ class Finished:
 def finished(directory: Path) -> tuple[list[Finished], list[Path]]:
     """The finished segments, the oldest first, and the files that are no segments."""
     found, unusable = [], []
-    for path in sorted(directory.glob("*.segment")):
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -112,6 +113,8 @@ def bytes_waiting(directory: Path) -> int:
     total = 0
     with os.scandir(directory) as entries:
         for entry in entries:
+            if not entry.name.endswith(SUFFIX):
+                continue
             try:
                 total += entry.stat(follow_symlinks=False).st_size
             except OSError:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mlflow_serving_plugin.host.throttled import Throttled
 from mlflow_serving_plugin.request_log.record import Record, dump
 from mlflow_serving_plugin.request_log.segments import Label, Segment, bytes_waiting
+from mlflow_serving_plugin.request_log.tally import Key, Tally
 
 _logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ MOST_RECORDS, MOST_BYTES = 20_000, 64 * 2**20
 """Of the queue of one web worker."""
 
 SEGMENT_S, _SEGMENT_BYTES = 10.0, 32 * 2**20
+_TALLY_AGAIN_S = 10.0
 _PAUSE_S = 0.25
 """What a killed process loses, and how many records are written at once."""
 
@@ -53,6 +55,8 @@ class Spool:
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._full = False
         self._segments: dict[str, Segment] = {}
+        self._tally: Tally | None = None
+        self._tally_at = 0.0
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -62,9 +66,11 @@ class Spool:
         """Log a request, or drop and count it when the queue is full."""
         request, response = record.request, record.response
         size = (len(request) if request else 0) + (len(response) if response else 0)
+        key = label.endpoint_id, record.entity
         with self._lock:
+            self._tell(key)
             if self._full or len(self._queue) >= MOST_RECORDS or self._bytes + size > MOST_BYTES:
-                self._dropped[label.endpoint_id, record.entity] += 1
+                self._dropped[key] += 1
             else:
                 self._bytes += size
                 self._queue.append(Entry(label, record, size))
@@ -82,6 +88,25 @@ class Spool:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(5.0)
+        with self._lock:
+            if self._tally is not None and (self._thread is None or not self._thread.is_alive()):
+                self._tally.close()
+                self._tally = None
+
+    def _tell(self, key: Key) -> None:
+        """Count a request that is in hand, for the case that this process is killed."""
+        if self._tally is None and not self._stop.is_set() and time.monotonic() >= self._tally_at:
+            self._tally_at = time.monotonic() + _TALLY_AGAIN_S
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._tally = Tally(self._directory)
+        if self._tally is not None:
+            self._tally.taken(key)
+
+    def _settle(self, key: Key, outcome: str, number: int) -> None:
+        self._count((*key, outcome), number)
+        if self._tally is not None:
+            self._tally.settled(key, number)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -110,9 +135,9 @@ class Spool:
                 dropped.update(entities)
                 continue
             for key, number in entities.items():
-                self._count((*key, TAKEN), number)
+                self._settle(key, TAKEN, number)
         for key, number in dropped.items():
-            self._count((*key, DROPPED), number)
+            self._settle(key, DROPPED, number)
         with self._lock:
             self._bytes -= sum(entry.size for entry in waiting)
 

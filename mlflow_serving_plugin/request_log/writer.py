@@ -23,10 +23,11 @@ from mlflow_serving_plugin.request_log.columns import table_of
 from mlflow_serving_plugin.request_log.files import LogFile, LogFiles
 from mlflow_serving_plugin.request_log.segments import Finished, Label, finished
 from mlflow_serving_plugin.request_log.spool import Count
+from mlflow_serving_plugin.request_log.tally import take_lost
 
 _logger = logging.getLogger(__name__)
 
-WRITTEN = "written"
+WRITTEN, LOST = "written", "lost"
 TIDY_S = 600.0
 _SMALL_BYTES, _MANY_SMALL = 16 * 2**20, 30
 """So many files of a day that are smaller become one."""
@@ -59,6 +60,8 @@ class Writer:
     def run_once(self) -> int:
         """Write all finished segments; how many of them had to stay, as their place cannot be had. OSError."""
         self._host = self._host or _mark_of(self._directory / "host")
+        for key, number in take_lost(self._directory):
+            self._count((*key, LOST), number)
         segments, unusable = finished(self._directory)
         for path in unusable:
             _logger.warning("A segment of the request log is damaged and removed.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -23,6 +25,7 @@ from mlflow_serving_plugin.request_log.record import Record, dump, load
 from mlflow_serving_plugin.request_log.redact import redact_request, redact_response
 from mlflow_serving_plugin.request_log.segments import Label, Segment, finished
 from mlflow_serving_plugin.request_log.spool import Spool
+from mlflow_serving_plugin.request_log.tally import Tally, take_lost
 from mlflow_serving_plugin.request_log.writer import Writer
 
 NOW = int(datetime(2026, 11, 26, 12, tzinfo=timezone.utc).timestamp())
@@ -313,6 +316,66 @@ def test_a_queue_that_is_full_drops_and_counts_and_the_rest_is_written(log: Log,
     assert log.counts == {"taken": 3, "dropped": 2}
     log.writer.run_once()
     assert len(log.rows()) == 3
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from mlflow_serving_plugin.request_log.record import Record
+from mlflow_serving_plugin.request_log.segments import Label
+from mlflow_serving_plugin.request_log.spool import Spool
+label = Label("e1", sys.argv[2], "parquet", (), 30.0, 2**30)
+counts = []
+spool = Spool(Path(sys.argv[1]), lambda *count: counts.append(count), 2**30)
+spool.start()
+def put(number):
+    spool.put(label, Record(f"r{number}", 1_764_000_000_000_000, 12, 200, 1.0, str(number % 2), None, b"{}", b"{}"))
+for number in range(3):
+    put(number)
+while sum(number for _, number in counts) < 3:
+    time.sleep(0.01)
+for number in range(3, 8):
+    put(number)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_web_worker_had_in_memory_is_counted_as_lost(log: Log) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(log.segments), str(log.place)], check=False)
+    found: Counter = Counter()
+    Writer(log.segments, lambda labels, number: found.update({labels: number}), lambda: NOW).run_once()
+    assert found == {
+        ("e1", "0", "written"): 2,
+        ("e1", "1", "written"): 1,
+        ("e1", "0", "lost"): 2,
+        ("e1", "1", "lost"): 3,
+    }
+    log.writer.run_once()
+    assert not log.counts["lost"]
+
+
+def test_a_web_worker_that_lives_or_has_stopped_has_lost_nothing(log: Log) -> None:
+    spool = Spool(log.segments, log.count, 2**30)
+    spool.put(log.label, record(0))
+    log.writer.run_once()
+    spool.start()
+    spool.stop()
+    spool.put(log.label, record(1))
+    log.writer.run_once()
+    assert log.counts == {"taken": 1, "written": 1}
+    assert [path.suffix for path in log.segments.iterdir()] == ["", ".json"]
+
+
+def test_more_entities_than_a_tally_has_slots_for_share_the_last_one(tmp_path: Path) -> None:
+    tally = Tally(tmp_path)
+    for number in range(300):
+        tally.taken(("e1", str(number)))
+        tally.taken(("e1", "x" * 300))
+    tally.settled(("e1", "7"), 1)
+    os.close(tally._fd)
+    lost = dict(take_lost(tmp_path))
+    assert (len(lost), lost["e1", "8"], lost["", ""], ("e1", "7") in lost) == (255, 1, 345, False)
+    assert not list(take_lost(tmp_path))
 
 
 def test_when_too_much_waits_or_the_disk_is_full_requests_are_dropped_until_that_ends(log: Log) -> None:
