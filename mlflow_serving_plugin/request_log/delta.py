@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -36,19 +38,41 @@ def tidy(place: str, oldest_day: str) -> None:
         raise OSError(f"the Delta table cannot be tidied: {error}") from error
 
 
-def read(place: str, begin_us: int, end_us: int, columns: list[str] | None = None, most: int | None = None) -> pa.Table:
-    """The rows of a range of time, or so many of them. OSError."""
+class Part(NamedTuple):
+    """One of the files of a table. ``last_us``: no request of the file is later, in microseconds since 1970."""
+
+    last_us: int
+    read: Callable[[], pa.Table]
+    """The rows of the range that was asked for."""
+
+
+def newest_first(
+    place: str, begin_us: int, end_us: int, columns: list[str] | None = None, most: int | None = None
+) -> list[Part]:
+    """The files that may have rows of a range of time, by their statistics; ``most``: rows to read of each. OSError."""
     deltalake = _library()
     try:
-        dataset = deltalake.DeltaTable(place).to_pyarrow_dataset()
+        table = deltalake.DeltaTable(place)
+        actions = pa.table(table.get_add_actions(flatten=True)).select(["path", "max.request_time"]).to_pylist()
+        dataset = table.to_pyarrow_dataset()
     except deltalake.exceptions.DeltaError as error:
         raise OSError(f"the Delta table cannot be read: {error}") from error
     time = pa.compute.field("request_time")
     unit = pa.timestamp("us", tz="UTC")
     wanted = (time >= pa.scalar(begin_us, unit)) & (time < pa.scalar(end_us, unit))
-    if most is not None:
-        return dataset.head(most, columns=columns, filter=wanted)
-    return dataset.to_table(columns, filter=wanted)
+    # A table's statistics are cut to milliseconds.
+    times = {one["path"]: one["max.request_time"] for one in actions}
+    latest = {path: int(time.timestamp() * 1e6) + 1000 for path, time in times.items() if time is not None}
+
+    def read(fragment: Any) -> pa.Table:
+        scanner = fragment.scanner(columns=columns, schema=dataset.schema, filter=wanted)
+        return scanner.to_table() if most is None else scanner.head(most)
+
+    parts = [
+        Part(latest.get(fragment.path.lstrip("/"), end_us), partial(read, fragment))
+        for fragment in dataset.get_fragments(filter=wanted)
+    ]
+    return sorted(parts, key=lambda part: part.last_us, reverse=True)
 
 
 def _library() -> Any:

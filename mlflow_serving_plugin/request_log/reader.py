@@ -93,13 +93,14 @@ def _files(
 ) -> Iterator[tuple[int, Parts]]:
     """Files with requests of the range, each with the time of its last request, the newest first.
 
-    A Delta table is one file, of which ``most`` rows are read.
+    Of each file of a Delta table ``most`` rows are read.
     """
     end_us = wanted.end_us if wanted.before is None else min(wanted.end_us, wanted.before[0] + 1)
     if log_format == "delta":
         from mlflow_serving_plugin.request_log import delta
 
-        yield end_us, iter([(end_us, delta.read(place, wanted.begin_us, end_us, columns, most))])
+        for part in delta.newest_first(place, wanted.begin_us, end_us, columns, most):
+            yield part.last_us, ((of.last_us, of.read()) for of in (part,))
         return
     files = LogFiles(place)
     for file in islice(newest_first(files, wanted.begin_us, end_us), _MOST_FILES):

@@ -40,16 +40,18 @@ class Tally:
     def __init__(self, directory: Path) -> None:
         self._path = directory / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         scratch = self._path.with_suffix(".tmp")
-        self._fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _allot(self._fd, _SLOT_BYTES * _SLOTS)
-            self._image = mmap.mmap(self._fd, _SLOT_BYTES * _SLOTS)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _allot(fd, _SLOT_BYTES * _SLOTS)
+            # The map has a descriptor of its own, which keeps the lock.
+            self._image = mmap.mmap(fd, _SLOT_BYTES * _SLOTS)
             scratch.rename(self._path)
         except BaseException:
-            os.close(self._fd)
             scratch.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(fd)
         self._numbers = memoryview(self._image).cast("Q")
         self._slots: dict[Key, int] = {}
 
@@ -66,7 +68,6 @@ class Tally:
         self._path.unlink(missing_ok=True)
         self._numbers.release()
         self._image.close()
-        os.close(self._fd)
 
     def _slot(self, key: Key) -> int:
         """The index of a key's first number. Keys without a slot of their own share the last slot, which has no key."""
@@ -82,7 +83,7 @@ class Tally:
 
 
 def take_lost(directory: Path) -> Iterator[tuple[Key, int]]:
-    """What web workers had in hand that were killed, and how much of that. Each file is looked at once: it is removed."""
+    """What web workers had in hand that were killed, and how much of that. The files are removed."""
     for path in directory.glob(f"*{SUFFIX}"):
         try:
             fd = open_regular(path)

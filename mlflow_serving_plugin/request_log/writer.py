@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from mlflow_serving_plugin.host.throttled import Throttled
 from mlflow_serving_plugin.request_log import delta
 from mlflow_serving_plugin.request_log.columns import table_of
 from mlflow_serving_plugin.request_log.files import LogFile, LogFiles
+from mlflow_serving_plugin.request_log.patience import PATIENCE_S, Patience
 from mlflow_serving_plugin.request_log.segments import Finished, Label, finished
 from mlflow_serving_plugin.request_log.spool import Count
 from mlflow_serving_plugin.request_log.tally import take_lost
@@ -48,13 +50,20 @@ class Merge:
 class Writer:
     """``directory``: of the segments. ``now``: seconds since 1970."""
 
-    def __init__(self, directory: Path, count: Count, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        count: Count,
+        now: Callable[[], float] = time.time,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._directory = directory
         self._count = count
         self._now = now
         self._known = directory / "places.json"
         self._host = ""
         self._next_tidy = 0.0
+        self._patience = Patience(patience_s)
         self._failing = Throttled(_logger, every_s=60.0)
 
     def run_once(self) -> int:
@@ -87,9 +96,10 @@ class Writer:
             table = table_of(records, label.endpoint_id, label.redact)
             try:
                 if label.format == "delta":
-                    delta.append(label.place, table, name)
+                    self._patience.run(label.place, partial(delta.append, label.place, table, name))
                 else:
-                    LogFiles(label.place, self._host).write(table, name)
+                    write = partial(_write_files, label.place, self._host, table, name)
+                    self._patience.run(label.place, write)
             except (OSError, pa.ArrowException) as error:
                 self._failing.log(logging.WARNING, "The request log cannot be written and is tried again: %s", error)
                 return False
@@ -118,13 +128,15 @@ class Writer:
             oldest = (datetime.fromtimestamp(self._now(), timezone.utc) - timedelta(days=label.retention_days)).date()
             try:
                 if label.format == "delta":
-                    delta.tidy(label.place, oldest.isoformat())
+                    tidy = partial(delta.tidy, label.place, oldest.isoformat())
                 else:
-                    self._tidy_files(LogFiles(label.place, self._host), label, oldest.isoformat())
+                    tidy = partial(self._tidy_files, label, oldest.isoformat())
+                self._patience.run(label.place, tidy)
             except (OSError, pa.ArrowException) as error:
                 self._failing.log(logging.WARNING, "The request log cannot be tidied and is tried again: %s", error)
 
-    def _tidy_files(self, files: LogFiles, label: Label, oldest_day: str) -> None:
+    def _tidy_files(self, label: Label, oldest_day: str) -> None:
+        files = LogFiles(label.place, self._host)
         self._end_merge(files, label.place)
         days = files.days()
         for day in [day for day in days if day < oldest_day]:
@@ -169,6 +181,10 @@ class Writer:
             for path in merge.replaced:
                 files.remove(path)
         note.unlink(missing_ok=True)
+
+
+def _write_files(place: str, host: str, table: pa.Table, name: str) -> None:
+    LogFiles(place, host).write(table, name)
 
 
 def _mark_of(path: Path) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 
@@ -306,6 +308,34 @@ def test_a_delta_table_has_each_request_once(tmp_path: Path) -> None:
     assert one(str(log.place), "delta", "e1", "r1", 0, 2**62)["request"] == '{"inputs":"[REDACTED]"}'
 
 
+def test_of_a_delta_table_only_the_files_are_read_that_may_have_what_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("deltalake")
+    from mlflow_serving_plugin.request_log import delta
+
+    log, day, read = Log(tmp_path, format="delta"), 24 * 3600, []
+    for number in range(5):
+        log.segment(record(number * day), record(number * day + 1))
+        log.writer.run_once()
+    parts = delta.newest_first
+    monkeypatch.setattr(
+        delta,
+        "newest_first",
+        lambda *asked: [
+            part._replace(read=lambda part=part: read.append(part.last_us) or part.read()) for part in parts(*asked)
+        ],
+    )
+
+    def ids(most: int, **wanted) -> list[str]:
+        read.clear()
+        found = newest(str(log.place), "delta", Wanted("e1", **wanted), most)
+        return [row["databricks_request_id"] for row in found]
+
+    assert (ids(3), len(read)) == ([f"r{4 * day + 1}", f"r{4 * day}", f"r{3 * day + 1}"], 2)
+    only_one = {"begin_us": (NOW + day) * 1_000_000, "end_us": (NOW + day + 1) * 1_000_000}
+    assert (ids(9, **only_one), len(read)) == ([f"r{day}"], 1)
+    assert len(list(bodies(str(log.place), "delta", Wanted("e1"), 3))) == 3
+
+
 def test_a_queue_that_is_full_drops_and_counts_and_the_rest_is_written(log: Log, monkeypatch) -> None:
     monkeypatch.setattr(spooling, "MOST_RECORDS", 3)
     spool = Spool(log.segments, log.count, 2**30)
@@ -363,7 +393,7 @@ def test_a_web_worker_that_lives_or_has_stopped_has_lost_nothing(log: Log) -> No
     spool.put(log.label, record(1))
     log.writer.run_once()
     assert log.counts == {"taken": 1, "written": 1}
-    assert [path.suffix for path in log.segments.iterdir()] == ["", ".json"]
+    assert not list(log.segments.glob("*.tally"))
 
 
 def test_more_entities_than_a_tally_has_slots_for_share_the_last_one(tmp_path: Path) -> None:
@@ -372,9 +402,12 @@ def test_more_entities_than_a_tally_has_slots_for_share_the_last_one(tmp_path: P
         tally.taken(("e1", str(number)))
         tally.taken(("e1", "x" * 300))
     tally.settled(("e1", "7"), 1)
-    os.close(tally._fd)
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    tally.close()
+    path.write_bytes(data)
     lost = dict(take_lost(tmp_path))
-    assert (len(lost), lost["e1", "8"], lost["", ""], ("e1", "7") in lost) == (255, 1, 345, False)
+    assert (len(lost), lost["e1", "8"], lost["", ""], ("e1", "7") in lost) == (254, 1, 346, False)
     assert not list(take_lost(tmp_path))
 
 
@@ -388,6 +421,33 @@ def test_when_too_much_waits_or_the_disk_is_full_requests_are_dropped_until_that
     waiting.unlink()
     eventually(lambda: (spool.put(log.label, record(1)), log.counts["taken"] > 0)[1])
     spool.stop()
+
+
+def test_a_store_that_hangs_holds_up_no_other_log_and_has_each_request_once_afterwards(
+    tmp_path: Path, monkeypatch
+) -> None:
+    log, goes_on = Log(tmp_path), threading.Event()
+    log.writer = Writer(log.segments, log.count, lambda: log.now, patience_s=0.1)
+    log.segment(record(0))
+    log.segment(record(1))
+    good, log.label = log.label, replace(log.label, place=str(tmp_path / "hangs"))
+    log.segment(record(2))
+    log.segment(record(3))
+    log.label = good
+    write = LogFiles.write
+
+    def hang(files: LogFiles, table: object, name: str) -> None:
+        if str(files._root).endswith("hangs"):
+            goes_on.wait()
+        write(files, table, name)
+
+    monkeypatch.setattr(LogFiles, "write", hang)
+    assert (log.writer.run_once(), len(log.rows()), log.counts["written"]) == (2, 2, 2)
+    assert log.writer.run_once() == 2
+    goes_on.set()
+    eventually(lambda: log.writer.run_once() == 0)
+    assert sorted(pq.read_table(tmp_path / "hangs").column("databricks_request_id").to_pylist()) == ["r2", "r3"]
+    assert log.counts["written"] == 4
 
 
 def test_a_log_in_s3_waits_while_the_store_is_away_and_is_read_back(tmp_path: Path, monkeypatch) -> None:
