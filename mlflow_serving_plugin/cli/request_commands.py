@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import wraps
 from itertools import islice
@@ -12,14 +13,16 @@ from typing import Any, TypeVar
 
 import click
 
-from mlflow_serving_plugin.cli.client import ServingClient
+from mlflow_serving_plugin.cli.client import CliError, ServingClient
 from mlflow_serving_plugin.cli.commands import newest_version
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path
 from mlflow_serving_plugin.cli.options import complete_name, print_json, server_options
 from mlflow_serving_plugin.cli.tables import print_drift
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FOLLOW_EVERY_S = 5.0
+_NOT_SERVED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _OFF = "No requests are logged. To log them: mlflow-serving enable NAME --config request_log.enabled=true"
 
 
@@ -37,16 +40,28 @@ def _of_endpoint(command: F) -> F:
     @wraps(command)
     def with_fields(name: str, serving_endpoint: bool, version: str | None = None, **options: Any) -> Any:
         filters = {key: options.pop(key) for key in ("status", "min_ms") if key in options}
-        if serving_endpoint:
+        if serving_endpoint or _is_serving_endpoint(options["client"], name):
             fields = {"serving_endpoint_name": name, "served_entity_name": version}
         else:
             fields = {"registered_model_name": name, "endpoint_version_name": version}
         return command(fields=fields | filters, **options)
 
-    made = click.option("--serving-endpoint", is_flag=True, help="NAME is a serving endpoint, not a model.")(
-        with_fields
-    )
+    made = click.option(
+        "--serving-endpoint", is_flag=True, help="NAME is a serving endpoint, also where a model has that name."
+    )(with_fields)
     return click.argument("name", shell_complete=complete_name)(made)  # type: ignore[return-value]
+
+
+def _is_serving_endpoint(client: ServingClient, name: str) -> bool:
+    """Whether a serving endpoint has this name, and no model that is served."""
+    try:
+        client.status(name)
+    except CliError as error:
+        if error.code not in _NOT_SERVED:
+            return False
+        with suppress(CliError, click.UsageError):
+            return bool(client.call("GET", endpoint_path(name), {}))
+    return False
 
 
 def _filters(command: F) -> F:

@@ -106,8 +106,8 @@ const entityAt = (name: string, entity: string, rest: string) => at(name, `/serv
 
 export const listEndpoints = () => get<{ endpoints: ServingEndpoint[] }>(BASE);
 export const getEndpoint = (name: string) => get<ServingEndpoint>(at(name));
-export const createEndpoint = (name: string, config: ConfigInput, description: string) =>
-  change<ServingEndpoint>("POST", BASE, { name, config, description });
+export const createEndpoint = (name: string, config: ConfigInput, description: string, limits: RateLimit[]) =>
+  change<ServingEndpoint>("POST", BASE, { name, config, description, rate_limits: limits });
 export const updateEndpoint = (name: string, config: ConfigInput) =>
   change<ServingEndpoint>("PUT", at(name, "/config"), { ...config });
 /** Limits that are left out end. */

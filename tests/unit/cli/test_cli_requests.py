@@ -42,6 +42,15 @@ def test_tail_and_export_say_how_to_turn_the_log_on(run, world):
     assert "request_log.enabled=true" in run("requests", "export", "iris").stderr
 
 
+def test_a_name_that_only_a_serving_endpoint_has_is_taken_for_that_endpoint(run, world):
+    world.registry.add("iris", 1, created_ms=1000)
+    created = run("endpoints", "create", "flowers", "--entity", "one=iris/1")
+    assert created.exit_code == 0, created.output
+    assert "request_log.enabled=true" in run("requests", "tail", "flowers").stderr
+    assert "no serving endpoint" not in run("requests", "tail", "flowers").output
+    assert "rose" in run("requests", "tail", "rose").stderr
+
+
 def test_show_prints_both_bodies_or_why_one_is_missing(run, logged):
     out = run("requests", "show", "iris", "r1").stdout
     assert '{"inputs": [1]}' in out

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { absolute } from "../../shared/http";
 import { Button } from "../../shared/ui/Button";
 import { Outcome, useRequest } from "../versions/BrowserClient";
-import { comparison } from "./kept";
+import { comparison, pathAgain } from "./kept";
 
 /** Something that answers requests. */
 export interface Line {
@@ -34,7 +34,7 @@ export function SendAgain({ body, logged, lines, answered }: Props) {
           kind="primary"
           refused={line ? null : "Nothing is served now."}
           disabled={request.isPending}
-          onClick={() => line && request.mutate({ url: absolute(line.path), body })}
+          onClick={() => line && request.mutate({ url: absolute(pathAgain(line.path, { request: body, response: logged })), body })}
         >
           {request.isPending ? "Waiting for the model…" : "Send Again"}
         </Button>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { comparison, missing, refusal } from "./kept";
+import { comparison, missing, pathAgain, refusal } from "./kept";
 
 const exchange = (request: string | null, response: string | null, codes: string[] = [], status = 200) => ({
   request_id: "a",
@@ -33,3 +33,16 @@ test.each([
   ['{"predictions":[1],"trace":1}', '{"predictions":[1],"trace":2}', "The predictions are equal, and the rest of the answers differs."],
   ["", '{"predictions":[1]}', "The new answer differs from the logged answer."],
 ])("%s and %s: %s", (logged, now, verdict) => expect(comparison(now, logged)).toBe(verdict));
+
+test.each([
+  ['{"inputs":[{"age":1}]}', "{}", "/model/iris/7/invocations"],
+  ['{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1]}]}', "{}", "/v2/models/iris/versions/7/infer"],
+  ['{"model":"iris/7","messages":[]}', '{"object":"chat.completion"}', "/model/iris/7/v1/chat/completions"],
+  ['{"model":"iris/7","input":"a"}', '{"object":"response"}', "/model/iris/7/v1/responses"],
+  ['{"model":"iris/7","input":"a"}', '{"object":"list"}', "/model/iris/7/v1/embeddings"],
+  ['{"model":"iris/7","input":"a"}', null, "/model/iris/7/invocations"],
+  ['{"messages":[]}', '{"object":"chat.completion"}', "/model/iris/7/invocations"],
+])("%s goes once more to the API that it was written for", (request, response, path) => {
+  expect(pathAgain("/model/iris/7/invocations", { request, response })).toBe(path);
+  expect(pathAgain("/serving-endpoints/a/served-models/b/invocations", { request, response })).toBe("/serving-endpoints/a/served-models/b/invocations");
+});

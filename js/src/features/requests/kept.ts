@@ -34,6 +34,32 @@ export function refusal({ request }: LoggedExchange): string | null {
   return complaint(request) ? "The request cannot be sent again from the page, as the body is not JSON." : null;
 }
 
+/** A body as JSON, when it is an object. */
+function parsed(text: string | null): Record<string, unknown> | null {
+  try {
+    const found: unknown = JSON.parse(text ?? "");
+    return typeof found === "object" && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
+
+const isTensor = (one: unknown): boolean => typeof one === "object" && one !== null && "name" in one && "datatype" in one && "shape" in one;
+
+/** Paths of OpenAI's API, by what their answers say of themselves. */
+const OF_OPENAI: Record<string, string> = { "chat.completion": "chat/completions", response: "responses", list: "embeddings" };
+
+/** Where a logged request goes once more: by the protocol that its body is written in. `path`: of a version's invocations. */
+export function pathAgain(path: string, { request, response }: Pick<LoggedExchange, "request" | "response">): string {
+  const [, version] = /^\/model\/(.+)\/invocations$/.exec(path) ?? [];
+  const body = parsed(request);
+  if (!version || !body) return path;
+  if (Array.isArray(body.inputs) && body.inputs.length > 0 && body.inputs.every(isTensor)) return `/v2/models/${version.replace("/", "/versions/")}/infer`;
+  const answered = parsed(response)?.object;
+  const api = typeof body.model === "string" && typeof answered === "string" ? OF_OPENAI[answered] : undefined;
+  return api ? `/model/${version}/v1/${api}` : path;
+}
+
 /** How two answers to one request differ, in one sentence. `one` begins the sentence: "The new answer". */
 export function comparison(one: string, other: string, names = { one: "The new answer", other: "the logged answer" }): string {
   if (pretty(one) === pretty(other)) return `${names.one} equals ${names.other}.`;

@@ -7,14 +7,16 @@ import { Notice } from "../../shared/ui/Loaded";
 import { ConfigForm } from "./ConfigForm";
 import { EMPTY, changes, problemOf, toBody } from "./draft";
 import { Text } from "./EntityFields";
+import { LimitFields, type Limits, fromLimits, problemOfLimits } from "./LimitFields";
 
 /** The form for a new serving endpoint. `created` hears the endpoint's name. */
 export function NewEndpoint({ created }: { created: (name: string) => void }) {
   const [name, setName] = useState("");
   const [description, setDescription] = useState("");
   const [draft, setDraft] = useState(EMPTY);
-  const create = useChange(() => createEndpoint(name, toBody(draft), description), [["serving-endpoints"]]);
-  const missing = problemOf(draft);
+  const [limits, setLimits] = useState<Limits>({});
+  const create = useChange(() => createEndpoint(name, toBody(draft), description, fromLimits(limits)), [["serving-endpoints"]]);
+  const missing = problemOf(draft) ?? problemOfLimits(limits);
   const refused = name.trim() ? missing : "Give the endpoint a name.";
   return (
     <>
@@ -26,6 +28,9 @@ export function NewEndpoint({ created }: { created: (name: string) => void }) {
         <Text label="Description" id="endpoint-description" value={description} set={setDescription} />
       </div>
       <ConfigForm draft={draft} change={setDraft} />
+      <section aria-label="Rate limits" className="split">
+        <LimitFields limits={limits} change={setLimits} />
+      </section>
       {!missing && <Changes list={changes(null, draft)} />}
       {create.error && <Notice tone="error">{create.error.message}</Notice>}
       <div className="actions">

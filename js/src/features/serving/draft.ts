@@ -54,7 +54,7 @@ const logOf = (log: Draft["log"]): Record<string, unknown> => Object.fromEntries
 
 /** The name of an entity; without one, the name that the server gives. */
 export const nameOf = (entity: EntityInput): string =>
-  entity.name || `${entity.entity_name}-${entity.entity_version}`.replace(/[^A-Za-z0-9_-]/g, "-");
+  entity.name || `${entity.entity_name}-${entity.entity_version.replace(/^@/, "")}`.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 63);
 
 /** What is missing in a draft; null when the draft can be sent. */
 export function problemOf({ entities, traffic, shadow }: Draft): string | null {

@@ -3,8 +3,12 @@ import type { Column } from "../history";
 const WIDTH = 80;
 const HEIGHT = 20;
 
+/** So many steps are shown at least: of a server that has just started, the line is not a speck at the edge. */
+const FEWEST = 8;
+
 /** A small line without axes; nothing where nothing was measured. The number beside says what the line shows. */
-export function Spark({ of: values }: { of: Column | undefined }) {
+export function Spark({ of: all }: { of: Column | undefined }) {
+  const values = all && sinceMeasured(all);
   const known = values?.filter((one) => one !== null) ?? [];
   if (!values || known.length < 2) return <svg className="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" />;
   return (
@@ -12,6 +16,12 @@ export function Spark({ of: values }: { of: Column | undefined }) {
       <path d={pathOf(values)} />
     </svg>
   );
+}
+
+/** The steps since something was measured. */
+export function sinceMeasured(values: Column): Column {
+  const first = values.findIndex((one) => one !== null);
+  return values.slice(Math.max(0, Math.min(first, values.length - FEWEST)));
 }
 
 /** The line from left to right, with a gap where nothing was measured. Begins at zero, so that noise looks small. */
