@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import click
 
-from mlflow_serving_plugin.cli.client import CliError, ServingClient
+from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.commands import newest_version
 from mlflow_serving_plugin.cli.endpoint_config import endpoint_path
+from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import complete_name, print_json, server_options
 from mlflow_serving_plugin.cli.tables import print_drift
 
