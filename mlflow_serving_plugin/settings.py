@@ -126,6 +126,11 @@ class Settings:
         os.cpu_count() or 2, "Maximum number of workers that start at the same time.", at_least=1
     )
     max_concurrent_fetches: int = _setting(2, "Maximum number of model downloads at the same time.", at_least=1)
+    gpus: str = _setting(
+        "",
+        "GPUs of this host for workers with `gpus`, as in CUDA_VISIBLE_DEVICES, such as 0,1. Default: those of the "
+        "server's CUDA_VISIBLE_DEVICES, else those in /dev.",
+    )
     backend: str = _setting(
         "local",
         "Where workers run. local: as processes of this host. ray: also on the nodes of a Ray cluster, see `placement` "

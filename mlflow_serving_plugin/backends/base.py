@@ -27,6 +27,10 @@ class WorkerFailedError(ServingError):
     """A worker did not become ready; the message is the reason, for a person."""
 
 
+class NoRoomError(WorkerFailedError):
+    """Others hold what the worker needs. Nothing is wrong with the version, which waits."""
+
+
 class WorkerPhase(str, Enum):
     """Where one worker stands."""
 

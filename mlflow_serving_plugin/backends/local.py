@@ -21,12 +21,13 @@ from mlflow_serving_plugin.backends.base import (
     WorkerStatus,
     worker_arguments,
 )
+from mlflow_serving_plugin.backends.gpus import Gpus, devices_here, devices_of
 from mlflow_serving_plugin.backends.isolation import levels, sandbox_of
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
 from mlflow_serving_plugin.backends.native import Native, Zygotes
 from mlflow_serving_plugin.backends.probe import Trial
 from mlflow_serving_plugin.backends.records import WorkerRecord, read_records, record_path, write_record
-from mlflow_serving_plugin.backends.runtime import Runtime, with_versions
+from mlflow_serving_plugin.backends.runtime import Runtime, never, with_versions
 from mlflow_serving_plugin.backends.stock import Stock
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.cgroups import Groups
@@ -60,6 +61,7 @@ class LocalBackend:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._groups = Groups(None)
+        self.gpus = Gpus(None if shared else devices_here(settings.gpus, os.environ))
         self._spawning = 0
         self._spawned = threading.Condition(self._lock)
 
@@ -71,6 +73,7 @@ class LocalBackend:
         for record in read_records(self._paths.workers):
             with self._lock:
                 self._workers.setdefault(record.worker_id, LocalWorker(record, None))
+            self.gpus.keep(record)
             if record.ready_since_ms is None or not record.running() or not listens(record.address):
                 self.stop(record.worker_id)
         with self._lock:
@@ -146,6 +149,7 @@ class LocalBackend:
         record_path(self._paths.workers, worker_id).unlink(missing_ok=True)
         with self._lock:
             self._workers.pop(worker_id, None)
+        self.gpus.give_back(worker_id)
 
     def retain(self, environments: Collection[Environment]) -> None:
         """End the zygotes of all other environments."""
@@ -181,13 +185,10 @@ class LocalBackend:
         address = self._paths.sockets / f"{worker_id}.sock"
         started_ms = _now_ms()
         runtime = self._runtimes[spec.settings.runtime]
-        if spec.settings.sandbox == "off" and spec.settings.network == "off":
-            raise WorkerFailedError("The network can be off only in the sandbox. Set the endpoint's sandbox to auto.")
-        if spec.settings.placement == "ray" and self._settings.backend != "ray":
-            raise WorkerFailedError("The placement ray needs a server with MLFLOW_SERVING_BACKEND=ray.")
-        if reason := runtime.refuses(spec):
+        if reason := never(spec, self._settings) or runtime.refuses(spec):
             raise WorkerFailedError(reason)
-        pid, process = runtime.start(spec, self._common(spec, worker_id), address)
+        with self.gpus.given(worker_id, spec) as equipped:
+            pid, process = runtime.start(equipped, self._common(spec, worker_id), address)
         record = WorkerRecord(
             worker_id=worker_id,
             key=spec.key,
@@ -200,6 +201,8 @@ class LocalBackend:
             started_ms=started_ms,
             sandbox=sandbox_of(spec),
             secret=secrets.token_hex(32) if self._shared else "",
+            devices=devices_of(equipped),
+            gpus=spec.settings.gpus or 0.0,
         )
         worker = LocalWorker(record, process)
         with self._lock:

@@ -77,10 +77,11 @@ class LocalWorker:
         )
 
     def note(self) -> str:
-        """The worker's note for people: whether the worker batches, and why; and what isolates the worker."""
+        """The worker's note for people: whether the worker batches and why, what isolates it, and its GPUs."""
         self._listen()
         sandbox = f"Sandbox: {self.record.sandbox}." if self.record.sandbox else ""
-        return f"{self._note} {sandbox}".strip()
+        gpus = f"CUDA_VISIBLE_DEVICES: {self.record.devices}." if self.record.devices else ""
+        return " ".join(part for part in (self._note, sandbox, gpus) if part)
 
     def has_served(self) -> bool:
         """Whether the worker has answered a number of requests; also known of a dead worker."""

@@ -120,14 +120,14 @@ class RayBackend:
         self._client.close()
 
     def _is_for_here(self, spec: WorkerSpec) -> bool:
-        """``auto``: while the workers of this host have been given fewer CPUs than it has, or Ray is away."""
+        """``auto``: while this host has fewer workers than CPUs, and the GPUs that are asked for, or Ray is away."""
         placement = spec.settings.placement
         if placement != "auto":
             return placement == "local"
         if self._client.cluster is None:
             return True
         given = sum(1 for worker in self._local.observe() if worker.phase is not WorkerPhase.DEAD)
-        return given < (os.cpu_count() or 1)
+        return given < (os.cpu_count() or 1) and self._local.gpus.fit(spec)
 
     def _end(self, worker: WorkerStatus, *, at_once: bool) -> None:
         cluster = self._client.cluster

@@ -1,8 +1,7 @@
-"""What runs on the nodes of a Ray cluster: an agent for each node, and a place for each worker.
+"""What runs on each node of a Ray cluster: an agent, which is the local backend of its node.
 
-Plain classes, which the driver makes into detached actors; imported on the node by name, so that a node without this
-package says so. The agent is the local backend of its node. A place holds what Ray has reserved for one worker, and
-ends with the worker. A worker whose place ends first is replaced.
+A plain class, which the driver makes into a detached actor; imported on the node by name, so that a node without this
+package says so.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.gpus import VISIBLE
 from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.backends.model_files import FileCache, Manifest
 from mlflow_serving_plugin.backends.ray_nodes import LEFT, NodeFacts, facts_here, port_range
@@ -112,8 +112,8 @@ class NodeAgent:
             environment = need.environment or self._environments.build(need.recipe)
         except ServingError as error:
             raise WorkerFailedError(error.message) from None
-        visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
-        settings = replace(spec.settings, environment={**visible, **spec.settings.environment})
+        visible = {VISIBLE: ",".join(devices)} if devices else {}
+        settings = replace(spec.settings, environment={**spec.settings.environment, **visible})
         log = self._paths.entity_log(spec.key.endpoint_id, spec.key.name)
         return replace(spec, model_dir=files, log=log, settings=settings, environment=environment, recipe=need.recipe)
 

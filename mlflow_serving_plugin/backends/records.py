@@ -19,11 +19,16 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord(Worker):
-    """A worker of this host. ``stamp`` and ``pid`` together name the process; see ``start_stamp``."""
+    """A worker of this host. ``stamp`` and ``pid`` together name the process; see ``start_stamp``.
+
+    ``devices``: the GPUs that it has, as in ``CUDA_VISIBLE_DEVICES``; ``gpus``: how many it asked for.
+    """
 
     pid: int
     stamp: str
     log: str
+    devices: str = ""
+    gpus: float = 0.0
 
     def running(self) -> bool:
         """Whether that very process is still there."""

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
 from mlflow_serving_plugin.backends.probe import Probe
+from mlflow_serving_plugin.settings import Settings
 
 _QUOTES_ERROR = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b")
 
@@ -47,6 +48,15 @@ def refusal(spec: WorkerSpec, *, oldest_mlflow: str, oldest_python: str = "0", a
     if mlflow < Version(oldest_mlflow):
         return f"The model pins MLflow {mlflow}; {runtime} needs {oldest_mlflow} or later.{advice}"
     return None
+
+
+def never(spec: WorkerSpec, settings: Settings) -> str:
+    """Why no runtime of this server can serve a spec, for a person; empty when one may."""
+    if spec.settings.sandbox == "off" and spec.settings.network == "off":
+        return "The network can be off only in the sandbox. Set the endpoint's sandbox to auto."
+    if spec.settings.placement == "ray" and settings.backend != "ray":
+        return "The placement ray needs a server with MLFLOW_SERVING_BACKEND=ray."
+    return ""
 
 
 def with_versions(reason: str, spec: WorkerSpec) -> str:

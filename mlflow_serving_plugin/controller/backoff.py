@@ -37,12 +37,15 @@ class Failure:
     """Deaths in this row with a request in hand, which do not count in ``count``."""
     retry_ms: int | None = None
     """``retry_at`` in milliseconds since 1970, for people."""
+    waits: bool = False
+    """Whether the last start found no room, which says nothing about the version."""
 
     @property
     def final(self) -> bool:
         """Whether to call the version FAILED: it never got ready, does not any more, or it keeps dying."""
         most = _FAILED_RESTARTS if self.starting else CRASH_LOOP
-        return not self.served or self.count >= most or self.in_hand >= CRASH_LOOP_IN_HAND
+        kept_failing = self.count >= most or self.in_hand >= CRASH_LOOP_IN_HAND
+        return not self.waits and (not self.served or kept_failing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def after_failure(
     base_s: float,
     cap_s: float,
     jitter: float,
+    waits: bool = False,
 ) -> Failure:
     """The next failure. ``death`` None: the worker never got ready.
 
@@ -73,7 +77,7 @@ def after_failure(
     - The first failure after that, or of a version that has served, is retried at once as well.
     - A death with a request in hand is the request's, until such deaths are many. Such deaths wait for ``base_s``.
     - A start that found no space on the disk counts for nothing, and is retried after ``base_s``: a version that has
-      served before waits for space.
+      served before waits for space. The same holds for ``waits``: a start that found what it needs held by others.
     - Any further failure waits twice as long as the last one, up to ``cap_s``. ``jitter`` (0 to 1) takes up to a
       quarter off, so that versions that failed together are not retried together.
     """
@@ -81,8 +85,8 @@ def after_failure(
     well = death is not None and (death.proved or death.served_s >= STEADY_S)
     served = not starting or (before is not None and before.served)
     others, in_hand = (before.count, before.in_hand) if before is not None and not well else (0, 0)
-    if starting and served and _DISK_FULL.search(message):
-        return Failure(others, now + base_s, message, served, starting, in_hand)
+    if waits or (starting and served and _DISK_FULL.search(message)):
+        return Failure(others, now + base_s, message, served, starting, in_hand, waits=waits)
     if death is not None and death.in_hand and not well:
         delay = min(cap_s, base_s) * (1 - jitter / 4) if in_hand or others else 0.0
         return Failure(others, now + delay, message, served, in_hand=in_hand + 1)

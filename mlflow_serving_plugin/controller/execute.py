@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
-from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.base import NoRoomError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.files import model_directory, sweep
@@ -121,8 +121,10 @@ class Executor:
         def launched(outcome: Outcome, now: float) -> None:
             self._state.launching[wanted.key] -= 1
             if outcome.error is not None and self._state.is_current(wanted.key, wanted.fingerprint):
-                self._metrics.start_failed(wanted.key)
-                self._state.failed(wanted, outcome.reason, now=now)
+                waits = isinstance(outcome.error, NoRoomError)
+                if not waits:
+                    self._metrics.start_failed(wanted.key)
+                self._state.failed(wanted, outcome.reason, now=now, waits=waits)
 
         self._state.launching[wanted.key] += 1
         self._tasks.start("launch", partial(self._start_worker, wanted, need), launched)

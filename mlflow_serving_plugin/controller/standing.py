@@ -110,7 +110,8 @@ def _state(
             return EntityState.READY, ""
         have = f"{fresh} of {replicas} workers" if fresh else "workers of the previous configuration"
         if failure is not None:
-            return EntityState.READY, f"Serving with {have}; a new worker did not start: {failure.message}"
+            why = f". {failure.message}" if failure.waits else f"; a new worker did not start: {failure.message}"
+            return EntityState.READY, f"Serving with {have}{why}"
         return EntityState.READY, f"Serving with {have}. {held_back.message if held_back else ''}"
     if failure is not None and failure.final:
         return EntityState.FAILED, failure.message
@@ -118,7 +119,10 @@ def _state(
         return EntityState.ASLEEP, "Scaled to zero: the next request wakes the version."
     restarting = f"Restarting: {failure.message}" if failure is not None else ""
     state, message = EntityState.LAUNCHING, restarting or "Loading the model."
-    if not observed.launching.get(key):
+    if failure is not None and failure.waits:
+        # Also in the moment of a try, or each try would be an event.
+        state, message = EntityState.PENDING, failure.message
+    elif not observed.launching.get(key):
         state, message = _before_launch(key, observed, restarting)
     # A build takes minutes: `latest` had better be an older version until then.
     wakes = observed.proof_of(wanted) is not None and state is not EntityState.BUILDING

@@ -92,10 +92,18 @@ class ControllerState:
         wanted = self.desired.get(key)
         return wanted is not None and wanted.fingerprint == fingerprint
 
-    def failed(self, wanted: DesiredEntity, message: str, *, now: float, died: WorkerStatus | None = None) -> None:
+    def failed(
+        self,
+        wanted: DesiredEntity,
+        message: str,
+        *,
+        now: float,
+        died: WorkerStatus | None = None,
+        waits: bool = False,
+    ) -> None:
         """Note a failure; see ``after_failure``. Its reason holds no path of the server, whatever it quotes.
 
-        ``died``: the worker that was ready and died, or hung and is ended; None: a start failed.
+        ``died``: the worker that was ready and died, or hung and is ended; None: a start failed, or ``waits`` for room.
         """
         _, before = self._failures.get(wanted.key, (None, None))
         if before is None and proof_of(wanted, self._proofs.by_key) is not None:
@@ -108,6 +116,7 @@ class ControllerState:
             base_s=self._backoff_base_s,
             cap_s=self._backoff_cap_s,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+            waits=waits,
         )
         retry_ms = int((time.time() + failure.retry_at - now) * 1000)
         self._failures[wanted.key] = (wanted.fingerprint, replace(failure, retry_ms=retry_ms))

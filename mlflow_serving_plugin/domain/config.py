@@ -138,8 +138,9 @@ class EndpointConfig:
         WORKER, enum=["auto", "local", "ray"])
     gpus: float | None = _key(
         None, "GPUs",
-        "GPUs that Ray reserves for a worker, such as 1 or 0.5; the worker sees no others. Only for workers placed by "
-        "Ray.",
+        "GPUs of a worker, such as 1 or 0.5, which its CUDA_VISIBLE_DEVICES names. On a node of a Ray cluster Ray "
+        "reserves them; on the server's host they are counted, and a worker waits until enough are free. Empty: not "
+        "counted.",
         WORKER, exclusiveMinimum=0, maximum=1024)
     reserve_memory_mb: int | None = _key(
         None, "Reserved memory (MB)",

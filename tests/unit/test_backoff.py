@@ -11,8 +11,10 @@ from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, CRASH_LOOP_IN_H
 NEVER = None
 
 
-def fail(before=None, *, message="no", served_s=NEVER, base_s=2.0, cap_s=300.0, jitter=0.0, now=0.0, **of_death):
-    times = {"now": now, "base_s": base_s, "cap_s": cap_s, "jitter": jitter}
+def fail(
+    before=None, *, message="no", served_s=NEVER, base_s=2.0, cap_s=300.0, jitter=0.0, now=0.0, waits=False, **of_death
+):
+    times = {"now": now, "base_s": base_s, "cap_s": cap_s, "jitter": jitter, "waits": waits}
     death = None if served_s is NEVER else Death(served_s, **of_death)
     return after_failure(before, message=message, death=death, **times)
 
@@ -155,3 +157,11 @@ def test_no_wait_is_negative_or_beyond_the_cap(count, base, cap, jitter, now, se
 @pytest.mark.parametrize("base", [0.0])
 def test_no_wait_is_a_setting_too(base):
     assert [f.retry_at for f in failures(3, base_s=base, now=1.0)] == [1.0] * 3
+
+
+def test_a_start_that_waits_for_room_is_no_failure_of_the_version_and_is_tried_again_soon():
+    waiting = fail(now=7.0, waits=True)
+    assert (waiting.final, waiting.count, waiting.retry_at) == (False, 0, 9.0)
+    again = fail(fail(fail(fail()), waits=True), waits=True, now=1.0)
+    assert (again.final, again.count, again.retry_at) == (False, 2, 3.0)
+    assert fail(again).final

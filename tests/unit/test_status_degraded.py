@@ -50,3 +50,13 @@ def test_fewer_workers_than_wanted_are_counted() -> None:
 def test_a_failure_that_is_overcome_is_no_more_told() -> None:
     wanted = desired_of(1)[KEY]
     assert version(described(Observed(workers=(a_worker(wanted),), failures=FAILED), Routes())).message == ""
+
+
+def test_a_version_that_waits_for_room_is_pending_also_while_a_start_is_tried() -> None:
+    wanted = desired_of(1, replicas=2)[KEY]
+    waiting = Failure(0, 10.0, "Waiting for 1 GPU.", served=False, starting=True, waits=True)
+    for launching in ({}, {KEY: 1}):
+        found = version(described(Observed(failures={KEY: waiting}, launching=launching), Routes(), replicas=2))
+        assert (found.state, found.message) == (EntityState.PENDING, "Waiting for 1 GPU.")
+    one = version(described(Observed(workers=(a_worker(wanted),), failures={KEY: waiting}), Routes(), replicas=2))
+    assert (one.state, one.message) == (EntityState.READY, "Serving with 1 of 2 workers. Waiting for 1 GPU.")

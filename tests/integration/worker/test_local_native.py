@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -46,10 +47,11 @@ SETTINGS = Settings(stop_grace_s=5.0, start_timeout_s=60.0, tick_interval_s=0.2)
 class World:
     """A state directory and its backend."""
 
-    def __init__(self, root):
+    def __init__(self, root, **settings):
         self.paths = StatePaths.create(root)
         self.paths.lease.touch()
-        self.backend = LocalBackend(SETTINGS, self.paths)
+        self.settings = replace(SETTINGS, **settings)
+        self.backend = LocalBackend(self.settings, self.paths)
 
     def launch(self, model, number=1, example=None, **settings):
         """Launch a worker; its status."""
@@ -144,6 +146,30 @@ def test_further_workers_are_forked_from_one_zygote(world, models):
         assert status.note.endswith(" rows.")
     (zygote,) = {psutil.Process(status.pid).ppid() for status in workers}
     assert "zygote" in psutil.Process(zygote).cmdline()
+
+
+def test_gpus_are_counted_named_to_the_worker_kept_by_the_next_backend_and_free_at_the_end(code):
+    root = Path(tempfile.mkdtemp(prefix="lb"))
+    world = World(root, gpus="0,1")
+    try:
+        half = [world.launch(code, number, gpus=0.5) for number in (1, 2)]
+        whole = world.launch(code, 3, gpus=1, environment={"CUDA_VISIBLE_DEVICES": "0,1"})
+        seen = [predict(status, "env", "CUDA_VISIBLE_DEVICES") for status in (*half, whole)]
+        assert seen == ["0", "0", "1"]
+        assert "CUDA_VISIBLE_DEVICES: 1." in whole.note
+        full = "Waiting for 0.5 GPU of this host: 0 is held by 2 workers; 1 is held by 1 worker."
+        assert world.fails(code, gpus=0.5) == full
+
+        world.backend = LocalBackend(world.settings, world.paths)
+        world.backend.adopt()
+        assert world.fails(code, gpus=0.5) == full
+        os.kill(whole.pid, signal.SIGKILL)
+        eventually(lambda: [s for s in world.backend.observe() if s.phase is WorkerPhase.DEAD])
+        world.backend.stop(whole.worker_id)
+        assert predict(world.launch(code, 4, gpus=1), "env", "CUDA_VISIBLE_DEVICES") == "1"
+    finally:
+        world.end()
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_a_model_that_raises_on_loading_is_named_as_the_reason(world, tmp_path):
