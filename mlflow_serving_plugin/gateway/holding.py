@@ -7,7 +7,6 @@ Only one request of a host at a time is on trial.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,15 +19,14 @@ from mlflow_serving_plugin.gateway.choice import Choice, choose, renew
 from mlflow_serving_plugin.gateway.dialects.base import ScoringRequest
 from mlflow_serving_plugin.gateway.exchange import Exchange
 from mlflow_serving_plugin.gateway.limits import InFlight, Loads
+from mlflow_serving_plugin.gateway.losses import Losses
 from mlflow_serving_plugin.gateway.messages import Pause, Pieces, Steps, TakeEvents
 from mlflow_serving_plugin.gateway.time_budget import RETRY_AFTER_S, TimeBudget
 from mlflow_serving_plugin.host.locks import KeyedLocks
-from mlflow_serving_plugin.host.messages import Lost, Nudge, Wake
+from mlflow_serving_plugin.host.messages import Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply, WorkerStream
 from mlflow_serving_plugin.settings import Settings
-
-_logger = logging.getLogger(__name__)
 
 _POLL_S = 0.025
 _TURN_POLL_S = 0.005
@@ -64,6 +62,7 @@ class Holding:
         """Calls that workers have in hand, by worker id."""
         self._locks = locks
         self._nudge = nudge
+        self._losses = Losses(nudge)
         self._clock = clock
         self._woken_at: dict[tuple[str, str], float] = {}
 
@@ -129,11 +128,13 @@ class Holding:
                 load.release()
                 avoid.add(worker.worker_id)
                 took_s = self._clock() - started_s
-                self._note_loss(exchange, worker.worker_id, lost, took_s)
+                exchange.queue_s += took_s
+                self._losses.note(exchange, worker.worker_id, lost)
                 if lost.sent:
                     alone = turn is Turn.TRIAL and self._joined[choice.key] == joined
                     budget.note_loss(crowd, Turn.TRIAL if alone else Turn.FREE, took_s)
                 continue
+            self._losses.answered(worker.worker_id)
             if isinstance(body, bytes):
                 load.release()
             exchange.spend_call(reply, self._clock() - started_s)
@@ -189,11 +190,6 @@ class Holding:
         """Note that a suspect is sent; how many were sent beside others until then."""
         self._joined[key] += turn is Turn.FREE
         return self._joined[key]
-
-    def _note_loss(self, exchange: Exchange, worker_id: str, lost: LostError, took_s: float) -> None:
-        self._nudge(Lost(worker_id, lost.sent))
-        exchange.queue_s += took_s
-        _logger.info("Request %s lost its worker: %s", exchange, lost.message)
 
     def _pause(self, exchange: Exchange, budget: TimeBudget, longest_s: float = _POLL_S) -> Steps[None]:
         started_s = self._clock()

@@ -444,6 +444,25 @@ def test_a_lost_only_worker_is_tried_again_after_a_pause_and_reported(bench, rea
     inbox.close()
 
 
+def test_a_worker_that_no_request_reaches_is_told_of_once_until_it_answers_again(bench, short, caplog):
+    caplog.set_level("INFO")
+    made = bench(version(1, worker_route(short / "w1"), worker_route(short / "w2", "w2")))
+    silent = LostError("its node gives no sign of life", sent=False)
+    inbox = Inbox(made.nudges)
+    told = []
+    for workers in ([silent, silent, silent, PREDICTED], [silent, silent, PREDICTED], [silent, silent, PREDICTED]):
+        caplog.clear()
+        assert made.send(workers=workers).status == 200
+        told.append((sum("lost its worker" in line for line in caplog.messages), len(lost_in(inbox))))
+    # Of each worker once; and of the one that answered in between once more.
+    assert told == [(2, 2), (1, 1), (1, 1)]
+    inbox.close()
+
+
+def lost_in(inbox):
+    return [nudge for nudge in inbox.wait(0.1) if isinstance(nudge, Lost)]
+
+
 CRASH = LostError("reset", sent=True)
 
 
