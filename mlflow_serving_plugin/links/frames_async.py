@@ -95,8 +95,7 @@ class AsyncFrameLink:
         else:
             if self._watched().silent(far, worker.secret):
                 raise ConnectionError(SILENT)
-            opened_socket = await asyncio.wait_for(connect_async(far, worker.secret), _CONNECT_FAR_S)
-            _, connection = await loop.create_connection(protocol, sock=opened_socket)
+            connection = await asyncio.wait_for(connect_async(far, worker.secret, protocol), _CONNECT_FAR_S)
         # The peer's first bytes may have ended the connection already.
         if connection.usable:
             self._connections[worker.address] = connection

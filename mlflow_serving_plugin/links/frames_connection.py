@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import time
 
 from mlflow_serving_plugin.links import tcp
@@ -102,6 +103,8 @@ class FrameConnection:
 
     def readable(self, within_s: float) -> bool:
         """Whether data comes, or the connection ends, within so many seconds."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         return bool(poller.poll(within_s * 1000))

@@ -22,7 +22,8 @@ from typing import Any
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.host.files import write_atomically
 from mlflow_serving_plugin.host.processes import runs, start_stamp
-from mlflow_serving_plugin.relay.server import Known, Relay
+from mlflow_serving_plugin.relay.server import PROVE_S, Known, Relay
+from mlflow_serving_plugin.relay.tls import relay_context
 from mlflow_serving_plugin.worker.watchdog import Lease
 
 _START_S = 30.0
@@ -42,6 +43,10 @@ def ensure_relay(root: Path, *, host: str, ports: tuple[int, int], orphan_grace_
     """
     if (port := _running(root)) is not None:
         return port
+    try:
+        relay_context()
+    except OSError as error:
+        raise RelayFailedError(f"The relay has no TLS: {error}.") from None
     _file(root).unlink(missing_ok=True)
     config = {"root": str(root), "host": host, "ports": ports, "orphan_grace_s": orphan_grace_s}
     process = subprocess.Popen(
@@ -86,7 +91,11 @@ async def _serve(root: Path, config: dict[str, Any]) -> None:
     lease = root / "lease"
     watched = Lease(str(lease), config["orphan_grace_s"] + _LAST_S)
     relay = Relay(partial(find_worker, root / "workers"), partial(_renew, lease))
-    server = await asyncio.get_running_loop().create_server(relay.connection, sock=listener)
+    context = relay_context()
+    handshake_s = PROVE_S if context is not None else None
+    server = await asyncio.get_running_loop().create_server(
+        relay.connection, sock=listener, ssl=context, ssl_handshake_timeout=handshake_s
+    )
     own = {"pid": os.getpid(), "stamp": start_stamp(os.getpid()), "port": listener.getsockname()[1]}
     write_atomically(_file(root), json.dumps(own).encode())
     while _read(root) == own and not watched.expired():

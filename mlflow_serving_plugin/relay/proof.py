@@ -7,7 +7,7 @@ relay     an HMAC of the same under another label; from then on the connection i
 ========  =================================================================================================
 
 The secret itself is never sent, and a proof is worth nothing on another connection, because both nonces are in it.
-What follows is neither encrypted nor signed: the network between the hosts is to be private.
+What follows is neither encrypted nor signed, unless Ray uses TLS (see ``tls``): else the network is to be private.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from support import eventually, gateway_fakes
+from support.certificates import Authority
 from support.gateway_fakes import PREDICTED, FrameWorker
 from support.routes import an_entity, routes_of
 
@@ -24,7 +26,7 @@ from mlflow_serving_plugin.links.frames_blocking import BlockingFrameLink
 from mlflow_serving_plugin.links.pulse import MOST_MISSED, SILENT, Pulse
 from mlflow_serving_plugin.links.tcp import RefusedError, connect
 from mlflow_serving_plugin.relay import proof
-from mlflow_serving_plugin.relay.process import end_relay, ensure_relay
+from mlflow_serving_plugin.relay.process import RelayFailedError, end_relay, ensure_relay
 from mlflow_serving_plugin.relay.server import MOST_UNPROVED
 
 WORKER, SECRET = "0123456789ab", "correct horse battery staple"
@@ -68,6 +70,20 @@ def node(root):
     node = Node(root)
     yield node
     node.end()
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def any_node(request, monkeypatch, tmp_path):
+    """A node of a cluster without and with TLS; asked for before ``node``."""
+    if request.param == "TLS":
+        use(monkeypatch, Authority(tmp_path / "authority").variables())
+    return request.getfixturevalue("node")
+
+
+def use(monkeypatch, variables):
+    """This process is a host of a cluster from now on."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
 
 class Snapshot:
@@ -117,10 +133,10 @@ def opened(request):
         link.close()
 
 
-def test_requests_pass_in_both_directions_whole_and_side_by_side(node, opened):
+def test_requests_pass_in_both_directions_whole_and_side_by_side(any_node, opened):
     large, small = [b"x" * size for size in (0, 1, 70_000, 5_000_000)], [b"%d" % number for number in range(100)]
-    with gateway_fakes.worker(node.add(), lambda _, body: (418, "text/plain", body), FrameWorker):
-        ask = opened(node.address())
+    with gateway_fakes.worker(any_node.add(), lambda _, body: (418, "text/plain", body), FrameWorker):
+        ask = opened(any_node.address())
         with ThreadPoolExecutor(8) as pool:
             assert [reply.body for reply in pool.map(ask, small)] == small
         assert [ask(body).body for body in large] == large
@@ -136,17 +152,17 @@ def test_a_relay_is_started_once_for_a_state_directory_and_found_again(node):
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
-def test_without_the_workers_secret_nobody_reaches_the_worker(node, opened):
-    with gateway_fakes.worker(node.add(), kind=FrameWorker) as worker:
+def test_without_the_workers_secret_nobody_reaches_the_worker(any_node, opened):
+    with gateway_fakes.worker(any_node.add(), kind=FrameWorker) as worker:
         for secret in ("", SECRET[:-1], SECRET + " "):
             with pytest.raises(LostError, match="no such worker") as caught:
-                opened(node.address(), secret)()
+                opened(any_node.address(), secret)()
             assert not caught.value.sent
         assert not worker.connections
     # A worker that is not to be reached from other hosts has no secret.
-    node.add(secret="")
+    any_node.add(secret="")
     with pytest.raises(LostError, match="no such worker"):
-        opened(node.address(), "")()
+        opened(any_node.address(), "")()
 
 
 def test_what_others_overhear_opens_no_connection_and_holds_no_secret(node):
@@ -224,7 +240,7 @@ def test_callers_without_a_proof_do_not_keep_others_out_for_long(node):
         eventually(let_in)
 
 
-def test_a_frozen_nodes_requests_are_given_up_and_the_node_is_used_again_once_it_thaws(node, opened):
+def test_a_frozen_nodes_requests_are_given_up_and_the_node_is_used_again_once_it_thaws(any_node, opened):
     asked, goes_on = threading.Event(), threading.Event()
 
     def answer(_, body):
@@ -233,12 +249,12 @@ def test_a_frozen_nodes_requests_are_given_up_and_the_node_is_used_again_once_it
             goes_on.wait(60)
         return PREDICTED
 
-    with gateway_fakes.worker(node.add(), answer, FrameWorker), ThreadPoolExecutor() as pool:
-        ask = opened(node.address())
+    with gateway_fakes.worker(any_node.add(), answer, FrameWorker), ThreadPoolExecutor() as pool:
+        ask = opened(any_node.address())
         assert ask().status == 200
         under_way = pool.submit(ask, b"long")
         assert asked.wait(30)
-        node.signal(signal.SIGSTOP)
+        any_node.signal(signal.SIGSTOP)
         with pytest.raises(LostError, match=SILENT) as caught:
             under_way.result(60)
         assert caught.value.sent
@@ -247,7 +263,7 @@ def test_a_frozen_nodes_requests_are_given_up_and_the_node_is_used_again_once_it
             ask()
         assert not caught.value.sent
         goes_on.set()
-        node.signal(signal.SIGCONT)
+        any_node.signal(signal.SIGCONT)
 
         def answers():
             with contextlib.suppress(LostError):
@@ -256,20 +272,20 @@ def test_a_frozen_nodes_requests_are_given_up_and_the_node_is_used_again_once_it
         eventually(answers)
 
 
-def test_a_worker_that_computes_for_long_is_not_taken_for_frozen(node, opened):
+def test_a_worker_that_computes_for_long_is_not_taken_for_frozen(any_node, opened):
     goes_on = threading.Event()
 
     def answer(*_):
         goes_on.wait(60)
         return PREDICTED
 
-    with gateway_fakes.worker(node.add(), answer, FrameWorker), ThreadPoolExecutor() as pool:
-        under_way = pool.submit(opened(node.address()))
+    with gateway_fakes.worker(any_node.add(), answer, FrameWorker), ThreadPoolExecutor() as pool:
+        under_way = pool.submit(opened(any_node.address()))
         lost, renewed = [], set()
-        pulse = Pulse(node.address(), SECRET, lambda: lost.append(True), proof.LEASE)
+        pulse = Pulse(any_node.address(), SECRET, lambda: lost.append(True), proof.LEASE)
 
         def renewed_often():
-            renewed.add((node.root / "lease").stat().st_mtime_ns)
+            renewed.add((any_node.root / "lease").stat().st_mtime_ns)
             return len(renewed) > 2 * MOST_MISSED
 
         eventually(renewed_often, 60.0)
@@ -280,14 +296,71 @@ def test_a_worker_that_computes_for_long_is_not_taken_for_frozen(node, opened):
         assert under_way.result(60).status == 200
 
 
-def test_a_worker_that_ends_ends_its_connections_and_is_refused_from_then_on(node, opened):
-    with gateway_fakes.worker(node.add(), lambda *_: None, FrameWorker):
+def test_a_worker_that_ends_ends_its_connections_and_is_refused_from_then_on(any_node, opened):
+    with gateway_fakes.worker(any_node.add(), lambda *_: None, FrameWorker):
         with pytest.raises(LostError) as caught:
-            opened(node.address())()
+            opened(any_node.address())()
         assert caught.value.sent
-    (node.root / "workers" / f"{WORKER}.json").unlink()
+    (any_node.root / "workers" / f"{WORKER}.json").unlink()
     with pytest.raises(RefusedError):
-        connect(node.address(), SECRET, 30.0)
+        connect(any_node.address(), SECRET, 30.0)
+
+
+def test_with_tls_nothing_that_passes_can_be_read(node, opened, monkeypatch, tmp_path):
+    node.end()
+    use(monkeypatch, Authority(tmp_path).variables())
+    node.start()
+    heard = []
+
+    def listen(tap):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=overhear, args=(tap.accept()[0],), daemon=True).start()
+
+    def overhear(caller):
+        with contextlib.suppress(OSError), caller, socket.create_connection(node.address().node) as relay:
+            while sides := select.select([caller, relay], [], [], 60)[0]:
+                for side in sides:
+                    if not (data := side.recv(65536)):
+                        return
+                    heard.append(data)
+                    (relay if side is caller else caller).sendall(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as tap, gateway_fakes.worker(node.add(), kind=FrameWorker):
+        threading.Thread(target=listen, args=(tap,), daemon=True).start()
+        ask = opened(node.address(tap.getsockname()[1]))
+        assert ask(b"confidential" * 1000).body == PREDICTED[2]
+        tap.shutdown(socket.SHUT_RDWR)
+    said = b"".join(heard)
+    assert len(said) > 12_000 and b"confidential" not in said and b"predictions" not in said
+
+
+@pytest.mark.parametrize("whose", ["of another cluster", "of another host", "none"])
+def test_with_tls_a_relay_or_caller_without_its_own_certificate_of_the_cluster_is_refused(
+    whose, node, opened, monkeypatch, tmp_path
+):
+    node.end()
+    authority = Authority(tmp_path / "this")
+    use(monkeypatch, authority.variables("10.1.2.3" if whose == "of another host" else "127.0.0.1"))
+    node.start()
+    if whose == "of another cluster":
+        use(monkeypatch, Authority(tmp_path / "other").variables())
+    elif whose == "none":
+        for name in authority.variables():
+            monkeypatch.delenv(name)
+    with gateway_fakes.worker(node.add(), kind=FrameWorker) as worker:
+        with pytest.raises(LostError) as caught:
+            opened(node.address())(b"private")
+        assert not caught.value.sent
+        assert not worker.connections
+
+
+def test_a_relay_without_the_certificates_that_it_is_to_use_says_what_is_missing(node, monkeypatch, tmp_path):
+    node.end()
+    variables = Authority(tmp_path).variables()
+    use(monkeypatch, {**variables, "RAY_TLS_CA_CERT": ""})
+    with pytest.raises(RelayFailedError, match="RAY_USE_TLS is set, and RAY_TLS_CA_CERT is not"):
+        node.start()
 
 
 def received(connection):
