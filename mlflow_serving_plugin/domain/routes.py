@@ -13,7 +13,7 @@ from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.errors import NotFoundError
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the snapshot's shape changes. A reader sets a snapshot of another format aside."""
 
 

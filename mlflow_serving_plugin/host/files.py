@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 FileIdentity = tuple[int, int, int]
@@ -11,19 +12,24 @@ FileIdentity = tuple[int, int, int]
 
 def file_identity(path: Path) -> FileIdentity:
     """What tells a file from any other that gets its name; OSError."""
-    found = path.stat()
+    return identity_of(path.stat())
+
+
+def identity_of(found: os.stat_result) -> FileIdentity:
+    """What tells a file from any other that gets its name, by the facts of the file."""
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def write_atomically(path: Path, data: bytes) -> FileIdentity:
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> FileIdentity:
     """Replace a file, readable by this user only, so that a reader sees the old content or the new, never a part.
 
-    Returns what tells the new file from any other.
+    ``data``: also in pieces. Returns what tells the new file from any other.
     """
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         scratch.touch(0o600)
-        scratch.write_bytes(data)
+        with scratch.open("wb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
         # Looked at before anybody else can have changed it.
         identity = file_identity(scratch)
         scratch.replace(path)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from mlflow_serving_plugin.domain.routes import Routes
-from mlflow_serving_plugin.domain.routes_text import OtherFormatError, dump_routes, load_routes
-from mlflow_serving_plugin.host.files import FileIdentity, file_identity, write_atomically
+from mlflow_serving_plugin.domain.routes_text import OtherFormatError, RoutesReader, RoutesWriter
+from mlflow_serving_plugin.host.files import FileIdentity, file_identity, identity_of, write_atomically
 from mlflow_serving_plugin.host.throttled import Throttled
 
 _logger = logging.getLogger(__name__)
 
 
-def publish(path: Path, routes: Routes) -> FileIdentity:
+_BUFFER_BYTES = 1 << 16
+
+
+def publish(path: Path, routes: Routes) -> None:
     """Replace the snapshot; OSError."""
-    return write_atomically(path, dump_routes(routes))
+    Publisher(path).publish(routes)
 
 
 def retire(path: Path, at_stop: Path) -> None:
@@ -29,7 +34,8 @@ def retire(path: Path, at_stop: Path) -> None:
 def routes_before(path: Path, at_stop: Path) -> Routes:
     """What an earlier controller has published, before the server was stopped perhaps; no routes if unreadable."""
     try:
-        return load_routes((path if path.exists() else at_stop).read_bytes())
+        with (path if path.exists() else at_stop).open("rb") as file:
+            return RoutesReader().load(file)
     except FileNotFoundError:
         return Routes()
     except OtherFormatError:
@@ -45,11 +51,12 @@ class Publisher:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writer = RoutesWriter()
         self._written: FileIdentity | None = None
 
     def publish(self, routes: Routes) -> None:
         """Replace the snapshot; OSError."""
-        self._written = publish(self._path, routes)
+        self._written = write_atomically(self._path, self._writer.lines(routes))
 
     def intact(self) -> bool:
         """Whether the file is the one that was written last: neither changed nor gone."""
@@ -68,6 +75,7 @@ class SnapshotReader:
         self._next_check = 0.0
         self._seen: FileIdentity | None = None
         self._routes = Routes()
+        self._reader = RoutesReader()
         self._unreadable = Throttled(_logger)
 
     def current(self) -> Routes:
@@ -80,13 +88,10 @@ class SnapshotReader:
 
     def _refresh(self) -> None:
         try:
-            identity = file_identity(self._path)
-            if identity == self._seen:
-                return
-            data = self._path.read_bytes()
-            # A damaged snapshot is read and logged once; the next snapshot is another file.
-            self._seen = identity
-            self._routes = load_routes(data)
+            if file_identity(self._path) != self._seen:
+                # Line by line: as a whole the snapshot of a thousand models would take megabytes.
+                with self._path.open("rb", _BUFFER_BYTES) as file:
+                    self._load(file)
         except FileNotFoundError:
             return
         except OtherFormatError as error:
@@ -95,3 +100,13 @@ class SnapshotReader:
             self._unreadable.log(
                 logging.ERROR, "The routes snapshot could not be read; using the one before: %s", error
             )
+
+    def _load(self, file: BinaryIO) -> None:
+        identity = identity_of(os.fstat(file.fileno()))
+        try:
+            self._routes = self._reader.load(file)
+        except ValueError:
+            # A damaged snapshot is read and logged once; the next snapshot is another file.
+            self._seen = identity
+            raise
+        self._seen = identity

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from support.routes import an_entity, routes_of
@@ -16,7 +17,7 @@ from support.routes import an_entity, routes_of
 from mlflow_serving_plugin.domain.routes import FORMAT, Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes
 from mlflow_serving_plugin.host.messages import Changed, Inbox, Lost, Overdue, Wake, send_nudge
-from mlflow_serving_plugin.host.snapshot import SnapshotReader, publish
+from mlflow_serving_plugin.host.snapshot import Publisher, SnapshotReader, publish
 
 PROMPT_S = 0.5
 LONG_S = 20.0
@@ -201,6 +202,27 @@ def test_a_new_snapshot_of_the_same_size_and_time_is_noticed(paths):
         assert reader.current().written_ms == written_ms
 
 
+def test_what_has_not_changed_is_taken_over_from_the_snapshot_before(paths):
+    publisher, reader = Publisher(paths.routes), SnapshotReader(paths.routes, 0)
+    publisher.publish(routes("iris", "wine"))
+    before = reader.current()
+    changed = routes("iris", "wine", "rose")
+    changed.entities["wine/1"] = replace(changed.entities["wine/1"], message="Other.")
+    publisher.publish(changed)
+    after = reader.current()
+    assert after == changed
+    assert after.endpoints["default/iris"] is before.endpoints["default/iris"]
+    assert after.entities["iris/1"] is before.entities["iris/1"]
+    publisher.publish(routes("wine"))
+    assert reader.current() == routes("wine")
+
+
+def test_entities_that_outlive_their_endpoint_are_in_the_snapshot(paths):
+    left = replace(routes("iris"), endpoints={})
+    publish(paths.routes, left)
+    assert SnapshotReader(paths.routes, 0).current() == left
+
+
 def test_a_snapshot_that_did_not_change_is_not_read_again(paths):
     publish(paths.routes, routes("iris"))
     reader = SnapshotReader(paths.routes, 0)
@@ -260,11 +282,11 @@ def test_a_snapshot_that_could_not_be_opened_is_tried_again(paths, monkeypatch):
     publish(paths.routes, routes("iris"))
     reader = SnapshotReader(paths.routes, 0)
 
-    def refuse(_):
+    def refuse(*_):
         raise OSError("too many open files")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(paths.routes), "read_bytes", refuse)
+        patched.setattr(type(paths.routes), "open", refuse)
         assert reader.current() == Routes()
     assert reader.current() == routes("iris")
 

@@ -155,8 +155,13 @@ class TrackingServer:
         return self.log.read_text(errors="replace")[-6000:] if self.log.exists() else "(no log)"
 
     def routes(self) -> dict[str, Any]:
-        """The routes snapshot."""
-        return json.loads((self.state / "routes.json").read_text())
+        """The routes snapshot: endpoints and entities by their keys, both as JSON."""
+        lines = [line for line in json.loads((self.state / "routes.json").read_text())["lines"] if line]
+        entities = [entity for line in lines for entity in line["entities"]]
+        return {
+            "endpoints": {line["key"]: line["endpoint"] for line in lines if line["endpoint"]},
+            "entities": {"/".join(e["key"]): e for e in entities},
+        }
 
     def api(self, method: str, action: str, *, base: str = "/api/2.0/mlflow/endpoints", **fields: Any) -> Any:
         """Call the control API with a JSON body; its answer, which must be a success."""
@@ -178,7 +183,8 @@ class TrackingServer:
         """The entities of a model in the routes snapshot, by name: one for each active version."""
         routes = self.routes()
         endpoint = routes["endpoints"].get(f"default/{name}", {"id": ""})
-        return {e["key"]["name"]: e for e in routes["entities"].values() if e["key"]["endpoint_id"] == endpoint["id"]}
+        keyed = ((e["key"], e) for e in routes["entities"].values())
+        return {name: entity for (endpoint_id, name), entity in keyed if endpoint_id == endpoint["id"]}
 
     def states(self, name: str) -> dict[str, str]:
         """The state of each version, without its ``VERSION_STATE_``."""
