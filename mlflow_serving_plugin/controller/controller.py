@@ -11,6 +11,7 @@ from functools import partial
 
 from mlflow_serving_plugin.backends.base import OVERDUE, WorkerPhase
 from mlflow_serving_plugin.controller.deps import ControllerDeps
+from mlflow_serving_plugin.controller.describing import Describer
 from mlflow_serving_plugin.controller.desired import View
 from mlflow_serving_plugin.controller.execute import Executor
 from mlflow_serving_plugin.controller.files import clear_scratch
@@ -23,7 +24,6 @@ from mlflow_serving_plugin.controller.refresh import asked_anew
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
-from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.controller.updates import Updates
@@ -67,6 +67,7 @@ class Controller:
         )
         self._executor = Executor(deps, self._tasks, self._state, self._metrics)
         self._routes = routes_before(deps.paths.routes, deps.paths.routes_at_stop)
+        self._describer = Describer(deps.settings.request_timeout_s, deps.environments.log)
         self._publisher = Publisher(deps.paths.routes)
         self._view: View | None = None
         self._settled: tuple[object, ...] | None = None
@@ -169,16 +170,7 @@ class Controller:
     def _publish(self, view: View, replicas: Mapping[EntityKey, int], observed: Observed) -> bool:
         """Publish the routes now; whether there was something to publish."""
         now_ms = _now_ms()
-        routes = describe(
-            view,
-            self._state.desired,
-            replicas,
-            observed,
-            self._routes,
-            now_ms=now_ms,
-            default_timeout_s=self._settings.request_timeout_s,
-            build_log=self._deps.environments.log,
-        )
+        routes = self._describer.describe(view, self._state.desired, replicas, observed, self._routes, now_ms=now_ms)
         if replace(routes, written_ms=self._routes.written_ms) == self._routes and self._publisher.intact():
             return False
         try:

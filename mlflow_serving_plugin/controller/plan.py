@@ -63,7 +63,9 @@ def plan(
     launches_left = launch_slots - sum(observed.launching.values())
     fetches_left = fetch_slots - len(observed.fetching)
     building = set(observed.building)
-    for key in sorted(desired, key=lambda key: key not in first) if first else desired:
+    # Most of thousands of entities sleep, and nothing is to be done about those.
+    awake = [key for key in desired if replicas[key] or key in by_key]
+    for key in sorted(awake, key=lambda key: key not in first) if first else awake:
         wanted = desired[key]
         found = standing(wanted, replicas[key], by_key.get(key, []), observed)
         actions += _superfluous(found, replicas[key])

@@ -91,8 +91,12 @@ class Reading:
             if key in desired and key in desired_before and desired[key].fingerprint == desired_before[key].fingerprint
         }
         unread = {key for key, wanted in desired.items() if key not in known and proof_of(wanted, proofs) is not None}
-        # A start looks at files and environment anew. Until then a look at all of them now and then suffices.
-        kept = {key: need for key, need in known.items() if names is not None and need.environment is not None}
+        # A start looks at files and environment anew. Until then a look now and then suffices, and none for sleepers.
+        kept = {
+            key: need
+            for key, need in known.items()
+            if need.environment is not None and (names is not None or proof_of(desired[key], proofs) is not None)
+        }
         return Found(view, desired, kept | self._needs(desired, known, desired.keys() - unread - kept.keys()), unread)
 
     def _needs(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from mlflow_serving_plugin.controller.desired import ModelKey, View, model_of, models_of
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
@@ -13,6 +14,8 @@ from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.store.endpoints import Store
 
 _LOOK, _LOOK_EVERY_S = "revision", 1.0
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _MANY = 10
 """So many models of a workspace are read together."""
 
@@ -72,7 +75,12 @@ def refresh(store: Store, registry: RegistryReader, before: View, names: frozens
             endpoint, model = _find(store, registry, stored)
         if endpoint is not None and model is not None:
             endpoints[endpoint.id], models[model_of(endpoint)] = endpoint, model
-    return View(endpoints, models)
+    return View(_as_before(endpoints, before.endpoints), _as_before(models, before.models))
+
+
+def _as_before(found: dict[_Key, _Value], before: Mapping[_Key, _Value]) -> dict[_Key, _Value]:
+    """What was found, and what is equal to what was there before as the very same: who compares is soon done."""
+    return {key: earlier if (earlier := before.get(key)) == value else value for key, value in found.items()}
 
 
 def asked_anew(before: View, after: View) -> set[str]:

@@ -1,4 +1,4 @@
-"""Makes the routes, for gateway and API, from what should run and what runs. Pure."""
+"""The parts of the routes, for gateway and API, from what should run and what runs. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
-from mlflow_serving_plugin.controller.desired import DesiredEntity, View, model_of
+from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.standing import Observed, standing
 from mlflow_serving_plugin.domain.config import GatewayConfig, part_of
 from mlflow_serving_plugin.domain.config_rules import resolve
@@ -21,6 +21,7 @@ from mlflow_serving_plugin.domain.serving import ServingSpec
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.environments.recipe import Need
+from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.worker.loaders import LIBRARY_LOADERS
 
 _OF_FILES = ("model_dir", "environment", "libraries", "mlflow_version", "build_log", "asks")
@@ -28,38 +29,7 @@ _STILL_SANDBOXED = "The sandbox is on although the endpoint's is off: the server
 _DRAINS = "No longer active; requests in flight finish."
 
 
-def describe(
-    view: View,
-    desired: Mapping[EntityKey, DesiredEntity],
-    replicas: Mapping[EntityKey, int],
-    observed: Observed,
-    before: Routes,
-    *,
-    now_ms: int,
-    default_timeout_s: float,
-    build_log: Callable[[str], Path | None] = lambda _: None,
-) -> Routes:
-    """The routes now. ``since_ms`` of an entity whose state is as before stays as it was.
-
-    ``build_log``: where the log of an environment's build is.
-    """
-    by_key = observed.by_key()
-    entities = {
-        str(key): _entity(wanted, replicas[key], by_key.get(key, []), observed, before, now_ms, build_log)
-        for key, wanted in desired.items()
-    }
-    entities |= _draining(desired, observed, before, now_ms)
-    of_endpoint: dict[str, list[EntityRoute]] = {}
-    for entity in sorted(entities.values(), key=lambda entity: name_order(entity.name)):
-        of_endpoint.setdefault(entity.key.endpoint_id, []).append(entity)
-    endpoints = {
-        key_of(endpoint): _endpoint(endpoint, view, of_endpoint.get(endpoint.id, []), default_timeout_s)
-        for endpoint in view.endpoints.values()
-    }
-    return Routes(written_ms=now_ms, endpoints=endpoints, entities=entities)
-
-
-def _entity(
+def entity_route(
     wanted: DesiredEntity,
     replicas: int,
     workers: Sequence[WorkerStatus],
@@ -68,6 +38,7 @@ def _entity(
     now_ms: int,
     build_log: Callable[[str], Path | None],
 ) -> EntityRoute:
+    """An entity as it stands. ``before``: the last routes; what it looks at else is in ``describing.made_of``."""
     found = standing(wanted, replicas, workers, observed)
     earlier = before.entities.get(str(wanted.key))
     proof = observed.proof_of(wanted)
@@ -116,7 +87,7 @@ def _libraries(need: Need) -> tuple[Library, ...]:
     )
 
 
-def _draining(
+def draining_routes(
     desired: Mapping[EntityKey, DesiredEntity], observed: Observed, before: Routes, now_ms: int
 ) -> dict[str, EntityRoute]:
     """Entities that are no longer desired, for as long as workers of theirs finish requests."""
@@ -149,12 +120,13 @@ def _worker(worker: WorkerStatus) -> WorkerRoute:
     )
 
 
-def _endpoint(
-    endpoint: Endpoint, view: View, entities: Sequence[EntityRoute], default_timeout_s: float
+def endpoint_route(
+    endpoint: Endpoint, model: RegisteredModel | None, entities: Sequence[EntityRoute], default_timeout_s: float
 ) -> EndpointRoute:
+    """An endpoint as it stands. ``model``: of an endpoint that is one model's, once that model was read."""
+    entities = sorted(entities, key=lambda entity: name_order(entity.name))
     draining = tuple(entity.name for entity in entities if entity.state is EntityState.DRAINING)
     entities = [entity for entity in entities if entity.state is not EntityState.DRAINING]
-    model = view.models.get(model_of(endpoint)) if endpoint.spec is None else None
     answering = _answering(endpoint.spec) if endpoint.spec else {}
     if endpoint.spec is not None:
         # Those of the next configuration tell nothing of how the endpoint stands.

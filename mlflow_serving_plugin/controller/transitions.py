@@ -17,7 +17,11 @@ def transitions(before: Routes, after: Routes, now_ms: int) -> list[tuple[str, E
     """What happened between two snapshots: ``(endpoint id, event)`` pairs, the entities before the endpoints."""
     found: list[tuple[str, Event]] = []
     endpoints = {endpoint.id: endpoint for endpoint in [*before.endpoints.values(), *after.endpoints.values()]}
-    for key in _in_order({*before.entities, *after.entities}):
+    # What has not changed is the very same in both.
+    changed = {
+        key for key in {*before.entities, *after.entities} if before.entities.get(key) is not after.entities.get(key)
+    }
+    for key in _in_order(changed):
         then, now = before.entities.get(str(key)), after.entities.get(str(key))
         endpoint = endpoints.get(key.endpoint_id)
         for kind, message in _entity_changes(then, now):
@@ -53,6 +57,8 @@ def _entity_changes(then: EntityRoute | None, now: EntityRoute | None) -> Iterab
 
 
 def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[Change]:
+    if then is now:
+        return
     if then is None or then.state is not now.state:
         yield f"ENDPOINT_{now.state.value}", now.message or "Serving."
     if then is None or now.models is not None:
@@ -66,6 +72,8 @@ def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterabl
 
 def _traffic_changes(before: Routes, after: Routes, endpoint: EndpointRoute) -> Iterable[Change]:
     """What became of the shares of entities that served before. While an endpoint starts, nothing moves."""
+    if not endpoint.traffic:
+        return
     now, then = _serving(after, endpoint), _serving(before, endpoint)
     for name, percent in endpoint.traffic:
         key = f"{endpoint.id}/{name}"

@@ -77,7 +77,7 @@ class ControllerMetrics:
         """Count the wakes that began and ended between two snapshots."""
         for key, now in after.entities.items():
             then = before.entities.get(key)
-            if then is None or then.state is now.state:
+            if then is None or then is now or then.state is now.state:
                 continue
             if then.state is EntityState.ASLEEP:
                 self._metrics.count(WAKES, now.key.endpoint_id, now.name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -106,12 +107,12 @@ class ServingStore(EventLog):
             session.expunge(row)
 
 
-def serving_endpoint(row: EndpointRow) -> Endpoint:
+def serving_endpoint(row: EndpointRow | Row[Any]) -> Endpoint:
     """A row of the kind as an endpoint."""
     return Endpoint(row.id, row.workspace, row.name, EndpointConfig(), 0, row.generation, serving_spec(row))
 
 
-def serving_spec(row: EndpointRow) -> ServingSpec:
+def serving_spec(row: EndpointRow | Row[Any]) -> ServingSpec:
     """The specification in a row of the kind."""
     return load_spec(row.spec or "")
 

@@ -9,10 +9,10 @@ from support.controller import TIMEOUT_S, a_model, a_need, a_version, a_view, a_
 
 from mlflow_serving_plugin.backends.base import WorkerPhase
 from mlflow_serving_plugin.controller.backoff import CRASH_LOOP, Failure
+from mlflow_serving_plugin.controller.describing import Describer
 from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
-from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
@@ -28,7 +28,7 @@ NOBODY = Routes()
 def routes_of(view, *, before=NOBODY, now_ms=5000, **observed):
     desired = desire(view, TIMEOUT_S)
     seen = Observed(**observed)
-    return describe(view, desired, scale(desired), seen, before, now_ms=now_ms, default_timeout_s=TIMEOUT_S)
+    return Describer(TIMEOUT_S).describe(view, desired, scale(desired), seen, before, now_ms=now_ms)
 
 
 def endpoint_of(view, **options):
@@ -123,6 +123,29 @@ def test_the_state_of_a_version_that(case):
     observed, state, message = STATES[case]
     version = entity_of(ONLY_ONE, **observed)
     assert (version.state, version.message) == (state, message)
+
+
+def test_one_who_describes_again_and_again_finds_what_one_who_begins_anew_finds():
+    again, before = Describer(TIMEOUT_S), NOBODY
+    desired, both = desire(ONLY_ONE, TIMEOUT_S), desire(BOTH, TIMEOUT_S)
+    turns = [(ONLY_ONE, desired, Observed(**observed)) for observed, *_ in STATES.values()]
+    turns += [(BOTH, both, turn[2]) for turn in turns] + turns
+    for now_ms, (view, wanted, seen) in enumerate(turns):
+        replicas = scale(wanted)
+        found = again.describe(view, wanted, replicas, seen, before, now_ms=now_ms)
+        assert found == Describer(TIMEOUT_S).describe(view, wanted, replicas, seen, before, now_ms=now_ms)
+        before = found
+
+
+def test_what_has_not_changed_is_described_once():
+    describer, desired = Describer(TIMEOUT_S), desire(BOTH, TIMEOUT_S)
+    failed = Observed(failures={K2: failure("bad pickle")})
+    before = describer.describe(BOTH, desired, scale(desired), Observed(), NOBODY, now_ms=1)
+    after = describer.describe(BOTH, desired, scale(desired), failed, before, now_ms=2)
+    assert after.entities[str(K1)] is before.entities[str(K1)]
+    assert after.entities[str(K2)].state is EntityState.FAILED
+    again = describer.describe(BOTH, desired, scale(desired), failed, after, now_ms=3)
+    assert again.endpoints["default/iris"] is after.endpoints["default/iris"]
 
 
 def test_a_version_s_route_says_where_its_workers_answer_and_what_they_say():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from support.controller import a_model, a_version, a_view, a_worker, an_endpoint, desired_of
 
 from mlflow_serving_plugin.controller.backoff import Failure
+from mlflow_serving_plugin.controller.describing import Describer
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
-from mlflow_serving_plugin.controller.status import describe
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes
@@ -20,7 +20,7 @@ FAILED = {KEY: Failure(2, 10.0, "MemoryError: too little", served=False)}
 def described(observed: Observed, before: Routes, **config: object) -> Routes:
     view = a_view((an_endpoint(**config), a_model("iris", a_version(1))))
     desired = desired_of(1, **config)
-    return describe(view, desired, scale(desired), observed, before, now_ms=5, default_timeout_s=60.0)
+    return Describer(60.0).describe(view, desired, scale(desired), observed, before, now_ms=5)
 
 
 def version(routes: Routes):
