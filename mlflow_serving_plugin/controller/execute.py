@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from mlflow_serving_plugin.backends.base import NoRoomError, WorkerPhase, WorkerSpec, WorkerStatus
@@ -125,6 +126,8 @@ class Executor:
                 if not waits:
                     self._metrics.start_failed(wanted.key)
                 self._state.failed(wanted, outcome.reason, now=now, waits=waits)
+            elif outcome.value is not None and self._state.is_current(wanted.key, wanted.fingerprint):
+                self._state.needs[wanted.key] = outcome.value
 
         self._state.launching[wanted.key] += 1
         self._tasks.start("launch", partial(self._start_worker, wanted, need), launched)
@@ -164,11 +167,14 @@ class Executor:
         files = fetch_model(source, model_directory(self._deps.paths, wanted), download)
         return self._deps.environments.need(files, wanted.settings.env_manager)
 
-    def _start_worker(self, wanted: DesiredEntity, need: Need) -> None:
-        environments = self._deps.environments
+    def _start_worker(self, wanted: DesiredEntity, need: Need) -> Need | None:
+        """Start a worker. What the entity needs now, when its environment has to be built before."""
         # Files and environment may have been removed from outside since the need was read.
         if fetched_model(model_directory(self._deps.paths, wanted), wanted.entity.source) is None:
             need = self._prepare(wanted)
+        environment = self._deps.environments.find(need.recipe)
+        if environment is None:
+            return replace(need, environment=None)
         files = need.recipe.model_dir
         self._deps.backend.launch(
             WorkerSpec(
@@ -178,9 +184,10 @@ class Executor:
                 log=self._deps.paths.entity_log(wanted.key.endpoint_id, wanted.key.name),
                 settings=wanted.settings,
                 example=self._deps.example(files),
-                environment=environments.find(need.recipe) or environments.build(need.recipe),
+                environment=environment,
                 source=wanted.entity.source,
                 recipe=need.recipe,
                 replicas=wanted.scaling.max_replicas,
             )
         )
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.controller.desired import DesiredEntity
@@ -57,13 +57,24 @@ class Usage:
             self.used_at[key] = now
         self._note_requests({*counted, *used}, desired)
         # A worker that has just started, or was adopted, has its whole idle time before it.
-        for key in observed.launching:
+        for key in [*observed.launching, *self._wait_for_builds(desired, observed, now - since_s)]:
             self.used_at[key] = now
         ready = Counter(worker.key for worker in observed.workers if worker.ready)
         for key in ready:
             self.used_at.setdefault(key, now)
         self.used_at = {key: at for key, at in self.used_at.items() if key in desired}
         self._follow(desired, in_hand, ready, now, since_s)
+
+    def _wait_for_builds(
+        self, desired: Mapping[EntityKey, DesiredEntity], observed: Observed, looked_at: float
+    ) -> Iterator[EntityKey]:
+        """The entities that were needed at the last look, and whose environment is being built, however long."""
+        for key, need in observed.needs.items() if observed.building else ():
+            builds = need.environment is None and need.recipe.key in observed.building
+            if builds and (wanted := desired.get(key)) is not None:
+                idle_s = looked_at - self.used_at.get(key, -math.inf)
+                if idle_s < wanted.scaling.idle_timeout_s:
+                    yield key
 
     def _note_requests(self, keys: Collection[tuple[str, str]], desired: Mapping[EntityKey, DesiredEntity]) -> None:
         noted = self._last_request | dict.fromkeys(keys, time.time())

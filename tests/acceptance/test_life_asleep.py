@@ -7,6 +7,7 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import requests
 from support import eventually
 from support.life import Life
@@ -15,6 +16,7 @@ from support.server import TrackingServer
 
 SLEEPS = {"min_replicas": 0, "idle_timeout_s": 1}
 STORM = 64
+BUILT_S = 400.0
 
 
 def falls_asleep(life: Life, version: int = 1) -> None:
@@ -96,3 +98,18 @@ def test_a_server_killed_during_a_wake_launches_no_sleeper_and_answers_for_each(
         assert told(life, 1, "VERSION_LAUNCHING") == 1
         assert life.answer("/2") == (200, 2)
         assert life.answer("/1") == (200, 1)
+
+
+@pytest.mark.eras
+@pytest.mark.matrix
+def test_a_sleeper_whose_environment_was_removed_answers_once_it_is_built_again(models: Models) -> None:
+    with TrackingServer("uvicorn", settings=SLEEPS) as server:
+        life = Life(server, models, "sleeper")
+        life.register(1)
+        server.enable("sleeper", env_manager="uv")
+        eventually(lambda: told(life, 1, "VERSION_ASLEEP"), within_s=BUILT_S, tail=server.tail)
+        falls_asleep(life)
+        (environment,) = (path for path in (server.state / "environments").iterdir() if path.is_dir())
+        shutil.rmtree(environment)
+        eventually(lambda: life.answer("/1") == (200, 1), within_s=BUILT_S, tail=server.tail)
+        assert told(life, 1, "VERSION_FAILED") == 0

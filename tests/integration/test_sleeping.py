@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.controller import a_version
+from support import eventually
+from support.controller import a_version, model_files
 from support.world import SETTINGS, WS, World
 
 from mlflow_serving_plugin.domain.entity import EntityKey
@@ -17,6 +19,7 @@ from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.snapshot import retire
 from mlflow_serving_plugin.metrics.families import EVICTIONS, IN_FLIGHT, WAKE_SECONDS, WAKES, WORKER_MEMORY
 
+BUILT_S = 300.0
 ASLEEP, READY = EntityState.ASLEEP, EntityState.READY
 
 
@@ -114,6 +117,29 @@ def test_files_removed_while_asleep_are_fetched_for_the_wake(sleeping):
     wake(sleeping)
     sleeping.until(lambda: sleeping.fetched == [("iris", 1), ("iris", 1)] and len(sleeping.backend.launched) == 2)
     assert "VERSION_FAILED" not in sleeping.kinds()
+
+
+@pytest.mark.eras
+def test_an_environment_removed_while_asleep_is_built_again_for_the_wake(world):
+    def download(*arguments):
+        files = Path(model_files(arguments[-1]))
+        (files / "requirements.txt").write_text("mlflow-skinny==3.5.0\n")
+        return str(files)
+
+    def asleep_after(launches):
+        return len(started) == launches and world.state(1) is ASLEEP
+
+    world.download, started = download, []
+    world.backend.before_launch = started.append
+    world.endpoint = world.enable(min_replicas=0, idle_timeout_s=0.2, env_manager="uv")
+    world.start()
+    eventually(lambda: asleep_after(1), within_s=BUILT_S, tail=world.tail)
+    shutil.rmtree(started[0].environment.directory)
+    wake(world)
+    eventually(lambda: asleep_after(2), within_s=BUILT_S, tail=world.tail)
+    assert Path(started[1].environment.python).exists()
+    assert world.kinds().count("VERSION_BUILDING") == 2
+    assert "VERSION_FAILED" not in world.kinds()
 
 
 def test_a_wake_whose_worker_is_killed_is_tried_once_more_at_once(sleeping):

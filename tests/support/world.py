@@ -40,6 +40,7 @@ class World:
         self.registry = MemoryRegistry(a_model("iris", a_version(1)))
         self.backend = FakeBackend()
         self.metrics = Metrics(paths.metrics)
+        self.download = self._download
         self.fetch_errors = {}
         self.fetched = []
         self._threads = []
@@ -53,7 +54,7 @@ class World:
                 registry=self.registry,
                 backend=self.backend,
                 environments=Environments(self.settings, self.paths.environments),
-                download=self._download,
+                download=self.download,
                 example=lambda _: None,
                 metrics=self.metrics,
             )
