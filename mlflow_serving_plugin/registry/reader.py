@@ -18,7 +18,9 @@ from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError, T
 from mlflow_serving_plugin.registry.models import ModelVersion, RegisteredModel
 from mlflow_serving_plugin.registry.workspaces import in_workspace
 
-_PAGE = 1000
+_PAGE = 200
+"""Rows of the registry in memory at a time: MLflow's objects for a thousand take megabytes."""
+
 _MOST_ROWS = 100
 """For each model wanted: above that, one read a model costs less than a registry that is mostly not wanted."""
 
