@@ -1,9 +1,11 @@
-"""How workers follow the load: ``python tests/benchmarks/bench_autoscaling.py [--busy 30] [--json FILE]``.
+"""How workers follow the load: ``python tests/benchmarks/bench_autoscaling.py [--busy 30] [--rounds 9] [--json FILE]``.
 
-A real server and a model that takes 20 ms for each request, one request at a time, with ``max_replicas`` 4. 8
+*Load*: a real server and a model that takes 20 ms for each request, one request at a time, with ``max_replicas`` 4. 8
 connections that each send one request after the other, then 64, then 8 again: the 99th percentile of the latencies
 while all is quiet, the seconds from each step until the percentile stays below twice its quiet value, and the seconds
-from the last step until the version has one worker again. The machine does nothing else, or the figures say little.
+from the last step until the version has one worker again. *Hot path*: two servers, one where versions may sleep and
+have up to 4 workers, one where nothing does, and one row of iris over one connection to each in turn: requests a second
+with both switched on over those without. The machine does nothing else, or the figures say little.
 """
 
 from __future__ import annotations
@@ -11,18 +13,19 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import statistics
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support import eventually
-from support.models import Models, register
+from support.models import IRIS_COLUMNS, Models, register
 from support.server import TrackingServer
 from support.shared import run_directory
 
@@ -31,6 +34,8 @@ _MODEL_S = 0.02
 _WINDOW_S = 2.0
 _DOWN_S = 300.0
 _BODY = json.dumps({"dataframe_split": {"columns": ["seconds"], "data": [[_MODEL_S]]}}).encode()
+_IRIS = json.dumps({"dataframe_split": {"columns": IRIS_COLUMNS, "data": [[5.1, 3.5, 1.4, 0.2]]}}).encode()
+_REQUESTS = 1000
 _HEADERS = {"Content-Type": "application/json"}
 
 Figures = dict[str, float]
@@ -116,14 +121,51 @@ def measure(busy_s: float, models: Models) -> Figures:
     }
 
 
+def hot_path(rounds: int, models: Models) -> Figures:
+    """Requests a second with autoscaling and sleep switched on, over those without."""
+    settings = {"off": {}, "on": {"min_replicas": 0, "max_replicas": 4, "idle_timeout_s": 3600}}
+    rates: dict[str, list[float]] = {name: [] for name in settings}
+    with ExitStack() as stack:
+        connections = {}
+        for name, chosen in settings.items():
+            server = stack.enter_context(TrackingServer("uvicorn", settings=chosen))
+            register(server.client, "iris", models.path("iris-1"))
+            server.enable("iris")
+            server.wait_ready("iris", 1)
+            connections[name] = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            _per_second(connections[name])
+        for _ in range(rounds):
+            for name, connection in connections.items():
+                rates[name].append(_per_second(connection))
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    return {
+        "hot_path_off_per_s": median["off"],
+        "hot_path_on_per_s": median["on"],
+        "hot_path_ratio": median["on"] / median["off"],
+    }
+
+
+def _per_second(connection: http.client.HTTPConnection) -> float:
+    began = time.perf_counter()
+    for _ in range(_REQUESTS):
+        connection.request("POST", "/model/iris/1/invocations", _IRIS, _HEADERS)
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
+    return _REQUESTS / (time.perf_counter() - began)
+
+
 def main() -> None:
     """Measure, print, and write the figures to a file if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--busy", type=float, default=30.0, help="seconds of each part")
+    parser.add_argument("--busy", type=float, default=30.0, help="seconds of each part of the load; 0: skip")
+    parser.add_argument("--rounds", type=int, default=9, help="of the hot path; 0: skip")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    figures = measure(options.busy, Models(run_directory() / "models"))
+    models = Models(run_directory() / "models")
+    figures = measure(options.busy, models) if options.busy else {}
+    figures |= hot_path(options.rounds, models) if options.rounds else {}
     for name, figure in figures.items():
         print(f"{name:28} {figure:10.3f}")
     if options.json:
