@@ -10,7 +10,7 @@ import json
 from itertools import chain
 from typing import Any, Iterable, Sequence
 
-from .formats import SPLIT
+from .formats import SPLIT, may_hold_table
 from .rows import Layout, frame_of
 from .same import same_value
 
@@ -101,7 +101,7 @@ def number_table(rows: list[list[Any]], kind: str) -> Any:
 def read_large(body: bytes, shapes: Iterable[Any]) -> Any:
     """The input of a large body that has one field of numbers; None for any other body."""
     # A body may begin with a byte order mark, to simdjson but not to MLflow.
-    if simdjson is None or body[:1] != b"{":
+    if simdjson is None or body[:1] != b"{" or not may_hold_table(body):
         return None
     try:
         document = simdjson.Parser().parse(body)

@@ -12,6 +12,8 @@ import json
 from itertools import islice
 from typing import Any, Collection, Iterable
 
+from .formats import may_hold_table
+
 try:  # several times as fast, where the environment has it
     import orjson
 
@@ -54,7 +56,7 @@ def bounded(
     """
     if content_type == PARQUET:
         _check_parquet(body, most)
-    if content_type != JSON or len(body) <= SMALL_BYTES:
+    if content_type != JSON or len(body) <= SMALL_BYTES or not may_hold_table(body):
         return body
     try:
         document = _loads(body)

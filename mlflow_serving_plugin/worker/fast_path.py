@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, Sequence
 from .blocks import LARGE_BYTES, read_large
 from .columns import NotCompilable
 from .decoding import Batchable, Trial
+from .formats import may_hold_table
 from .inferred import InferredTable
 from .model_call import ModelCall
 from .same import same_value
@@ -52,10 +53,7 @@ class JsonDecoder:
             large: Batchable | None = read_large(body, self.shapes)
             if large is not None:
                 return large
-        try:
-            document = json.loads(body) if self._exact else _loads(body)
-        except (ValueError, RecursionError):
-            return None
+        document = self._parsed(body)
         if type(document) is not dict:
             return None
         params = document.pop("params", None) if self.takes_params else None
@@ -67,6 +65,14 @@ class JsonDecoder:
             if found is not None:
                 return _with_params(found, params)
         return None
+
+    def _parsed(self, body: bytes) -> Any:
+        if len(body) >= LARGE_BYTES and not may_hold_table(body):
+            return None
+        try:
+            return json.loads(body) if self._exact else _loads(body)
+        except (ValueError, RecursionError):
+            return None
 
     def decode_tensors(self, body: bytes) -> Batchable | None:
         """The input of a body of tensors as bytes: what ``decode`` makes of the same tensors in JSON."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 SPLIT, RECORDS, INPUTS, INSTANCES = "dataframe_split", "dataframe_records", "inputs", "instances"
 
 _INT64 = 2**63
+_FIELDS = tuple(f'"{field}"'.encode() for field in (SPLIT, RECORDS, INPUTS, INSTANCES))
 
 
 class Table(NamedTuple):
@@ -15,6 +16,14 @@ class Table(NamedTuple):
     names: list[Any]
     rows: list[list[Any]]
     labels: list[int] | None = None
+
+
+def may_hold_table(body: bytes) -> bool:
+    """False only for JSON without any of the fields: to look for them takes a hundredth of the time that parsing takes.
+
+    A name may be written with escapes.
+    """
+    return any(field in body for field in _FIELDS) or b"\\u" in body
 
 
 def of_split(split: Any) -> Table | None:

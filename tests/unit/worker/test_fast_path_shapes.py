@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from worker_models import (
     Scorer,
     TensorSpec,
 )
+
+from mlflow_serving_plugin.worker.fast_path import JsonDecoder
+from mlflow_serving_plugin.worker.tables import SignatureTable
 
 JSON = "application/json"
 NESTED = [
@@ -191,3 +195,19 @@ def test_a_model_that_changes_its_input_changes_that_of_no_other_request():
         assert fresh["x"].eq(1.5).all()
     spoil(scorer.decode(JSON, json.dumps(row).encode()).model_input())
     assert scorer.decode(JSON, json.dumps(row).encode()).model_input().columns.name is None
+
+
+def test_twenty_thousand_columns_are_read_as_fast_in_any_order():
+    names, row = [f"c{number}" for number in range(20_000)], [float(number) for number in range(20_000)]
+    decoder = JsonDecoder([SignatureTable(Schema([ColSpec("double", name) for name in names]))])
+    for trial in decoder.trials():
+        for proved, item in trial.allows:
+            proved.add(item)
+    took_s = []
+    for step in (1, -1):
+        split = {"columns": names[::step], "data": [row[::step]]}
+        started_s = time.process_time()
+        frame = decoder.decode(json.dumps({"dataframe_split": split}).encode()).model_input()
+        took_s.append(time.process_time() - started_s)
+        assert (list(frame.columns), frame.iloc[0].tolist()) == (names, row)
+    assert took_s[1] < 5 * took_s[0] + 0.2

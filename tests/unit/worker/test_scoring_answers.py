@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,22 @@ def test_whatever_a_model_raises_is_an_answer(exception):
     answer = scorer.score(JSON, body_of([[1.0, 2.0, 3.0, 4.0]]))
     assert 400 <= answer.status <= 500
     assert answer.body
+
+
+@pytest.mark.parametrize("predict", [lambda data: int("no number"), lambda data: {1, 2}], ids=["an error", "no JSON"])
+def test_an_answer_that_is_known_takes_no_second_look_at_a_large_body(monkeypatch, predict):
+    scorer, seen = scorer_of(NAMES, predict), []
+    monkeypatch.setattr(
+        scorer,
+        "_server",
+        SimpleNamespace(
+            invocations=lambda body, *more: seen.append(len(body)) or scoring_server.invocations(body, *more)
+        ),
+    )
+    small, large = (scorer.answer(JSON, body_of([[1.0, 2.0, 3.0, 4.0]] * rows)) for rows in (2, 10_000))
+    assert (large.status, large.body) == (small.status, small.body)
+    assert large.status >= 400
+    assert max(seen) < 1000
 
 
 def test_a_body_that_is_nested_too_deeply_is_answered():

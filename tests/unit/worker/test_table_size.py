@@ -41,6 +41,7 @@ def test_columns_that_the_model_does_not_know_are_left_out_before_they_make_a_ta
     [
         pytest.param(JSON, lambda: own_columns(20_000), id="own columns, no signature"),
         pytest.param(JSON, lambda: own_columns(20_000, "instances"), id="own columns of instances"),
+        pytest.param(JSON, lambda: own_columns(20_000).replace(b"frame", b"fr\\u0061me"), id="a field with escapes"),
         pytest.param(
             JSON, lambda: body_of("dataframe_split", {"columns": ["a"], "data": [[1]], "index": [0] * 99_999}), id="i"
         ),
@@ -116,6 +117,7 @@ def test_of_a_body_that_lacks_a_required_column_only_the_names_are_left(body, ke
         (PARQUET, parquet(pd.DataFrame({"a": np.random.default_rng(0).random(10_000)}))),
         (PARQUET, b"no Parquet" * 5000),
         (JSON, own_columns(100)),
+        (JSON, own_columns(20_000, "messages")),
     ],
 )
 def test_any_other_body_stays_as_it_is(content_type, body):
