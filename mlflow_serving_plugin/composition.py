@@ -22,6 +22,7 @@ from mlflow_serving_plugin.api.app import PATHS, create_api
 from mlflow_serving_plugin.api.deps import ApiDeps
 from mlflow_serving_plugin.backends.selector import select_backend
 from mlflow_serving_plugin.background import AtStop, Background, Service
+from mlflow_serving_plugin.connections import defer_accept
 from mlflow_serving_plugin.control import Control
 from mlflow_serving_plugin.controller.controller import Controller
 from mlflow_serving_plugin.controller.deps import ControllerDeps
@@ -219,6 +220,7 @@ def _dispatch(inner: Any, deps: ApiDeps, gateway: Gateway, background: Backgroun
         # After a second Ctrl-C, such as `mlflow server` passes on beside the terminal's own, uvicorn skips lifespan.
         background.stop_at_exit()
         return AsgiDispatch(inner, mounts(driver, partial(driver.serve, control.respond)), background, driver.close)
+    defer_accept()
     blocking_driver = WsgiGateway(gateway)
     background.ensure_started()
     background.stop_at_exit()

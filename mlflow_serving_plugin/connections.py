@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
+import stat
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 _logger = logging.getLogger(__name__)
@@ -25,6 +29,17 @@ _PAUSE_S = 5.0
 _LONGEST_S = 30.0
 _LONGEST_IN_A_THREAD_S = 10.0
 """gunicorn's synchronous web workers serve nobody else meanwhile."""
+
+_AT_ONCE_S = 0.01
+_WAITING_THREADS = 3
+"""Of each gunicorn web worker, for clients that were answered and have not sent their whole body yet."""
+
+_DEFERRED_S = 30
+"""After that the kernel drops a connection on which nothing came."""
+
+_OPEN_FILES = Path("/proc/self/fd")
+
+_waiting = threading.BoundedSemaphore(_WAITING_THREADS)
 
 _SHORT_BYTES = 256 * 1024
 _MOST_BYTES = 256 * 1024 * 1024
@@ -84,32 +99,56 @@ def _read_around(
     gunicorn (20 to 26) loses a next request whose first bytes come together with the end of a body, and the next
     request comes as soon as there is an answer. So after an early answer the connection is not used again.
     """
+    waits = False
     try:
-        ended = _read_to_end_in_a_thread(body, connection, _SHORT_BYTES, _PAUSE_S)
-        if not ended:
+        left = _read_on(body, connection, _SHORT_BYTES, _AT_ONCE_S)
+        # Whoever has not sent a short rest yet is waited for by few threads at a time, so that others stay free.
+        waits = left is not None and _waiting.acquire(blocking=False)
+        if left and waits:
+            left = _read_on(body, connection, left, _PAUSE_S)
+        if left is not None:
             close()
         yield from answer
-        if not ended and not _read_to_end_in_a_thread(body, connection, _MOST_BYTES, _LONGEST_IN_A_THREAD_S):
+        if left is not None and not (waits and _read_on(body, connection, _MOST_BYTES, _LONGEST_IN_A_THREAD_S) is None):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
     finally:
+        if waits:
+            _waiting.release()
         if hasattr(answer, "close"):
             answer.close()
 
 
-def _read_to_end_in_a_thread(body: Any, connection: socket.socket, most: int, longest_s: float) -> bool:
-    """Whether the client has sent the rest of its body within the limits."""
+def _read_on(body: Any, connection: socket.socket, most: int, longest_s: float) -> int | None:
+    """None when the client has sent the rest of its body; else how much of ``most`` has not been read."""
     ends, timeout_s = time.monotonic() + longest_s, connection.gettimeout()
     try:
         while most > 0 and (left_s := ends - time.monotonic()) > 0:
             connection.settimeout(min(_PAUSE_S, left_s))
             chunk = body.read(_CHUNK)
             if not chunk:
-                return True
+                return None
             most -= len(chunk)
     except Exception:  # gunicorn has its own errors for a body that ends early or is no body
         _logger.debug("The rest of a request body could not be read.", exc_info=True)
     finally:
         with contextlib.suppress(OSError):
             connection.settimeout(timeout_s)
-    return False
+    return max(0, most)
+
+
+def defer_accept() -> None:
+    """gunicorn on Linux: have the kernel keep a new connection until the client has sent something.
+
+    gunicorn takes one of its threads for each connection that it accepts, and waits 5 s in the thread for the first
+    byte. Elsewhere, and for a server of one's own making, nothing changes.
+    """
+    option: int | None = getattr(socket, "TCP_DEFER_ACCEPT", None)
+    if option is None or not _OPEN_FILES.is_dir():
+        return
+    for number in [int(entry.name) for entry in _OPEN_FILES.iterdir()]:
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as found:
+                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        found.setsockopt(socket.IPPROTO_TCP, option, _DEFERRED_S)

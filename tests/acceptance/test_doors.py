@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import threading
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.auth import BasicAuthServer, Cast, bearer
+from support import eventually
+from support.auth import BasicAuthServer, bearer, client_of
 from support.auth import basic as password
 from support.cells import IRIS
 from support.dear import dear_bodies
@@ -24,39 +27,81 @@ ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
 """uvicorn takes the client's address from a proxy on its own machine: guesses from here are not this machine's."""
 
 
-def test_silent_connections_without_credentials_are_refused_at_once(basic: BasicAuthServer) -> None:
-    with silent(basic, 60) as connections:
+@pytest.fixture(scope="module", params=["basic", pytest.param("gunicorn", marks=pytest.mark.matrix)])
+def guarded(request: pytest.FixtureRequest) -> Iterator[BasicAuthServer]:
+    """A server with users of each kind that can be met without a proxy; of uvicorn the one that all tests share."""
+    if request.param == "basic":
+        yield request.getfixturevalue("basic")
+        return
+    with BasicAuthServer(request.param) as server:
+        with client_of(server) as client:
+            register(client, "iris", request.getfixturevalue("models").path("iris-1"))
+        server.enable("iris")
+        server.wait_ready("iris", 1)
+        yield server
+
+
+def test_silent_connections_without_credentials_are_refused_at_once(guarded: BasicAuthServer) -> None:
+    with silent(guarded, 60) as connections:
         assert {connection.recv(12) for connection in connections} == {b"HTTP/1.1 401"}
 
 
-def test_silent_connections_with_credentials_keep_nobody_out(basic: BasicAuthServer, cast: Cast) -> None:
-    with silent(basic, 60, **cast.passwords["read"]):
+def test_silent_connections_with_credentials_keep_nobody_out(guarded: BasicAuthServer) -> None:
+    with silent(guarded, 60, **guarded.credentials):
         for _ in range(9):
-            assert requests.get(f"{basic.url}/serving/health", timeout=20).status_code == 200
-            assert basic.api("GET", "list")["endpoints"]
+            assert requests.get(f"{guarded.url}/serving/health", timeout=20).status_code == 200
+            assert guarded.api("GET", "list")["endpoints"]
 
 
-def test_guessing_passwords_keeps_out_nobody_who_is_let_in(basic: BasicAuthServer, cast: Cast) -> None:
-    token, done = bearer(basic.token(cast.passwords["read"])), threading.Event()
+def test_a_load_balancer_that_asks_under_its_own_host_name_finds_the_server_well(plain: TrackingServer) -> None:
+    own = {"Host": "10.0.3.7:5000"}
+    assert requests.get(f"{plain.url}/serving/health", headers=own, timeout=20).status_code == 200
+    assert requests.head(f"{plain.url}/serving/health", headers=own, timeout=20).status_code == 200
+    assert requests.get(f"{plain.url}/model/iris/1/ping", headers=own, timeout=20).status_code == 403
+
+
+@contextlib.contextmanager
+def guessing(server: BasicAuthServer, user: str = "admin") -> Iterator[None]:
+    """32 connections that try passwords: of one user, or with ``{}`` of many."""
+    done = threading.Event()
 
     def guess(number: int) -> set[int]:
         seen, tries = set(), 0
         while not done.is_set():
             tries += 1
-            wrong = password("admin", f"{number}-{tries}") | ELSEWHERE
-            seen.add(requests.get(f"{basic.url}{ENABLE[:-6]}list", headers=wrong, timeout=30).status_code)
+            wrong = password(user.format(f"{number}-{tries}"), f"{number}-{tries}") | ELSEWHERE
+            seen.add(requests.get(f"{server.url}{ENABLE[:-6]}list", headers=wrong, timeout=30).status_code)
         return seen
 
     with ThreadPoolExecutor(32) as pool:
         guesses = [pool.submit(guess, number) for number in range(32)]
         try:
-            for _ in range(30):
-                scored = requests.post(f"{basic.url}/model/iris/1/invocations", json=IRIS, headers=token, timeout=30)
-                assert scored.status_code == 200, scored.text
-            assert basic.api("GET", "list")["endpoints"]
+            yield
         finally:
             done.set()
         assert set().union(*(one.result() for one in guesses)) == {401, 429}
+
+
+def test_guessing_passwords_keeps_out_nobody_who_is_let_in(guarded: BasicAuthServer) -> None:
+    token = bearer(guarded.token(guarded.credentials))
+    with guessing(guarded):
+        for _ in range(30):
+            scored = requests.post(f"{guarded.url}/model/iris/1/invocations", json=IRIS, headers=token, timeout=30)
+            assert scored.status_code == 200, scored.text
+        assert guarded.api("GET", "list")["endpoints"]
+
+
+def test_a_new_password_gets_in_beside_guesses_from_the_same_address(guarded: BasicAuthServer) -> None:
+    new = guarded.add_user("newcomer") | ELSEWHERE
+
+    def status(headers: dict[str, str]) -> int:
+        return requests.get(f"{guarded.url}{ENABLE[:-6]}list", headers=headers, timeout=30).status_code
+
+    with guessing(guarded, user="somebody {}"):
+        tries = itertools.count()
+        eventually(lambda: status(password(f"nobody {next(tries)}", "x") | ELSEWHERE) == 429, tail=guarded.tail)
+        # In each web worker a password waits once, four seconds at most.
+        eventually(lambda: status(new) == 200, within_s=30, tail=guarded.tail)
 
 
 @pytest.fixture(

@@ -26,7 +26,10 @@ matrix = pytest.mark.matrix
             "serving", {"MLFLOW_SERVING_AUTH_CACHE_S": "soon"}, "MLFLOW_SERVING_AUTH_CACHE_S is 'soon'", marks=matrix
         ),
         pytest.param(
-            "serving", {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"}, "Set MLFLOW_SERVING_STATE_DIR", marks=matrix
+            "serving",
+            {"MLFLOW_SERVING_STATE_DIR": "/proc/nowhere"},
+            "Set MLFLOW_SERVING_STATE_DIR",
+            id="a state directory that cannot be made",
         ),
         pytest.param("serving-basic-auth", {}, "MLFLOW_FLASK_SERVER_SECRET_KEY", marks=matrix),
         ("serving-basic-auth", SECRET, "MLFLOW_AUTH_ADMIN_PASSWORD"),

@@ -32,6 +32,7 @@ _GOOD = json.dumps({"dataframe_split": {"columns": _COLUMNS, "data": [[5.1, 3.5,
 _BAD = b'{"dataframe_split": {"columns": ["other"], "data": [[1]]}}'
 _TOO_LARGE = _GOOD.ljust(17 * 1024 * 1024)
 _JSON = {"Content-Type": "application/json"}
+_PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 _SHORT = 1024
 
 
@@ -89,6 +90,8 @@ def cells(stranger: Mapping[str, str]) -> Iterator[Cell]:
         yield Cell(400, "POST", url, kind, _BAD)
         yield Cell(404, "POST", f"{model}{unknown}/invocations{slash}", kind, _GOOD)
         yield Cell(405, "DELETE", url, kind)
+        # A browser asks before its page may send; from a page that is not allowed, and from programs, it is a method.
+        yield Cell(200 if KINDS[kind].across else 405, "OPTIONS", url, kind, headers=_PREFLIGHT)
         yield from (Cell(status, "POST", url, kind, _GOOD, headers) for status, headers in strangers.items())
         for action, method in itertools.product(_READING, ("GET", "HEAD")):
             yield Cell(200, method, f"{model}{form}/{action}{slash}", kind)
@@ -99,7 +102,7 @@ def cells(stranger: Mapping[str, str]) -> Iterator[Cell]:
             yield from (Cell(status, method, url, kind, headers=headers) for status, headers in strangers.items())
     for kind in KINDS:
         yield Cell(413, "POST", f"{model}/1/invocations", kind, _TOO_LARGE)
-        yield Cell(503, "POST", f"{failed}/1/invocations", kind, _GOOD)
+        yield from (Cell(503, "POST", f"{failed}{form}/invocations", kind, _GOOD) for form in ("/1", "/latest"))
         yield from (Cell(503, method, f"{failed}/1/ping", kind) for method in ("GET", "HEAD"))
 
 
@@ -155,7 +158,7 @@ def _faults(
     answer = response.read()
     if response.status != cell.outcome:
         yield f"status {response.status} {answer[:200]!r}"
-    yield from _across_faults(said, kind.across)
+    yield from _across_faults(said, kind.across, asks=cell.method == "OPTIONS")
     yield from _body_faults(cell, kind, said, answer, got)
     # gunicorn's synchronous web workers close each connection, its others that of an early answer to a large body.
     closes = place.kind == "gunicorn-sync" or (place.kind == "gunicorn" and len(cell.body) > len(_GOOD))
@@ -163,9 +166,13 @@ def _faults(
         yield "the connection was kept" if closes else "the connection was closed"
 
 
-def _across_faults(said: Mapping[str, str], across: str | None) -> Iterator[str]:
+def _across_faults(said: Mapping[str, str], across: str | None, *, asks: bool) -> Iterator[str]:
     if said.get("access-control-allow-origin") != across:
         yield f"allows {said.get('access-control-allow-origin')}"
+    if across and asks:
+        if "POST" not in said.get("access-control-allow-methods", ""):
+            yield "does not allow to POST"
+        return
     if across and not {"X-Request-Id", "Retry-After"} <= set(said["access-control-expose-headers"].split(", ")):
         yield "does not expose our headers"
 
@@ -185,6 +192,8 @@ def _body_faults(
         return
     if int(said["content-length"]) != len(answer):
         yield f"{len(answer)} bytes instead of {said['content-length']}"
+    if not answer:
+        return
     encoding = said.get("content-encoding")
     text = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(encoding or "", bytes)(answer)
     accepted = kind.headers.get("Accept-Encoding", "").split(",")[0]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import itertools
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import psutil
 import pytest
+from support import eventually
 
 from mlflow_serving_plugin import connections
-from mlflow_serving_plugin.connections import read_around, send_last
+from mlflow_serving_plugin.connections import defer_accept, read_around, send_last
 
 LAST = {"type": "http.response.body", "body": b"too large"}
 CHUNK = {"type": "http.request", "body": b"x" * 1000, "more_body": True}
@@ -107,6 +113,46 @@ def test_under_gunicorn_a_client_that_pauses_for_too_long_is_cut_off(monkeypatch
         environ = {"gunicorn.socket": ours, "wsgi.input": body}
         assert list(read_around([b"too large"], environ, Response().start_response)) == [b"too large"]
         assert theirs.recv(1) == b""
+
+
+def test_under_gunicorn_clients_that_send_no_body_hold_few_threads(monkeypatch):
+    monkeypatch.setattr(connections, "_PAUSE_S", 60.0)
+    monkeypatch.setattr(connections, "_LONGEST_IN_A_THREAD_S", 60.0)
+    pairs = [socket.socketpair() for _ in range(8)]
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        for end in itertools.chain(*pairs):
+            stack.enter_context(end)
+
+        def refuse(ours):
+            environ = {"gunicorn.socket": ours, "wsgi.input": SimpleNamespace(read=ours.recv)}
+            return list(read_around([b"no"], environ, Response().start_response))
+
+        answered = [pool.submit(refuse, ours) for ours, _ in pairs]
+        eventually(lambda: sum(answer.done() for answer in answered) == 8 - connections._WAITING_THREADS)
+        for _, theirs in pairs:
+            theirs.close()
+        assert [answer.result(30) for answer in answered] == [[b"no"]] * 8
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="Linux")
+def test_the_kernel_keeps_a_connection_until_its_client_has_sent_something():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        before = psutil.Process().num_fds()
+        defer_accept()
+        assert psutil.Process().num_fds() == before
+        with (
+            socket.create_connection(listener.getsockname()) as silent,
+            socket.create_connection(listener.getsockname()) as speaks,
+        ):
+            speaks.sendall(b"G")
+            listener.settimeout(10)
+            accepted, address = listener.accept()
+            accepted.close()
+            assert address == speaks.getsockname()
+            listener.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                listener.accept()
+            assert silent.fileno() > 0
 
 
 def test_other_servers_have_read_the_body_before():
