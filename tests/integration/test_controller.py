@@ -627,6 +627,25 @@ def test_after_a_restart_the_version_for_which_a_request_waits_is_started_before
         world.close()
 
 
+def test_after_a_restart_with_200_versions_requests_are_held_and_the_version_they_wait_for_is_started_next(paths):
+    world = World(paths, dataclasses.replace(SETTINGS, max_concurrent_starts=1, max_concurrent_fetches=1))
+    world.versions(*(a_version(number) for number in range(1, 201)))
+    try:
+        world.endpoint = world.enable()
+        world.backend.released.clear()
+        world.start()
+        world.until(lambda: world.backend.launched == [key(world, 200)])
+        world.until(lambda: len(world.routes().entities) == 200)
+        assert all(entity.state.facts.holdable for entity in world.routes().entities.values())
+        send_nudge(world.paths.nudges, Wake(world.endpoint.id, "1"))
+        world.until(lambda: key(world, 1) in world._threads[0][2]._usage.used_at)
+        world.backend.released.set()
+        world.until_ready(1)
+        assert world.backend.launched.index(key(world, 1)) <= 2
+    finally:
+        world.close()
+
+
 def test_a_controller_that_breaks_is_followed_by_another(world, caplog):
     made = []
 
