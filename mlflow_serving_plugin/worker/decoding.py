@@ -56,6 +56,9 @@ class Trial(NamedTuple):
 class BodyDecoder(Protocol):
     """Decodes the bodies that one model gets."""
 
+    proved_body: bytes
+    """A small body of which decoder and MLflow make the same; empty while there is none."""
+
     def decode(self, body: bytes) -> Batchable | None:
         """The input of a JSON body; None leaves the body to MLflow's own way."""
 
@@ -69,11 +72,10 @@ class BodyDecoder(Protocol):
         """Inputs made from the signature, on which the model is tried."""
 
 
-def first_row(content_type: str, body: bytes, decoded: Batchable) -> tuple[str, bytes]:
-    """A request by whose first row alone MLflow comes to the same call of the model; a small request as it is.
+def in_short(content_type: str, body: bytes, decoder: BodyDecoder | None) -> tuple[str, bytes]:
+    """A small request by which MLflow comes to a call of the model too; a request that is small already as it is.
 
-    For an answer that is known and needs MLflow's words only: MLflow would parse a large body once more.
+    For an outcome that is known and needs MLflow's words only: MLflow would make the input of a large body once more.
     """
-    if len(body) <= _LARGE_BYTES or decoded.count <= 1:
-        return content_type, body
-    return "application/json", decoded.row(0).body()
+    short = decoder.proved_body if decoder is not None and len(body) > _LARGE_BYTES else b""
+    return ("application/json", short) if short else (content_type, body)

@@ -46,6 +46,7 @@ class JsonDecoder:
         self.shapes = shapes
         self.takes_params = takes_params
         self._exact = exact
+        self.proved_body = b""
 
     def decode(self, body: bytes) -> Batchable | None:
         """The input of a body; None for any body that is not proved."""
@@ -135,6 +136,7 @@ def prove(decoder: JsonDecoder, seen: Seen) -> tuple[str | None, dict[str, Any]]
         found = seen(trial.body) if made is not None else None
         if made is not None and found is not None and same_value(found[0], made.model_input()):
             arguments = found[1]
+            decoder.proved_body = decoder.proved_body or trial.body
             continue
         for proved, item in new:
             proved.discard(item)

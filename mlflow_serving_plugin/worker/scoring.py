@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 from . import cells, failures, fast_path
 from .collector import Collector
 from .csv_table import CSV, CsvDecoder, csv_decoder
-from .decoding import Batchable, BodyDecoder, first_row
+from .decoding import Batchable, BodyDecoder, in_short
 from .flask_server import FlaskServer
 from .loaders import LIBRARY_LOADERS
 from .model_call import ModelCall
@@ -182,12 +182,12 @@ class Scorer:
             with self.code:
                 output = self._call(data, arguments)
         except BaseException as error:  # MLflow's own way reports the error in MLflow's words
-            return self.score(*first_row(content_type, body, decoded), self._call.repeating(error=error))
+            return self.score(*in_short(content_type, body, self.decoder), self._call.repeating(error=error))
         predicted = time.perf_counter_ns()
         try:
             written = self.encode(output)
         except BaseException:
-            return self.score(*first_row(content_type, body, decoded), self._call.repeating(output))
+            return self.score(*in_short(content_type, body, self.decoder), self._call.repeating(output))
         encode_ns = time.perf_counter_ns() - predicted
         return Answer(200, JSON, written, ready - start, predicted - ready, encode_ns)
 
