@@ -48,6 +48,13 @@ ADMINS = _statuses(403, 403, 403, 403, 200)
 ALL = _statuses(200, 200, 200, 200, 200, stranger=200)
 
 
+SPLIT = "table"
+"""A serving endpoint of SERVED, that an admin has made."""
+
+OF_ENDPOINT = _statuses(404, 200, 200, 200, 200)
+OF_MANAGER = _statuses(404, 403, 403, 200, 200)
+
+
 @dataclass(frozen=True)
 class Route:
     """One route below a base, what is sent to it, and the statuses by kind of caller."""
@@ -61,6 +68,7 @@ class Route:
 
 _MODEL = {"registered_model_name": SERVED}
 _VERSION = {**_MODEL, "endpoint_version_name": "1"}
+_ENDPOINT = {"serving_endpoint_name": SPLIT}
 _CHANGED = {"registered_model_name": SPARE}
 _CONFIG = {**_CHANGED, "config": {"max_batch_rows": 16}}
 
@@ -81,6 +89,11 @@ ENDPOINT_ROUTES = (
     Route("GET", "list-requests", CONFIGURING, _MODEL),
     Route("GET", "get-request", LOGGED, {**_MODEL, "request_id": "no such request"}),
     Route("GET", "get-drift", CONFIGURING, _VERSION),
+    # READ sees the charts of a serving endpoint, too, and no payloads.
+    Route("GET", "get-history", OF_ENDPOINT, _ENDPOINT),
+    Route("GET", "list-requests", OF_MANAGER, _ENDPOINT),
+    Route("GET", "get-request", _statuses(404, 403, 403, 404, 404), {**_ENDPOINT, "request_id": "no such request"}),
+    Route("GET", "get-drift", OF_MANAGER, {**_ENDPOINT, "served_entity_name": "one"}),
     Route("POST", "prewarm", READING, _MODEL),
     Route("GET", "get-input-example", READING, _VERSION, ajax_only=True),
     Route("GET", "get-sample-request", READING, _VERSION, ajax_only=True),
@@ -129,11 +142,6 @@ V2_ROUTES = (
     Route("GET", f"/v2/models/{SERVED}/versions/1/ready", SCORING),
     Route("POST", f"/v2/models/{SERVED}/infer", _REFUSED, {"inputs": []}),
 )
-SPLIT = "table"
-"""A serving endpoint of SERVED, that an admin has made."""
-
-OF_ENDPOINT = _statuses(404, 200, 200, 200, 200)
-OF_MANAGER = _statuses(404, 403, 403, 200, 200)
 REFUSED = _statuses(404, 400, 400, 400, 400)
 _TAGS = {"add_tags": [{"key": "of the table"}]}
 

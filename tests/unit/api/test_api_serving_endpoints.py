@@ -174,6 +174,44 @@ def test_each_wrong_field_is_named_and_nothing_is_made(send, path, value, said):
     assert send("GET")[1] == {"endpoints": []}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("PUT", "/config", {"served_entities": []}, "served_entities: must be a list of 1"),
+        ("PUT", "/config", {"served_models": [{**ENTITY, "model_name": 1.5, "entity_name": None}]}, "[0].model_name: "),
+        ("PUT", "/config", {"served_models": [{"model_name": "iris", "model_version": []}]}, "[0].model_version: must"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "traffic_config": 1}, "traffic_config: must be an object"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "auto_capture_config": 1}, "auto_capture_config: must be an"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "shadow": 1}, "shadow: must be an object"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "request_log": 1}, "request_log: must be an object"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "request_log": {"enabled": 1}}, "request_log.enabled must be"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "request_log": {"x": 1}}, "request_log"),
+        ("PUT", "/config", {"served_entities": [ENTITY], "weight": 1}, "weight: is not a field"),
+        ("PATCH", "/tags", {"add_tags": 1}, "add_tags: must be a list"),
+        ("PATCH", "/tags", {"add_tags": [{}]}, "add_tags[0].key: must be a text"),
+        ("PATCH", "/tags", {"add_tags": [{"key": "k", "value": 1.5}]}, "add_tags[0].value: must be a text"),
+        ("PATCH", "/tags", {"add_tags": [{"key": "k", "x": 1}]}, "add_tags[0].x: is not a field"),
+        ("PATCH", "/tags", {"delete_tags": "k"}, "delete_tags: must be a list of texts"),
+        ("PATCH", "/tags", {"tags": []}, "tags: is not a field"),
+        ("PUT", "/rate-limits", {"rate_limits": 1}, "rate_limits: must be a list"),
+        ("PUT", "/rate-limits", {"limits": []}, "limits: is not a field"),
+        ("PUT", "/ai-gateway", {"rate_limits": [{"calls": -1}]}, "rate_limits[0].calls: must be"),
+        ("PUT", "/ai-gateway", {"inference_table_config": {"enabled": "x"}}, "inference_table_config.enabled: must be"),
+        ("PUT", "/ai-gateway", {"fallback_config": 1}, "fallback_config: must be an object"),
+        ("PUT", "/ai-gateway", {"x": 1}, "x: is not a field"),
+    ],
+)
+def test_each_wrong_field_of_a_change_is_named_and_nothing_is_changed(world, send, method, path, body, said):
+    send("POST", body=GOOD)
+    endpoint = world.store.find_serving("default", "split")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5), "ENDPOINT_UPDATED", "It is served.")
+    before = send("GET", "/split")
+    status, answer = send(method, f"/split{path}", body)
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert said in answer["message"]
+    assert send("GET", "/split") == before
+
+
 @pytest.mark.parametrize("name", RESERVED)
 def test_the_names_of_other_apis_are_taken(send, name):
     assert "name of an API" in send("POST", body={**GOOD, "name": name})[1]["message"]
