@@ -165,8 +165,13 @@ def _step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:
         failures.pop(label, None)
     elif label in failures:
         return Step(label, f"Failed, will be retried. {failures[label]}", outcome=False)
-    text = version["label"]
-    return Step(label, f"{text}. {message}" if message else text, outcome)
+    return Step(label, _in_words(version["label"], message), outcome)
+
+
+def _in_words(state: str, message: str) -> str:
+    """A state and what is said of it. What says no more than the state ("Loading the model.") is left out."""
+    more = message.removesuffix(".").replace(" the ", " ") != state
+    return f"{state}. {message}" if message and more else state
 
 
 def _awake_step(name: str, version: dict[str, Any], failures: dict[str, str]) -> Step:

@@ -216,7 +216,7 @@ def controller(monkeypatch):
 def test_wait_shows_progress_until_every_version_is_ready(world, run, controller):
     controller(
         lambda: world.publish(version(1, EntityState.LAUNCHING, "Found the environment.")),
-        lambda: world.publish(version(1), version(2, EntityState.LAUNCHING)),
+        lambda: world.publish(version(1), version(2, EntityState.LAUNCHING, "Loading the model.")),
         lambda: world.publish(version(1), version(2)),
     )
     result = run("enable", "iris", "--wait")
