@@ -95,7 +95,9 @@ class MariaDB:
 
     def _start(self) -> None:
         options = ["--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"]
-        only_mysql = [] if self._program.name == "mariadbd" else ["--mysqlx=OFF", "--skip-log-bin"]
+        only_mysql = (
+            [] if self._program.name == "mariadbd" else ["--mysqlx=OFF", "--skip-log-bin", "--secure-file-priv=NULL"]
+        )
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
