@@ -31,7 +31,8 @@ PAGE = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 PREDICTION = '{"predictions": [0]}'
 
-pytestmark = pytest.mark.matrix
+# pip fetches and unpacks some hundred packages first.
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 
 def block(text: str, page: str = PAGE) -> str:
@@ -91,7 +92,7 @@ class Deployment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout[-6000:]}\n{self.tail()}"
