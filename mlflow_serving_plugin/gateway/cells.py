@@ -8,6 +8,7 @@ parsed, so the cells are bounded and not the bytes alone. What only parsing can 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -29,12 +30,12 @@ _OF_AN_EMPTY_ONE = 50
 _OF_A_COLUMN = 400
 """A column costs as much as so many values, also when it has none."""
 
+_OF_A_LINE = re.compile(rb"[^\r\n]")
+
 _COMMA, _SPACE = ord(","), ord(" ")
 _BRACKETS = ((ord("["), ord("]"), _OF_A_LIST), (ord("{"), ord("}"), _OF_AN_OBJECT))
 _PIECE = 256 * 1024
 """Bytes that are looked at together, so that looking takes little memory."""
-
-_FIRST_LINES = re.compile(rb"[^\r\n]+")
 
 
 def refuse_too_many_cells(content_type: str, body: bytes, most: int) -> None:
@@ -70,6 +71,17 @@ def _of_json(body: bytes) -> int:
 
 def _of_csv(body: bytes) -> int:
     """pandas takes the number of columns from the header or from the first row, whichever has more."""
-    lines = _FIRST_LINES.finditer(body)
-    columns = 1 + max(line[0].count(b",") for line, _ in zip(lines, range(2), strict=False)) if body.strip() else 0
+    columns = 1 + max(body.count(b",", *line) for line in _first_lines(body))
     return columns * max(_OF_A_COLUMN, body.count(b"\n") + body.count(b"\r"))
+
+
+def _first_lines(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where the first two lines that are not empty begin and end; the end of a body that has fewer."""
+    start = 0
+    for _ in range(2):
+        found = _OF_A_LINE.search(body, start)
+        start = found.start() if found else len(body)
+        ends = [end for mark in (b"\r", b"\n") if (end := body.find(mark, start)) >= 0]
+        end = min(ends, default=len(body))
+        yield start, end
+        start = end

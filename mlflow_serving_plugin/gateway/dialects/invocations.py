@@ -43,6 +43,9 @@ INVOCATIONS = Invocations()
 _ROWS = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[\[{]")
 """The beginning of a bare list of rows or records."""
 
+_SPLIT = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"(columns|index|data)"[ \t\r\n]*:')
+"""The beginning of a bare frame in split format."""
+
 
 @lru_cache(maxsize=1024)
 def _reader(content_type: str | None, dialect_header: str | None, default: str) -> Reader:
@@ -82,8 +85,11 @@ def _read_json(prefer_1: bool, body: bytes) -> ScoringRequest:
     found = FIRST_FIELD.match(body)
     if found and not (prefer_1 and found[1].decode() in TENSOR_FIELDS):
         return ScoringRequest(JSON, body, MLFLOW2, asks_for_stream(body))
-    if len(body) > mlflow1.LARGE_BYTES and _ROWS.match(body):
-        return mlflow1.read_records(body)
+    if len(body) > mlflow1.LARGE_BYTES:
+        if _ROWS.match(body):
+            return mlflow1.read_records(body)
+        if _SPLIT.match(body) and b'"columns"' in body and b'"data"' in body:
+            return mlflow1.read_split(("columns", "data"), body)
     document = parse(body)
     preferred = MLFLOW1 if prefer_1 else MLFLOW2
     if isinstance(document, dict) and not FIELDS.isdisjoint(document):

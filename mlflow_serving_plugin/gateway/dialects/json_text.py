@@ -14,6 +14,9 @@ from mlflow_serving_plugin.errors import BadRequestError
 
 _LARGE_BYTES = 64 * 1024
 _CLOSING = {b"[": b"]", b"{": b"}"}
+_PIECE = 256 * 1024
+"""Bytes that are looked at together: no other request is served meanwhile, where a call holds Python's lock."""
+
 _NO_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
 
 
@@ -43,16 +46,39 @@ def require_brackets(body: bytes, opening: bytes) -> None:
     inside = body.strip(b" \t\r\n")
     if inside[:1] != opening or inside[-1:] != _CLOSING[opening]:
         raise _not_json(f"the body must begin with {opening.decode()} and end with {_CLOSING[opening].decode()}")
-    # A backslash outside of a text is an error of its own, which the worker finds.
-    unescaped = inside.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in inside else inside
-    marks = np.frombuffer(unescaped.translate(None, _NO_MARKS), dtype=np.uint8)
-    quotes = marks == ord('"')
-    texts = np.cumsum(quotes, dtype=np.int32)
-    brackets = marks[(texts % 2 == 0) & ~quotes]
-    # ASCII: divided by 4, [ and { leave 3, ] and } leave 1.
-    depth = np.cumsum((brackets % 4).astype(np.int8) - 2, dtype=np.int32)
-    if texts[-1] % 2 or depth[-1] != 0 or bool((depth[:-1] < 1).any()):
-        raise _not_json("a bracket or a quotation mark has no counterpart")
+    quotes, depth, left = 0, 0, b""
+    for start in range(0, len(inside), _PIECE):
+        piece, left = _unescaped(left + inside[start : start + _PIECE])
+        marks = np.frombuffer(piece.translate(None, _NO_MARKS), dtype=np.uint8)
+        quoting = marks == ord('"')
+        texts = quotes + np.cumsum(quoting, dtype=np.int32)
+        brackets = marks[(texts % 2 == 0) & ~quoting]
+        quotes += int(np.count_nonzero(quoting))
+        if not len(brackets):
+            continue
+        # ASCII: divided by 4, [ and { leave 3, ] and } leave 1.
+        depths = depth + np.cumsum((brackets % 4).astype(np.int8) - 2, dtype=np.int32)
+        # Only the last bracket of all leads out of the list or object.
+        if (depth < 1 and start > 0) or bool((depths[:-1] < 1).any()):
+            raise _no_counterpart()
+        depth = int(depths[-1])
+    if quotes % 2 or depth != 0:
+        raise _no_counterpart()
+
+
+def _unescaped(piece: bytes) -> tuple[bytes, bytes]:
+    """The piece without escaped quotation marks, and a backslash at its end that belongs to the next piece.
+
+    A backslash outside of a text is an error of its own, which the worker finds.
+    """
+    if b"\\" not in piece:
+        return piece, b""
+    piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return (piece[:-1], b"\\") if piece.endswith(b"\\") else (piece, b"")
+
+
+def _no_counterpart() -> BadRequestError:
+    return _not_json("a bracket or a quotation mark has no counterpart")
 
 
 def _without_collections(loads: Callable[[Any], Any], text: bytes | str) -> Any:

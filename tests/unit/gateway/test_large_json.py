@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlflow_serving_plugin.errors import BadRequestError
+from mlflow_serving_plugin.gateway.dialects import json_text
 from mlflow_serving_plugin.gateway.dialects.invocations import INVOCATIONS
 from mlflow_serving_plugin.gateway.dialects.json_text import require_brackets
 from mlflow_serving_plugin.gateway.dialects.mlflow1 import LARGE_BYTES
@@ -36,10 +37,11 @@ def read(body: bytes, form: str = ""):
         (ROWS, "", "dataframe_records"),
         (RECORDS, "", "dataframe_records"),
         (ROWS, "; format=pandas-records", "dataframe_records"),
+        (SPLIT, "", "dataframe_split"),
         (SPLIT, "; format=pandas-split", "dataframe_split"),
         (SPLIT, "-numpy-split", "dataframe_split"),
     ],
-    ids=["bare rows", "bare records", "pandas-records", "pandas-split", "numpy-split"],
+    ids=["bare rows", "bare records", "pandas-records", "bare split", "pandas-split", "numpy-split"],
 )
 def test_a_large_body_costs_the_gateway_a_few_times_its_size(body, form, field):
     tracemalloc.start()
@@ -89,3 +91,21 @@ def test_what_passes_adds_no_field_to_the_one_that_it_is_put_under(pieces):
     except ValueError:
         return
     assert list(document) == ["field"]
+
+
+@given(PIECES, st.integers(1, 9))
+@example([b"[", b'"', b"\\", b"\\", b"\\", b'"', b"]", b'"', b"]"], 4)
+def test_a_body_is_judged_the_same_wherever_a_piece_of_it_ends(pieces, size):
+    body = b"".join(pieces)
+
+    def passes() -> bool:
+        try:
+            require_brackets(body, b"{" if body.startswith(b"{") else b"[")
+        except BadRequestError:
+            return False
+        return True
+
+    whole = passes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_PIECE", size)
+        assert passes() is whole
