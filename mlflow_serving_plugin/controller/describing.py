@@ -11,6 +11,7 @@ from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.status import draining_routes, endpoint_route, entity_route, key_of
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
+from mlflow_serving_plugin.domain.shared import thrifty_endpoint, thrifty_entity
 
 _MadeOf = tuple[object, ...]
 
@@ -46,7 +47,7 @@ class Describer:
             entity = known.get(key)
             if entity is None or entity[0] != of:
                 made = entity_route(wanted, replicas[key], workers, observed, before, now_ms, self._build_log)
-                entity = of, made
+                entity = of, thrifty_entity(made)
             self._entities[key] = entity
         entities = {str(key): entity for key, (_, entity) in self._entities.items()}
         entities |= draining_routes(desired, observed, before, now_ms)
@@ -64,7 +65,7 @@ class Describer:
             of = endpoint, model, *some
             described = known.get(endpoint.id)
             if described is None or described[0] != of:
-                described = of, endpoint_route(endpoint, model, some, self._default_timeout_s)
+                described = of, thrifty_endpoint(endpoint_route(endpoint, model, some, self._default_timeout_s))
             self._endpoints[endpoint.id] = described
             found[key_of(endpoint)] = described[1]
         return found

@@ -18,6 +18,7 @@ from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks, Then
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.environments.recipe import Need
+from mlflow_serving_plugin.host.memory import give_back
 
 _logger = logging.getLogger(__name__)
 _REFRESH = "refresh"
@@ -114,8 +115,17 @@ class Reading:
             return
         self._later_at = now + _LATER_EVERY_S
         portion = set(islice(state.unread, _MOST_AT_ONCE))
-        work = partial(self._needs, state.desired, {}, portion)
+        work = partial(self._read_portion, state.desired, portion, last=len(portion) == len(state.unread))
         self._tasks.start(_READ_LATER, work, partial(state.read, portion, state.desired))
+
+    def _read_portion(
+        self, desired: Mapping[EntityKey, DesiredEntity], keys: Collection[EntityKey], *, last: bool
+    ) -> dict[EntityKey, Need]:
+        found = self._needs(desired, {}, keys)
+        if last:
+            # Reading thousands of files leaves megabytes behind that nobody needs for a long time.
+            give_back()
+        return found
 
     def _ended(self, then: Then, outcome: Outcome, now: float) -> None:
         if outcome.error is None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.routes import FORMAT, EndpointRoute, EntityRoute, Routes
+from mlflow_serving_plugin.domain.shared import thrifty_endpoint, thrifty_entity
 
 _FIRST = re.compile(rb'\{"format":(\d+),"written_ms":(\d+)')
 _LAST = b"null]}"
@@ -94,12 +95,18 @@ class RoutesReader:
                 self._known = known
                 return routes
             stamp = line[_STAMP]
-            found = known[stamp] = self._known.get(stamp) or _line.validate_json(line[:-2])
+            found = known[stamp] = self._known.get(stamp) or _load(line)
             if found.endpoint is not None:
                 routes.endpoints[found.key] = found.endpoint
             for entity in found.entities:
                 routes.entities[str(entity.key)] = entity
         raise ValueError("the routes snapshot has no end")
+
+
+def _load(text: bytes) -> _Line:
+    line = _line.validate_json(text[:-2])
+    endpoint = line.endpoint and thrifty_endpoint(line.endpoint)
+    return replace(line, endpoint=endpoint, entities=tuple(map(thrifty_entity, line.entities)))
 
 
 def dump_routes(routes: Routes) -> bytes:

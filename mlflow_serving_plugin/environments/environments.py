@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from uv import find_uv_bin
 
+from mlflow_serving_plugin.domain.shared import same
 from mlflow_serving_plugin.environments import ready
 from mlflow_serving_plugin.environments.builders import Builder, build_environment
 from mlflow_serving_plugin.environments.explain import explain
@@ -83,7 +84,9 @@ class Environments:
                 server_mlflow=installed_version("mlflow") or "",
                 server_constraints=self._constraints,
             )
-            self._recipes[model_dir, env_manager] = recipe
+            # Thousands of models ask for the same: what they have in common is kept once.
+            common = same(replace(recipe, model_dir=Path()))
+            recipe = self._recipes[model_dir, env_manager] = replace(common, model_dir=model_dir)
         environment = self.find(recipe)
         if environment is not None:
             # Called repeatedly while the environment is in use, so that it is never among the least recently used.
@@ -92,7 +95,8 @@ class Environments:
 
     def find(self, recipe: Recipe) -> Environment | None:
         """The environment of a recipe, None when it has to be built."""
-        return ready.find_ready(self._root, recipe.key) if recipe.key else ready.own_environment()
+        found = ready.find_ready(self._root, recipe.key) if recipe.key else ready.own_environment()
+        return found and same(found)
 
     def log(self, key: str) -> Path | None:
         """The log of an environment's last build; None for the server's own."""

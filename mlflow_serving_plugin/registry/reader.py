@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
@@ -131,8 +132,8 @@ def _registered(workspace: str, found: Any, versions: Iterable[ModelVersion]) ->
 def _version(found: Any) -> ModelVersion:
     return ModelVersion(
         number=int(found.version),
-        stage=str(found.current_stage or "None"),
-        status=str(found.status or "READY"),
+        stage=sys.intern(str(found.current_stage or "None")),
+        status=sys.intern(str(found.status or "READY")),
         source=str(found.source or ""),
     )
 
