@@ -114,8 +114,8 @@ class EndpointConfig:
         WORKER, exclusiveMinimum=0, maximum=1024)
     priority: str = _key(
         "auto", "Priority",
-        "Which time of the processors a worker gets: background is the time that nobody else on the host wants. auto: "
-        "background for the shadow of a serving endpoint that has no traffic of its own, normal for all others.",
+        "Share of busy processors that a worker gets: background is a tenth of normal. auto: background for the shadow "
+        "of a serving endpoint that has no traffic of its own, normal for all others.",
         WORKER, enum=["auto", "normal", "background"])
     max_processes: int = _key(
         256, "Processes", "Maximum number of processes of one worker. A worker with more is restarted.",

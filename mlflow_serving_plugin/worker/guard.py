@@ -28,12 +28,12 @@ from .logs import RotatedLog, life_line
 from .process import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_PDEATHSIG,
+    give_way,
     how_it_ended,
     join_group,
     limit,
     prctl,
     reap_orphans,
-    start_in_background,
 )
 from .watchdog import Lease
 
@@ -48,7 +48,7 @@ def _before_exec(config: Mapping[str, Any]) -> None:
         # SIGTERM would end bubblewrap, and bubblewrap the worker, which is to drain.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     join_group(config)
-    start_in_background(config)
+    give_way(config)
     limit(config)
 
 

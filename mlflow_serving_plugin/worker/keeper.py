@@ -29,10 +29,10 @@ from .process import (
     PR_SET_PDEATHSIG,
     close_inherited,
     end_with,
+    give_way,
     how_it_ended,
     join_group,
     prctl,
-    start_in_background,
 )
 from .reports import COUNTS, STATUS, read_reports
 from .status import overwrite
@@ -62,7 +62,7 @@ class Keeper:
     def run(self, *, user_namespace: bool) -> int:
         """Start the worker, and stay until it has ended."""
         os.setsid()
-        start_in_background(self._config)
+        give_way(self._config)
         close_inherited()
         # This process makes no garbage; a collection would write to every page that it shares with the zygote.
         gc.disable()

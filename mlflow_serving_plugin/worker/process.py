@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
-_WHILE_LOADING = 10
+_BACKGROUND = 10
 """A niceness: about a tenth of the time that a process of niceness 0 gets."""
 
 
@@ -73,32 +73,17 @@ def limit(config: Mapping[str, Any]) -> None:
             resource.setrlimit(kind, (most, most))
 
 
-def start_in_background(config: Mapping[str, Any]) -> None:
-    """With the ``priority`` background: the head of a worker's session begins to give way to other processes.
+def give_way(config: Mapping[str, Any]) -> None:
+    """With the ``priority`` background: this process, the head of a session, and all that the process will start.
 
-    A model has to come to be loaded on a busy host too, so until then there is a tenth of what others get.
+    Not ``SCHED_IDLE``: on a busy host such a process may have to wait for minutes, and would be taken for one that
+    hangs.
     """
     if config.get("priority") == "background":
-        os.nice(_WHILE_LOADING)
+        os.nice(_BACKGROUND)
         # Where Linux shares processors among sessions, the above counts within this session alone.
         with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
-            group.write(str(_WHILE_LOADING))
-
-
-def stay_in_background(config: Mapping[str, Any]) -> None:
-    """With the ``priority`` background: from now on this process, with all of its threads, gives way at once."""
-    if config.get("priority") != "background":
-        return
-    if not hasattr(os, "SCHED_IDLE"):
-        os.nice(19)
-        return
-    try:
-        threads = [int(name) for name in os.listdir("/proc/self/task")]
-    except OSError:
-        threads = [0]
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            group.write(str(_BACKGROUND))
 
 
 def end_with(run: Callable[[], int]) -> NoReturn:

@@ -23,7 +23,7 @@ from .cells import MOST_CELLS
 from .counts import BATCH_ROWS_BOUNDS, Counts, Histogram
 from .engine import Engine
 from .model_code import ModelCode, handlers
-from .process import end_with, limit, say, stay_in_background
+from .process import end_with, limit, say
 from .reports import COUNTS, STATUS, Reports
 from .request_context import RequestContext
 from .scoring import Scorer
@@ -151,7 +151,6 @@ def run(config: dict[str, Any]) -> int:
     gc.collect()
     gc.freeze()
     batching = f"Batching {'on' if verdict.on else 'off'}: {verdict.why}."
-    stay_in_background(config)
     print(f"Loaded. Fast path: {why_not or 'on'}. {batching}", flush=True)
     _new_loop().run_until_complete(_serve(engine, config, listener or _listen(config["address"]), code))
     with contextlib.suppress(OSError):

@@ -194,7 +194,7 @@ def _become_open_worker(config: dict[str, Any]) -> int:
     """In the fork: be a worker that is not isolated."""
     join_group(config)
     os.setsid()
-    process.start_in_background(config)
+    process.give_way(config)
     signal.set_wakeup_fd(-1)
     # The zygote's sockets, pipe and log.
     close_inherited()

@@ -158,6 +158,13 @@ def test_a_fork_may_have_no_more_files_open_than_allowed_and_dumps_no_core(world
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are counted on Linux only")
+def test_a_worker_in_the_background_gives_way_and_no_other_worker_does(world):
+    shadow, _ = world.fork("one", priority="background")
+    normal, _ = world.fork("two", priority="normal")
+    niceness = [psutil.Process(pid).nice() for pid in (world.pid, normal, shadow)]
+    assert niceness == [os.nice(0), os.nice(0), min(19, os.nice(0) + 10)]
+
+
 def test_a_worker_with_too_many_processes_is_ended_with_all_of_them_and_the_others_go_on(world):
     _, other = world.fork("other")
     pid, bomb = world.fork("bomb", max_processes=64)
