@@ -29,9 +29,9 @@ def replicas(server: TrackingServer, name: str, version: str = "1") -> list[dict
     return server.api("GET", "get-version-replicas", **fields)["replicas"]
 
 
-def ready_nodes(server: TrackingServer, name: str) -> dict[str, str]:
+def ready_nodes(server: TrackingServer, name: str, version: str = "1") -> dict[str, str]:
     """The node of each ready replica."""
-    found = replicas(server, name)
+    found = replicas(server, name, version)
     return {r["replica_id"]: r["node"] for r in found if r["state"] == "SERVICE_STATE_READY"}
 
 
@@ -57,6 +57,24 @@ def test_a_model_lives_on_other_nodes_from_enabling_to_disabling(kind: str, mode
         server.api("POST", "disable", registered_model_name="iris")
         life.becomes("/latest", 404)
         eventually(lambda: not list(cluster.node_dir.glob("*/workers/*.json")), LONG_S, server.tail)
+
+
+def test_fifty_versions_live_on_three_nodes_and_replicas_are_spread(models: Models) -> None:
+    with RayCluster(3, cpus=20) as cluster, TrackingServer(settings=cluster.settings) as server:
+        every = {node.node_id for node in cluster.nodes}
+        for _ in range(50):
+            register(server.client, "many", models.path("iris-1"))
+        server.enable("many", placement="ray")
+        register(server.client, "spread", models.path("iris-1"))
+        server.enable("spread", placement="ray", replicas=3)
+        body = {"dataframe_split": models.iris.iloc[:1].to_dict(orient="split")}
+        server.wait_ready("many", *range(1, 51))
+        server.wait_ready("spread", 1)
+        assert {server.score(f"many/{version}", body).status_code for version in range(1, 51)} == {200}
+        nodes = [node for version in range(1, 51) for node in ready_nodes(server, "many", str(version)).values()]
+        assert len(nodes) == 50 and set(nodes) == every
+        print({node[:8]: nodes.count(node) for node in every})
+        eventually(lambda: set(ready_nodes(server, "spread").values()) == every, LONG_S, server.tail)
 
 
 class Load:

@@ -27,6 +27,11 @@ _CHECKED_LIVE = "iris"
 def test_answers_as_the_stock_server_does(
     serving: TrackingServer, stock: StockAnswers, runtime: str, item: Input
 ) -> None:
+    assert_as_stock(serving, stock, runtime, item)
+
+
+def assert_as_stock(serving: TrackingServer, stock: StockAnswers, runtime: str, item: Input) -> None:
+    """The endpoint of a model under a runtime answers a request as the stock server does."""
     expected = stock.answer(item)
     response = serving.score(f"{item.model}-{runtime}/1", item.body, item.content_type)
     shown = f"served: {response.status_code} {response.content[:600]!r}\nstock: {str(expected)[:600]}"

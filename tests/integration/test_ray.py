@@ -95,7 +95,7 @@ class _Snapshot:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    with RayCluster(2) as running:
+    with RayCluster(2, gpus=2) as running:
         yield running
 
 
@@ -144,6 +144,18 @@ def test_what_no_node_has_is_said(world):
         world.launch(gpus=1, node_labels="zone=eu")
     with pytest.raises(WorkerFailedError, match="Only the runtime native runs on other hosts"):
         world.launch(runtime="mlflow")
+
+
+@pytest.mark.matrix
+def test_ray_says_which_gpus_a_worker_has(world):
+    backend = world.backend()
+    world.launch(gpus=2, environment={"CUDA_VISIBLE_DEVICES": "7"})
+    world.launch(gpus=0.5)
+    said = {worker.note.rpartition("CUDA_VISIBLE_DEVICES: ")[2]: worker.node for worker in backend.observe()}
+    assert len(set(said.values())) == 2
+    assert said.keys() in ({"0,1.", "0."}, {"0,1.", "1."})
+    with pytest.raises(WorkerFailedError, match=r"has 1 CPUs, 3 GPUs free\."):
+        world.launch(gpus=3)
 
 
 @pytest.mark.matrix

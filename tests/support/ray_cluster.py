@@ -23,15 +23,15 @@ _NODE_DEATH = {
 
 
 class RayCluster:
-    """A head that runs no workers, and nodes of some CPUs each; a context manager.
+    """A head that runs no workers, and nodes of some CPUs (and GPUs, which Ray only counts) each; a context manager.
 
     ``node_dir``: below it lie the directories of all nodes. ``settings``: of a server on this cluster.
     """
 
-    def __init__(self, nodes: int, cpus: int = 1) -> None:
+    def __init__(self, nodes: int, cpus: int = 1, gpus: int = 0) -> None:
         self.node_dir = Path(tempfile.mkdtemp(prefix="mlr-"))
         self._start()
-        self.nodes = [self._cluster.add_node(num_cpus=cpus, **_SMALL) for _ in range(nodes)]
+        self.nodes = [self._cluster.add_node(num_cpus=cpus, num_gpus=gpus, **_SMALL) for _ in range(nodes)]
         self.settings = {
             **{"backend": "ray", "ray_address": self._cluster.address, "ray_node_dir": str(self.node_dir)},
             **{"start_timeout_s": 120.0, "orphan_grace_s": 30.0},

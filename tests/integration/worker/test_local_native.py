@@ -172,6 +172,29 @@ def test_gpus_are_counted_named_to_the_worker_kept_by_the_next_backend_and_free_
         shutil.rmtree(root, ignore_errors=True)
 
 
+COUNT_GPUS = """
+import ctypes
+cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+answer = [cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count)), count.value]
+"""
+
+
+@pytest.mark.skipif(not list(Path("/dev").glob("nvidia[0-9]*")), reason="no GPU of NVIDIA here")
+@pytest.mark.parametrize("sandbox", ["off", "auto"])
+def test_a_worker_on_a_host_with_gpus_uses_those_that_it_was_given(code, sandbox):
+    root = Path(tempfile.mkdtemp(prefix="lb"))
+    world = World(root)
+    try:
+        half = [world.launch(code, number, gpus=0.5, sandbox=sandbox) for number in (1, 2)]
+        assert [predict(status, "run", COUNT_GPUS) for status in half] == [[0, 0, 1]] * 2
+        every = len(list(Path("/dev").glob("nvidia[0-9]*")))
+        assert world.fails(code, gpus=every, sandbox=sandbox).startswith(f"Waiting for {every} GPU")
+        assert "this host has" in world.fails(code, gpus=every + 1, sandbox=sandbox)
+    finally:
+        world.end()
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def test_a_model_that_raises_on_loading_is_named_as_the_reason(world, tmp_path):
     assert world.fails(code_model(tmp_path / "m", "raise RuntimeError('no licence')")) == "RuntimeError: no licence"
 
