@@ -96,7 +96,7 @@ class Reading:
         kept = {
             key: need
             for key, need in known.items()
-            if need.environment is not None and (names is not None or proof_of(desired[key], proofs) is not None)
+            if proof_of(desired[key], proofs) is not None or (names is not None and need.environment is not None)
         }
         return Found(view, desired, kept | self._needs(desired, known, desired.keys() - unread - kept.keys()), unread)
 
