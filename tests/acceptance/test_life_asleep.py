@@ -113,3 +113,25 @@ def test_a_sleeper_whose_environment_was_removed_answers_once_it_is_built_again(
         shutil.rmtree(environment)
         eventually(lambda: life.answer("/1") == (200, 1), within_s=BUILT_S, tail=server.tail)
         assert told(life, 1, "VERSION_FAILED") == 0
+
+
+@pytest.mark.matrix
+def test_each_of_two_servers_on_one_database_has_its_own_sleepers(models: Models) -> None:
+    with TrackingServer("uvicorn", settings=SLEEPS) as first:
+        life = Life(first, models, "sleeper")
+        life.register(1)
+        first.enable("sleeper")
+        falls_asleep(life)
+        second = TrackingServer("gunicorn", settings=SLEEPS, backend=f"sqlite:///{first.root}/mlflow.db")
+        second.artifacts = first.artifacts
+        with second:
+            other = Life(second, models, "sleeper")
+            falls_asleep(other)
+            since_ms = first.entities("sleeper")["1"]["since_ms"]
+            assert other.answer("/latest") == (200, 1)
+            falls_asleep(other)
+            assert first.entities("sleeper")["1"]["since_ms"] == since_ms
+            assert life.answer("/1") == (200, 1)
+            second.api("POST", "disable", registered_model_name="sleeper")
+            life.becomes("/1", 404)
+            other.becomes("/1", 404)
