@@ -75,6 +75,8 @@ class Column:
         self.dtype, self.samples = _TYPES[kind] if convert is None else (None, {PLAIN: nested.samples_of(convert)})
         self.usual = next(iter(self.samples))
         self.proved: set[str] = set()
+        self.found: str | None = None
+        """Of a column that was inferred from values: the form of the values."""
         self._convert = convert
 
     def form(self, values: Sequence[Any]) -> str | None:
@@ -91,10 +93,6 @@ class Column:
         if form == PLAIN and int in types and not all(_small(value) for value in rest):
             return None  # pandas keeps large whole numbers beside nulls as objects
         return SOME_NULL if form == PLAIN else form and f"{form}, {SOME_NULL}"
-
-    def takes(self, values: Sequence[Any]) -> bool:
-        """Whether MLflow's cast of these values is the one that was proved."""
-        return self.form(values) in self.proved
 
     def array(self, values: Sequence[Any]) -> Any:
         """What pandas makes a column of."""
@@ -135,7 +133,8 @@ def inferred_column(name: str, values: Sequence[Any]) -> Column | None:
         return None
     column = Column(name, kind)
     column.proved = {PLAIN} if kind in ("boolean", "long") else {PLAIN, SOME_NULL, ALL_NULL}
-    return column if column.takes(values) else None
+    column.found = column.form(values)
+    return column if column.found in column.proved else None
 
 
 def _form(kind: str, types: set[type], values: Sequence[Any]) -> str | None:

@@ -32,7 +32,7 @@ class InferredTable:
         known = [column for column in columns if column is not None]
         if len(known) < len(columns):
             return None
-        forms = tuple((column.name, column.kind, column.form(values)) for column, values in zip(known, zip(*rows)))
+        forms = tuple((column.name, column.kind, column.found) for column in known)
         return Rows(Layout(known), rows, forms, index)
 
     def probes(self) -> list[Rows]:
