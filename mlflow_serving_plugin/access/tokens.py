@@ -25,8 +25,11 @@ _BYTES = 32
 _VALUE = r"(mlsp_[A-Za-z0-9_-]{43})"
 _BEARER = re.compile(rf"bearer +{_VALUE} *", re.IGNORECASE)
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/=]+) *", re.IGNORECASE)
-_PASSWORD = re.compile(rf"token:{_VALUE}".encode())
-"""The user name that Databricks' documents, curl and Power BI send with a token as the password."""
+_PASSWORD = re.compile(rf"token:{_VALUE}\r?\n?".encode())
+"""The user name that Databricks' documents, curl and Power BI send with a token as the password.
+
+A header that was made by ``echo token:$TOKEN | base64`` has the end of the line in it.
+"""
 _RECORD_EVERY_S = 60.0
 
 

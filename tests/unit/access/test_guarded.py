@@ -217,6 +217,12 @@ def test_a_token_is_also_the_password_of_the_user_name_token(scheme):
     assert token_in(scheme + encoded) == value
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_header_made_by_echo_and_base64_holds_the_token_too(end):
+    value = new_token()
+    assert token_in("Basic " + base64.b64encode(f"token:{value}{end}".encode()).decode()) == value
+
+
 @pytest.mark.parametrize(
     "credentials", ["token:a password", "token:mlsp_short", "token:", "token", "Token:{}", "alice:{}", "token:{} ", ""]
 )
