@@ -13,14 +13,11 @@ import click
 from rich.text import Text
 
 from mlflow_serving_plugin.cli.client import DEFAULT_TRACKING_URI, ServingClient
-from mlflow_serving_plugin.cli.doctor_server import diagnose_server
 from mlflow_serving_plugin.cli.options import print_json
 from mlflow_serving_plugin.cli.tables import make_console
 from mlflow_serving_plugin.diagnosis.base import ERROR, OK, SKIPPED, STATUSES, WARNING, Finding, Place
-from mlflow_serving_plugin.diagnosis.checks import diagnose
 from mlflow_serving_plugin.errors import ConfigurationError
 from mlflow_serving_plugin.settings import Settings, default_state_dir
-from mlflow_serving_plugin.store.database import absolute_uri
 
 _STYLES = {OK: "green", WARNING: "bold yellow", ERROR: "bold red", SKIPPED: "dim"}
 HERE, SERVER = "this machine", "the server"
@@ -75,8 +72,13 @@ def doctor(
     Before the first start:  mlflow-serving doctor --backend-store-uri postgresql+psycopg2://…
     A server elsewhere:      mlflow-serving doctor --remote --tracking-uri https://mlflow.example.org
     """
+    # Here, because they import MLflow and SQLAlchemy: seconds that no other command is to take.
+    from mlflow_serving_plugin.cli.doctor_server import diagnose_server
+
     found: list[tuple[str, Finding]] = []
     if not remote:
+        from mlflow_serving_plugin.diagnosis.checks import diagnose
+
         place = _place(backend_store_uri, artifacts_destination, (host, port))
         found += [(HERE, finding) for finding in (diagnose(place) if isinstance(place, Place) else [place])]
     client = ServingClient(tracking_uri or DEFAULT_TRACKING_URI, os.environ)
@@ -95,6 +97,8 @@ def _place(backend_store_uri: str, artifacts_destination: str, address: tuple[st
         settings = Settings.from_environ(os.environ)
     except ConfigurationError as error:
         return Finding("settings", "variables", ERROR, error.message, "mlflow-serving settings lists all settings.")
+    from mlflow_serving_plugin.store.database import absolute_uri
+
     state_dir = Path(settings.state_dir) if settings.state_dir else None
     uri = absolute_uri(backend_store_uri) if backend_store_uri else ""
     if state_dir is None and uri:
