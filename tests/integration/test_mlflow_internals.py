@@ -294,6 +294,18 @@ def test_a_loaded_model_finds_itself_in_the_serving_environment(iris):
     assert variable.get() is True, f"the variable is {variable.name} now"
 
 
+def test_what_mlflow_lists_once_for_each_process_is_listed_before_the_fork():
+    code = """
+from mlflow_serving_plugin.worker import preload
+preload.preload_always()
+from mlflow.tracking._model_registry import utils
+from mlflow.utils import requirements_utils
+print(bool(utils._model_registry_store_registry))
+print(bool(requirements_utils._MODULES_TO_PACKAGES), bool(requirements_utils._PACKAGES_TO_MODULES))
+"""
+    assert python(code)[-2:] == ["True", "True True"]
+
+
 def test_an_mlflow_exception_gives_its_own_status_and_body():
     error = internal("mlflow.exceptions:MlflowException").invalid_parameter_value("no")
     assert error.get_http_status_code() == 400

@@ -147,6 +147,12 @@ def test_who_looks_after_it_has_no_more_rights_than_an_ordinary_process(served):
         assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
 
 
+def test_a_native_one_takes_no_more_memory_for_itself_than_its_budget(served):
+    if served.only().protocol == "frames":
+        taken = {pid: psutil.Process(pid).memory_full_info().uss for pid in session_members(served.only().pid)}
+        assert sum(taken.values()) <= 32 * 2**20, taken
+
+
 def test_no_command_line_that_all_users_can_read_has_an_endpoint_s_variable(served):
     pids = session_members(served.only().pid)
     native = served.only().protocol == "frames"
