@@ -26,6 +26,11 @@ def __getattr__(name: str) -> Any:
 
     # This process has the server's secrets in its variables and memory.
     hide_from_other_processes()
+    if sys.platform.startswith("linux"):
+        from mlflow_serving_plugin.worker.isolation.rights import keep_for_a_server
+
+        # What the command gives up, its web workers never have.
+        keep_for_a_server()
     if mlflow_server.is_cli_parent():
         _prepare()
         return "the app of a web worker"

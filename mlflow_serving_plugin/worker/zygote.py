@@ -29,6 +29,8 @@ import traceback
 from typing import Any, Mapping
 
 from . import process, process_tree
+from .isolation.rights import keep_for_files, keep_for_forks
+from .json_lines import read_line, reply
 from .kept_fork import fork_kept
 from .logs import RotatedLog, write_life_line
 from .preload import preload_always, preload_flavor
@@ -37,10 +39,6 @@ from .thread_limits import set_limits
 from .watchdog import Lease
 
 VERSION = 1
-_LARGEST = 64 * 1024 * 1024
-_REQUEST_TIMEOUT_S = 5.0
-"""For sending a request and for taking its answer: meanwhile the zygote serves no other request."""
-
 _LOOK_S = 0.2
 _STRAY_S = 1.0
 """How long processes that outlive their worker have to end by themselves."""
@@ -65,6 +63,7 @@ class Zygote:
         fd = self._log.reopen()
         os.dup2(fd, 1)
         os.dup2(fd, 2)
+        keep_for_forks()
         awake, waker = os.pipe()
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
@@ -114,9 +113,9 @@ class Zygote:
         return found.st_dev, found.st_ino
 
     def _serve(self, connection: socket.socket) -> None:
-        request = json.loads(_read_line(connection))
+        request = json.loads(read_line(connection))
         if "fork" not in request:
-            _reply(connection, {"version": VERSION, "pid": os.getpid()})
+            reply(connection, {"version": VERSION, "pid": os.getpid()})
             return
         config = request["fork"]
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
@@ -128,11 +127,11 @@ class Zygote:
         try:
             pid = _fork(config)
         except OSError as error:
-            _reply(connection, {"error": str(error.strerror or error)})
+            reply(connection, {"error": str(error.strerror or error)})
             return
         self._workers[pid] = known
         try:
-            _reply(connection, {"pid": pid})
+            reply(connection, {"pid": pid})
         except OSError:
             # The backend has given up, and no record of this worker will be written.
             os.kill(pid, signal.SIGKILL)
@@ -198,6 +197,7 @@ def _become_open_worker(config: dict[str, Any]) -> int:
     signal.set_wakeup_fd(-1)
     # The zygote's sockets, pipe and log.
     close_inherited()
+    keep_for_files()
     return _become_worker(config)
 
 
@@ -226,23 +226,6 @@ def _reseed() -> None:
     """Give this fork random numbers of its own, as NumPy does on import. The module ``random`` does so by itself."""
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-
-
-def _read_line(connection: socket.socket) -> bytes:
-    data = bytearray()
-    deadline = time.monotonic() + _REQUEST_TIMEOUT_S
-    while not data.endswith(b"\n"):
-        connection.settimeout(max(0.01, deadline - time.monotonic()))
-        piece = connection.recv(1 << 16)
-        if not piece or len(data) > _LARGEST:
-            raise OSError("a request to the zygote was cut short")
-        data += piece
-    return bytes(data)
-
-
-def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
-    connection.settimeout(_REQUEST_TIMEOUT_S)
-    connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def main(argv: list[str]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,9 @@ KERNEL = [
     "/proc/self/oom_score_adj",
 ]
 """What root may write without any capability."""
+
+MIGHTY = sum(1 << number for number in (16, 17, 19, 22, 25, 39))
+"""Capabilities: kernel modules, ports of devices, tracing, reboot, the clock, BPF."""
 
 LIMITS = {"max_processes": 64, "memory_limit_mb": 1500, "request_timeout_s": 20}
 OPEN = {
@@ -291,6 +295,16 @@ def test_allocating_without_end_fails_it_and_nobody_else(server: TrackingServer,
     response = attempt(server, name, "allocate")
     assert response.status_code >= 400
     eventually(lambda: attempt(server, name, "echo", "again").status_code == 200, within_s=60, tail=server.tail)
+
+
+def test_no_process_of_the_server_may_trace_others_or_load_modules_also_as_root(server: TrackingServer) -> None:
+    processes = server.processes()
+    assert len(processes) > 5
+    for process in processes:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+            (held,) = re.findall(rf"^{name}:\s*(\w+)$", status, re.MULTILINE)
+            assert not int(held, 16) & MIGHTY, (process.cmdline(), status)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")

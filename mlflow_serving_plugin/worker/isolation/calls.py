@@ -11,7 +11,7 @@ import ctypes
 import os
 import platform
 import sys
-from typing import Any, Optional
+from typing import Any, Collection, Optional
 
 MACHINE = platform.machine()
 KNOWN = sys.platform.startswith("linux") and sys.maxsize > 2**32 and MACHINE in ("x86_64", "aarch64")
@@ -41,7 +41,7 @@ _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _LANDLOCK_VERSION, _LANDLOCK_PATH_BENEATH = 1, 1
 _SET_MODE_FILTER, _FILTER_SPEC_ALLOW = 1, 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_MOST_CAPABILITIES = 64
+MOST_CAPABILITIES = 64
 
 
 class _MountAttributes(ctypes.Structure):
@@ -119,16 +119,24 @@ def control(option: int, value: int) -> None:
     _call("prctl", ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, also those that a program could bring back when it is executed."""
-    for capability in range(_MOST_CAPABILITIES):
+def keep_capabilities(kept: Collection[int]) -> None:
+    """Give up every capability of this thread but these, also what a program could bring back when it is executed.
+
+    Gives none: of ``kept`` stays what the thread had.
+    """
+    for capability in set(range(MOST_CAPABILITIES)) - set(kept):
         try:
             control(PR_CAPBSET_DROP, capability)
         except OSError:
-            # Not this user's to drop, or the last one is behind us.
-            break
-    header, nothing = _CapabilityHeader(version=_CAPABILITY_VERSION_3), (ctypes.c_uint32 * 6)()
-    _call("capset", ctypes.byref(header), ctypes.byref(nothing))
+            # Not this user's to drop, or not one of this kernel's.
+            continue
+    header, words = _CapabilityHeader(version=_CAPABILITY_VERSION_3), (ctypes.c_uint32 * 6)()
+    _call("capget", ctypes.byref(header), ctypes.byref(words))
+    for high in range(2):
+        mask = sum(1 << (capability - 32 * high) for capability in kept if capability // 32 == high)
+        for at in range(3):
+            words[3 * high + at] &= mask
+    _call("capset", ctypes.byref(header), ctypes.byref(words))
 
 
 def landlock_version() -> int:

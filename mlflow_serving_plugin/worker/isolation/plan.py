@@ -54,7 +54,7 @@ def isolate(plan: Plan, *, user_namespace: bool) -> None:
         namespaces.unshare_the_rest(network=plan.network)
         files = view.Files(plan.readable, plan.writable, plan.own, plan.devices, plan.links, plan.tmp_bytes)
         view.enter(files, forbid_user_namespaces=user_namespace)
-    calls.drop_capabilities()
+    calls.keep_capabilities(())
     calls.control(calls.PR_SET_NO_NEW_PRIVS, 1)
     if plan.landlock:
         _restrict_files(plan)
@@ -89,7 +89,7 @@ def hide_from_the_worker() -> None:
 def give_up_rights() -> None:
     """Be an ordinary process of this user from now on, also as root: who looks after a worker reads what it says."""
     if calls.KNOWN:
-        calls.drop_capabilities()
+        calls.keep_capabilities(())
         calls.control(calls.PR_SET_NO_NEW_PRIVS, 1)
 
 

@@ -82,6 +82,9 @@ class World:
         self.zygotes.retain(())
 
 
+MAKES_USER_NAMESPACES = 1 << 31
+"""CAP_SETFCAP."""
+
 COMMON = ("worker_id", "log", "log_max_bytes", "log_backups", "lease", "orphan_grace_s", "stop_grace_s")
 
 
@@ -130,6 +133,21 @@ def test_the_threads_of_an_endpoint_reach_libraries_that_were_imported_before_th
     assert predict(one, "blas threads") == [1]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="capabilities are Linux's")
+def test_as_root_it_keeps_no_capability_but_what_forks_need_and_an_open_worker_none(world):
+    pid, _ = world.fork("plain")
+    for task in Path(f"/proc/{world.pid}/task").iterdir():
+        assert_rights((task / "status").read_text(), allowed=MAKES_USER_NAMESPACES)
+    assert_rights(Path(f"/proc/{pid}/status").read_text(), allowed=0)
+
+
+def assert_rights(status, allowed):
+    """That a process has no other capabilities than ``allowed``, and can get none by executing a program."""
+    said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert {int(said[name], 16) & ~allowed for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {0}, status
+    assert said["NoNewPrivs"] == "1"
+
+
 def test_one_worker_does_not_see_the_variables_of_another(world):
     _, one = world.fork("one", environment={"MODEL_TOKEN": "of one"})
     _, two = world.fork("two")
@@ -144,8 +162,9 @@ def test_a_fork_has_no_file_of_the_zygote_or_of_another_fork(world):
     mine = {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     log = str(world.paths.logs / "e" / "second.log")
     assert (mine["0"], mine["1"], mine["2"]) == (os.devnull, log, log)
-    files = [target for target in mine.values() if target.startswith("/")]
-    assert set(files) == {os.devnull, log}
+    # The worker opens its counts a moment after its start.
+    own = {os.devnull, log, str(world.paths.metrics / "worker-second.counts")}
+    assert {target for target in mine.values() if target.startswith("/")} <= own
     theirs = {str(entry.readlink()) for entry in Path(f"/proc/{world.pid}/fd").iterdir()}
     sockets = {target for target in mine.values() if not target.startswith(("/", "anon_inode"))}
     assert not sockets & theirs
@@ -250,7 +269,9 @@ def test_it_imports_no_code_of_a_model_and_has_no_thread_of_pythons(world, tmp_p
     assert "imported in" in world.log("code")
     connection.close()
     maps = Path(f"/proc/{world.pid}/maps").read_text()
+    # What a worker needs in any case is shared by all.
     assert "numpy" in maps
+    assert "uvloop" in maps
     assert f"imported in {world.pid}\n" not in world.log("code")
     # Native threads that libraries start when they are imported and that are safe to fork: BLAS, Arrow's allocator.
     names = {(task / "comm").read_text().strip() for task in Path(f"/proc/{world.pid}/task").iterdir()}
