@@ -49,7 +49,8 @@ class WorkerSpec:
     ``example`` None: the model was logged without one, and readiness is an answered ping. ``model_dir`` and
     ``environment`` are on this host; ``source`` (the version's artifact URI) and ``recipe`` are what a backend on
     another host fetches and builds the same from. ``replicas``: the most workers that the
-    version has on a host.
+    version has on a host. ``cache``: a directory of this host for what the model's libraries keep, as large as
+    ``settings.cache_mb``; None without.
     """
 
     key: EntityKey
@@ -62,6 +63,12 @@ class WorkerSpec:
     source: str = ""
     recipe: Recipe | None = None
     replicas: int = 1
+    cache: Path | None = None
+
+    @property
+    def writable(self) -> list[Path]:
+        """What the worker may change on this host, besides its temporary files."""
+        return [self.cache] if self.cache else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow_serving_plugin.backends.base import WorkerSpec
+from mlflow_serving_plugin.backends.caches import cache_variables
 from mlflow_serving_plugin.backends.threads import thread_variables
 from mlflow_serving_plugin.worker.tracking import NO_TRACKING_SERVER, TRACKING_URI
 
@@ -32,9 +33,9 @@ _OF_THE_SERVERS_PYTHON = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX"})
 
 
 def model_variables(spec: WorkerSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a model: those of its endpoint, the number of threads, and a tracking URI in any case."""
+    """The variables of a model: those of its endpoint, threads, cache, and a tracking URI in any case."""
     threads = thread_variables(spec.settings, spec.replicas, environ)
-    return {TRACKING_URI: NO_TRACKING_SERVER, **threads, **spec.settings.environment}
+    return {TRACKING_URI: NO_TRACKING_SERVER, **threads, **cache_variables(spec), **spec.settings.environment}
 
 
 def worker_environment(

@@ -122,7 +122,7 @@ def isolation_of(spec: WorkerSpec, address: Path, settings: Settings, found: Lev
     return {
         **_layers(found),
         **_files([*paths, *_paths(settings.sandbox_readable_paths)], links, own=own),
-        "writable": [str(path) for path in _paths(settings.sandbox_writable_paths)],
+        "writable": [str(path) for path in [*_paths(settings.sandbox_writable_paths), *spec.writable]],
         "devices": sorted(str(path) for pattern in _DEVICES for path in Path("/dev").glob(pattern)),
         "scratch": f"{address}.tmp",
         "network": spec.settings.network == "on",

@@ -14,13 +14,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mlflow_serving_plugin.backends.base import (
-    Memory,
-    WorkerFailedError,
-    WorkerSpec,
-    WorkerStatus,
-    worker_arguments,
-)
+from mlflow_serving_plugin.backends.base import Memory, WorkerFailedError, WorkerSpec, WorkerStatus, worker_arguments
+from mlflow_serving_plugin.backends.caches import prepare_cache
 from mlflow_serving_plugin.backends.gpus import Gpus, devices_here, devices_of
 from mlflow_serving_plugin.backends.isolation import levels, sandbox_of
 from mlflow_serving_plugin.backends.local_worker import LocalWorker, listens
@@ -226,6 +221,7 @@ class LocalBackend:
             "orphan_grace_s": self._settings.orphan_grace_s,
             "stop_grace_s": self._settings.stop_grace_s,
             "overdue_grace_s": self._settings.overdue_grace_s,
+            "cache": prepare_cache(spec),
             **worker_arguments(spec.settings),
             **self._groups.configure(worker_id, worker_arguments(spec.settings)),
         }

@@ -115,7 +115,9 @@ class NodeAgent:
         visible = {VISIBLE: ",".join(devices)} if devices else {}
         settings = replace(spec.settings, environment={**spec.settings.environment, **visible})
         log = self._paths.entity_log(spec.key.endpoint_id, spec.key.name)
-        return replace(spec, model_dir=files, log=log, settings=settings, environment=environment, recipe=need.recipe)
+        return replace(
+            spec, model_dir=files, log=log, settings=settings, environment=environment, recipe=need.recipe, cache=None
+        )
 
     def process_of(self, worker_id: str) -> Process | None:
         """The worker's process."""

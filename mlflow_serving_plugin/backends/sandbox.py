@@ -94,7 +94,7 @@ def sandboxed(
         shutil.which("bwrap") or "bwrap",
         *_isolation(network=spec.settings.network == "on", memory_limit_mb=spec.settings.memory_limit_mb),
         *_files([*paths, *readable], links),
-        *(word for path in writable for word in ("--bind", str(path), str(path))),
+        *(word for path in (*writable, *spec.writable) for word in ("--bind", str(path), str(path))),
         *("--remount-ro", "/", "--chdir", str(spec.model_dir), "--"),
         *command,
     ]

@@ -10,7 +10,7 @@ from functools import partial
 from mlflow_serving_plugin.backends.base import NoRoomError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity
-from mlflow_serving_plugin.controller.files import model_directory, sweep
+from mlflow_serving_plugin.controller.files import cache_directory, model_directory, sweep
 from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Stop
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
@@ -141,12 +141,13 @@ class Executor:
         paths, desired = self._deps.paths, self._state.desired
         keys = {*desired, *(worker.key for worker in observed.workers)}
         models = {model_directory(paths, wanted) for wanted in desired.values()}
+        caches = {cache for wanted in desired.values() if (cache := cache_directory(paths, wanted)) is not None}
         needs = list(observed.needs.values())
         in_use = {need.recipe.key for need in needs}
         environments = {need.environment for need in needs if need.environment is not None}
 
         def clear_up() -> None:
-            sweep(paths, models, keys)
+            sweep(paths, models, keys, caches)
             self._deps.backend.retain(environments)
             for removed in self._deps.environments.evict(in_use):
                 _logger.info("Removed an environment that nothing uses: %s.", removed)
@@ -188,6 +189,7 @@ class Executor:
                 source=wanted.entity.source,
                 recipe=need.recipe,
                 replicas=wanted.scaling.max_replicas,
+                cache=cache_directory(self._deps.paths, wanted),
             )
         )
         return None

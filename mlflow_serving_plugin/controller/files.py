@@ -24,6 +24,18 @@ def model_directory(paths: StatePaths, wanted: DesiredEntity) -> Path:
     return paths.models / wanted.key.endpoint_id / f"{wanted.key.name}-{source}"
 
 
+def cache_directory(paths: StatePaths, wanted: DesiredEntity) -> Path | None:
+    """Where the libraries of an entity's model keep things, if the endpoint asks for that.
+
+    A cache may hold code, so only the versions of one model within one endpoint share a cache.
+    """
+    if wanted.settings.cache_mb is None:
+        return None
+    model = wanted.entity.model
+    name = hashlib.sha256(f"{model.workspace}/{model.name}".encode()).hexdigest()[:16]
+    return paths.caches / wanted.key.endpoint_id / name
+
+
 def present_needs(
     paths: StatePaths,
     desired: Mapping[EntityKey, DesiredEntity],
@@ -51,9 +63,14 @@ def clear_scratch(paths: StatePaths) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[EntityKey]) -> None:
-    """Remove the model files but ``keep_models``, the logs of entities but ``keep_keys``, and what shadows of
-    other endpoints answered otherwise."""
+def sweep(
+    paths: StatePaths, keep_models: Collection[Path], keep_keys: Collection[EntityKey], keep_caches: Collection[Path]
+) -> None:
+    """Remove the model files but ``keep_models``, the logs of entities but ``keep_keys``, the caches but
+    ``keep_caches``, and what shadows of other endpoints answered otherwise."""
+    for path in paths.caches.glob("*/*"):
+        if path not in keep_caches:
+            shutil.rmtree(path, ignore_errors=True)
     for path in paths.models.glob("*/*"):
         if path not in keep_models and not path.name.startswith("."):
             shutil.rmtree(path, ignore_errors=True)
@@ -62,7 +79,7 @@ def sweep(paths: StatePaths, keep_models: Collection[Path], keep_keys: Collectio
         if EntityKey(path.parent.name, path.name.partition(".log")[0]) not in keep_keys:
             path.unlink(missing_ok=True)
     forget_others(paths.shadow, {key.endpoint_id for key in keep_keys})
-    for parent in (paths.models, paths.logs):
-        for directory in parent.iterdir():
+    for parent in (paths.models, paths.logs, paths.caches):
+        for directory in parent.iterdir() if parent.exists() else ():
             if directory.is_dir() and not any(directory.iterdir()):
                 directory.rmdir()

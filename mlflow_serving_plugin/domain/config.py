@@ -123,6 +123,12 @@ class EndpointConfig:
     max_open_files: int = _key(
         4096, "Open files", "Maximum number of open files and connections of each process of a worker.",
         WORKER, minimum=64, maximum=1048576)
+    cache_mb: int | None = _key(
+        None, "Cache (MB)",
+        "Size of a directory that outlives the workers, for what the model's libraries keep: compiled code, downloaded "
+        "weights. XDG_CACHE_HOME names the directory; only versions of the same model share it. A worker beyond the "
+        "size is restarted with an empty one. Empty: no such directory. Not for workers placed by Ray.",
+        WORKER, minimum=1, maximum=1048576)
     sandbox: str = _key(
         "auto", "Sandbox",
         "Keep the model's code from all files, processes and sockets but its own (Linux). auto: with as many layers as "

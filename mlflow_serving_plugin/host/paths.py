@@ -28,6 +28,8 @@ class StatePaths:
         self.sockets = sockets
         self.models = root / "models"
         """Fetched model files, one directory an endpoint."""
+        self.caches = root / "caches"
+        """What libraries of models keep; a directory for each model of an endpoint that has a cache."""
         self.workers = root / "workers"
         """One record a worker, from which a new controller finds the worker again."""
         self.logs = root / "logs"

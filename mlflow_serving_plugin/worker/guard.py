@@ -2,7 +2,8 @@
 
 Started as ``<python> <path to worker/> guard '<json>' <command> …`` in a session of its own. Standard library,
 Python 3.8 or later. JSON: ``log``, ``log_max_bytes``, ``log_backups``, ``lease``, ``orphan_grace_s``, ``stop_grace_s``,
-``socket``, ``worker_id``, ``memory_limit_mb`` (or null), ``max_processes``, ``max_open_files`` and ``sandboxed``.
+``socket``, ``worker_id``, ``memory_limit_mb`` (or null), ``max_processes``, ``max_open_files``, ``sandboxed``, and
+``cache`` (a directory, or null) with ``cache_mb``.
 
 For commands that cannot watch themselves: MLflow's own server, and a worker in the sandbox. A sandboxed command gets
 the listening ``socket`` as its standard input, because the sandbox shows it no directory to make a socket in.
@@ -24,6 +25,7 @@ import time
 from typing import Any, Iterator, Mapping
 
 from . import process_tree
+from .cache_use import CacheWatch
 from .logs import RotatedLog, life_line
 from .process import (
     PR_SET_CHILD_SUBREAPER,
@@ -61,6 +63,7 @@ class Guard:
         self._log = RotatedLog(config)
         self._lease = Lease(config["lease"], config["orphan_grace_s"])
         self._throttle = process_tree.CountThrottle()
+        self._cache = CacheWatch.of(config)
         self._stop_requested = False
 
     def run(self) -> int:
@@ -128,7 +131,7 @@ class Guard:
                     return
                 self._log.write(data)
             reap_orphans(child.pid)
-            if self._too_many():
+            if self._too_many() or self._beyond_cache():
                 return
             if deadline is None and (self._stop_requested or self._lease.expired() or child.poll() is not None):
                 if not self._stop_requested and child.poll() is None:
@@ -149,6 +152,15 @@ class Guard:
         if count > most:
             self._say(process_tree.too_many(count, most))
         return count > most
+
+    def _beyond_cache(self) -> bool:
+        """Whether the command's cache is beyond its limit; the log says so."""
+        if self._cache is None or not self._cache.due():
+            return False
+        beyond = self._cache.beyond(self._others(process_tree.processes()))
+        if beyond:
+            self._say(beyond)
+        return beyond is not None
 
     def _others(self, found: Mapping[int, process_tree.Process]) -> set[int]:
         return process_tree.members(found, os.getpid()) - {os.getpid()}

@@ -29,6 +29,7 @@ import traceback
 from typing import Any, Mapping
 
 from . import process, process_tree
+from .cache_use import CacheWatch
 from .isolation.rights import keep_for_files, keep_for_forks
 from .json_lines import read_line, reply
 from .kept_fork import fork_kept
@@ -95,6 +96,7 @@ class Zygote:
             self._reap()
             if self._throttle.due(_STRAY_S) if self._strays else self._throttle.due():
                 self._count()
+            self._watch_caches()
             if listener in readable:
                 # A malformed request must not end the zygote.
                 try:
@@ -120,6 +122,7 @@ class Zygote:
         config = request["fork"]
         known = {name: config[name] for name in ("worker_id", "log", "log_max_bytes", "log_backups")}
         known["max_processes"] = config.get("max_processes")
+        known["cache"] = CacheWatch.of(config)
         known["kept"] = bool(config.get("isolation"))
         preload_flavor(request.get("flavor", ""))
         gc.collect()
@@ -143,13 +146,25 @@ class Zygote:
         for pid, worker in self._workers.items():
             count, most = len(process_tree.members(found, pid)), worker["max_processes"]
             if most and count > most:
-                write_life_line(worker, process_tree.too_many(count, most))
-                process_tree.kill_all(functools.partial(self._find_family, pid))
+                self._end(pid, worker, process_tree.too_many(count, most))
         strays = self._find_strays(found)
         for pid in strays & self._strays:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self._strays = strays
+
+    def _watch_caches(self) -> None:
+        """Kill the workers whose cache is beyond its limit."""
+        for pid, worker in self._workers.items():
+            watch = worker["cache"]
+            if watch is not None and watch.due():
+                beyond = watch.beyond(process_tree.members(process_tree.processes(), pid))
+                if beyond:
+                    self._end(pid, worker, beyond)
+
+    def _end(self, pid: int, worker: dict[str, Any], why: str) -> None:
+        write_life_line(worker, why)
+        process_tree.kill_all(functools.partial(self._find_family, pid))
 
     def _find_family(self, pid: int, found: Mapping[int, process_tree.Process]) -> set[int]:
         """A worker and all of its processes, and those that became the zygote's children at its end."""

@@ -7,6 +7,7 @@ How guards end workers is shown without a sandbox too.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -34,6 +35,7 @@ from mlflow_serving_plugin.links.frames_connection import FrameConnection
 from mlflow_serving_plugin.links.unix_http import UnixHTTPConnection
 from mlflow_serving_plugin.registry.examples import scoring_example
 from mlflow_serving_plugin.settings import Settings
+from mlflow_serving_plugin.worker.wire import WireError
 
 SETTINGS = Settings(start_timeout_s=120.0, stop_grace_s=20.0, orphan_grace_s=300.0)
 SANDBOXED = WorkerSettings(env_manager="local", request_timeout_s=60.0, sandbox="on", network="off")
@@ -55,10 +57,11 @@ class World:
         self.backend = LocalBackend(SETTINGS, self.paths)
         self.log = self.paths.entity_log("e", "1")
 
-    def launch(self, model, *, example=True, **settings):
+    def launch(self, model, *, example=True, cache=None, **settings):
         self.model = model
         found = scoring_example(model) if example else None
-        spec = WorkerSpec(EntityKey("e", "1"), "f", model, self.log, replace(SANDBOXED, **settings), found)
+        chosen = replace(SANDBOXED, **settings)
+        spec = WorkerSpec(EntityKey("e", "1"), "f", model, self.log, chosen, found, cache=cache)
         try:
             self.backend.launch(spec)
         except BaseException:
@@ -248,6 +251,45 @@ def test_on_a_machine_without_namespaces_auto_takes_what_is_there(world, models,
     assert lease.startswith("refused: PermissionError") == bool(found.landlock)
     assert echoed == "a"
     assert (temporary == f"{worker.address}.tmp") == (told != "none")
+    world.backend.stop(worker.worker_id)
+    eventually(world.is_clear)
+
+
+@pytest.mark.parametrize(
+    ("told", "runtime"),
+    [
+        ("", "native"),
+        ("Landlock 7, call filter", "native"),
+        pytest.param("", "mlflow", marks=pytest.mark.matrix),
+    ],
+)
+def test_what_a_model_keeps_in_its_cache_outlives_the_worker_and_too_much_ends_it(
+    world, models, monkeypatch, told, runtime
+):
+    if told:
+        if levels().landlock < WEAKER[told].landlock:
+            pytest.skip("not on this machine")
+        grant(monkeypatch, WEAKER[told])
+    cache, other = world.paths.caches / "e" / "own", world.paths.caches / "e" / "other"
+    other.mkdir(parents=True)
+    (other / "file").write_text("s3cret")
+    config = {"runtime": runtime, "sandbox": "auto", "network": "on", "cache": cache, "cache_mb": 20}
+    rows = [{"op": "count", "arg": f"{cache}/kept.db"}, {"op": "read", "arg": f"{other}/file"}]
+    for calls in ("1", "2"):
+        worker = world.launch(models.path("hostile"), **config)
+        status, answer = post(worker, {"dataframe_records": rows})
+        assert status == 200, world.tail()
+        assert answer["predictions"][0] == calls
+        assert answer["predictions"][1].startswith("refused: ")
+        if calls == "1":
+            world.backend.stop(worker.worker_id)
+    with contextlib.suppress(OSError, http.client.HTTPException, WireError):
+        post(worker, {"dataframe_records": [{"op": "fill", "arg": f"{cache}/large 30"}]})
+    eventually(lambda: world.only().phase is WorkerPhase.DEAD, 20, tail=world.tail)
+    assert re.fullmatch(
+        r"The worker was stopped: its cache has \d+ MB, more than the 20 that its endpoint's cache_mb allows.",
+        world.only().message,
+    )
     world.backend.stop(worker.worker_id)
     eventually(world.is_clear)
 

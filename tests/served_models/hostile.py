@@ -27,6 +27,15 @@ def read(path):
         return repr(file.read(100_000))
 
 
+def fill(arg):
+    """A file of so many megabytes."""
+    path, _, megabytes = arg.rpartition(" ")
+    with Path(path).open("wb") as file:
+        for _ in range(int(megabytes)):
+            file.write(os.urandom(1024 * 1024))
+    return "filled"
+
+
 def open_to_write(path):
     """Without writing: should the sandbox have a hole, the machine is not to suffer from it."""
     os.close(os.open(path, os.O_WRONLY))

@@ -103,7 +103,16 @@ def detach(target: str) -> None:
 
 def make_read_only(target: str, *, below: bool = True, devices: bool = False) -> None:
     """Make a mount read-only, with all mounts ``below`` it; without set-user-ID programs, and without ``devices``."""
-    attributes = _MountAttributes(attr_set=_ATTR_RDONLY | _ATTR_NOSUID | (0 if devices else _ATTR_NODEV))
+    _set_attributes(target, _ATTR_RDONLY | _ATTR_NOSUID | (0 if devices else _ATTR_NODEV), below=below)
+
+
+def forbid_set_user_id(target: str) -> None:
+    """Have a mount, and all below it, run no set-user-ID program and show no device."""
+    _set_attributes(target, _ATTR_NOSUID | _ATTR_NODEV, below=True)
+
+
+def _set_attributes(target: str, added: int, *, below: bool) -> None:
+    attributes = _MountAttributes(attr_set=added)
     flags, size = _AT_RECURSIVE if below else 0, ctypes.sizeof(attributes)
     _syscall("mount_setattr", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), flags, ctypes.byref(attributes), size)
 

@@ -62,6 +62,9 @@ def enter(files: Files, *, forbid_user_namespaces: bool) -> None:
         os.symlink(target, path)
     for path in (*files.readable, *files.writable):
         _show(_OLD + real[path], path, may_write=path in files.writable)
+    for path in files.writable:
+        if os.path.isdir(path):
+            calls.forbid_set_user_id(path)
     if files.own:
         _show_own({path: _OLD + real[path] for path in files.own}, files.tmp_bytes)
     calls.detach(_OLD)

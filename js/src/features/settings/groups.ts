@@ -9,7 +9,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Request log", Object.keys(LOG_RULES).map((key) => `${LOG}.${key}`)],
   ["Traces", ["trace_experiment", "trace_sampling", "context_headers"]],
   ["Environment", ["env_manager", "runtime"]],
-  ["Limits of a worker", ["memory_limit_mb", "cpus", "priority", "max_processes", "max_open_files"]],
+  ["Limits of a worker", ["memory_limit_mb", "cpus", "priority", "cache_mb", "max_processes", "max_open_files"]],
   ["Isolation", ["sandbox", "network"]],
 ];
 
