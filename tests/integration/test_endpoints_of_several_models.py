@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from support import eventually
 from support.controller import a_model, a_version
 from support.world import WS, World
 
@@ -13,6 +14,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import serving_key
 from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
+from mlflow_serving_plugin.domain.traffic import Shadow
 from mlflow_serving_plugin.errors import AlreadyExistsError, ConflictError, NotFoundError
 from mlflow_serving_plugin.host.messages import Changed, send_nudge
 
@@ -85,6 +87,26 @@ def test_an_update_is_active_when_all_entities_are_ready_and_unchanged_ones_keep
     served.until(lambda: live(served) == {"e0.3"})
     kinds = [event.type for event in served.store.audit(page_token=None, limit=20)[0]]
     assert kinds.count("ENDPOINT_UPDATED") == 3
+
+
+def test_a_shadow_that_gets_traffic_gets_other_workers_and_is_never_without_one(served):
+    def of_shadow():
+        return [worker for worker in served.backend.live() if worker.key.name == "e1.2"]
+
+    update(served, replace(config(1, 2), shadow=Shadow("e1", 100.0)))
+    settled(served)
+    (before,) = eventually(lambda: [worker for worker in of_shadow() if worker.ready])
+    counts = []
+
+    def only_others():
+        counts.append(sum(worker.ready for worker in of_shadow()))
+        return counts[-1] == 1 and {worker.fingerprint for worker in of_shadow()}.isdisjoint({before.fingerprint})
+
+    update(served, replace(config(1, 2), traffic=(("e0", 50), ("e1", 50))))
+    served.until(only_others)
+    settled(served)
+    assert min(counts) == 1
+    assert of_shadow()[0].worker_id != before.worker_id
 
 
 def test_an_update_that_fails_ends_its_entities_and_the_configuration_before_serves_on(served):
