@@ -99,15 +99,15 @@ def _read_around(
     gunicorn (20 to 26) loses a next request whose first bytes come together with the end of a body, and the next
     request comes as soon as there is an answer. So after an early answer the connection is not used again.
     """
-    waits = False
+    # Whoever has not sent a short rest yet is waited for by few threads at a time, so that others stay free.
+    waits = _waiting.acquire(blocking=False)
     try:
-        left = _read_on(body, connection, _SHORT_BYTES, _AT_ONCE_S)
-        # Whoever has not sent a short rest yet is waited for by few threads at a time, so that others stay free.
-        waits = left is not None and _waiting.acquire(blocking=False)
-        if left and waits:
-            left = _read_on(body, connection, left, _PAUSE_S)
+        left = _read_on(body, connection, _SHORT_BYTES, _PAUSE_S if waits else _AT_ONCE_S)
         if left is not None:
             close()
+        elif waits:
+            _waiting.release()
+            waits = False
         yield from answer
         if left is not None and not (waits and _read_on(body, connection, _MOST_BYTES, _LONGEST_IN_A_THREAD_S) is None):
             with contextlib.suppress(OSError):
@@ -120,7 +120,10 @@ def _read_around(
 
 
 def _read_on(body: Any, connection: socket.socket, most: int, longest_s: float) -> int | None:
-    """None when the client has sent the rest of its body; else how much of ``most`` has not been read."""
+    """None when the client has sent the rest of its body; else how much of ``most`` has not been read.
+
+    gunicorn loses the beginning of a piece in which the client pauses for too long: such a body has no end any more.
+    """
     ends, timeout_s = time.monotonic() + longest_s, connection.gettimeout()
     try:
         while most > 0 and (left_s := ends - time.monotonic()) > 0:

@@ -129,6 +129,10 @@ def test_under_gunicorn_clients_that_send_no_body_hold_few_threads(monkeypatch):
 
         answered = [pool.submit(refuse, ours) for ours, _ in pairs]
         eventually(lambda: sum(answer.done() for answer in answered) == 8 - connections._WAITING_THREADS)
+        # Requests whose body has been read are answered as ever.
+        whole = {"gunicorn.socket": pairs[0][0], "wsgi.input": io.BytesIO(b"")}
+        response = Response()
+        assert (list(read_around([b"yes"], whole, response.start_response)), response.closes) == ([b"yes"], False)
         for _, theirs in pairs:
             theirs.close()
         assert [answer.result(30) for answer in answered] == [[b"no"]] * 8
