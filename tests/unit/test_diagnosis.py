@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -186,9 +187,10 @@ def test_a_ray_cluster_is_looked_at_where_workers_run_on_one(tmp_path):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        head = found(cluster.ray, tmp_path, backend="ray", ray_address=address)["head"]
-    assert head.status == ERROR
-    assert "ray start --head" in head.advice
+        (checked,) = found(cluster.ray, tmp_path, backend="ray", ray_address=address).values()
+    assert checked.status == ERROR
+    here = importlib.util.find_spec("ray")
+    assert ("ray start --head" if here else "pip install 'mlflow-serving-plugin[ray]'") in checked.advice
 
 
 def test_the_nodes_of_a_ray_cluster_that_are_of_no_use_are_told():
