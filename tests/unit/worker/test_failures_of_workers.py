@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,8 @@ def test_the_log_has_the_traceback_of_an_error_that_the_model_raised(capfd, mode
         (b'{"instances": [{"y": "Sekret"}]}', "missing inputs"),
         (b'{"Sekret', "valid JSON"),
         (b'{"frame": "Sekret"}', "dataframe_split"),
-        pytest.param(b"[" * 100_000, "recursion depth", id="nested"),
+        # In the words of Python 3.13 and before, and of 3.14.
+        pytest.param(b"[" * 100_000, "recursion depth|Stack overflow", id="nested"),
         (b'["Sekret"]', ""),
     ],
 )
@@ -129,5 +131,5 @@ def test_the_log_has_one_line_without_data_of_a_bad_request(capfd, body, said):
     (line,) = "".join(capfd.readouterr()).splitlines()
     assert answer.status == 400
     assert line.startswith("Bad request: ")
-    assert said in line
+    assert re.search(said, line)
     assert "Sekret" not in line

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from worker_models import scorer_of, split_of
 
-from mlflow_serving_plugin.worker import fast_path, same
+from mlflow_serving_plugin.worker import blocks, fast_path, same
 from mlflow_serving_plugin.worker.blocks import Block
 
 KINDS = ("double", "float", "long", "integer", "boolean", "string")
@@ -201,7 +201,8 @@ def test_a_model_whose_last_digit_depends_on_the_memory_layout_answers_the_same(
     data = pd.DataFrame(generator.normal(size=(rows, 37)) * 1e3, columns=[name for name, _ in columns])
     body = json.dumps({"dataframe_split": split_of(data)}).encode()
     decoded = scorer.decode("application/json", body)
-    assert isinstance(decoded, Block) == (len(body) > fast_path.LARGE_BYTES)
+    if blocks.simdjson is not None:
+        assert isinstance(decoded, Block) == (len(body) > fast_path.LARGE_BYTES)
     ours = scorer.encode(scorer.predict(decoded))
     assert ours == scorer.score("application/json", body).body
 
