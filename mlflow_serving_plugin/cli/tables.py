@@ -89,6 +89,8 @@ def print_status(client: ServingClient, whole: dict[str, Any]) -> None:
     print_table(table)
     for version in versions:
         console.print(Text(client.scoring_url(name, version["endpoint_version_name"])), soft_wrap=True)
+        if version.get("placement"):
+            console.print(Text(f"  {version['placement']}", style="dim"), soft_wrap=True)
         if version.get("libraries"):
             console.print(_libraries(version["libraries"]), soft_wrap=True)
 

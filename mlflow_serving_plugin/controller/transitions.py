@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mlflow_serving_plugin.domain.entity import EntityKey, name_order
 from mlflow_serving_plugin.domain.events import Event
+from mlflow_serving_plugin.domain.placement import placement
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, Routes
 from mlflow_serving_plugin.domain.states import EntityState
 
@@ -54,6 +55,9 @@ def _entity_changes(then: EntityRoute | None, now: EntityRoute | None) -> Iterab
         yield "VERSION_ENVIRONMENT", f"Environment: {now.environment}."
     if now.note and (then is None or now.note != then.note):
         yield "VERSION_BATCHING", now.note
+    where = placement(now.workers)
+    if where and (then is None or where != placement(then.workers)):
+        yield "VERSION_PLACED", where
 
 
 def _endpoint_changes(then: EndpointRoute | None, now: EndpointRoute) -> Iterable[Change]:

@@ -1,4 +1,4 @@
-"""What a relay costs: ``python tests/benchmarks/bench_ray.py [--rounds 20]``. Without Ray, which carries no request.
+"""What a relay costs, without Ray: ``python tests/benchmarks/bench_ray.py [--rounds 20] [--tls]``.
 
 One native worker of a sklearn model, called by the link of an event loop: on its unix socket, and through a relay on
 127.0.0.1, in turns, in one run, at 1 and at 64 requests at a time. Prints requests in a second and the median latency
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import statistics
 import sys
@@ -22,6 +23,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from support.certificates import Authority
 from support.models import Models
 from support.routes import an_entity, routes_of
 
@@ -91,8 +93,11 @@ def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--tls", action="store_true", help="as in a cluster with RAY_USE_TLS")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="mlb-"))
+    if options.tls:
+        os.environ.update(Authority(root / "authority").variables())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = Models(root).path("iris")

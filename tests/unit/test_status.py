@@ -15,6 +15,7 @@ from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.domain.placement import placement
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
@@ -386,6 +387,22 @@ def test_a_worker_s_note_is_told_once_and_again_when_it_changes():
     assert events(silent, on) == [("1", "VERSION_BATCHING", "Batching on: verified on 12 rows.")]
     assert events(on, still) == []
     assert events(still, off) == [("1", "VERSION_BATCHING", "Batching off: answers differ.")]
+
+
+def test_where_workers_run_is_told_when_it_changes_and_some_are_on_other_nodes():
+    far = replace(READY_WORKER, worker_id="far", node="0123456789abcdef", address="tcp://[fd00::7]:2000/0123456789ab")
+
+    def with_workers(before, *workers):
+        return routes_of(ONLY_ONE, before=before, workers=workers)
+
+    here = with_workers(NOBODY, READY_WORKER)
+    both = with_workers(here, READY_WORKER, far)
+    gone = with_workers(both, READY_WORKER)
+    said = "Workers: 1 on [fd00::7] (node 01234567), 1 on the server's host."
+    assert events(here, both) == [("1", "VERSION_PLACED", said)]
+    assert events(both, with_workers(both, READY_WORKER, far)) == []
+    assert events(both, gone) == []
+    assert [placement(routes.entities[str(K1)].workers) for routes in (here, both)] == ["", said]
 
 
 def test_a_version_that_refuses_its_own_example_says_so_when_it_gets_ready_and_beside_its_state():

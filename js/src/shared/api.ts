@@ -31,6 +31,8 @@ export interface Version extends State {
   note: string;
   /** The Python environment of the version's workers, and why that one; empty until it is built. */
   environment: string;
+  /** The nodes of the version's workers; empty while all are on the server's host. */
+  placement: string;
   libraries: Library[];
   /** When the version entered its state, in milliseconds since 1970. */
   since: number;

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mlflow_serving_plugin.domain.placement import placement
 from mlflow_serving_plugin.domain.routes import EntityRoute, WorkerRoute
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 from mlflow_serving_plugin.metrics.figures import Figures
@@ -52,6 +53,7 @@ def endpoint_version(version: EntityRoute, served: Served, figures: ByVersion) -
         "endpoint_version_name": version.name,
         "state": version.state.facts.version_state,
         "state_message": version.explanation,
+        "placement": placement(version.workers),
         "libraries": _libraries(version),
         "retry_at": version.retry_ms,
         "memory_bytes": counted.memory_bytes,
@@ -143,6 +145,7 @@ def _overview_of_version(
         "message": version.explanation,
         "note": version.note,
         "environment": version.environment,
+        "placement": placement(version.workers),
         "libraries": _libraries(version),
         "since": version.since_ms,
         "stage": version.stage,

@@ -17,7 +17,15 @@ AJAX = "/ajax-api/2.0/mlflow/endpoints"
 def test_versions_are_listed_newest_first_in_both_shapes(world, call):
     world.enable()
     world.publish(version(2, EntityState.FAILED, "No module named 'x'"), version(10), version(1))
-    ready = {"libraries": [], "retry_at": None, "label": "Ready", "tone": "ready", "settled": True, "asleep": False}
+    ready = {
+        "placement": "",
+        "libraries": [],
+        "retry_at": None,
+        "label": "Ready",
+        "tone": "ready",
+        "settled": True,
+        "asleep": False,
+    }
     ready |= {"memory_bytes": 0, "last_request": None}
     assert call("GET", "list-versions", registered_model_name="iris") == (
         200,

@@ -45,6 +45,7 @@ export function EventsTable({ target, versions }: Props) {
 const NAMES: Record<string, string> = {
   VERSION_ENVIRONMENT: "Version environment chosen",
   VERSION_BATCHING: "Version batching decided",
+  VERSION_PLACED: "Version's workers placed",
 };
 
 const nameOf = (type: string): string => NAMES[type] ?? words(type);

@@ -15,6 +15,7 @@ const VERSION = {
   message: "",
   note: "",
   environment: "",
+  placement: "",
   libraries: [],
   since: 0,
   stage: "None",

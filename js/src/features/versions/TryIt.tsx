@@ -27,6 +27,7 @@ export function TryIt({ overview, version, access }: Props) {
       {/* The reason of the endpoint's state stands above, once. */}
       {version.tone === "failed" && !told && <Notice tone="error">{version.message}</Notice>}
       <Addresses addresses={addresses} />
+      {version.placement && <p className="muted small">{version.placement}</p>}
       {(version.environment || version.note || version.libraries.length > 0) && (
         <details open={version.libraries.some((one) => one.differs)}>
           <summary>Environment and batching</summary>

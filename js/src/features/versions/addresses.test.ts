@@ -9,6 +9,7 @@ const version = (number: number, tone: Tone): Version => ({
   message: "",
   note: "",
   environment: "",
+  placement: "",
   libraries: [],
   since: 0,
   stage: "None",
