@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.domain.serving import ServingSpec
-from mlflow_serving_plugin.errors import InvalidParameterError
+from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
 from mlflow_serving_plugin.operations.fields import Fields
+from mlflow_serving_plugin.registry.models import RegisteredModel
 
 MOST_TAGS = 20
 MOST_CALLS = 1_000_000_000
@@ -25,6 +26,17 @@ _TABLE_NAMES = ("catalog_name", "schema_name", "table_name_prefix")
 
 _LIMITS = {"endpoint": "calls_per_minute", "user": "calls_per_minute_per_user"}
 """What Databricks counts calls by, and the field of a specification that says the most calls of a minute."""
+
+
+def require_version(model: RegisteredModel, version: str, where: str) -> None:
+    """NotFoundError when a model has no such version. ``where``: the path of the entity."""
+    if model.find(version) is None:
+        meant = f"@{version}"
+        hint = f"Is it {meant}?" if model.find(meant) else "Give a number, @alias or a stage."
+        raise NotFoundError(
+            f"{where}.entity_version: registered model '{model.name}' has no version '{version}' that is registered "
+            f"completely. {hint}"
+        )
 
 
 def read_tags(given: Iterable[Fields]) -> dict[str, str | None]:

@@ -29,6 +29,7 @@ from mlflow_serving_plugin.operations.served_extras import (
     read_limits_of_new,
     read_rate_limits,
     read_tags,
+    require_version,
 )
 from mlflow_serving_plugin.registry.models import RegisteredModel
 from mlflow_serving_plugin.store.endpoints import Store
@@ -228,11 +229,7 @@ class ServingOperations:
             model = self.model(caller, workspace, entity.model)
         except (NotFoundError, InvalidParameterError) as error:
             raise type(error)(f"{where}.entity_name: {error.message}") from None
-        if model.find(entity.version) is None:
-            raise NotFoundError(
-                f"{where}.entity_version: registered model '{model.name}' has no version '{entity.version}' that is "
-                "registered completely. Give a number, @alias or a stage."
-            )
+        require_version(model, entity.version, where)
         return model
 
     def _join(self, endpoint: Endpoint, *, manages: bool, sees_pending: bool = True) -> Described:

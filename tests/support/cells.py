@@ -164,6 +164,11 @@ SERVING_ROUTES = (
     Route("GET", "/<name>/served-models/<entity>/sample-request", OF_ENDPOINT),
     # A manager who is refused for a field has got through the door, and changes nothing.
     Route("PUT", "/<name>/config", _statuses(404, 403, 403, 400, 400), {"served_entities": "none"}),
+    # What Databricks has, and this server has not.
+    Route("POST", "/pt", KNOWN_WRONG),
+    Route("PUT", "/pt/<name>/config", KNOWN_WRONG),
+    Route("PATCH", "/<name>/notifications", _statuses(404, 403, 403, 400, 400)),
+    Route("PATCH", "/<name>/telemetry-config", _statuses(404, 403, 403, 400, 400)),
     # Of an endpoint that is not there: the table needs its own.
     Route("DELETE", "/<name>", KNOWN_NOT_FOUND),
 )

@@ -20,7 +20,7 @@ from mlflow_serving_plugin.api.requests import (
     page_of,
     read_fields,
 )
-from mlflow_serving_plugin.api.serving_endpoints import shapes
+from mlflow_serving_plugin.api.serving_endpoints import refused, shapes
 from mlflow_serving_plugin.api.serving_endpoints.shadow import agreement
 from mlflow_serving_plugin.api.shapes import event, event_page
 from mlflow_serving_plugin.domain.routes import EntityRoute
@@ -53,6 +53,8 @@ def blueprints(deps: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
             blueprint.add_url_rule(rule, f"create{number}", partial(create, deps), methods=["POST"])
         for name, (rule, method, view) in _OF_ENDPOINT.items():
             blueprint.add_url_rule(f"/<name>{rule}", name, partial(view, deps), methods=[method])
+        for name, (rule, method, sentence) in refused.ROUTES.items():
+            blueprint.add_url_rule(rule, f"no-{name}", partial(refused.refuse, deps, sentence), methods=[method])
         yield path, blueprint
     blueprint = Blueprint("permissions", __name__)
     blueprint.add_url_rule("/<endpoint_id>", "get", partial(get_permissions, deps))

@@ -212,6 +212,29 @@ def test_each_wrong_field_of_a_change_is_named_and_nothing_is_changed(world, sen
     assert send("GET", "/split") == before
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("POST", "/pt", "no provisioned throughput"),
+        ("PUT", "/pt/split/config", "no provisioned throughput"),
+        ("PATCH", "/split/notifications", "sends no mails"),
+        ("PATCH", "/split/telemetry-config", "no telemetry tables"),
+    ],
+)
+def test_what_databricks_has_and_this_server_has_not_is_refused_with_a_sentence(send, method, path, said):
+    send("POST", body=GOOD)
+    status, answer = send(method, path, {})
+    assert (status, answer["error_code"], said in answer["message"]) == (400, "INVALID_PARAMETER_VALUE", True)
+
+
+def test_an_alias_without_its_sign_is_recognised(world, send):
+    world.registry.put(replace(world.registry.models["default", "iris"], aliases={"champion": 2}))
+    _, answer = send(
+        "POST", body={"name": "x", "config": {"served_entities": [{**ENTITY, "entity_version": "champion"}]}}
+    )
+    assert answer["message"].endswith("Is it @champion?")
+
+
 @pytest.mark.parametrize("name", RESERVED)
 def test_the_names_of_other_apis_are_taken(send, name):
     assert "name of an API" in send("POST", body={**GOOD, "name": name})[1]["message"]
