@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from mlflow_serving_plugin.domain.routes import FORMAT, EndpointRoute, EntityRoute, Routes
 from mlflow_serving_plugin.domain.shared import thrifty_endpoint, thrifty_entity
 
-_FIRST = re.compile(rb'\{"format":(\d+),"written_ms":(\d+)')
+_FIRST = re.compile(rb'\{"format": ?(\d+), ?"written_ms": ?(\d+)')
 _LAST = b"null]}"
 _STAMP = slice(len('{"stamp":"'), len('{"stamp":"') + 16)
 

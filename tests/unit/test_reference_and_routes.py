@@ -173,7 +173,7 @@ def test_a_snapshot_of_the_format_before_is_told_from_a_damaged_one():
     endpoint = {"id": "e", "workspace": "default", "name": "iris", "state": "READY", "message": ""}
     endpoint |= {"request_timeout_s": 60.0, "default_dialect": "modern", "versions": {"1": {}}, "aliases": {}}
     first = {"format": 1, "written_ms": 5, "endpoints": {"default/iris": endpoint}}
-    with pytest.raises(OtherFormatError, match="format 1, expected 5"):
+    with pytest.raises(OtherFormatError, match=f"format 1, expected {FORMAT}"):
         load_routes(json.dumps(first).encode())
 
 
