@@ -11,7 +11,7 @@ export function reply(method: string, path: string, body: unknown, status = 200)
 export const asked: string[] = [];
 
 // The drawing library asks for the screen's density as soon as it is loaded.
-window.matchMedia = () => Object.assign(new EventTarget(), { matches: false }) as MediaQueryList;
+globalThis.matchMedia = () => Object.assign(new EventTarget(), { matches: false }) as MediaQueryList;
 
 beforeEach(() => {
   replies.clear();
