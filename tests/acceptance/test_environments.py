@@ -304,30 +304,6 @@ def test_a_model_that_lacks_a_module_or_does_not_load_fails_in_words(many: Track
         assert sentence in message_of(many, name), message_of(many, name)
 
 
-def test_a_disk_that_is_full_fails_the_build_in_words_and_leaves_nothing(models: Models) -> None:
-    full = Path(tempfile.mkdtemp(prefix="mls-full-"))
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", full], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        full.rmdir()
-        pytest.skip("a small file system can only be mounted by root")
-    try:
-        with TrackingServer("uvicorn", settings={"environments_dir": full, "backoff_base_s": 3600}) as server:
-            register(server.client, "iris", models.path("iris-1"))
-            server.enable("iris", env_manager="local")
-            register(server.client, "built", models.path("iris-1"))
-            server.enable("built", env_manager="uv")
-            server.wait_ready("iris", 1)
-            server.wait_state("built", "FAILED", 1)
-            assert message_of(server, "built") == "The environment could not be built: no space left on the disk."
-            assert server.score("iris/1", ONE_ROW).status_code == 200
-            assert [path for path in full.iterdir() if path.is_dir()] == []
-    finally:
-        subprocess.run(["umount", "--lazy", full], check=True)
-        full.rmdir()
-
-
 @pytest.mark.matrix
 def test_a_build_that_is_killed_half_way_counts_for_nothing_and_its_installer_is_ended(models: Models) -> None:
     """kill -9 of everything but the installer; the next server ends it, builds anew and serves."""

@@ -92,6 +92,21 @@ def test_a_failed_build_leaves_its_log_and_nothing_else_and_no_password_in_it(ro
     assert {path for path in root.iterdir() if path.is_dir()} == before
 
 
+def test_a_disk_that_is_full_fails_the_build_in_words_and_leaves_nothing(tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", full]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        with pytest.raises(BuildFailedError) as raised:
+            build(full, a_model(tmp_path / "m", "mlflow\nscikit-learn\n"))
+        assert raised.value.message == "The environment could not be built: no space left on the disk."
+        assert [path for path in full.iterdir() if path.is_dir()] == []
+    finally:
+        subprocess.run(["umount", "--lazy", full], check=True)
+
+
 NO_PORT = "127.0.0.1:9"
 WINDOWS, MAC = "x-1.0-cp39-cp39-win_amd64.whl", "x-1.0-cp311-cp311-macosx_11_0_arm64.whl"
 
