@@ -12,7 +12,7 @@ import requests
 from support import eventually
 from support.life import Life
 from support.models import Models
-from support.server import TrackingServer
+from support.server import READY_S, TrackingServer
 
 SLEEPS = {"min_replicas": 0, "idle_timeout_s": 1}
 STORM = 64
@@ -24,7 +24,7 @@ def falls_asleep(life: Life, version: int = 1) -> None:
         entity = life.server.entities(life.name).get(str(version))
         return entity is not None and (entity["state"], entity["workers"]) == ("ASLEEP", [])
 
-    eventually(asleep, tail=life.server.tail)
+    eventually(asleep, within_s=READY_S, tail=life.server.tail)
 
 
 def wakes(life: Life) -> int:
