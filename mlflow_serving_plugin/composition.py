@@ -9,7 +9,7 @@ import atexit
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,7 @@ from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.diagnosis.running import diagnose_running
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
-from mlflow_serving_plugin.domain.config_rules import ServerRules
 from mlflow_serving_plugin.domain.request_log import LogRoots
-from mlflow_serving_plugin.domain.restrictions import restrictions
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
@@ -41,7 +39,6 @@ from mlflow_serving_plugin.gateway.request_log import RequestLog
 from mlflow_serving_plugin.gateway.traces import Traces
 from mlflow_serving_plugin.gateway.wsgi import WsgiGateway
 from mlflow_serving_plugin.grpc_service import GrpcService
-from mlflow_serving_plugin.host.memory import machine_memory_bytes
 from mlflow_serving_plugin.host.messages import send_nudge
 from mlflow_serving_plugin.host.modes import loose_directories
 from mlflow_serving_plugin.host.paths import StatePaths
@@ -52,6 +49,7 @@ from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
+from mlflow_serving_plugin.operator_rules import operator_rules
 from mlflow_serving_plugin.registry import mlflow_server
 from mlflow_serving_plugin.registry.download import download_model_version
 from mlflow_serving_plugin.registry.examples import scoring_example
@@ -69,8 +67,6 @@ from mlflow_serving_plugin.store.tokens import TokenStore
 from mlflow_serving_plugin.ui.pages import add_serving_tab
 
 _logger = logging.getLogger(__name__)
-_MEMORY_SHARE = 0.75
-"""Of the machine's memory, for each process of a worker without a limit of its own."""
 
 
 def inner_app() -> Any:
@@ -180,25 +176,10 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             environments=Environments(settings, paths.environments),
             download=download_model_version,
             example=scoring_example,
-            rules=_rules(settings, os.environ),
+            rules=operator_rules(settings, os.environ),
             metrics=metrics,
             page=f"{mlflow_server.static_prefix()}/#/serving",
         )
-    )
-
-
-def _rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
-    """What the operator decides for all workers: by settings, and by MLflow's variables that allow or forbid."""
-    limit_mb = settings.memory_limit_mb or int(machine_memory_bytes() * _MEMORY_SHARE) // 2**20
-    return ServerRules(
-        sandbox_by_default=settings.sandbox_by_default,
-        sandbox_optional=settings.sandbox_optional,
-        memory_limit_mb=limit_mb if limit_mb > 0 else None,
-        min_replicas=settings.min_replicas if settings.min_replicas >= 0 else None,
-        max_replicas=settings.max_replicas,
-        target_requests=settings.target_requests,
-        idle_timeout_s=settings.idle_timeout_s,
-        restrictions=restrictions(environ),
     )
 
 

@@ -1,0 +1,28 @@
+"""What the server's operator decides for all workers: by settings, and by MLflow's variables that allow or forbid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlflow_serving_plugin.domain.config_rules import ServerRules
+from mlflow_serving_plugin.domain.restrictions import restrictions
+from mlflow_serving_plugin.host.memory import machine_memory_bytes
+from mlflow_serving_plugin.settings import Settings
+
+_MEMORY_SHARE = 0.75
+"""Of the machine's memory, for each process of a worker without a limit of its own."""
+
+
+def operator_rules(settings: Settings, environ: Mapping[str, str]) -> ServerRules:
+    """The rules of a server with these settings and variables."""
+    limit_mb = settings.memory_limit_mb or int(machine_memory_bytes() * _MEMORY_SHARE) // 2**20
+    return ServerRules(
+        sandbox_by_default=settings.sandbox_by_default,
+        sandbox_optional=settings.sandbox_optional,
+        memory_limit_mb=limit_mb if limit_mb > 0 else None,
+        min_replicas=settings.min_replicas if settings.min_replicas >= 0 else None,
+        max_replicas=settings.max_replicas,
+        target_requests=settings.target_requests,
+        idle_timeout_s=settings.idle_timeout_s,
+        restrictions=restrictions(environ),
+    )
