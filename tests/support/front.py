@@ -140,7 +140,8 @@ class Front:
         assert self._process.poll() is None, self._log.read_text()
         try:
             return requests.get(f"{self.url}/model/x/1/ping", timeout=10).status_code == 401
-        except requests.ConnectionError:
+        except requests.RequestException:
+            # gunicorn listens before its web worker has imported the app.
             return False
 
 
