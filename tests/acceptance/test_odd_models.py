@@ -93,6 +93,7 @@ def the_models(root: Path) -> list[Path]:
         a_model(root / "answers", ANSWERS, inputs=[{"name": "op", "type": "string"}]),
         a_model(root / "registry", "return [1]", loading="mlflow.pyfunc.load_model('models:/base/1')"),
         a_model(root / "gone", "return [1]", loading="open(path).read()", data="data\\gone.json"),
+        a_model(root / "keyed", "return [1]", loading="__import__('os').environ['SCORE_API_KEY']"),
     ]
 
 
@@ -104,10 +105,10 @@ def odd(strict: TrackingServer, tmp_path_factory: pytest.TempPathFactory) -> Tra
         register(client, NAME, model)
     run_id = client.get_model_version(NAME, "5").run_id
     client.create_model_version(NAME, f"runs:/{run_id}/model", run_id=run_id)
-    client.create_model_version(NAME, f"models:/{NAME}/8")
+    client.create_model_version(NAME, f"models:/{NAME}/9")
     strict.enable(NAME, env_manager="local")
-    strict.wait_ready(NAME, 1, 2, 3, 4, 5, 8, 9)
-    strict.wait_state(NAME, "FAILED", 6, 7)
+    strict.wait_ready(NAME, 1, 2, 3, 4, 5, 9, 10)
+    strict.wait_state(NAME, "FAILED", 6, 7, 8)
     return strict
 
 
@@ -141,7 +142,7 @@ def test_a_model_that_was_logged_on_windows_is_served_from_the_file_that_is_ther
     assert "logged on Windows with a path that does not exist here" in told(odd, 7)
 
 
-@pytest.mark.parametrize("version", [6, 7])
+@pytest.mark.parametrize("version", [6, 7, 8])
 def test_a_reason_holds_no_path_and_no_uri_of_the_server(odd: TrackingServer, version: int) -> None:
     assert not PLACE.search(told(odd, version)), told(odd, version)
 
@@ -150,7 +151,11 @@ def test_a_model_that_needs_the_registry_is_told_what_to_set(odd: TrackingServer
     assert "set environment.MLFLOW_TRACKING_URI" in told(odd, 6)
 
 
-@pytest.mark.parametrize("version", [8, 9])
+def test_a_model_that_needs_a_variable_is_told_the_key_that_sets_it(odd: TrackingServer) -> None:
+    assert "environment.SCORE_API_KEY" in told(odd, 8)
+
+
+@pytest.mark.parametrize("version", [9, 10])
 def test_a_version_is_served_whatever_its_source_refers_to(odd: TrackingServer, version: int) -> None:
     body = {"dataframe_records": [{"op": "fine"}]}
     assert odd.score(f"{NAME}/{version}", body).json() == {"predictions": [1]}
