@@ -36,11 +36,20 @@ def command_line(process: psutil.Process) -> list[str]:
 
 
 def processes_about(root: Path) -> list[psutil.Process]:
-    """Every process but this one whose command line or environment names a directory."""
-    found = []
+    """Every process but this one whose command line or environment names a directory, and what these have started.
+
+    Only root reads the environment of a process that hides it, as those of the server do.
+    """
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = [*process.cmdline(), *process.environ().values()]
+            words = process.cmdline()
+            with contextlib.suppress(psutil.AccessDenied):
+                words += process.environ().values()
             if process.pid != os.getpid() and any(str(root) in word for word in words):
-                found.append(process)
-    return found
+                found[process.pid] = process
+    if os.getuid() != 0:
+        for process in [*found.values()]:
+            with contextlib.suppress(psutil.Error):
+                found |= {child.pid: child for child in process.children(recursive=True)}
+    return [*found.values()]

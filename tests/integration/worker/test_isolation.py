@@ -148,8 +148,13 @@ def _plan(level: str, base: Path, *, network: bool) -> dict[str, Any]:
     }
 
 
+def _as(uid: int) -> dict[str, Any]:
+    """Only root becomes somebody else."""
+    return {} if uid == os.getuid() else {"user": uid, "group": uid, "extra_groups": []}
+
+
 def _somebody(uid: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["/bin/sleep", "600"], user=uid, group=uid, extra_groups=[], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(["/bin/sleep", "600"], stdout=subprocess.DEVNULL, **_as(uid))
 
 
 def _run(plan: dict[str, Any], facts: dict[str, Any], uid: int) -> dict[str, str]:
@@ -157,9 +162,7 @@ def _run(plan: dict[str, Any], facts: dict[str, Any], uid: int) -> dict[str, str
     command = [PYTHON, "-I", "-S", script, json.dumps(plan), json.dumps(facts)]
     done = subprocess.run(
         command,
-        user=uid,
-        group=uid,
-        extra_groups=[],
+        **_as(uid),
         cwd="/",
         capture_output=True,
         text=True,
