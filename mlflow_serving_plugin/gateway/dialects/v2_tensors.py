@@ -124,7 +124,13 @@ def write_bytes(tensor: Tensor) -> bytes:
     values = tensor.values
     if tensor.datatype.startswith("FP"):
         values = [math.nan if value is None else value for value in values]
-    return numpy.array(values, NUMPY[tensor.datatype]).tobytes()
+    wanted = numpy.dtype(NUMPY[tensor.datatype])
+    # NumPy 1 cuts what does not fit, NumPy 2 raises.
+    if numpy.__version__ < "2" and wanted.kind in "iu" and values:
+        limits = numpy.iinfo(wanted)
+        if not limits.min <= min(values) <= max(values) <= limits.max:
+            raise OverflowError(f"not all values are of {tensor.datatype}")
+    return numpy.array(values, wanted).tobytes()
 
 
 def infer_tensor(name: str, value: Any, declared: str | None) -> Tensor:
