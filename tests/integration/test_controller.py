@@ -697,7 +697,7 @@ def test_events_beyond_the_backlog_cost_the_oldest_first():
 def test_a_snapshot_that_somebody_else_damaged_is_written_anew(serving, harm):
     path = serving.paths.routes
     path.unlink() if harm == "gone" else path.write_bytes(b"garbage")
-    eventually(lambda: path.exists() and b"endpoints" in path.read_bytes())
+    eventually(lambda: path.exists() and b'"endpoint"' in path.read_bytes())
     assert load_routes(path.read_bytes()).endpoints
     assert serving.backend.numbers() == [1]
 
