@@ -36,7 +36,8 @@ def command_line(process: psutil.Process) -> list[str]:
 
 
 def processes_about(root: Path) -> list[psutil.Process]:
-    """Every process but this one whose command line or environment names a directory, and what these have started.
+    """Every process but this one whose command line or environment names a directory, or that stands there, and what
+    these have started.
 
     Only root reads the environment of a process that hides it, as those of the server do.
     """
@@ -45,7 +46,7 @@ def processes_about(root: Path) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             with contextlib.suppress(psutil.AccessDenied):
-                words += process.environ().values()
+                words += [*process.environ().values(), process.cwd()]
             if process.pid != os.getpid() and any(str(root) in word for word in words):
                 found[process.pid] = process
     if os.getuid() != 0:

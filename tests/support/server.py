@@ -22,6 +22,7 @@ import requests
 from mlflow import MlflowClient
 
 from support import eventually, processes_about
+from support.forked import ForkedCommand, mlflow_command
 from support.shared import databases
 
 START_S = 120.0
@@ -79,7 +80,7 @@ class TrackingServer:
         self.credentials = dict(credentials or {})
         self._settings = dict(settings or {})
         self._python = python
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedCommand | None = None
 
     def __enter__(self) -> TrackingServer:
         try:
@@ -115,9 +116,15 @@ class TrackingServer:
         eventually(self._answers, within_s=START_S, tail=self.tail)
 
     def _launch(self) -> None:
+        own = self._python == sys.executable and not any(name.startswith("PYTHON") for name in self.environ)
+        # Others than root find the command by its command line only.
+        if own and os.getuid() == 0:
+            self._process = mlflow_command(self._arguments(), log=self.log, env=self._environment(), cwd=self.root)
+            return
+        command = [self._python, "-m", "mlflow", *self._arguments()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, env=self._environment(), start_new_session=True, cwd=self.root
+                command, stdout=log, stderr=log, env=self._environment(), start_new_session=True, cwd=self.root
             )
 
     def _take_port(self) -> None:
@@ -229,10 +236,10 @@ class TrackingServer:
             return requests.get(f"{self.url}/health", timeout=5).status_code == 200
         return False
 
-    def _command(self) -> list[str]:
+    def _arguments(self) -> list[str]:
         backend = {"sqlite": f"sqlite:///{self.root}/mlflow.db", "file": str(self.root / "mlruns")}
         return [
-            *(self._python, "-m", "mlflow", "server", "--app-name", self._app),
+            *("server", "--app-name", self._app),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.web_workers)),
             *(() if self._backend == "none" else ("--backend-store-uri", backend.get(self._backend, self._backend))),
             *("--artifacts-destination", str(self.artifacts)),
@@ -261,6 +268,7 @@ class TrackingServer:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if self._process is not None:
+            self._process.kill()
             self._process.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
