@@ -108,7 +108,6 @@ _NATIVE = (RECENT, "numpy==2.2.6")
 PINNED = {
     "mlflow-1": Pinned(_MLFLOW_1, 1),
     "mlflow-2": Pinned(_MLFLOW_2, 2),
-    "mlflow-2-again": Pinned(_MLFLOW_2, 7),
     "sklearn-1.4": Pinned(("mlflow==2.22.5", "scikit-learn==1.4.2", "fastapi==0.115.14"), 9, program=_PIPELINE),
     "python-3.10": Pinned((RECENT, "scikit-learn==1.5.2"), 5, "3.10"),
     "python-3.12": Pinned((RECENT, "scikit-learn==1.5.2"), 5, "3.12"),

@@ -24,11 +24,6 @@ def pinned(name: str) -> Path:
     return directory
 
 
-def requirements(name: str) -> list[str]:
-    """What a model pins, a line each."""
-    return (pinned(name) / "requirements.txt").read_text().split()
-
-
 def another_python() -> str:
     """The minor version, other than this one's, of a Python on this machine that a model was saved with."""
     for directory in sorted(_MODELS.glob("python-*")):
