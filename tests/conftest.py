@@ -155,13 +155,13 @@ def prefixed() -> Iterator[TrackingServer]:
 
 @pytest.fixture(scope="session")
 def basic(models: Models) -> Iterator[BasicAuthServer]:
-    """``basic-auth`` with three web workers, and gRPC; ``iris`` is served, ``spare`` is enabled and has no versions.
+    """``basic-auth`` with two web workers, and gRPC; ``iris`` is served, ``spare`` is enabled and has no versions.
 
     Pages of ``APP`` are allowed.
     """
     pages = ("--cors-allowed-origins", APP)
     settings = {"grpc_port": free_port()}
-    with BasicAuthServer(workers=3, extra_args=(*ALLOWED_HOSTS, *pages), settings=settings) as server:
+    with BasicAuthServer(workers=2, extra_args=(*ALLOWED_HOSTS, *pages), settings=settings) as server:
         server.grpc_port = settings["grpc_port"]
         with client_of(server) as client:
             put_up(server, client, models)

@@ -1,4 +1,4 @@
-"""Who may do what on a real ``basic-auth`` server with three web workers, by password and by token."""
+"""Who may do what on a real ``basic-auth`` server with two web workers, by password and by token."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def server(models: Models) -> Iterator[TrackingServer]:
     if levels().namespaces:
         pytest.skip(f"no namespaces on this machine: {levels().namespaces}")
     settings = {"backoff_base_s": 0.1, "backoff_cap_s": 0.5, "sandbox_optional": "true"}
-    with TrackingServer("uvicorn", workers=2, settings=settings, environ=SECRETS) as server:
+    with TrackingServer("uvicorn", settings=settings, environ=SECRETS) as server:
         register(server.client, "iris", models.path("iris-1"))
         server.enable("iris")
         server.wait_ready("iris", 1)
