@@ -68,9 +68,11 @@ class Usage:
     def _wait_for_builds(
         self, desired: Mapping[EntityKey, DesiredEntity], observed: Observed, looked_at: float
     ) -> Iterator[EntityKey]:
-        """The entities that were needed at the last look, and whose environment is being built, however long."""
-        for key, need in observed.needs.items() if observed.building else ():
-            builds = need.environment is None and need.recipe.key in observed.building
+        """The entities that were needed at the last look, and whose environment is built or will be, however long."""
+        for key, need in observed.needs.items():
+            if need.environment is not None:
+                continue
+            builds = need.recipe.key in observed.building or key not in observed.failures
             if builds and (wanted := desired.get(key)) is not None:
                 idle_s = looked_at - self.used_at.get(key, -math.inf)
                 if idle_s < wanted.scaling.idle_timeout_s:
