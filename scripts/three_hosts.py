@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 ADDRESSES = ("10.77.0.1", "10.77.0.2", "10.77.0.3")
 HEAD = f"{ADDRESSES[0]}:6379"
 URL = f"http://{ADDRESSES[0]}:5000"
-LONG_S = 600.0
+LONG_S = 180.0
 CALLERS, EVERY_S = 4, 0.02
 _INIT = 'mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /dev/shm; hostname "$0"; while :; do sleep 86400 & wait; done'
 _SWITCH = "ip link add switch type bridge; ip link set switch up; while :; do sleep 86400 & wait; done"
@@ -167,7 +167,7 @@ def until(found: Callable[[], object], longest_s: float) -> object:
 def nodes_of(host: Host, version: str = "1") -> list[str]:
     """The nodes of a version's ready workers."""
     query = f"registered_model_name=iris&endpoint_version_name={version}"
-    said = host.run(sys.executable, "-c", _GET, f"{URL}/api/2.0/mlflow/serving/get-version-replicas?{query}")
+    said = host.run(sys.executable, "-c", _GET, f"{URL}/api/2.0/mlflow/endpoints/get-version-replicas?{query}")
     return sorted(one["node"] for one in json.loads(said)["replicas"] if one["state"] == "SERVICE_STATE_READY")
 
 
