@@ -125,19 +125,22 @@ def measure_server() -> dict[str, float]:
 
 
 def _routes(root: Path) -> Routes:
-    """A model, and serving endpoints of the same two entities."""
-    entities = version(1, worker_route(root / "w1")), version(2, worker_route(root / "w2"))
-    made = routes(*entities)
+    """A model, and serving endpoints with entities like the model's versions."""
+    made = routes(version(1, worker_route(root / "w1")), version(2, worker_route(root / "w2")))
     (model,) = made.endpoints.values()
-    split = replace(model, name="split", served={"a": "1", "b": "2"}, traffic=(("1", 90), ("2", 10)), models=("iris",))
+    split = replace(model, served={"a": "1", "b": "2"}, traffic=(("1", 90), ("2", 10)), models=("iris",))
     limits = replace(split.config, calls_per_minute=10**9, calls_per_minute_per_user=10**9)
-    endpoints: list[EndpointRoute] = [
-        split,
-        replace(split, name="limited", config=limits),
-        replace(split, name="shadowed", traffic=(("1", 100), ("2", 0)), shadow=Shadow("2", 20.0)),
+    others: list[EndpointRoute] = [
+        replace(split, id="e-split", name="split"),
+        replace(split, id="e-limited", name="limited", config=limits),
+        replace(split, id="e-shadowed", name="shadowed", traffic=(("1", 100), ("2", 0)), shadow=Shadow("2", 20.0)),
     ]
-    serving = {serving_key(model.workspace, endpoint.name): endpoint for endpoint in endpoints}
-    return replace(made, endpoints={**made.endpoints, **serving})
+    endpoints, entities = dict(made.endpoints), dict(made.entities)
+    for other in others:
+        endpoints[serving_key(model.workspace, other.name)] = other
+        own = [replace(one, key=one.key._replace(endpoint_id=other.id)) for one in made.entities.values()]
+        entities.update({str(one.key): one for one in own})
+    return replace(made, endpoints=endpoints, entities=entities)
 
 
 def _respond(gateway: Gateway, path: str, headers: dict[str, str]) -> None:
