@@ -240,6 +240,8 @@ def main() -> int:
     parser.add_argument("--calls", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--stop", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # What a process of this script has started ends on its way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.calls:
         call(options.calls, options.stop)
         return 0

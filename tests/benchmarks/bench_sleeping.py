@@ -105,6 +105,8 @@ def wakes(count: int, models: Models) -> Figures:
         life = Life(server, models, "iris")
         life.register(1)
         server.enable("iris")
+        # Its own prediction, with which it compares the server's, takes long the first time.
+        models.iris_predictions(1, life.rows)
         single = []
         for _ in range(count):
             _until_asleep(server, "iris")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import mlflow
@@ -73,6 +73,7 @@ class Models:
         """What a version of iris says of rows."""
         return self._iris_classifier(version).predict(rows[IRIS_COLUMNS]).tolist()
 
+    @cache  # noqa: B019 - there is one object for the run
     def _iris_classifier(self, version: int):
         from sklearn.linear_model import LogisticRegression
 
