@@ -26,6 +26,9 @@ DOWN_EVERY_S = 15.0
 _LONGEST_LOOK_S = 2.0
 """A look counts for the time since the look before, but not for a time in which nobody looked."""
 
+_ROUNDING = 1e-6
+"""A mean of a steady load may be above the load by so much."""
+
 _NOTHING = Observed()
 
 
@@ -35,37 +38,38 @@ class Load:
 
     replicas: int
     changed_at: float
-    areas: tuple[tuple[float, float], ...] = ()
-    """Of the looks in the panic window: when, and the requests in hand times the seconds that the look stands for."""
+    looks: tuple[tuple[float, float, int], ...] = ()
+    """The looks in the panic window: when, the seconds that the look stands for, and the requests in hand."""
     wants: tuple[tuple[float, int], ...] = ()
     """Of the looks in the stable window: when, and the number of workers wanted; the highest first."""
 
     @property
     def over(self) -> bool:
         """Whether nothing of the load is left to be known."""
-        return not any(area for _, area in self.areas) and self.replicas <= 1
+        return not any(in_hand for _, _, in_hand in self.looks) and self.replicas <= 1
 
 
 def follow(load: Load, in_hand: int, scaling: ScalingConfig, *, now: float, since_s: float) -> Load:
     """The load after one more look, ``since_s`` after the look before."""
 
     def for_(requests: float) -> int:
-        return min(scaling.max_replicas, max(fewest_awake(scaling), math.ceil(requests / scaling.target_requests)))
+        workers = math.ceil(requests / scaling.target_requests - _ROUNDING)
+        return min(scaling.max_replicas, max(fewest_awake(scaling), workers))
 
-    look = (now, in_hand * min(since_s, _LONGEST_LOOK_S))
-    areas = (*(area for area in load.areas if area[0] > now - PANIC_S), look)
-    want = for_(sum(area for _, area in areas) / PANIC_S)
+    begin = now - PANIC_S
+    looks = (*(look for look in load.looks if look[0] > begin), (now, min(since_s, _LONGEST_LOOK_S), in_hand))
+    want = for_(sum(found * min(seconds, at - begin) for at, seconds, found in looks) / PANIC_S)
     # A want that a later and higher one outlives never counts again.
     wants = (*(kept for kept in load.wants if kept[0] > now - STABLE_S and kept[1] > want), (now, want))
     highest = wants[0][1]
     replicas = load.replicas
     if highest > replicas:
-        return Load(highest, now, areas, wants)
+        return Load(highest, now, looks, wants)
     # Never fewer than what is in hand now needs.
     needed = max(highest, min(replicas, for_(in_hand)))
     if needed < replicas and now - load.changed_at >= DOWN_EVERY_S:
-        return Load(max(needed, math.ceil(replicas / 2)), now, areas, wants)
-    return Load(replicas, load.changed_at, areas, wants)
+        return Load(max(needed, math.ceil(replicas / 2)), now, looks, wants)
+    return Load(replicas, load.changed_at, looks, wants)
 
 
 def fewest_awake(scaling: ScalingConfig) -> int:

@@ -21,12 +21,12 @@ def scaling_of(**config):
     return wanted.scaling
 
 
-def run(in_hand, seconds, **config):
-    """The number of workers after each look, one a second; ``in_hand(second)`` is what the version has in hand."""
+def run(in_hand, looks, every_s=LOOK_S, **config):
+    """The number of workers after each look; ``in_hand(look)`` is what the version has in hand."""
     scaling = scaling_of(**config)
     load, found = Load(1, -math.inf), []
-    for second in range(seconds):
-        load = follow(load, in_hand(second), scaling, now=float(second), since_s=LOOK_S)
+    for look in range(looks):
+        load = follow(load, in_hand(look), scaling, now=look * every_s, since_s=every_s)
         found.append(load.replicas)
     return found
 
@@ -64,6 +64,12 @@ TRACES = {
 def test_the_workers_on_a_trace_of(trace):
     in_hand, expected = TRACES[trace]
     assert changes(run(in_hand, 400)) == expected
+
+
+@pytest.mark.parametrize("every_s", [0.3, 0.97, 1.003, 1.3, 1.9])
+def test_a_steady_load_that_one_worker_takes_gets_one_worker_however_often_the_controller_looks(every_s):
+    assert set(run(lambda _: TARGET, 400, every_s)) == {1}
+    assert run(lambda _: TARGET + 1, 400, every_s)[-1] == 2
 
 
 LOADS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 90)), min_size=1, max_size=8)
