@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import ServingClient
-from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, read_config, routes_of
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, kept_shadow, read_config, routes_of
 from mlflow_serving_plugin.cli.endpoint_tables import print_serving_endpoint, print_serving_endpoints
 from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import print_json, server_options
@@ -120,20 +120,17 @@ def update(
 ) -> None:
     """Replace what NAME serves. The present configuration answers until the new one is ready.
 
-    A shadow stays where its entity does.
+    A shadow stays where its entity does, and ends when its entity gets all the traffic.
 
     \b
     Example: mlflow-serving endpoints update flowers --entity iris/4 --wait
     """
     config = read_config(entities, shares, file)
-    shadow = (_described(client, name).get("config") or {}).get("shadow")
-    if (
-        shadow
-        and not file
-        and shadow["served_model_name"] in [entity.get("name") for entity in config["served_entities"]]
-    ):
-        config["shadow"] = shadow
+    before = (_described(client, name).get("config") or {}).get("shadow")
+    if not file:
+        config["shadow"] = kept_shadow(before, config)
     answer = client.call("PUT", f"{endpoint_path(name)}/config", config)
+    _tell_end(before, config, as_json=as_json)
     _tell(client, answer, f"The update of '{name}' has begun.", as_json=as_json, wait=wait)
 
 
@@ -145,10 +142,16 @@ def update(
 def traffic(name: str, shares: tuple[str, ...], wait: bool, client: ServingClient, as_json: bool) -> None:
     """Change the traffic split of NAME and nothing else. Entities that are not named get 0.
 
+    A shadow ends when its entity gets all the traffic.
+
     \b
     Example: mlflow-serving endpoints traffic flowers old=50 new=50
     """
-    answer = _change(client, name, {"traffic_config": {"routes": routes_of(shares)}})
+    before = _configured_now(client, name)
+    config = before | {"traffic_config": {"routes": routes_of(shares)}}
+    config["shadow"] = kept_shadow(before["shadow"], config)
+    answer = client.call("PUT", f"{endpoint_path(name)}/config", config)
+    _tell_end(before["shadow"], config, as_json=as_json)
     _tell(client, answer, f"The traffic of '{name}' changes.", as_json=as_json, wait=wait)
 
 
@@ -181,7 +184,8 @@ def shadow(
     wanted = None if off else {"served_model_name": entity, "percentage": percentage}
     if wanted is not None and tolerance is not None:
         wanted["tolerance"] = tolerance
-    answer = _change(client, name, {"shadow": wanted})
+    config = _configured_now(client, name) | {"shadow": wanted}
+    answer = client.call("PUT", f"{endpoint_path(name)}/config", config)
     what = "ends" if off else f"becomes '{entity}'"
     _tell(client, answer, f"The shadow of '{name}' {what}.", as_json=as_json, wait=wait)
 
@@ -199,13 +203,17 @@ def _described(client: ServingClient, name: str) -> dict[str, Any]:
     return client.call("GET", endpoint_path(name), {})
 
 
-def _change(client: ServingClient, name: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Begin the update to the present configuration with some changes."""
+def _configured_now(client: ServingClient, name: str) -> dict[str, Any]:
+    """The present configuration, to be sent back with changes."""
     config = _described(client, name).get("config")
     if config is None:
         raise CliError(f"Serving endpoint '{name}' has no configuration that is ready yet.")
-    kept = {key: config.get(key) for key in ("served_entities", "traffic_config", "shadow")}
-    return client.call("PUT", f"{endpoint_path(name)}/config", {**kept, **changes})
+    return {key: config.get(key) for key in ("served_entities", "traffic_config", "shadow")}
+
+
+def _tell_end(before: dict[str, Any] | None, config: dict[str, Any], *, as_json: bool) -> None:
+    if before and not config.get("shadow") and not as_json:
+        click.echo(f"The shadow '{before['served_model_name']}' ends with this update.")
 
 
 def _tell(client: ServingClient, answer: dict[str, Any], sentence: str, *, as_json: bool, wait: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import click
 
 from mlflow_serving_plugin.cli.errors import CliError
+from mlflow_serving_plugin.domain.serving import default_name
 
 _BASE = "/api/2.0/serving-endpoints"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -36,6 +37,19 @@ def read_config(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO
     if not isinstance(found, dict):
         raise click.BadParameter("The file must hold one JSON object, with served_entities.", param_hint="--file")
     return found
+
+
+def kept_shadow(shadow: dict[str, Any] | None, config: dict[str, Any]) -> dict[str, Any] | None:
+    """The present shadow for another configuration; None when its entity is gone there, or has all the traffic."""
+    if shadow is None:
+        return None
+    entities = config["served_entities"]
+    names = [one.get("name") or default_name(one["entity_name"], one["entity_version"]) for one in entities]
+    # One entity has all the traffic, with and without saying so.
+    routes = (config.get("traffic_config") or {}).get("routes") if len(names) > 1 else []
+    others = [one for one in routes or [] if one["served_model_name"] != shadow["served_model_name"]]
+    has_others = any(str(one["traffic_percentage"]) != "0" for one in others)
+    return shadow if shadow["served_model_name"] in names and has_others else None
 
 
 def _entity(text: str) -> dict[str, str]:

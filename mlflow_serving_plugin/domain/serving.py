@@ -6,6 +6,7 @@ present configuration serves until then. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,14 @@ from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings, part_of
 from mlflow_serving_plugin.domain.traffic import Shadow
+
+LONGEST_NAME = 63
+"""Characters of the name of an endpoint or of an entity."""
+
+
+def default_name(model: str, version: str) -> str:
+    """The name of an entity that was given none."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", f"{model}-{version.removeprefix('@')}")[:LONGEST_NAME]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlflow_serving_plugin.domain.config import GATEWAY, EndpointConfig, keys_for
-from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity
+from mlflow_serving_plugin.domain.serving import LONGEST_NAME, ServedConfig, ServedEntity, default_name
 from mlflow_serving_plugin.domain.traffic import TOLERANCE, Shadow
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.operations.config import merge_config
@@ -20,8 +20,8 @@ MOST_ENTITIES = 15
 CONCURRENCY = 4
 """Requests at the same time that count as one worker's: Databricks sizes entities in steps of four."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
-NAME_RULE = "1 to 63 letters, digits, dashes and underscores"
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}")
+NAME_RULE = f"1 to {LONGEST_NAME} letters, digits, dashes and underscores"
 
 _SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
 """Fewest and most requests at the same time."""
@@ -116,8 +116,7 @@ def _entity(fields: Fields, before: ServedConfig | None, sandbox_optional: bool)
     version = fields.text("model_version" if old and fields.get("model_version") is not None else "entity_version")
     if version.isascii() and version.isdigit():
         version = str(int(version))  # 01 is version 1
-    default = re.sub(r"[^A-Za-z0-9_-]", "_", f"{model}-{version.removeprefix('@')}")[:63]
-    name = default if fields.get("name") in (None, "") else fields.text("name")
+    name = default_name(model, version) if fields.get("name") in (None, "") else fields.text("name")
     if not is_name(name):
         raise fields.refusal("name", f"must be {NAME_RULE}")
     kind = fields.one_of("workload_type", _TYPES, default="CPU", otherwise="this server's entities run on CPUs")
@@ -187,7 +186,7 @@ def _settings(
 
 def _traffic(fields: Fields, names: Sequence[str]) -> tuple[tuple[str, int], ...]:
     config = fields.object("traffic_config")
-    routes = [] if config is None or config.get("routes") is None else config.only(("routes",)).objects("routes")
+    routes = [] if config is None else config.only(("routes",)).objects("routes")
     if not routes:
         if len(names) > 1:
             raise fields.refusal("traffic_config", "is needed with several entities: a percentage for each")
@@ -212,7 +211,10 @@ def _shadow(fields: Fields, names: Sequence[str], traffic: Mapping[str, int]) ->
     shadow.only(("served_model_name", "served_entity_name", "percentage", "tolerance"))
     key = "served_model_name" if shadow.get("served_entity_name") is None else "served_entity_name"
     name = shadow.text(key)
-    if name not in names or traffic.get(name) == 100:
-        raise shadow.refusal(key, f"must be an entity that has not all the traffic, of {', '.join(names)}")
+    if name not in names:
+        raise shadow.refusal(key, f"must be one of the entities: {', '.join(names)}")
+    if traffic.get(name) == 100:
+        others = "a shadow scores what other entities have answered; leave shadow out, or give others traffic"
+        raise shadow.refusal(key, f"'{name}' has all the traffic, and {others}")
     percentage = shadow.decimal("percentage", 100, default=100.0)
     return Shadow(name, percentage, shadow.decimal("tolerance", _MOST_TOLERANCE, default=TOLERANCE))

@@ -66,6 +66,30 @@ def test_traffic_and_shadow_change_nothing_else_and_an_update_keeps_the_shadow(w
     assert "There are no serving endpoints" in run("endpoints", "list").stdout
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("traffic", "split", "new=100"), ("update", "split", "--entity", "new=iris@champion")],
+)
+def test_a_shadow_that_gets_all_the_traffic_is_promoted_and_the_end_of_the_shadow_is_said(world, run, command):
+    run(*CREATE, *SHARES)
+    ready(world)
+    run("endpoints", "shadow", "split", "new")
+    ready(world)
+    result = run("endpoints", *command)
+    assert (result.exit_code, "The shadow 'new' ends with this update.\n" in result.stdout) == (0, True), result.output
+    assert (spec(world).pending.shadow, dict(spec(world).pending.traffic)["new"]) == (None, 100)
+
+
+def test_an_update_keeps_the_shadow_of_an_entity_whose_name_is_the_default(world, run):
+    entities = ("--entity", "iris/1", "--entity", "iris/2")
+    run("endpoints", "create", "split", *entities, "--traffic", "iris-1=100")
+    ready(world)
+    run("endpoints", "shadow", "split", "iris-2")
+    ready(world)
+    run("endpoints", "update", "split", *entities, "--traffic", "iris-1=90", "--traffic", "iris-2=10")
+    assert spec(world).pending.shadow.entity == "iris-2"
+
+
 def test_a_file_holds_the_whole_configuration(world, run, tmp_path):
     file = tmp_path / "config.json"
     entity = {"name": "a", "entity_name": "iris", "entity_version": "1", "workload_size": "Medium"}
