@@ -53,7 +53,8 @@ def follow(load: Load, in_hand: int, scaling: ScalingConfig, *, now: float, sinc
     """The load after one more look, ``since_s`` after the look before."""
 
     def for_(requests: float) -> int:
-        workers = math.ceil(requests / scaling.target_requests - _ROUNDING)
+        # The quotient of a target next to nothing is infinite.
+        workers = math.ceil(min(requests / scaling.target_requests, scaling.max_replicas) - _ROUNDING)
         return min(scaling.max_replicas, max(fewest_awake(scaling), workers))
 
     begin = now - PANIC_S

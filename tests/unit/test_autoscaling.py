@@ -91,6 +91,11 @@ def test_no_trace_makes_the_workers_flap_or_leaves_fewer_than_what_is_in_hand_ne
     assert all(since_up >= STABLE_S for since_up in turned_down)
 
 
+@pytest.mark.parametrize("target", [1e-9, 5e-324])
+def test_a_target_next_to_nothing_gets_the_most_workers(target):
+    assert run(lambda _: 1, 2, target_requests=target) == [4, 4]
+
+
 def test_a_pause_of_the_controller_does_not_count_as_load():
     load = follow(Load(1, -math.inf), 9, scaling_of(), now=3600.0, since_s=math.inf)
     assert load.replicas == 1
