@@ -121,8 +121,11 @@ class Scoring:
                 judge()
             request = read(body)
         exchange.request, exchange.reply_format = request, request.reply_format
-        if reference.kind == TRAFFIC and (point := point_in_body(headers, reference.name, body)) is not None:
-            choice = self._holding.choose_again(exchange, choice, point)
+        if reference.kind == TRAFFIC:
+            find = partial(point_in_body, headers, reference.name, body)
+            point: float | None = (yield RunBlocking(find)) if len(body) > _LARGE_BYTES else find()
+            if point is not None:
+                choice = self._holding.choose_again(exchange, choice, point)
         if choice.entity.asks:
             exchange.stores_traces, exchange.context = introduce(exchange, choice, request)
         exchange.decode_s += self._clock() - started_s

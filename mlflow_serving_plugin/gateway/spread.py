@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -43,9 +45,18 @@ def point_in_body(headers: Mapping[str, str], endpoint: str, body: bytes) -> flo
     """The point that a key in the body gives; None without a key in the body, or with one in the headers."""
     if headers.get(HEADER) or _FIELD not in body:
         return None
-    try:
-        document: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
+    document = _parsed(body)
     key = document.get(FIELD) if isinstance(document, dict) else None
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
     return point_of(endpoint, key) if isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY else None
+
+
+def _parsed(body: bytes) -> Any:
+    """The document of a body; None for what is no JSON."""
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(body)
+    # Bodies with NaN, text that no UTF-8 has, or a mark of the byte order, all of which workers read.
+    with suppress(ValueError, RecursionError):
+        return json.loads(body)
+    return None

@@ -67,8 +67,23 @@ def test_a_key_has_one_point_everywhere_and_another_one_on_another_endpoint():
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"inputs": [1]}',
         b'{"client_request_id": 7}',
+        # As Python writes what is missing in a table, and text that no UTF-8 has.
+        b'{"client_request_id": "7", "inputs": [NaN, -Infinity]}',
+        b'{"client_request_id": "7", "inputs": ["\\ud800"]}',
+        b'\xef\xbb\xbf{"client_request_id": "7"}',
+    ],
+)
+def test_a_key_in_any_body_that_workers_read_has_a_point(body):
+    assert point_in_body({}, "split", body) == point_of("split", "7")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [1]}',
+        b'{"client_request_id": true}',
+        b'{"client_request_id": 7.5}',
         b'{"client_request_id": ""}',
         b'["client_request_id"]',
         b'"client_request_id"{',

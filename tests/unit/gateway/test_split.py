@@ -74,6 +74,9 @@ def test_a_key_in_the_body_or_in_a_header_keeps_to_one_entity(bench):
         in_body = {ask(bench, client_request_id=key).headers["served-model-name"] for _ in range(3)}
         in_header = ask(bench, {**ALICE, "x-client-request-id": key}).headers["served-model-name"]
         assert in_body == {in_header}
+        # The key of a large body is looked for beside other requests.
+        large = {"columns": ["a"], "data": [["x" * 300_000]]}
+        assert ask(bench, client_request_id=key, dataframe_split=large).headers["served-model-name"] == in_header
 
 
 def test_a_bare_list_of_rows_is_answered_with_an_object(bench):
