@@ -122,10 +122,7 @@ class Scoring:
             request = read(body)
         exchange.request, exchange.reply_format = request, request.reply_format
         if reference.kind == TRAFFIC:
-            find = partial(point_in_body, headers, reference.name, body)
-            point: float | None = (yield RunBlocking(find)) if len(body) > _LARGE_BYTES else find()
-            if point is not None:
-                choice = self._holding.choose_again(exchange, choice, point)
+            choice = yield from self._by_key(exchange, choice, body)
         if choice.entity.asks:
             exchange.stores_traces, exchange.context = introduce(exchange, choice, request)
         exchange.decode_s += self._clock() - started_s
@@ -138,6 +135,12 @@ class Scoring:
             large: Reply = yield RunBlocking(partial(self._reply, exchange, answer, answer_body))
             return large
         return self._reply(exchange, answer, answer_body)
+
+    def _by_key(self, exchange: Exchange, choice: Choice, body: bytes) -> Steps[Choice]:
+        """The choice of a serving endpoint's entity by the key in the body; without one the choice as it is."""
+        find = partial(point_in_body, exchange.head.headers, choice.reference.name, body)
+        point: float | None = (yield RunBlocking(find)) if len(body) > _LARGE_BYTES else find()
+        return choice if point is None else self._holding.choose_again(exchange, choice, point)
 
     def _stream(self, exchange: Exchange, pieces: Pieces) -> Reply:
         key = exchange.choice.key if exchange.choice is not None else ("", None)
