@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +18,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, ErrorCode
 
 from mlflow_serving_plugin.cli.client import ServingClient
-from mlflow_serving_plugin.cli.endpoint_config import endpoint_path
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, version_of
 from mlflow_serving_plugin.cli.errors import CliError
 
 _BASE = "/api/2.0/serving-endpoints"
-_MODEL = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>[^/@]+)|(?P<alias>@[^/@]+))")
 _OF_ENDPOINT = ("tags", "rate_limits", "description")
 """What an endpoint is created with beside its configuration."""
 
@@ -190,12 +188,12 @@ def _name(deployment_name: str | None, endpoint: str | None) -> str:
 
 
 def _entity(model_uri: str, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = _MODEL.fullmatch(model_uri)
+    found = version_of(model_uri) if model_uri.startswith("models:/") else None
     if found is None:
         raise MlflowException.invalid_parameter_value(
             f"'{model_uri}' names no registered version. Use models:/<name>/<version> or models:/<name>@<alias>."
         )
-    return {"entity_name": found["name"], "entity_version": found["version"] or found["alias"], **_values(config)}
+    return {"entity_name": found[0], "entity_version": found[1], **_values(config)}
 
 
 def _values(config: Mapping[str, Any] | None) -> dict[str, Any]:

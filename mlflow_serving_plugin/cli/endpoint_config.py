@@ -52,14 +52,24 @@ def kept_shadow(shadow: dict[str, Any] | None, config: dict[str, Any]) -> dict[s
     return shadow if shadow["served_model_name"] in names and has_others else None
 
 
-def _entity(text: str) -> dict[str, str]:
-    name, _, reference = text.rpartition("=")
-    separator = "@" if "@" in reference else "/"
+def version_of(reference: str) -> tuple[str, str] | None:
+    """Model and version of ``MODEL/VERSION`` or ``MODEL@ALIAS``, also after ``models:/``; None for another text."""
+    reference = re.sub("^models:/+", "", reference)
+    # A name of a model has no "/", but may have "@".
+    separator = "/" if "/" in reference else "@"
     model, _, version = reference.rpartition(separator)
-    if not model or not version:
+    if not model or not version or "/" in model:
+        return None
+    return model, f"@{version}" if separator == "@" else version
+
+
+def _entity(text: str) -> dict[str, str]:
+    # A name of an entity has no "=", but a name of a model may.
+    name, reference = text.split("=", 1) if "=" in text else ("", text)
+    found = version_of(reference)
+    if found is None:
         raise click.BadParameter(f"'{text}' is not of the form [NAME=]MODEL/VERSION or [NAME=]MODEL@ALIAS.")
-    found = {"entity_name": model, "entity_version": f"@{version}" if separator == "@" else version}
-    return found | ({"name": name} if name else {})
+    return {"entity_name": found[0], "entity_version": found[1]} | ({"name": name} if name else {})
 
 
 def routes_of(shares: tuple[str, ...]) -> list[dict[str, str]]:

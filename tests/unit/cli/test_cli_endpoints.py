@@ -67,6 +67,28 @@ def test_traffic_and_shadow_change_nothing_else_and_an_update_keeps_the_shadow(w
 
 
 @pytest.mark.parametrize(
+    ("text", "name", "model", "version"),
+    [
+        ("iris/1", "iris-1", "iris", "1"),
+        ("iris/@champion", "iris-champion", "iris", "@champion"),
+        ("models:/iris/1", "iris-1", "iris", "1"),
+        ("new=models:/iris@champion", "new", "iris", "@champion"),
+        ("me@home/1", "me_home-1", "me@home", "1"),
+        ("new=a=b/1", "new", "a=b", "1"),
+    ],
+)
+def test_an_entity_may_be_written_as_mlflow_writes_versions_and_models_may_have_odd_names(
+    world, run, text, name, model, version
+):
+    for odd in ("me@home", "a=b"):
+        world.registry.add(odd, 1, created_ms=1000)
+    result = run("endpoints", "create", "split", "--entity", text)
+    assert result.exit_code == 0, result.output
+    (entity,) = spec(world).pending.entities
+    assert (entity.name, entity.model, entity.version) == (name, model, version)
+
+
+@pytest.mark.parametrize(
     "command",
     [("traffic", "split", "new=100"), ("update", "split", "--entity", "new=iris@champion")],
 )
