@@ -159,7 +159,8 @@ class Gateway:
         if not exchange.is_scoring:
             return
         endpoint_id, version = ("", None) if exchange.choice is None else exchange.choice.key
-        self._metrics.request(endpoint_id, version, exchange.status, exchange.took_s, exchange.queue_s)
+        refused = exchange.request is None
+        self._metrics.request(endpoint_id, version, exchange.status, exchange.took_s, exchange.queue_s, refused)
 
     def _answer(self, exchange: Exchange) -> Steps[Reply]:
         head = exchange.head

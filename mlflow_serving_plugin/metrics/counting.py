@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 
-from mlflow_serving_plugin.metrics.families import FAMILIES, QUEUE_SECONDS, REQUEST_SECONDS, REQUESTS
+from mlflow_serving_plugin.metrics.families import FAMILIES, QUEUE_SECONDS, REFUSED, REQUEST_SECONDS, REQUESTS
 from mlflow_serving_plugin.worker.counts import Counts, Histogram, key_of
 
 _logger = logging.getLogger(__name__)
@@ -54,8 +54,10 @@ class Metrics:
         """Have a gauge written from what ``counts`` returns by ``(endpoint id, version)`` at each flush."""
         self._gauges[name] = counts
 
-    def request(self, endpoint_id: str, version: str | None, status: int, took_s: float, queued_s: float) -> None:
-        """A scoring request was answered; without an endpoint the id is empty."""
+    def request(
+        self, endpoint_id: str, version: str | None, status: int, took_s: float, queued_s: float, refused: bool = False
+    ) -> None:
+        """A scoring request was answered; without an endpoint the id is empty. ``refused``: before it was read."""
         with self._lock:
             series = self._requests.get((endpoint_id, version, status))
             if series is None:
@@ -65,6 +67,8 @@ class Metrics:
                     self._histogram(QUEUE_SECONDS, endpoint_id, version),
                 )
             self._counts.values[series[0]] += 1
+            if refused:
+                self._counts.values[self._index(REFUSED, endpoint_id, version)] += 1
             series[1].observe(took_s)
             series[2].observe(queued_s)
         if not self._dirty or self._thread is None:

@@ -32,6 +32,8 @@ class Family:
 
 
 REQUESTS, REQUEST_SECONDS, QUEUE_SECONDS = "requests", "request_seconds", "queue_seconds"
+REFUSED = "refused"
+"""Of the requests, those that no worker was asked for. For the controller alone: they wake no version."""
 IN_FLIGHT, WAITING = "in_flight", "waiting"
 RESTARTS, START_FAILURES = "restarts", "start_failures"
 STREAMS, EVENTS, FIRST_EVENT_SECONDS = "streams", "stream_events", "stream_first_event_seconds"

@@ -13,6 +13,7 @@ from mlflow_serving_plugin.links.base import LostError, WorkerCall, WorkerReply
 from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.metrics.families import IN_FLIGHT, QUEUE_SECONDS, REQUEST_SECONDS, REQUESTS, WAITING
 from mlflow_serving_plugin.metrics.files import read_totals
+from mlflow_serving_plugin.metrics.usage import UsageReader
 from mlflow_serving_plugin.settings import Settings
 
 HEADERS = {"content-type": "application/json"}
@@ -25,6 +26,7 @@ class Counted:
         self.now = 0.0
         self.directory = directory / "metrics"
         self._metrics = Metrics(self.directory)
+        self._usage = UsageReader(self.directory)
         self._gateway = Gateway(
             Settings(max_in_flight=2),
             snapshot(directory / "routes.json", published),
@@ -38,7 +40,7 @@ class Counted:
         steps = self._gateway.respond(Head(method, path, HEADERS))
         return steps, next(steps)
 
-    def answer(self, path="/model/iris/1/invocations", method="POST", reply=PREDICTED):
+    def answer(self, path="/model/iris/1/invocations", method="POST", reply=PREDICTED, body=IRIS):
         """The status of a request of a second, all of whose steps succeed, or lose the worker without a reply."""
         try:
             steps, step = self.begin(path, method)
@@ -51,12 +53,17 @@ class Counted:
                         else steps.throw(LostError("gone", sent=True))
                     )
                 elif isinstance(step, ReadBody):
-                    step = steps.send(IRIS)
+                    step = steps.send(body)
                 else:
                     self.now += step.seconds
                     step = steps.send(None)
         except StopIteration as stop:
             return stop.value.status
+
+    def used(self):
+        """The versions that were asked since the last look, as the controller sees them."""
+        assert self._metrics.flush()
+        return self._usage.look()[1]
 
     @property
     def totals(self):
@@ -79,6 +86,20 @@ def test_requests_are_counted_by_version_and_status(counted):
     assert counted.answer(reply=(400, "application/json", b'{"error_code": "BAD_REQUEST", "message": "no"}')) == 400
     assert counted.answer(reply=None) == 502
     assert counted.of(REQUESTS) == {("e1", "1", 200): [2], ("e1", "1", 400): [1], ("e1", "1", 502): [1]}
+
+
+def test_a_request_that_is_refused_before_it_is_read_is_no_use_of_the_version_and_wakes_nothing(counted):
+    assert counted.used() == set()
+    assert counted.answer(body=b"{bad") == 400
+    assert counted.used() == set()
+    assert counted.of(REQUESTS) == {("e1", "1", 400): [1]}
+    assert counted.answer(reply=(400, "application/json", b'{"error_code": "BAD_REQUEST", "message": "no"}')) == 400
+    assert counted.used() == {("e1", "1")}
+    assert counted.answer() == 200
+    assert counted.answer(body=b"") == 400
+    assert counted.used() == {("e1", "1")}
+    assert counted.answer(body=b"") == 400
+    assert counted.used() == set()
 
 
 def test_duration_and_time_in_the_queue_are_told_apart(counted):
