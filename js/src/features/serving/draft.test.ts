@@ -70,6 +70,15 @@ test("a border takes from one side what the other gets, and no more than there i
   expect(moved([60, 30, 10], 1, -50)).toEqual([60, 0, 40]);
 });
 
+test("a shadow that gets all the traffic ends, which is said before", () => {
+  const before = changed({ shadow: { served_model_name: "next", percentage: 20 } });
+  for (const after of [{ ...before, traffic: [0, 100] }, without(before, 0)]) {
+    expect(toBody(after)).not.toHaveProperty("shadow");
+    expect(changes(before, after)).toContain("Shadow: next, 20 % → none.");
+  }
+  expect(toBody(before)).toHaveProperty("shadow", before.shadow);
+});
+
 test("the traffic of an entity that is removed goes to the others", () => {
   expect(without(DRAFT, 0).traffic).toEqual([100]);
   expect(without(DRAFT, 0).entities.map((one) => one.name)).toEqual(["next"]);

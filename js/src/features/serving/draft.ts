@@ -40,14 +40,22 @@ export function toDraft(config: ServedConfig): Draft {
 }
 
 /** The configuration for the API. */
-export const toBody = ({ entities, traffic, shadow, log }: Draft): ConfigInput => ({
-  served_entities: entities.map((one) => ({ ...one, name: nameOf(one) })),
-  traffic_config: {
-    routes: entities.map((one, index) => ({ served_model_name: nameOf(one), traffic_percentage: traffic[index] ?? 0 })),
-  },
-  ...(shadow ? { shadow } : {}),
-  ...(Object.keys(log).length > 0 ? { request_log: logOf(log) } : {}),
-});
+export function toBody(draft: Draft): ConfigInput {
+  const { entities, traffic, log } = draft;
+  const shadow = keptShadow(draft);
+  return {
+    served_entities: entities.map((one) => ({ ...one, name: nameOf(one) })),
+    traffic_config: {
+      routes: entities.map((one, index) => ({ served_model_name: nameOf(one), traffic_percentage: traffic[index] ?? 0 })),
+    },
+    ...(shadow ? { shadow } : {}),
+    ...(Object.keys(log).length > 0 ? { request_log: logOf(log) } : {}),
+  };
+}
+
+/** The shadow, which ends when its entity gets all the traffic: there is nobody left whose requests it could score. */
+const keptShadow = ({ entities, traffic, shadow }: Draft): Shadow | null =>
+  traffic[entities.findIndex((one) => nameOf(one) === shadow?.served_model_name)] === 100 ? null : shadow;
 
 /** The keys of the log as values. Empty: null, which resets a key. */
 const logOf = (log: Draft["log"]): Record<string, unknown> => Object.fromEntries(Object.entries(log).map(([key, text]) => [key, toValue(text, LOG_RULES[key])]));
@@ -83,7 +91,7 @@ export function changes(before: Draft | null, after: Draft): string[] {
       ...(known.share === share ? [] : [`${nameOf(entity)}: traffic ${known.share} % → ${share} %.`]),
     ];
   });
-  const shadows = [before?.shadow ?? null, after.shadow].map(shadowOf);
+  const shadows = [before?.shadow ?? null, keptShadow(after)].map(shadowOf);
   return [...removed, ...others, ...(shadows[0] === shadows[1] ? [] : [`Shadow: ${shadows[0]} → ${shadows[1]}.`]), ...changesOfLog(before?.log ?? {}, after.log)];
 }
 
