@@ -219,7 +219,10 @@ class Routes:
     def resolve(self, workspace: str, reference: Reference) -> tuple[EndpointRoute, EntityRoute]:
         """The endpoint and the entity that a reference means; NotFoundError."""
         endpoint = self.endpoint(workspace, reference.name, serving=reference.of_serving_endpoint)
-        return endpoint, self.entities[f"{endpoint.id}/{endpoint.resolve(reference)}"]
+        entity = self.entities.get(f"{endpoint.id}/{endpoint.resolve(reference)}")
+        if entity is None:
+            raise NotFoundError(f"The registry has no model version for '{reference}'.")
+        return endpoint, entity
 
 
 def not_enabled(name: str) -> str:

@@ -79,6 +79,14 @@ def test_a_key_in_the_body_or_in_a_header_keeps_to_one_entity(bench):
         assert ask(bench, client_request_id=key, dataframe_split=large).headers["served-model-name"] == in_header
 
 
+def test_an_entity_whose_version_is_gone_is_not_found_and_its_share_goes_to_the_others(short):
+    routes = split(short)
+    gone = Bench(short, replace(routes, entities={"e1/b.1": routes.entities["e1/b.1"]}), OfTwoModels())
+    assert {ask(gone).headers["served-model-name"] for _ in range(4)} == {"b"}
+    reply = ask(gone, path="/serving-endpoints/split/served-models/a/invocations")
+    assert (reply.status, reply.json["message"]) == (404, "The registry has no model version for 'split/a'.")
+
+
 def test_a_bare_list_of_rows_is_answered_with_an_object(bench):
     headers = {**ALICE, "content-type": "application/json; format=pandas-records"}
     reply = bench.send(URL, headers=headers, body=b'[{"a": 1}]', workers=(PREDICTED,))
