@@ -7,6 +7,7 @@ the kernel's OOM killer is not what decides.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -244,4 +245,5 @@ def _counted(number: int, noun: str) -> str:
 
 def in_words(size: int) -> str:
     """A size in bytes, for a person: rounded, so that a message does not change all the time."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{round(size / 1e7) * 10} MB"
+    small = round(size / 1e7) * 10 if size >= 1e7 else math.ceil(size / 1e6)
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{small} MB"

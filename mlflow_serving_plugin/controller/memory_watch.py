@@ -139,7 +139,7 @@ class MemoryWatch:
         self._measured = Measured(self._measured.memory, sizes, self._measured.pressure)
 
 
-_EVICTED = "Put to sleep before its idle timeout, for memory: the next request wakes the version."
+_EVICTED = "Put to sleep before its idle timeout, to make room: the next request wakes the version."
 
 
 def _event(wanted: DesiredEntity, kind: str, message: str) -> tuple[str, Event]:

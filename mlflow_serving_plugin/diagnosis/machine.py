@@ -19,6 +19,8 @@ from mlflow_serving_plugin.host.memory import machine_memory_bytes, stalled_perc
 _LITTLE_BYTES = 2 * 1024**3
 """MLflow takes 0.5 GB for each web worker, a model of scikit-learn 0.2 GB."""
 
+_LITTLE_FOR_WORKERS_BYTES = 256 * 1024**2
+
 _FEW_FILES, _FEW_PROCESSES = 4096, 512
 
 
@@ -53,6 +55,10 @@ def memory(place: Place) -> Iterator[Finding]:
     elif limit < 0:
         advice = "Set MLFLOW_SERVING_MAX_MEMORY_BYTES: without a limit the kernel picks whom to kill."
         yield Finding("machine", "limit on workers", WARNING, "none", advice)
+    elif 0 < limit < _LITTLE_FOR_WORKERS_BYTES:
+        advice = "MLFLOW_SERVING_MAX_MEMORY_BYTES is a number of bytes: 4e9 bytes are 4000000000. 0 stands for 80 %."
+        text = f"{limit / 1e6:g} MB together, which one model with its libraries may exceed"
+        yield Finding("machine", "limit on workers", WARNING, text, advice)
     else:
         yield Finding("machine", "limit on workers", OK, f"{(limit or int(total * 0.8)) / 1e9:.1f} GB together")
     stalled = stalled_percent()

@@ -177,6 +177,11 @@ def test_a_limit_above_the_memory_that_there_is_is_an_error(tmp_path):
     assert found(machine.memory, tmp_path, max_memory_bytes=-1)["limit on workers"].status == WARNING
 
 
+def test_a_limit_that_was_meant_in_other_units_than_bytes_is_a_warning(tmp_path):
+    told = found(machine.memory, tmp_path, max_memory_bytes=8000)["limit on workers"]
+    assert (told.status, told.found.partition(",")[0]) == (WARNING, "0.008 MB together")
+
+
 def test_each_layer_of_the_sandbox_is_told(tmp_path):
     assert {"namespaces", "Landlock", "call filter", "bubblewrap"} <= found(machine.sandbox, tmp_path).keys()
     assert found(machine.sandbox, tmp_path, sandbox_optional=True)["optional"].status == WARNING

@@ -158,6 +158,8 @@ def test_a_version_with_too_few_workers_for_want_of_memory_says_so():
     assert standing(wanted, 1, [a_worker(wanted)], observed).message == ""
 
 
-@pytest.mark.parametrize(("size", "words"), [(0, "0 MB"), (64_000_000, "60 MB"), (3_210_000_000, "3.2 GB")])
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 MB"), (3_100_000, "4 MB"), (64_000_000, "60 MB"), (3_210_000_000, "3.2 GB")]
+)
 def test_a_size_in_words(size, words):
     assert in_words(size) == words
