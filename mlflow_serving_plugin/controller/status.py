@@ -12,7 +12,7 @@ from mlflow_serving_plugin.controller.standing import Observed, standing
 from mlflow_serving_plugin.domain.config import GatewayConfig, part_of
 from mlflow_serving_plugin.domain.config_rules import resolve
 from mlflow_serving_plugin.domain.endpoint import Endpoint
-from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of
+from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of, serving_status
 from mlflow_serving_plugin.domain.entity import EntityKey, name_order
 from mlflow_serving_plugin.domain.events import storable
 from mlflow_serving_plugin.domain.library import Library
@@ -130,7 +130,9 @@ def endpoint_route(
     answering = _answering(endpoint.spec) if endpoint.spec else {}
     if endpoint.spec is not None:
         # Those of the next configuration tell nothing of how the endpoint stands.
-        status = endpoint_status([entity for entity in entities if entity.name in answering.values()])
+        there = {entity.name: entity for entity in entities}
+        gone = [name for name, key_name in answering.items() if key_name not in there]
+        status = serving_status([entity for entity in entities if entity.name in answering.values()], gone)
     else:
         status = endpoint_status(entities, known=model is not None)
     own = endpoint.config if endpoint.spec is None else endpoint.spec.config

@@ -46,6 +46,22 @@ def endpoint_status(entities: Sequence[EntityRoute], *, known: bool = True) -> E
     return EndpointStatus(EndpointState.STARTING, f"Starting {newest.title}.{others}", newest)
 
 
+def serving_status(entities: Sequence[EntityRoute], gone: Sequence[str]) -> EndpointStatus:
+    """The status of a serving endpoint with these entities that answer.
+
+    ``gone``: the entities whose model versions the registry has not, as after the removal of an alias.
+    """
+    rest = endpoint_status(entities)
+    if not gone:
+        return rest
+    names = ", ".join(f"'{name}'" for name in gone)
+    lost = f"The registry has no such version of the model of {'entity' if len(gone) == 1 else 'entities'} {names}."
+    if rest.state is EndpointState.EMPTY:
+        return EndpointStatus(EndpointState.FAILED, lost)
+    state = EndpointState.DEGRADED if rest.state is EndpointState.READY else rest.state
+    return EndpointStatus(state, f"{lost} {rest.message}".rstrip(), rest.reason)
+
+
 def latest_of(entities: Sequence[EntityRoute]) -> str | None:
     """What ``latest`` means: the newest entity that serves, else the newest. ``entities``: those that are active."""
     ready = [entity.name for entity in entities if entity.state.facts.serves]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from support.routes import an_entity
 
-from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of
+from mlflow_serving_plugin.domain.endpoint_status import endpoint_status, latest_message, latest_of, serving_status
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 READY, FAILED, BUILDING = EntityState.READY, EntityState.FAILED, EntityState.BUILDING
@@ -41,6 +41,26 @@ def test_the_state_of_an_endpoint_follows_from_its_versions(states, state, messa
     found = endpoint_status(entities(*states))
     assert (found.state, found.message) == (state, message)
     assert (found.reason.name if found.reason else None) == reason
+
+
+GONE = "The registry has no such version of the model of"
+
+
+@pytest.mark.parametrize(
+    ("states", "gone", "state", "message"),
+    [
+        ((), ["a"], EndpointState.FAILED, f"{GONE} entity 'a'."),
+        ((), ["a", "b"], EndpointState.FAILED, f"{GONE} entities 'a', 'b'."),
+        ((READY,), [], EndpointState.READY, ""),
+        ((READY,), ["a"], EndpointState.DEGRADED, f"{GONE} entity 'a'."),
+        ((DRAINING, READY), ["a"], EndpointState.DEGRADED, f"{GONE} entity 'a'."),
+        ((BUILDING,), ["a"], EndpointState.STARTING, f"{GONE} entity 'a'. Starting version 1."),
+        ((FAILED,), ["a"], EndpointState.FAILED, f"{GONE} entity 'a'. Version 1: why"),
+    ],
+)
+def test_an_entity_that_the_registry_lacks_degrades_its_endpoint(states, gone, state, message):
+    found = serving_status(entities(*states), gone)
+    assert (found.state, found.message) == (state, message)
 
 
 def test_a_version_that_serves_worse_than_asked_degrades_its_endpoint():

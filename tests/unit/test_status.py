@@ -14,10 +14,12 @@ from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.transitions import transitions
+from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.placement import placement
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
+from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
 from mlflow_serving_plugin.domain.states import EndpointState, EntityState
 
 K1, K2 = EntityKey("e-iris", "1"), EntityKey("e-iris", "2")
@@ -232,6 +234,17 @@ def test_a_failed_endpoint_gives_the_newest_version_s_reason():
 def test_an_endpoint_without_active_version_says_what_happens_next():
     view = a_view((an_endpoint(), a_model("iris")))
     assert endpoint_of(view).message == "No active version. The next version registered will be served."
+
+
+def test_a_serving_endpoint_tells_which_entity_the_registry_lacks():
+    entities = tuple(
+        ServedEntity(name, "iris", version, 1, EndpointConfig()) for name, version in (("a", "1"), ("b", "@x"))
+    )
+    config = ServedConfig(0, entities, (("a", 50), ("b", 50)))
+    spec = ServingSpec("alice", 1, 1).begin(config, 1).succeed(2)
+    endpoint = endpoint_of(a_view((replace(an_endpoint("split"), spec=spec), a_model("iris", a_version(2)))))
+    assert endpoint.state is EndpointState.FAILED
+    assert endpoint.message == "The registry has no such version of the model of entities 'a', 'b'."
 
 
 def test_an_endpoint_whose_model_was_not_read_yet_is_starting():
