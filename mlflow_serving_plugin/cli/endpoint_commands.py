@@ -11,6 +11,7 @@ import click
 from mlflow_serving_plugin.cli.client import ServingClient
 from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, kept_shadow, read_config, routes_of
 from mlflow_serving_plugin.cli.endpoint_tables import print_serving_endpoint, print_serving_endpoints
+from mlflow_serving_plugin.cli.endpoint_waking import prewarm
 from mlflow_serving_plugin.cli.errors import CliError
 from mlflow_serving_plugin.cli.options import print_json, server_options
 
@@ -55,6 +56,9 @@ def endpoints() -> None:
 
     A serving endpoint serves entities, each a version of some registered model, and splits its traffic among them.
     """
+
+
+endpoints.add_command(prewarm)
 
 
 @endpoints.command("list")

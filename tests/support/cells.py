@@ -154,6 +154,7 @@ SERVING_ROUTES = (
     Route("PATCH", "/<name>/tags", OF_MANAGER, _TAGS),
     Route("PUT", "/<name>/rate-limits", OF_MANAGER, {"rate_limits": []}),
     Route("PUT", "/<name>/ai-gateway", OF_MANAGER, {"rate_limits": []}),
+    Route("POST", "/<name>/prewarm", OF_ENDPOINT),
     Route("GET", "/<name>/metrics", OF_ENDPOINT),
     Route("GET", "/<name>/openapi", OF_ENDPOINT),
     Route("GET", "/<name>/events", OF_ENDPOINT),

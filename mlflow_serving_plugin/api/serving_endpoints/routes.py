@@ -20,16 +20,17 @@ from mlflow_serving_plugin.api.requests import (
     page_of,
     read_fields,
 )
-from mlflow_serving_plugin.api.serving_endpoints import refused, shapes
+from mlflow_serving_plugin.api.serving_endpoints import permissions, refused, shapes
 from mlflow_serving_plugin.api.serving_endpoints.shadow import agreement
 from mlflow_serving_plugin.api.shapes import event, event_page
 from mlflow_serving_plugin.domain.routes import EntityRoute
-from mlflow_serving_plugin.errors import InvalidParameterError, NotFoundError
+from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host import differences
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.served_extras import show_ai_gateway, show_rate_limits
+from mlflow_serving_plugin.operations.served_waking import wake
 from mlflow_serving_plugin.registry.samples import sample_request
 
 BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
@@ -57,9 +58,11 @@ def blueprints(deps: ApiDeps) -> Iterator[tuple[str, Blueprint]]:
             blueprint.add_url_rule(rule, f"no-{name}", partial(refused.refuse, deps, sentence), methods=[method])
         yield path, blueprint
     blueprint = Blueprint("permissions", __name__)
-    blueprint.add_url_rule("/<endpoint_id>", "get", partial(get_permissions, deps))
-    blueprint.add_url_rule("/<endpoint_id>", "set", partial(set_permissions, deps), methods=["PUT", "PATCH"])
-    blueprint.add_url_rule("/<endpoint_id>/permissionLevels", "levels", partial(permission_levels, deps))
+    blueprint.add_url_rule("/<endpoint_id>", "get", partial(permissions.get_permissions, deps))
+    blueprint.add_url_rule(
+        "/<endpoint_id>", "set", partial(permissions.set_permissions, deps), methods=["PUT", "PATCH"]
+    )
+    blueprint.add_url_rule("/<endpoint_id>/permissionLevels", "levels", partial(permissions.permission_levels, deps))
     yield PERMISSIONS_PATH, blueprint
     blueprint = Blueprint("deployments", __name__)
     blueprint.add_url_rule("/", "list", partial(list_deployments, deps))
@@ -111,6 +114,13 @@ def limit(deps: ApiDeps, name: str, *, ai_gateway: bool = False) -> dict[str, An
     document = change_document()
     found = deps.serving.limit(caller_of(deps.access), current_workspace(), name, document, ai_gateway=ai_gateway)
     return {"rate_limits": show_rate_limits(found.spec)} | (show_ai_gateway(found.spec) if ai_gateway else {})
+
+
+def prewarm(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """Wake the entities that sleep, or one; returns before a worker is ready. Ours alone."""
+    document = change_document()
+    wake(deps.serving, caller_of(deps.access), current_workspace(), name, document)
+    return {}
 
 
 def logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
@@ -195,28 +205,6 @@ def get_deployment(deps: ApiDeps, name: str) -> dict[str, Any]:
     return shapes.deployment(_described(deps, name))
 
 
-def get_permissions(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
-    """What the caller may do with an endpoint."""
-    caller = caller_of(deps.access)
-    return shapes.permissions(deps.serving.describe_by_id(caller, current_workspace(), endpoint_id), caller.name)
-
-
-def set_permissions(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
-    """Refused: endpoints have no permissions of their own."""
-    change_document()
-    deps.serving.describe_by_id(caller_of(deps.access), current_workspace(), endpoint_id)
-    raise InvalidParameterError(
-        "access_control_list: an endpoint has the permissions of the registered models that it serves. Change those."
-    )
-
-
-def permission_levels(deps: ApiDeps, endpoint_id: str) -> dict[str, Any]:
-    """The levels that there are."""
-    deps.serving.describe_by_id(caller_of(deps.access), current_workspace(), endpoint_id)
-    levels = [{"permission_level": level, "description": text} for level, text in shapes.LEVELS.items()]
-    return {"permission_levels": levels}
-
-
 _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "get": ("", "GET", get),
     "delete": ("", "DELETE", delete),
@@ -224,6 +212,7 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "tag": ("/tags", "PATCH", tag),
     "limit": ("/rate-limits", "PUT", limit),
     "ai-gateway": ("/ai-gateway", "PUT", partial(limit, ai_gateway=True)),
+    "prewarm": ("/prewarm", "POST", prewarm),
     "metrics": ("/metrics", "GET", metrics),
     "openapi": ("/openapi", "GET", openapi),
     "shadow": ("/shadow", "GET", shadow),

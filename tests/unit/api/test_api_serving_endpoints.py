@@ -12,6 +12,7 @@ from mlflow_serving_plugin.access.base import Permission
 from mlflow_serving_plugin.domain.entity import EntityKey
 from mlflow_serving_plugin.domain.routes import Routes, serving_key
 from mlflow_serving_plugin.host.differences import keep
+from mlflow_serving_plugin.host.messages import Wake
 from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.metrics.families import SHADOW_REQUESTS, SHADOW_SECONDS
 from mlflow_serving_plugin.operations.serving import RESERVED
@@ -261,6 +262,24 @@ def test_one_entity_has_all_the_traffic_and_a_second_update_has_to_wait(send):
     status, answer = send("PUT", "/one/config", {"served_entities": [ENTITY]})
     assert (status, answer["error_code"]) == (409, "RESOURCE_CONFLICT")
     assert send("POST", body={"name": "one", "config": {"served_models": [old]}})[0] == 409
+
+
+def test_prewarm_wakes_all_entities_or_the_one_that_is_named(world, send):
+    send("POST", body=GOOD)
+    endpoint = world.store.find_serving("default", "split")
+    world.inbox.wait(5)
+    assert send("POST", "/split/prewarm", {}) == (200, {})
+    assert world.inbox.wait(5) == [Wake(endpoint.id, "a.1"), Wake(endpoint.id, "b.1")]
+    assert send("POST", "/split/prewarm", {"served_model_name": "b"}) == (200, {})
+    assert world.inbox.wait(5) == [Wake(endpoint.id, "b.1")]
+    for body, status, said in [
+        ({"served_model_name": "c"}, 404, "has no entity 'c'"),
+        ({"served_model_name": []}, 400, "served_model_name: must be a text"),
+        ({"name": "b"}, 400, "name: is not a field"),
+    ]:
+        code, answer = send("POST", "/split/prewarm", body)
+        assert (code, said in answer["message"]) == (status, True), answer
+    assert send("POST", "/nothing/prewarm", {})[0] == 404
 
 
 def test_rate_limits_are_replaced_as_a_whole(world, send):

@@ -1,8 +1,16 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from support.routes import endpoint_of
 
+from mlflow_serving_plugin.cli import endpoint_waking
+from mlflow_serving_plugin.domain.entity import EntityKey, ModelRef
+from mlflow_serving_plugin.domain.routes import EntityRoute, Routes, serving_key
+from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.host.messages import Wake
+from mlflow_serving_plugin.host.snapshot import publish
 from mlflow_serving_plugin.testing import MemoryRegistry
 
 CREATE = ("endpoints", "create", "split", "--entity", "old=iris/1", "--entity", "new=iris@champion")
@@ -110,6 +118,30 @@ def test_an_update_keeps_the_shadow_of_an_entity_whose_name_is_the_default(world
     ready(world)
     run("endpoints", "update", "split", *entities, "--traffic", "iris-1=90", "--traffic", "iris-2=10")
     assert spec(world).pending.shadow.entity == "iris-2"
+
+
+def test_prewarm_waits_until_what_sleeps_is_awake(world, run, monkeypatch):
+    run(*CREATE, *SHARES)
+    ready(world)
+    endpoint = world.store.find_serving("default", "split")
+    keys = [EntityKey(endpoint.id, name) for name in ("old.1", "new.1")]
+
+    def show(state):
+        """Be the controller: what is asleep wakes while the command waits."""
+        entities = [EntityRoute(key, ModelRef("default", "iris", 1), state, "", "None", 0) for key in keys]
+        route = replace(endpoint_of(*entities, name="split"), id=endpoint.id, generation=endpoint.generation)
+        found = {str(key): entity for key, entity in zip(keys, entities, strict=True)}
+        publish(world.paths.routes, Routes(6, 6, {serving_key("default", "split"): route}, found))
+
+    show(EntityState.ASLEEP)
+    world.inbox.wait(5)
+    assert run("endpoints", "prewarm", "split", "new").stdout == "'split' is being woken.\n"
+    assert world.inbox.wait(5) == [Wake(endpoint.id, "new.1")]
+    monkeypatch.setattr(endpoint_waking, "time", SimpleNamespace(sleep=lambda _: show(EntityState.READY)))
+    assert run("endpoints", "prewarm", "split", "--wait").stdout == "'split' is awake.\n"
+    show(EntityState.FAILED)
+    assert "Not every entity can be woken. old: " in run("endpoints", "prewarm", "split").stderr
+    assert "has no entity 'x'" in run("endpoints", "prewarm", "split", "x").stderr
 
 
 def test_a_file_holds_the_whole_configuration(world, run, tmp_path):

@@ -1,0 +1,28 @@
+"""Waking the entities of a serving endpoint that sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow_serving_plugin.access.base import User
+from mlflow_serving_plugin.errors import NotFoundError
+from mlflow_serving_plugin.host.messages import Wake
+from mlflow_serving_plugin.operations.fields import Fields
+from mlflow_serving_plugin.operations.serving import ServingOperations
+
+
+def wake(serving: ServingOperations, caller: User, workspace: str, name: str, document: Mapping[str, Any]) -> None:
+    """Wake the entities of an endpoint, or ``served_model_name`` alone. Who may query may wake, as a query does too.
+
+    NotFoundError, InvalidParameterError naming the field.
+    """
+    fields = Fields(document).only(("served_model_name",))
+    wanted = None if fields.get("served_model_name") is None else fields.text("served_model_name")
+    found = serving.describe(caller, workspace, name)
+    names = {entity.key_name: entity.name for config in found.configs for entity in config.entities}
+    woken = [key_name for key_name, entity in names.items() if wanted in (None, entity)]
+    if not woken:
+        raise NotFoundError(f"Serving endpoint '{found.endpoint.name}' has no entity '{wanted}'.")
+    for key_name in woken:
+        serving.send(Wake(found.endpoint.id, key_name))
