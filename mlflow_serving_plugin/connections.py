@@ -155,3 +155,10 @@ def defer_accept() -> None:
                 with socket.socket(fileno=os.dup(number)) as found:
                     if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         found.setsockopt(socket.IPPROTO_TCP, option, _DEFERRED_S)
+
+
+def path_of(scope: Message) -> str:
+    """The path without the server's ``--root-path``, which uvicorn puts before it. Of an ASGI scope."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path

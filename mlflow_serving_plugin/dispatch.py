@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from mlflow_serving_plugin.background import Background
+from mlflow_serving_plugin.connections import path_of
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class AsgiDispatch:
         """One connection, request or lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http" and (found := self._mounts.find(_path(scope))) is not None:
+        elif scope["type"] == "http" and (found := self._mounts.find(path_of(scope))) is not None:
             self._background.ensure_started()
             handler, path = found
             await handler(scope, receive, send, path)
@@ -123,10 +124,3 @@ class WsgiDispatch:
         handler, path = found
         answer: Iterable[bytes] = handler(environ, start_response, path)
         return answer
-
-
-def _path(scope: Message) -> str:
-    """The path without the server's ``--root-path``, which uvicorn puts before it."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root + "/") else path
