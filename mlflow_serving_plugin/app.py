@@ -74,6 +74,7 @@ def _prepare() -> None:
     from mlflow_serving_plugin.errors import ConfigurationError
     from mlflow_serving_plugin.grpc_service import require_grpc
     from mlflow_serving_plugin.host.paths import StatePaths
+    from mlflow_serving_plugin.registry import mlflow_server
     from mlflow_serving_plugin.registry.internals import refuse_old_mlflow
     from mlflow_serving_plugin.settings import Settings, unknown_variables
 
@@ -87,6 +88,7 @@ def _prepare() -> None:
             # Here, because web workers that cannot start are started again without an end.
             StatePaths.create(Path(settings.state_dir))
         require_grpc(settings)
+        mlflow_server.hand_out_address()
         if name := settings.base_app:
             wrapped_app.prepare(name)
     except (ConfigurationError, MlflowException, ImportError) as error:

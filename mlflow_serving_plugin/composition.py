@@ -30,6 +30,7 @@ from mlflow_serving_plugin.controller.leader import Candidate
 from mlflow_serving_plugin.diagnosis.running import diagnose_running
 from mlflow_serving_plugin.dispatch import AsgiDispatch, Mounts, WsgiDispatch
 from mlflow_serving_plugin.domain.request_log import LogRoots
+from mlflow_serving_plugin.domain.tracking import TrackingRules
 from mlflow_serving_plugin.environments.environments import Environments, environments_root
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.addresses import PREFIXES
@@ -49,7 +50,7 @@ from mlflow_serving_plugin.metrics.history import HistoryReader
 from mlflow_serving_plugin.operations.endpoints import EndpointOperations
 from mlflow_serving_plugin.operations.serving import ServingOperations
 from mlflow_serving_plugin.operations.tokens import TokenOperations
-from mlflow_serving_plugin.operator_rules import operator_rules
+from mlflow_serving_plugin.operator_rules import operator_rules, tracking_rules
 from mlflow_serving_plugin.registry import mlflow_server
 from mlflow_serving_plugin.registry.download import download_model_version
 from mlflow_serving_plugin.registry.examples import scoring_example
@@ -59,11 +60,12 @@ from mlflow_serving_plugin.registry.traces import TraceStore
 from mlflow_serving_plugin.registry.workspaces import workspaces_enabled
 from mlflow_serving_plugin.request_log.keeper import WriterKeeper
 from mlflow_serving_plugin.request_log.spool import Spool
-from mlflow_serving_plugin.server_access import make_access
+from mlflow_serving_plugin.server_access import let_workers_in, make_access
 from mlflow_serving_plugin.settings import Settings, default_state_dir
 from mlflow_serving_plugin.store.database import absolute_uri, database_uri_for, open_database, upgrade
 from mlflow_serving_plugin.store.endpoints import Store
 from mlflow_serving_plugin.store.tokens import TokenStore
+from mlflow_serving_plugin.store.worker_tokens import WorkerTokenStore
 from mlflow_serving_plugin.ui.pages import add_serving_tab
 
 _logger = logging.getLogger(__name__)
@@ -83,12 +85,21 @@ def compose() -> Any:
     inner = inner_app()
     access = make_access(settings, inner, tokens, metrics)
     rules = browser_rules(authenticated=bool(settings.base_app))
+    with_door = let_workers_in(settings, inner, access, WorkerTokenStore(store.engine))
+    tracking = tracking_rules(settings, mlflow_server.own_address(), rules, tokens=with_door is not None)
     send = partial(send_nudge, paths.nudges)
     watch_registry(mlflow_server.flask_app(), send, workspaces=workspaces)
     add_serving_tab(mlflow_server.flask_app(), mlflow_server.static_prefix())
     roots = _log_roots(settings, paths)
     endpoints = EndpointOperations(
-        store, _registry(), access, snapshot, send, sandbox_optional=settings.sandbox_optional, log_roots=roots
+        store,
+        _registry(),
+        access,
+        snapshot,
+        send,
+        sandbox_optional=settings.sandbox_optional,
+        log_roots=roots,
+        tracking=tracking,
     )
     serving = ServingOperations(
         store,
@@ -98,6 +109,7 @@ def compose() -> Any:
         endpoints.model,
         sandbox_optional=settings.sandbox_optional,
         log_roots=roots,
+        tracking=tracking,
     )
     deps = ApiDeps(
         settings=settings,
@@ -116,8 +128,8 @@ def compose() -> Any:
         diagnose=partial(diagnose_running, settings, paths.root),
     )
     gateway, spool, traces = _gateway(settings, paths, snapshot, access, metrics, rules)
-    background = Background([lambda: traces, *services(settings, paths, store, metrics, spool)])
-    return _dispatch(inner, deps, gateway, background)
+    background = Background([lambda: traces, *services(settings, paths, store, metrics, spool, tracking)])
+    return _dispatch(with_door or inner, deps, gateway, background)
 
 
 def compose_for_grpc() -> tuple[Gateway, Background]:
@@ -153,17 +165,19 @@ def _log_roots(settings: Settings, paths: StatePaths) -> LogRoots:
 
 
 def services(
-    settings: Settings, paths: StatePaths, store: Store, metrics: Metrics, spool: Spool
+    settings: Settings, paths: StatePaths, store: Store, metrics: Metrics, spool: Spool, tracking: TrackingRules
 ) -> list[Callable[[], Service]]:
     """What runs beside the requests, in the order of starting; a new service is a line here."""
     backend = partial(select_backend, settings, paths)
-    controller = partial(_controller, settings, paths, store, metrics)
+    controller = partial(_controller, settings, paths, store, metrics, tracking)
     writer = partial(WriterKeeper, paths.request_log_segments, paths.metrics, paths.lock("request-log"))
     grpc: list[Callable[[], Service]] = [lambda: GrpcService(settings, paths)] if settings.grpc_port else []
     return [lambda: AtStop(metrics.flush), writer, lambda: spool, lambda: Candidate(paths, controller, backend), *grpc]
 
 
-def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Metrics) -> Controller:
+def _controller(
+    settings: Settings, paths: StatePaths, store: Store, metrics: Metrics, tracking: TrackingRules
+) -> Controller:
     for path in loose_directories([paths.root, environments_root(settings, paths.environments)]):
         _logger.warning("Other users of this machine can change what the server runs, by writing to %s.", path)
     return Controller(
@@ -178,6 +192,8 @@ def _controller(settings: Settings, paths: StatePaths, store: Store, metrics: Me
             example=scoring_example,
             rules=operator_rules(settings, os.environ),
             metrics=metrics,
+            tracking=tracking,
+            worker_tokens=WorkerTokenStore(store.engine) if tracking.has_users else None,
             page=f"{mlflow_server.static_prefix()}/#/serving",
         )
     )

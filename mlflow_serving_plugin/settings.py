@@ -207,6 +207,11 @@ class Settings:
         "", "File of the certificate chain of gRPC, in PEM. Default: gRPC without TLS."
     )
     grpc_key_file: str = _setting("", "File of the certificate's private key, in PEM.")
+    tracking_uri: str = _setting(
+        "",
+        "Address of this server for models with `tracking: on`, with its static prefix, such as http://10.0.0.1:5000. "
+        "Default: that of `mlflow server` on this host, unless options of the web server hide it.",
+    )
     access_log: bool = _setting(False, "Write one line for each scoring request to the web server's access log.")
     debug: bool = _setting(False, "Show the traceback of a model's error to the caller.")
 

@@ -80,11 +80,11 @@ def _configuration() -> Iterator[str]:
     yield ""
     yield _row("Key", "Default", "Values", "Meaning", "A change replaces workers")
     yield "|---|---|---|---|---|"
-    for item in fields(EndpointConfig):
-        schema = CONFIG_SCHEMA["properties"][item.name]
+    by_name = {item.name: item for item in fields(EndpointConfig)}
+    for name, schema in CONFIG_SCHEMA["properties"].items():
         default = "" if schema["default"] in (None, {}, "") else f"`{schema['default']}`"
-        replaces = "yes" if WORKER in item.metadata["for_"] else "no"
-        yield _row(f"`{item.name}`", default, _values(schema), schema["description"], replaces)
+        replaces = "yes" if WORKER in by_name[name].metadata["for_"] else "no"
+        yield _row(f"`{name}`", default, _values(schema), schema["description"], replaces)
 
 
 def _values(schema: dict[str, Any]) -> str:

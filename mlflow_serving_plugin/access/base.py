@@ -90,6 +90,15 @@ def look_up_grant(
     return Grant(caller, min(permissions, default=Permission.NONE))
 
 
+def owner_of(access: Access, user: User) -> dict[str, str] | None:
+    """The user as the owner of what a model's code may do; None for a caller who cannot be.
+
+    A token cannot: the model's code could do more than whoever holds the token.
+    """
+    account = None if user.name is None or user.token_id is not None else access.account(user)
+    return None if account is None else {"name": str(user.name), "account": account}
+
+
 def require_manage(access: Access, user: User, workspace: str, name: str) -> None:
     """PermissionDeniedError unless the user, who may read the model, may also manage it."""
     if access.permission(user, workspace, name) < Permission.MANAGE:

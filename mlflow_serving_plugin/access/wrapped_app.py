@@ -17,6 +17,7 @@ from typing import Any
 
 from flask import Flask
 
+from mlflow_serving_plugin.access import basic_auth
 from mlflow_serving_plugin.access.basic_auth import BasicAuth
 from mlflow_serving_plugin.access.oidc_auth import OidcAuth, tell_of_deleted_users
 from mlflow_serving_plugin.access.other_app import OtherApp
@@ -109,6 +110,11 @@ def provider_for(
     if name == OIDC_AUTH:
         return OidcAuth(inner, in_workspace)
     return OtherApp(inner, prefix)
+
+
+def accept_owners(name: str) -> Callable[[str], str] | None:
+    """Make MLflow's API take users for whom this web worker vouches; None where the app gives no way to do so."""
+    return basic_auth.accept_owners() if name == BASIC_AUTH else None
 
 
 def forget_with_user(name: str, forget: Callable[[str], None]) -> None:

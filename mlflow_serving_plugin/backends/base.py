@@ -64,6 +64,9 @@ class WorkerSpec:
     recipe: Recipe | None = None
     replicas: int = 1
     cache: Path | None = None
+    tracking: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables that let the model's code use the server's tracking API, a token among them."""
+    token_id: str = ""
 
     @property
     def writable(self) -> list[Path]:
@@ -95,6 +98,8 @@ class Worker:
 
     node: str = ""
     """The node of the cluster that it runs on; empty on this host."""
+    token_id: str = ""
+    """The token with which the model's code uses the server's tracking API, for whoever ends the worker."""
     sandbox: str = ""
     """What isolates it, for a person; empty when its sandbox is off."""
 
@@ -134,9 +139,12 @@ def fingerprint(source: str, settings: WorkerSettings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_NOT_PUBLIC = ("environment", "tracking_owner")
+
+
 def worker_arguments(settings: WorkerSettings) -> dict[str, object]:
     """The settings as a worker, its guard and its zygote read them. Not the variables: a command line is public."""
-    return {name: value for name, value in asdict(settings).items() if name != "environment"}
+    return {name: value for name, value in asdict(settings).items() if name not in _NOT_PUBLIC}
 
 
 class Backend(Protocol):

@@ -33,9 +33,13 @@ _OF_THE_SERVERS_PYTHON = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX"})
 
 
 def model_variables(spec: WorkerSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a model: those of its endpoint, threads, cache, and a tracking URI in any case."""
+    """The variables of a model: those of its endpoint, threads, cache, and a tracking URI in any case.
+
+    With ``tracking: on`` the server's, which nothing replaces.
+    """
     threads = thread_variables(spec.settings, spec.replicas, environ)
-    return {TRACKING_URI: NO_TRACKING_SERVER, **threads, **cache_variables(spec), **spec.settings.environment}
+    own = {**threads, **cache_variables(spec), **spec.settings.environment}
+    return {TRACKING_URI: NO_TRACKING_SERVER, **own, **spec.tracking}
 
 
 def worker_environment(

@@ -195,6 +195,7 @@ class LocalBackend:
             log=str(spec.log),
             started_ms=started_ms,
             sandbox=sandbox_of(spec),
+            token_id=spec.token_id,
             secret=secrets.token_hex(32) if self._shared else "",
             devices=devices_of(equipped),
             gpus=spec.settings.gpus or 0.0,

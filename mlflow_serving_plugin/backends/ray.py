@@ -24,6 +24,7 @@ from mlflow_serving_plugin.backends.local import LocalBackend
 from mlflow_serving_plugin.backends.ray_client import RayClient
 from mlflow_serving_plugin.backends.ray_nodes import Seen
 from mlflow_serving_plugin.backends.records import read_far_records, write_far_records
+from mlflow_serving_plugin.domain.tracking import LOOPBACK, URI, is_loopback
 from mlflow_serving_plugin.environments.ready import Environment
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.host.throttled import Throttled
@@ -74,6 +75,8 @@ class RayBackend:
                 "Only the runtime native runs on other hosts. Set the endpoint's runtime to native or its placement to "
                 "local."
             )
+        if is_loopback(uri := spec.tracking.get(URI, "")):
+            raise WorkerFailedError(LOOPBACK.format(uri=uri))
         cluster = self._client.cluster
         if cluster is None:
             raise WorkerFailedError(f"{self._away} No worker can be started on other hosts.")
@@ -120,8 +123,13 @@ class RayBackend:
         self._client.close()
 
     def _is_for_here(self, spec: WorkerSpec) -> bool:
-        """``auto``: while this host has fewer workers than CPUs, and the GPUs that are asked for, or Ray is away."""
+        """``auto``: while this host has fewer workers than CPUs, and the GPUs that are asked for, or Ray is away.
+
+        Always, for a model that uses this server by an address that only this host reaches.
+        """
         placement = spec.settings.placement
+        if placement == "auto" and is_loopback(spec.tracking.get(URI, "")):
+            return True
         if placement != "auto":
             return placement == "local"
         if self._client.cluster is None:

@@ -25,6 +25,7 @@ from mlflow_serving_plugin.controller.scale import scale
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks
+from mlflow_serving_plugin.controller.tracking import Tracking
 from mlflow_serving_plugin.controller.transitions import transitions
 from mlflow_serving_plugin.controller.updates import Updates
 from mlflow_serving_plugin.controller.usage import Usage
@@ -65,7 +66,8 @@ class Controller:
             recorder=Recorder(deps.paths.metrics, deps.paths.history, deps.settings.history_max_bytes),
             merge_every_s=deps.merge_metrics_every_s,
         )
-        self._executor = Executor(deps, self._tasks, self._state, self._metrics)
+        self._tracking = Tracking(deps.tracking, deps.worker_tokens, deps.settings, self._tasks)
+        self._executor = Executor(deps, self._tasks, self._state, self._metrics, self._tracking)
         self._routes = routes_before(deps.paths.routes, deps.paths.routes_at_stop)
         self._describer = Describer(deps.settings.request_timeout_s, deps.environments.log)
         self._publisher = Publisher(deps.paths.routes)
@@ -130,6 +132,7 @@ class Controller:
         # After that: a fetch that has just begun must not have its directory cleared away.
         self._executor.sweep_if_due(observed)
         self._executor.rest_if_idle(observed)
+        self._tracking.renew_if_due(observed.workers, now)
         self._metrics.merge_if_due(self._routes, now)
         self._metrics.record_if_due(self._routes)
         self._reading.read_later(self._state, now)

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow_serving_plugin.backends.base import Backend
 from mlflow_serving_plugin.domain.config_rules import NO_RULES, ServerRules
 from mlflow_serving_plugin.domain.entity import Example
+from mlflow_serving_plugin.domain.tracking import NO_TRACKING, TrackingRules
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.metrics.controller import MERGE_EVERY_S
@@ -16,6 +17,7 @@ from mlflow_serving_plugin.metrics.counting import Metrics
 from mlflow_serving_plugin.registry.reader import RegistryReader
 from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.store.endpoints import Store
+from mlflow_serving_plugin.store.worker_tokens import WorkerTokenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +39,7 @@ class ControllerDeps:
     rules: ServerRules = NO_RULES
     metrics: Metrics = field(default_factory=lambda: Metrics(None))
     merge_metrics_every_s: float = MERGE_EVERY_S
+    tracking: TrackingRules = NO_TRACKING
+    worker_tokens: WorkerTokenStore | None = None
+    """None on a server without users."""
     page: str = "/#/serving"

@@ -15,6 +15,7 @@ from mlflow_serving_plugin.controller.plan import Action, Build, Fetch, Stop
 from mlflow_serving_plugin.controller.standing import Observed
 from mlflow_serving_plugin.controller.state import ControllerState
 from mlflow_serving_plugin.controller.tasks import Outcome, Tasks, log_failure
+from mlflow_serving_plugin.controller.tracking import Tracking
 from mlflow_serving_plugin.environments.recipe import Need
 from mlflow_serving_plugin.metrics.controller import ControllerMetrics
 from mlflow_serving_plugin.registry.artifacts import fetch_model, fetched_model
@@ -27,8 +28,16 @@ _SWEEP, _REST = "sweep", "rest"
 class Executor:
     """Belongs to the loop's thread, as the state does; only the tasks' own work runs elsewhere."""
 
-    def __init__(self, deps: ControllerDeps, tasks: Tasks, state: ControllerState, metrics: ControllerMetrics) -> None:
+    def __init__(
+        self,
+        deps: ControllerDeps,
+        tasks: Tasks,
+        state: ControllerState,
+        metrics: ControllerMetrics,
+        tracking: Tracking,
+    ) -> None:
         self._deps = deps
+        self._tracking = tracking
         self._tasks = tasks
         self._state = state
         self._metrics = metrics
@@ -67,7 +76,11 @@ class Executor:
             self.sweep_due = True
             log_failure(outcome, now)
 
-        self._tasks.start("stop", partial(self._deps.backend.stop, worker.worker_id, at_once=at_once), stopped)
+        def end() -> None:
+            self._deps.backend.stop(worker.worker_id, at_once=at_once)
+            self._tracking.release(worker.token_id)
+
+        self._tasks.start("stop", end, stopped)
 
     def see_to_draining(self, observed: Observed, now: float) -> None:
         """Note the failures of workers that drain, so that they are replaced; end those whose time is over."""
@@ -177,19 +190,25 @@ class Executor:
         if environment is None:
             return replace(need, environment=None)
         files = need.recipe.model_dir
-        self._deps.backend.launch(
-            WorkerSpec(
-                key=wanted.key,
-                fingerprint=wanted.fingerprint,
-                model_dir=files,
-                log=self._deps.paths.entity_log(wanted.key.endpoint_id, wanted.key.name),
-                settings=wanted.settings,
-                example=self._deps.example(files),
-                environment=environment,
-                source=wanted.entity.source,
-                recipe=need.recipe,
-                replicas=wanted.scaling.max_replicas,
-                cache=cache_directory(self._deps.paths, wanted),
-            )
+        variables, token_id = self._tracking.equip(wanted)
+        spec = WorkerSpec(
+            key=wanted.key,
+            fingerprint=wanted.fingerprint,
+            model_dir=files,
+            log=self._deps.paths.entity_log(wanted.key.endpoint_id, wanted.key.name),
+            settings=wanted.settings,
+            example=self._deps.example(files),
+            environment=environment,
+            source=wanted.entity.source,
+            recipe=need.recipe,
+            replicas=wanted.scaling.max_replicas,
+            cache=cache_directory(self._deps.paths, wanted),
+            tracking=variables,
+            token_id=token_id,
         )
+        try:
+            self._deps.backend.launch(spec)
+        except BaseException:
+            self._tracking.release(token_id)
+            raise
         return None

@@ -71,16 +71,16 @@ TABLE: tuple[Advice, ...] = (
     ),
     Advice(
         r"no-tracking-server:|This model has no access to a tracking server",
-        "A worker has no tracking server: set environment.MLFLOW_TRACKING_URI to the address of one, or log what the "
-        "model needs with the model, as artifacts.",
+        "A worker has no tracking server: set tracking to on in the endpoint's configuration, or log what the model "
+        "needs with the model, as artifacts.",
         "mlflow.tracking.registry.UnsupportedModelRegistryStoreURIException:  Model registry functionality is "
-        "unavailable; got unsupported URI 'no-tracking-server://set-environment.MLFLOW_TRACKING_URI'",
+        "unavailable; got unsupported URI 'no-tracking-server://set-tracking-to-on'",
         any_body=True,
     ),
     Advice(
         r"Registered Model with name=(\S+) not found|Logged model with ID '?([\w-]+)'? not found",
         "A worker cannot read the Model Registry by itself: log the other model's files with this model, as artifacts, "
-        "or set environment.MLFLOW_TRACKING_URI to the address of this server.",
+        "or set tracking to on in the endpoint's configuration.",
         "mlflow.exceptions.MlflowException: Registered Model with name=base not found",
         any_body=True,
     ),

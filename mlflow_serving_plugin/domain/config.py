@@ -12,17 +12,10 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
+from mlflow_serving_plugin.domain.variables import VARIABLES_SCHEMA
 
 RUNTIMES = ("native", "mlflow")
 """The runtimes this server has."""
-
-MOST_VARIABLES = 50
-LONGEST_VALUE_BYTES = 32 * 1024
-_VARIABLES = {
-    "maxProperties": MOST_VARIABLES,
-    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
-    "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE_BYTES},
-}
 
 CONTROLLER, WORKER, GATEWAY = "controller", "worker", "gateway"
 """Who uses a key. Changing a worker's key replaces the workers; changing any other key does not."""
@@ -137,6 +130,11 @@ class EndpointConfig:
         WORKER, enum=["auto", "on", "off"])
     network: str = _key(
         "on", "Network", "Let the model use the network. off needs the sandbox.", WORKER, enum=["on", "off"])
+    tracking: str = _key(
+        "off", "Tracking",
+        "Let the model's code use this server's tracking API and Model Registry, with the rights of the user who "
+        "switches tracking on.",
+        WORKER, enum=["off", "on"])
     placement: str = _key(
         "auto", "Placement",
         "Where the workers run: local is the server's host, ray the nodes of its Ray cluster, and auto the host while "
@@ -192,7 +190,9 @@ class EndpointConfig:
         GATEWAY, maxLength=1000, pattern=r"^[A-Za-z0-9_\-]*([ ]*,[ ]*[A-Za-z0-9_\-]+)*$")
     environment: Mapping[str, str] = _key(
         {}, "Environment variables", "Variables of the workers. Values can be set, but not read back.",
-        WORKER, **_VARIABLES)
+        WORKER, **VARIABLES_SCHEMA)
+    tracking_owner: Mapping[str, str] = field(default_factory=dict, metadata={"for_": (WORKER,), "hidden": True})
+    """Whose rights the model's code has with ``tracking: on``: name and account. Never written or read by callers."""
 # fmt: on
 
 

@@ -15,6 +15,8 @@ def _schema() -> dict[str, Any]:
     hints = get_type_hints(EndpointConfig)
     for item in fields(EndpointConfig):
         about = item.metadata
+        if "hidden" in about:
+            continue
         properties[item.name] = {
             "title": about["title"],
             "description": about["help"],

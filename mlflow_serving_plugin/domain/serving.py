@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlflow_serving_plugin.domain.config import EndpointConfig, WorkerSettings, part_of
+from mlflow_serving_plugin.domain.tracking import without_owner
 from mlflow_serving_plugin.domain.traffic import Shadow
 
 LONGEST_NAME = 63
@@ -54,6 +55,17 @@ class ServedEntity:
             (self.name, self.model, self.version, self.model_created_ms)
             == (other.name, other.model, other.version, other.model_created_ms)
         ) and part_of(self.config, WorkerSettings) == part_of(other.config, WorkerSettings)
+
+    def as_lent(self, before: ServedConfig | None) -> ServedEntity | None:
+        """The entity with the user who lends it rights; None unless it is what it was in the configuration before.
+
+        So a change of the traffic alone leaves rights with whoever lent them.
+        """
+        known = before.entity(self.name) if before else None
+        if known is None or not known.config.tracking_owner:
+            return None
+        lent = replace(self, config=replace(self.config, tracking_owner=known.config.tracking_owner))
+        return lent if lent.is_same(known) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,11 @@ class ServingSpec:
         return {entity.key_name: entity for config in reversed(self.configs) for entity in config.entities}
 
     @property
+    def entity_configs(self) -> list[EndpointConfig]:
+        """The configurations of all entities that run."""
+        return [entity.config for entity in self.entities.values()]
+
+    @property
     def only_shadows(self) -> set[str]:
         """The entities, by the names in their keys, that are shadows without traffic, now and after the update."""
         found = [
@@ -182,6 +199,22 @@ class ServingSpec:
             return replace(config, entities=tuple(entities))
 
         return replace(self, active=follow(self.active), pending=follow(self.pending))
+
+    def without_owner(self, name: str) -> ServingSpec:
+        """The endpoint with tracking off where a user's rights were lent."""
+
+        def end(config: ServedConfig | None) -> ServedConfig | None:
+            if config is None:
+                return None
+            entities = (
+                replace(entity, config=without_owner(entity.config))
+                if entity.config.tracking_owner.get("name") == name
+                else entity
+                for entity in config.entities
+            )
+            return replace(config, entities=tuple(entities))
+
+        return replace(self, active=end(self.active), pending=end(self.pending))
 
     def _revised(self, entity: ServedEntity, number: int) -> ServedEntity:
         before = self.active.entity(entity.name) if self.active else None

@@ -7,10 +7,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from mlflow_serving_plugin.domain.config import LONGEST_VALUE_BYTES, MOST_VARIABLES, EndpointConfig
+from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.config_schema import CONFIG_SCHEMA
 from mlflow_serving_plugin.domain.request_log import LOG_SCHEMA
 from mlflow_serving_plugin.domain.restrictions import is_restriction
+from mlflow_serving_plugin.domain.tracking import refuse_contradiction
+from mlflow_serving_plugin.domain.variables import LONGEST_VALUE_BYTES, MOST_VARIABLES
 from mlflow_serving_plugin.errors import InvalidParameterError
 
 PLACEHOLDER = "********"
@@ -69,6 +71,7 @@ def merge_config(current: EndpointConfig, changes: dict[str, Any], *, sandbox_op
         raise InvalidParameterError(_NOT_OPTIONAL)
     if merged.network == "off" and merged.sandbox == "off":
         raise InvalidParameterError("config.network can be off only in the sandbox. Set config.sandbox to auto or on.")
+    refuse_contradiction(merged)
     _check_replicas(merged)
     return merged
 
@@ -84,7 +87,8 @@ def _check_replicas(config: EndpointConfig) -> None:
 
 def show_config(config: EndpointConfig) -> dict[str, Any]:
     """The configuration as JSON, each variable's value replaced by PLACEHOLDER."""
-    return asdict(config) | {"environment": dict.fromkeys(sorted(config.environment), PLACEHOLDER)}
+    shown = {name: value for name, value in asdict(config).items() if name in _fields}
+    return shown | {"environment": dict.fromkeys(sorted(config.environment), PLACEHOLDER)}
 
 
 def _cast(name: str, value: Any) -> Any:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_serving_plugin.access.base import Access, Permission, User, require_manage
+from mlflow_serving_plugin.access.base import Access, Permission, User, owner_of, require_manage
 from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.request_log import NOWHERE, LogRoots, check_log_config
 from mlflow_serving_plugin.domain.routes import EndpointRoute, EntityRoute, not_enabled, routes_key
 from mlflow_serving_plugin.domain.states import EndpointState
+from mlflow_serving_plugin.domain.tracking import NO_TRACKING, TrackingRules, claim
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.host.messages import Changed, Nudge, Wake
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -85,6 +86,7 @@ class EndpointOperations:
     """Whether an endpoint may turn the sandbox off."""
     log_roots: LogRoots = NOWHERE
     """Where requests may be logged."""
+    tracking: TrackingRules = NO_TRACKING
 
     def enable(self, caller: User, workspace: str, name: str, changes: dict[str, Any] | None = None) -> None:
         """Enable serving on a model. On an enabled endpoint, ``changes`` apply and failed versions are retried."""
@@ -94,11 +96,11 @@ class EndpointOperations:
         if changes:
             # Checked before anything is enabled. A disabled endpoint shows no values that a placeholder could keep.
             present = self.store.find(workspace, name)
-            self._merge(present.config if present else EndpointConfig(), changes)
+            self._merge(caller, present.config if present else EndpointConfig(), changes)
         # Even when enabled: the store also handles a model that was deleted and created again under its old name.
         endpoint = self.store.enable(workspace, name, model_created_ms=model.created_ms, config=None, by=caller.name)
         if changes:
-            self.store.configure(workspace, name, self._merge(endpoint.config, changes), by=caller.name)
+            self.store.configure(workspace, name, self._merge(caller, endpoint.config, changes), by=caller.name)
         self.send(Changed(workspace, name))
 
     def disable(self, caller: User, workspace: str, name: str) -> None:
@@ -113,7 +115,7 @@ class EndpointOperations:
         """Merge ``changes`` into the configuration; NotEnabledError, InvalidParameterError naming the key."""
         present = self.describe(caller, workspace, name).endpoint
         require_manage(self.access, caller, workspace, present.name)
-        config = self._merge(present.config, changes)
+        config = self._merge(caller, present.config, changes)
         endpoint = self.store.configure(workspace, present.name, config, by=caller.name)
         self.send(Changed(workspace, present.name))
         return endpoint
@@ -164,11 +166,11 @@ class EndpointOperations:
         entity = None if version is None else str(version)
         return self.store.events(workspace, name, entity=entity, page_token=page_token, limit=limit)
 
-    def _merge(self, config: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
+    def _merge(self, caller: User, config: EndpointConfig, changes: dict[str, Any]) -> EndpointConfig:
         merged = merge_config(config, changes, sandbox_optional=self.sandbox_optional)
         if "request_log" in changes:
             check_log_config(merged.request_log, self.log_roots)
-        return merged
+        return claim(self.tracking, merged, changes, owner_of(self.access, caller))
 
     def _readable(self, caller: User, workspace: str, name: str) -> Endpoint | None:
         """The endpoint of a model that the caller may read, by the name in the endpoint's row.

@@ -16,6 +16,14 @@ from mlflow_serving_plugin.registry.models import RegisteredModel
 MOST_TAGS = 20
 MOST_CALLS = 1_000_000_000
 
+NOT_HERE = {
+    "route_optimized": "this server has one kind of routes",
+    "budget_policy_id": "this server has no budgets",
+    "email_notifications": "this server sends no mails",
+    "telemetry_config": "this server has no telemetry tables",
+}
+"""Fields of a new endpoint that Databricks has, and why this server has not."""
+
 _NOT_IN_GATEWAY = {
     "fallback_config": "this server has no fallbacks; the share of an entity that has failed goes to the others",
     "guardrails": "this server has no guardrails",

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlflow_serving_plugin.access.base import Access, Permission, User, require_manage
+from mlflow_serving_plugin.access.base import Access, Permission, User, owner_of, require_manage
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.events import Event
 from mlflow_serving_plugin.domain.request_log import NOWHERE, LogRoots, check_log_config
 from mlflow_serving_plugin.domain.routes import no_such_endpoint, serving_key
 from mlflow_serving_plugin.domain.serving import ServedConfig, ServedEntity, ServingSpec
+from mlflow_serving_plugin.domain.tracking import NO_TRACKING, TrackingRules, claim
 from mlflow_serving_plugin.errors import ConflictError, InvalidParameterError, NotFoundError, PermissionDeniedError
 from mlflow_serving_plugin.host.messages import Changed, Nudge
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
@@ -24,6 +25,7 @@ from mlflow_serving_plugin.operations.described import Described
 from mlflow_serving_plugin.operations.fields import Fields
 from mlflow_serving_plugin.operations.served_config import NAME_RULE, is_name, read_config
 from mlflow_serving_plugin.operations.served_extras import (
+    NOT_HERE,
     limited_tags,
     read_ai_gateway,
     read_limits_of_new,
@@ -39,19 +41,14 @@ RESERVED = ("chat", "completions", "responses", "embeddings", "models", "pt")
 """Names whose paths belong to other APIs below ``/serving-endpoints``."""
 
 _CREATE_FIELDS = ("name", "config", "tags", "description", "rate_limits", "ai_gateway")
-_NOT_HERE = {
-    "route_optimized": "this server has one kind of routes",
-    "budget_policy_id": "this server has no budgets",
-    "email_notifications": "this server sends no mails",
-    "telemetry_config": "this server has no telemetry tables",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class ServingOperations:
     """The operations, on the server's collaborators. ``send`` tells the controller. Thread-safe.
 
-    ``model``: a registered model that the caller may read; NotFoundError for any other.
+    ``model``: a registered model that the caller may read; NotFoundError for any other. ``log_roots``: where requests
+    may be logged. ``sandbox_optional``: whether an entity may turn the sandbox off.
     """
 
     store: Store
@@ -60,18 +57,17 @@ class ServingOperations:
     send: Callable[[Nudge], None]
     model: Callable[[User, str, str], RegisteredModel]
     log_roots: LogRoots = NOWHERE
-    """Where requests may be logged."""
     clock: Callable[[], float] = time.time
     sandbox_optional: bool = False
-    """Whether an entity may turn the sandbox off."""
+    tracking: TrackingRules = NO_TRACKING
 
     def create(self, caller: User, workspace: str, document: Mapping[str, Any]) -> Described:
         """Create an endpoint; AlreadyExistsError, InvalidParameterError naming the field."""
         fields = Fields(document)
-        for name, reason in _NOT_HERE.items():
+        for name, reason in NOT_HERE.items():
             if fields.get(name) not in (None, False, [], {}):
                 raise fields.refusal(name, reason)
-        name = fields.only(_CREATE_FIELDS, ignored=_NOT_HERE).text("name")
+        name = fields.only(_CREATE_FIELDS, ignored=NOT_HERE).text("name")
         if not is_name(name):
             raise fields.refusal("name", f"must be {NAME_RULE}")
         if name.lower() in RESERVED:
@@ -204,25 +200,29 @@ class ServingOperations:
         self, caller: User, workspace: str, document: Mapping[str, Any], before: ServedConfig | None, path: str
     ) -> ServedConfig:
         """The configuration that a caller wrote, with the registered models as they are."""
-        config = read_config(document, before, path, sandbox_optional=self.sandbox_optional)
-        check_log_config(config.request_log, self.log_roots)
+        wanted = read_config(document, before, path, sandbox_optional=self.sandbox_optional)
+        check_log_config(wanted.request_log, self.log_roots)
         key = "served_entities" if document.get("served_entities") is not None else "served_models"
         entities = []
-        for index, entity in enumerate(config.entities):
+        for index, entity in enumerate(wanted.entities):
             where = f"{path}{key}[{index}]"
             model = self._model(caller, workspace, entity, where)
-            if (document[key][index].get("config") or {}) != {}:
+            own = document[key][index].get("config") or {}
+            if own != {}:
                 require_manage(self.access, caller, workspace, model.name)
-            entities.append(
-                replace(
-                    entity,
-                    model=model.name,
-                    model_created_ms=model.created_ms,
-                    creator=caller.name or "",
-                    created_ms=self._now_ms(),
-                )
+            found = replace(
+                entity,
+                model=model.name,
+                model_created_ms=model.created_ms,
+                creator=caller.name or "",
+                created_ms=self._now_ms(),
             )
-        return replace(config, entities=tuple(entities))
+            lent = found.as_lent(before)
+            if lent is None:
+                config = claim(self.tracking, found.config, own, owner_of(self.access, caller), f"{where}.")
+                lent = replace(found, config=config)
+            entities.append(lent)
+        return replace(wanted, entities=tuple(entities))
 
     def _model(self, caller: User, workspace: str, entity: ServedEntity, where: str) -> RegisteredModel:
         try:

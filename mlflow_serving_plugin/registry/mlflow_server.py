@@ -6,7 +6,9 @@ Written against MLflow 3.10 to 3.17; ``tests/integration/test_mlflow_internals.p
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
@@ -18,6 +20,17 @@ _SGI, _STORE = "_MLFLOW_SGI_NAME", "_MLFLOW_SERVER_FILE_STORE"
 
 _ARTIFACTS_ONLY, _PREFIX = "_MLFLOW_SERVER_ARTIFACTS_ONLY", "_MLFLOW_STATIC_PREFIX"
 _DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+_ADDRESS = "_MLFLOW_SERVING_OWN_ADDRESS"
+"""Ours: the web workers do not know where their web server listens, and the command does."""
+
+_HIDES_ADDRESS = re.compile(
+    r"(?:^|\s)(?:-b|-c|--(?:bind|certfile|config|fd|host|keyfile|listen|port|root-path|ssl-\S+|uds|unix-socket"
+    r"|url-prefix|url-scheme))(?=[\s=]|$)"
+)
+"""Options of uvicorn, gunicorn and waitress by which the server answers elsewhere, or by TLS."""
+
+_HIDING_VARIABLES = ("GUNICORN_CMD_ARGS", "UVICORN_SSL_KEYFILE", "UVICORN_UDS", "UVICORN_FD", "UVICORN_ROOT_PATH")
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 _OTHER_WEB_SERVERS = frozenset({"gunicorn.app.base", "waitress.runner"})
 
 
@@ -47,6 +60,32 @@ def artifacts_only() -> bool:
 def static_prefix() -> str:
     """``--static-prefix`` without a slash at its end; empty without one."""
     return os.environ.get(_PREFIX, "").rstrip("/")
+
+
+def hand_out_address() -> None:
+    """In the ``mlflow server`` command: let the web workers know where their web server will listen."""
+    import click
+
+    context = click.get_current_context(silent=True)
+    os.environ[_ADDRESS] = "" if context is None else address_in(context.params, os.environ)
+
+
+def own_address() -> str:
+    """The server's address on this host, with the static prefix; empty where it is not known."""
+    address = os.environ.get(_ADDRESS, "")
+    return address and address + static_prefix()
+
+
+def address_in(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Where a server with these options of ``mlflow server`` listens, as this host reaches it; empty: not known."""
+    passed_on = " ".join(str(options.get(f"{name}_opts") or "") for name in ("uvicorn", "gunicorn", "waitress"))
+    if _HIDES_ADDRESS.search(passed_on) or any(environ.get(name) for name in _HIDING_VARIABLES):
+        return ""
+    host, port = options.get("host"), options.get("port")
+    if host is None or not port:
+        return ""
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def backend_store_uri() -> str:

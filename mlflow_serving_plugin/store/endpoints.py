@@ -17,7 +17,7 @@ from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.errors import NotFoundError
 from mlflow_serving_plugin.store.database import DeadlockError, locked, session_on
-from mlflow_serving_plugin.store.events import REMOVED, record
+from mlflow_serving_plugin.store.events import REMOVED, record, record_owners
 from mlflow_serving_plugin.store.hosts import HostStore
 from mlflow_serving_plugin.store.serving import ServingStore, serving_endpoint
 from mlflow_serving_plugin.store.tables import MODEL, SERVING, EndpointRow, EventRow
@@ -67,16 +67,18 @@ class Store(ServingStore, HostStore):
             if row is None:
                 row = EndpointRow(id=uuid.uuid4().hex, workspace=workspace, name=name, enabled=False, generation=0)
                 row.model_created_ms = model_created_ms
-                row.config = _dump(config or EndpointConfig())
+                row.config = dump_config(config or EndpointConfig())
                 session.add(row)
-            changed = config is not None and _load(row.config) != config
+            before, was_enabled = load_config(row.config), row.enabled
+            changed = config is not None and before != config
             if config is not None:
-                row.config = _dump(config)
+                row.config = dump_config(config)
             if not row.enabled:
                 row.enabled = True
                 record(session, row, "ENDPOINT_ENABLED", f"Serving was enabled{_by(by)}.")
             elif changed:
                 record(session, row, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
+            record_owners(session, row, [before] if was_enabled else [], [config or before])
             row.generation += 1
             session.flush()
             return _endpoint(row)
@@ -97,10 +99,12 @@ class Store(ServingStore, HostStore):
             row = _row(session, workspace, name, lock=True)
             if row is None or not row.enabled:
                 raise NotFoundError(f"Serving is not enabled on registered model '{name}'.")
-            if _load(row.config) != config:
-                row.config = _dump(config)
+            before = load_config(row.config)
+            if before != config:
+                row.config = dump_config(config)
                 row.generation += 1
                 record(session, row, "ENDPOINT_CONFIGURED", f"The configuration was changed{_by(by)}.")
+                record_owners(session, row, [before], [config])
             return _endpoint(row)
 
     def rename(self, endpoint: Endpoint, name: str) -> None:
@@ -146,15 +150,17 @@ def _by(user: str | None) -> str:
 def _endpoint(row: EndpointRow | Row[Any]) -> Endpoint:
     if row.kind == SERVING:
         return serving_endpoint(row)
-    return Endpoint(row.id, row.workspace, row.name, _load(row.config), row.model_created_ms, row.generation)
+    return Endpoint(row.id, row.workspace, row.name, load_config(row.config), row.model_created_ms, row.generation)
 
 
-def _dump(config: EndpointConfig) -> str:
+def dump_config(config: EndpointConfig) -> str:
+    """A configuration as JSON."""
     return json.dumps(asdict(config), sort_keys=True)
 
 
 @lru_cache(maxsize=20_000)
-def _load(text: str) -> EndpointConfig:
+def load_config(text: str) -> EndpointConfig:
+    """A configuration from JSON; keys that this version does not know are left out."""
     # Cached, because the controller reads all endpoints at each change: with room for all, or no look would hit.
     known = {item.name for item in fields(EndpointConfig)}
     values: dict[str, Any] = {key: value for key, value in json.loads(text).items() if key in known}

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
+from mlflow_serving_plugin.domain.config import EndpointConfig
 from mlflow_serving_plugin.domain.events import SAME_WITHIN_MS, Event, is_same, storable
 from mlflow_serving_plugin.errors import InvalidParameterError
 from mlflow_serving_plugin.store.database import for_writing, session_on
@@ -23,6 +24,8 @@ _LOOKED_AT = 50
 AUDITED = (
     *("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED"),
     *("ENDPOINT_CREATED", "ENDPOINT_TAGGED", "ENDPOINT_DELETED"),
+    # Who lent a model's code the own rights, and that these have ended.
+    *("TRACKING_ON", "TRACKING_ENDED"),
     # How an update ended: all hosts go by that.
     *("ENDPOINT_UPDATED", "ENDPOINT_UPDATE_FAILED", "MODEL_RENAMED"),
 )
@@ -115,6 +118,16 @@ def record(session: Session, endpoint: EndpointRow | None, kind: str, message: s
     if kind in AUDITED:
         workspace, name = (endpoint.workspace, endpoint.name) if endpoint is not None else ("", "")
         session.add(AuditRow(workspace=workspace, name=name, **told))
+
+
+def record_owners(
+    session: Session, endpoint: EndpointRow, before: Iterable[EndpointConfig], after: Iterable[EndpointConfig]
+) -> None:
+    """Add an event for each user whose rights the code of models has from now on, and had not before."""
+    known = {config.tracking_owner.get("name") for config in before}
+    for name in sorted({config.tracking_owner.get("name", "") for config in after} - known - {""}):
+        message = f"Tracking was switched on: the model's code has the rights of {name} in MLflow's API."
+        record(session, endpoint, "TRACKING_ON", message)
 
 
 def _add(session: Session, endpoint_id: str, event: Event) -> None:

@@ -15,7 +15,7 @@ from mlflow_serving_plugin.domain.endpoint import Endpoint
 from mlflow_serving_plugin.domain.serving import ServingSpec, dump_spec, load_spec
 from mlflow_serving_plugin.errors import AlreadyExistsError, NotFoundError
 from mlflow_serving_plugin.store.database import locked, session_on
-from mlflow_serving_plugin.store.events import EventLog, record
+from mlflow_serving_plugin.store.events import EventLog, record, record_owners
 from mlflow_serving_plugin.store.tables import SERVING, EndpointRow, EventRow
 
 Change = Callable[[ServingSpec], ServingSpec]
@@ -48,6 +48,7 @@ class ServingStore(EventLog):
                 session.add(row)
                 session.flush()
                 record(session, row, "ENDPOINT_CREATED", f"Serving endpoint '{name}' was created{_by(by)}.")
+                record_owners(session, row, [], spec.entity_configs)
                 return serving_endpoint(row)
         except IntegrityError:
             raise AlreadyExistsError(f"A serving endpoint of the name '{name}' exists already.") from None
@@ -59,9 +60,12 @@ class ServingStore(EventLog):
         """
         with session_on(self._writing) as session:
             row = _locked(session, endpoint)
-            row.spec = dump_spec(change(serving_spec(row)))
+            before = serving_spec(row)
+            after = change(before)
+            row.spec = dump_spec(after)
             row.generation += 1
             record(session, row, kind, f"{message}{_by(by)}.")
+            record_owners(session, row, before.entity_configs, after.entity_configs)
             return serving_endpoint(row)
 
     def settle(self, endpoint: Endpoint, change: Change, kind: str = "", message: str = "") -> bool:

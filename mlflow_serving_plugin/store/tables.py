@@ -95,3 +95,20 @@ class TokenRow(Base):
     last_used_ms: Mapped[int | None] = mapped_column(BigInteger)
     parent: Mapped[str | None] = mapped_column(String(32), index=True)
     """The id of the token with which this token was created."""
+
+
+class WorkerTokenRow(Base):
+    """The token of a worker with ``tracking: on``, without its value: ``digest`` is the SHA-256 of that."""
+
+    __tablename__ = "serving_worker_tokens"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)
+    endpoint_id: Mapped[str] = mapped_column(String(32), index=True)
+    entity: Mapped[str] = mapped_column(String(256))
+    owner: Mapped[str] = mapped_column(String(255))
+    account: Mapped[str] = mapped_column(String(64))
+    expiry_ms: Mapped[int] = mapped_column(BigInteger)
+    """Put off by the controller for as long as the worker is there."""
+    refused: Mapped[bool] = mapped_column(default=False)
+    """Whether an event has told that the owner lost the rights that the token needs."""

@@ -138,7 +138,10 @@ def run(config: dict[str, Any]) -> int:
     os.chdir(config["model_dir"])
     listener = _inherited_listener(config["address"])
     code = ModelCode()
-    tracking.stand_in()
+    if config.get("tracking") == "on":
+        tracking.connect()
+    else:
+        tracking.stand_in()
     scorer = Scorer.load(config["model_dir"], code, config.get("max_cells", MOST_CELLS))
     why_not = scorer.prepare_fast_path()
     example = (config["example"]["content_type"], config["example"]["body"].encode()) if config["example"] else None

@@ -1,8 +1,10 @@
-"""MLflow's tracking store within a worker: a stand-in, unless the endpoint's variables or the model's code set one.
+"""MLflow's tracking store within a worker: a stand-in, unless the endpoint has ``tracking: on`` or another URI.
 
 Without a tracking URI, MLflow makes a database in the current directory, which is the model's, and in the sandbox waits
 for a directory that it can write to. So workers get a URI of our own. Behind that URI is a store that takes traces,
 which leave the worker with the answer to their request, and refuses everything else in one sentence.
+
+With ``tracking: on`` the server's own store stands there, and traces still leave with the answers.
 
 Written against MLflow 2.14 to 3.17, as ``test_traces_of_old_mlflow`` shows; an MLflow with other internals refuses the
 URI itself, and drops traces.
@@ -20,10 +22,10 @@ from .request_context import current
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 _SCHEME = "no-tracking-server"
-NO_TRACKING_SERVER = f"{_SCHEME}://set-environment.MLFLOW_TRACKING_URI"
+NO_TRACKING_SERVER = f"{_SCHEME}://set-tracking-to-on"
 REFUSAL = (
-    "This model has no access to a tracking server and a Model Registry. Set environment."
-    f"{TRACKING_URI} to the address of a server in the endpoint's configuration."
+    "This model has no access to a tracking server and a Model Registry. The endpoint's configuration allows access: "
+    f"tracking: on for this server, or environment.{TRACKING_URI} for another one."
 )
 _OWN_EXPORTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "MLFLOW_TRACING_DESTINATION")
 """Variables by which a model sends its traces somewhere itself."""
@@ -33,8 +35,6 @@ def stand_in() -> None:
     """Put the stand-in in the place of a tracking server, where there is none. Before the model is loaded."""
     if os.environ.get(TRACKING_URI) != NO_TRACKING_SERVER:
         return
-    # Without it a trace would be exported by another thread, which does not know the request.
-    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     with contextlib.suppress(ImportError, AttributeError):
         from mlflow.tracking._tracking_service import utils as tracking
 
@@ -45,6 +45,35 @@ def stand_in() -> None:
         find = getattr(registry, "_get_store_registry", None)
         stores = registry._model_registry_store_registry if find is None else find()
         stores.register(_SCHEME, _refuse_store)
+    _keep_traces()
+
+
+def connect() -> None:
+    """With ``tracking: on``: all of the server's tracking store but its traces. Before the model is loaded."""
+    if any(name in os.environ for name in _OWN_EXPORTS):
+        return
+    with contextlib.suppress(ImportError, AttributeError):
+        from mlflow.tracking._tracking_service import utils as tracking
+
+        stores = tracking._tracking_store_registry
+        for scheme in ("http", "https"):
+            stores.register(scheme, functools.partial(_make_without_traces, stores._registry[scheme]))
+    _keep_traces()
+
+
+def _make_without_traces(make: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """A store that leaves traces to the worker: the server would have each of them twice."""
+    store, local = make(*given, **named), _Store()
+    for name in ("log_spans", "start_trace"):
+        if hasattr(store, name):
+            setattr(store, name, getattr(local, name))
+    return store
+
+
+def _keep_traces() -> None:
+    """Have traces leave the worker with the answers, unless the model sends its traces somewhere itself."""
+    # Without it a trace would be exported by another thread, which does not know the request.
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     if not any(name in os.environ for name in _OWN_EXPORTS):
         with contextlib.suppress(ImportError, AttributeError):
             _collect_traces()

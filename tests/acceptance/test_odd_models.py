@@ -148,7 +148,7 @@ def test_a_reason_holds_no_path_and_no_uri_of_the_server(odd: TrackingServer, ve
 
 
 def test_a_model_that_needs_the_registry_is_told_what_to_set(odd: TrackingServer) -> None:
-    assert "set environment.MLFLOW_TRACKING_URI" in told(odd, 6)
+    assert "set tracking to on" in told(odd, 6)
 
 
 def test_a_model_that_needs_a_variable_is_told_the_key_that_sets_it(odd: TrackingServer) -> None:

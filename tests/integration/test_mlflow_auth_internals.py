@@ -54,7 +54,8 @@ from mlflow.server.auth.requirements import Requirement
 from mlflow.server.handlers import _get_model_registry_store
 auth.create_app(app)
 from mlflow_serving_plugin.access.base import User
-from mlflow_serving_plugin.access.basic_auth import _OWN_FUNCTION, BasicAuth
+from mlflow_serving_plugin.access.basic_auth import _OWN_FUNCTION, BasicAuth, accept_owners
+from starlette.requests import Request
 from mlflow_serving_plugin.errors import UnauthenticatedError
 _get_model_registry_store().create_registered_model("iris")
 auth.store.create_user("reader", "a long enough password")
@@ -78,6 +79,18 @@ print(held.can_read, held.can_manage)
 print("/api/2.0/mlflow/users/delete" in {rule.rule for rule in app.url_map.iter_rules() if "DELETE" in rule.methods})
 print(list(inspect.signature(auth.authorize).parameters)[:3])
 Requirement("registered_model_version", "*", "read", fallback_if_no_grant=(("registered_model", "iris"),))
+credentials_of = accept_owners()
+reader = app.test_client()
+def who(credentials):
+    asked = reader.get("/api/2.0/mlflow/users/current", headers={"Authorization": credentials})
+    told = asked.get_json(silent=True) or {}
+    return told.get("user", told).get("username", asked.status_code)
+print(who(credentials_of("reader")), who(credentials_of("nobody")), who(credentials_of("reader").upper()))
+print(who(headers("a long enough password")["authorization"]), who(headers("another")["authorization"]))
+native = getattr(auth, "_authenticate_fastapi_request", None)
+scope = {"type": "http", "path": "/v1/traces", "root_path": "", "query_string": b"",
+         "headers": [(b"authorization", credentials_of("reader").encode())]}
+print(native is None or native(Request(scope)).username)
 """
 
 
@@ -98,9 +111,12 @@ def test_basic_auth_answers_what_it_is_asked_and_can_deny_the_versions_of_a_mode
     )
     refusals = ["refused", "refused", "refused"]
     permissions = ["READ", "MANAGE", "NONE", "True False", "True None", "True False"]
-    *answers, authorize = said
+    *answers, authorize, vouched, checked, native = said
     assert answers == ["True", "reader", *refusals, *permissions, "True"]
     assert authorize.count("'") == 6, authorize
+    assert vouched == "reader 401 401", "basic-auth does not take a user for whom this process vouches, or takes others"
+    assert checked == "reader 401", "basic-auth does not check passwords any more"
+    assert native == "reader", "MLflow's FastAPI routes do not take a user for whom this process vouches"
 
 
 # access/other_app.py

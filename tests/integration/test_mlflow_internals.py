@@ -78,6 +78,12 @@ def test_the_server_s_options_are_in_these_variables(path, value):
     assert internal(path) == value, f"{path} has another name"
 
 
+def test_the_command_tells_where_its_web_server_will_listen():
+    options = {option.name for option in internal("mlflow.cli:server").params}
+    missing = {"host", "port", "uvicorn_opts", "gunicorn_opts", "waitress_opts"} - options
+    assert not missing, f"the command mlflow server has no {missing}: registry.mlflow_server.address_in asks for it"
+
+
 def test_mlflow_server_tells_its_web_workers_which_server_they_are_under():
     source = inspect.getsource(internal("mlflow.server:_run_server"))
     for name in ("uvicorn", "waitress", "gunicorn"):

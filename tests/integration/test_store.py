@@ -119,10 +119,10 @@ def test_an_upgrade_that_was_cut_off_before_it_was_noted_is_made_up_for(uri, tmp
 
 def test_the_schema_has_a_version_table_of_its_own(engine):
     tables = set(inspect(engine).get_table_names())
-    ours = {f"serving_{name}" for name in ("endpoints", "events", "audit", "tokens", "hosts")}
+    ours = {f"serving_{name}" for name in ("endpoints", "events", "audit", "tokens", "hosts", "worker_tokens")}
     assert {VERSION_TABLE, *ours} == tables
     with engine.connect() as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0008"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0009"
 
 
 def test_the_migrations_make_what_the_tables_say(engine):

@@ -1,5 +1,7 @@
 """A model that traces itself with MLflow Tracing, and tells what it was told of its caller."""
 
+import os
+
 import mlflow
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
@@ -16,9 +18,11 @@ class Traced(PythonModel):
             told = get_prediction_context()
             return {name: getattr(told, name, None) for name in (*_FIELDS, "request_id", "endpoint_name")}
         if what == "log":
-            mlflow.log_metric("rows", 1)
+            mlflow.log_metric("rows", 1, run_id=model_input.get("run"))
         if what == "load":
-            return str(mlflow.pyfunc.load_model("models:/traced/1"))
+            return str(mlflow.pyfunc.load_model(f"models:/{model_input.get('model', 'traced')}/1"))
+        if what == "token":
+            return os.environ["MLFLOW_TRACKING_TOKEN"]
         if what == "raise":
             raise ValueError("no more words")
         with mlflow.start_span("think") as span:

@@ -156,6 +156,7 @@ class FakeBackend:
                 address=f"/run/w{number}.sock",
                 started_ms=now_ms,
                 ready_since_ms=now_ms,
+                token_id=spec.token_id,
             )
             self._workers[worker.worker_id] = worker
 

@@ -11,6 +11,7 @@ from mlflow_serving_plugin.domain.endpoint import EndpointConfig
 from mlflow_serving_plugin.domain.routes import Routes
 from mlflow_serving_plugin.domain.routes_text import load_routes
 from mlflow_serving_plugin.domain.states import EntityState
+from mlflow_serving_plugin.domain.tracking import NO_TRACKING
 from mlflow_serving_plugin.environments.environments import Environments
 from mlflow_serving_plugin.host.messages import Changed, send_nudge
 from mlflow_serving_plugin.metrics.counting import Metrics
@@ -40,6 +41,7 @@ class World:
         self.registry = MemoryRegistry(a_model("iris", a_version(1)))
         self.backend = FakeBackend()
         self.metrics = Metrics(paths.metrics)
+        self.tracking, self.worker_tokens = NO_TRACKING, None
         self.download = self._download
         self.fetch_errors = {}
         self.fetched = []
@@ -57,6 +59,8 @@ class World:
                 download=self.download,
                 example=lambda _: None,
                 metrics=self.metrics,
+                tracking=self.tracking,
+                worker_tokens=self.worker_tokens,
             )
         )
 

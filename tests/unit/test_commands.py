@@ -111,6 +111,15 @@ def test_a_model_has_no_tracking_server_unless_its_endpoint_names_one():
     assert variables_of(own) == own
 
 
+def test_nothing_replaces_the_address_and_the_token_that_a_worker_is_given():
+    given = {"MLFLOW_TRACKING_URI": "http://server:5000", "MLFLOW_TRACKING_TOKEN": "t"}
+    spec = a_spec()
+    settings = replace(spec.settings, environment={"MLFLOW_TRACKING_URI": "http://elsewhere", "A": "1"})
+    equipped = replace(spec, settings=settings, tracking=given)
+    assert model_variables(equipped, {}) == {**given, "A": "1"}
+    assert "MLFLOW_TRACKING_TOKEN" not in repr(equipped)
+
+
 def test_a_variable_of_the_endpoint_goes_before_its_threads():
     found = variables_of({"OMP_NUM_THREADS": "2"}, threads=3)
     assert (found["OMP_NUM_THREADS"], found["OPENBLAS_NUM_THREADS"]) == ("2", "3")

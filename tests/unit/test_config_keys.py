@@ -25,7 +25,10 @@ from mlflow_serving_plugin.domain.routes import EndpointRoute, Routes
 from mlflow_serving_plugin.domain.routes_text import dump_routes, load_routes
 from mlflow_serving_plugin.domain.states import EndpointState
 
-KEYS = {item.name: item for item in fields(EndpointConfig)}
+HIDDEN = "tracking_owner"
+"""Who lends a model's code the own rights: no caller writes or reads that, and it stands on no command line."""
+
+KEYS = {item.name: item for item in fields(EndpointConfig) if item.name != HIDDEN}
 UNCHANGED_BY = {("native", "request_timeout_s")}
 """A native worker is told the timeout with each request."""
 
@@ -81,9 +84,14 @@ def test_each_key_of_a_worker_reaches_the_worker(name):
         assert json.loads(json.dumps(worker_arguments(settings)))[name] == other_value(name)
 
 
-def test_no_variable_of_an_endpoint_stands_on_a_command_line():
-    settings = WorkerSettings(environment={"TOKEN": "hunter2"})
-    assert "hunter2" not in json.dumps(worker_arguments(settings))
+def test_no_variable_of_an_endpoint_and_no_user_stands_on_a_command_line():
+    settings = WorkerSettings(environment={"TOKEN": "hunter2"}, tracking_owner={"name": "ada", "account": "7"})
+    assert not {"hunter2", "ada"} & set(json.dumps(worker_arguments(settings)).split('"'))
+
+
+def test_a_worker_is_replaced_when_another_user_lends_the_rights():
+    ada, ben = (WorkerSettings(tracking="on", tracking_owner={"name": name, "account": "7"}) for name in ("ada", "ben"))
+    assert fingerprint("s3://a", ada) != fingerprint("s3://a", ben)
 
 
 @pytest.mark.parametrize("name", keys_of(GATEWAY))
@@ -95,5 +103,5 @@ def test_each_key_of_the_gateway_reaches_it_through_the_snapshot(name):
 
 
 def test_the_parts_hold_no_key_of_others():
-    assert list(asdict(WorkerSettings())) == keys_of(WORKER)
+    assert list(asdict(WorkerSettings())) == [*keys_of(WORKER), HIDDEN]
     assert list(asdict(GatewayConfig())) == keys_of(GATEWAY)

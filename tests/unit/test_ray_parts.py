@@ -13,14 +13,17 @@ from typing import ClassVar
 import pytest
 
 from mlflow_serving_plugin.backends import far_workers
-from mlflow_serving_plugin.backends.base import WorkerPhase, WorkerStatus
+from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.backends.far_workers import FarWorkers
 from mlflow_serving_plugin.backends.model_files import PIECE_BYTES, FileCache, manifest_of, pieces
+from mlflow_serving_plugin.backends.ray import RayBackend
 from mlflow_serving_plugin.backends.ray_actors import require_own
 from mlflow_serving_plugin.backends.ray_client import for_nodes
 from mlflow_serving_plugin.backends.ray_nodes import NodeFacts, head_of, labels_of, port_range, unfit
 from mlflow_serving_plugin.backends.records import read_far_records, write_far_records
+from mlflow_serving_plugin.domain.config import WorkerSettings
 from mlflow_serving_plugin.domain.entity import EntityKey
+from mlflow_serving_plugin.host.paths import StatePaths
 from mlflow_serving_plugin.settings import Settings
 
 HERE = NodeFacts("3.11.7", "0.1.0", "10.0.0.1")
@@ -257,3 +260,15 @@ def test_a_directory_that_others_can_change_is_refused(tmp_path):
     tmp_path.chmod(0o777)
     with pytest.raises(PermissionError, match="MLFLOW_SERVING_RAY_NODE_DIR"):
         require_own(tmp_path)
+
+
+def test_a_model_that_uses_the_server_by_a_loopback_address_runs_on_no_node(tmp_path):
+    backend = RayBackend(Settings(), StatePaths.create(tmp_path / "state"))
+    settings = WorkerSettings(tracking="on", placement="ray", request_timeout_s=60.0)
+    spec = WorkerSpec(EntityKey("e", "1"), "f", tmp_path, tmp_path / "log", settings, None)
+    for uri, reason in (
+        ("http://127.0.0.1:5000", "MLFLOW_SERVING_TRACKING_URI"),
+        ("http://10.0.0.1", "has not answer"),
+    ):
+        with pytest.raises(WorkerFailedError, match=reason):
+            backend.launch(replace(spec, tracking={"MLFLOW_TRACKING_URI": uri}))

@@ -83,8 +83,29 @@ def test_everything_else_of_mlflow_is_refused_with_the_name_of_the_setting():
         lambda: mlflow.pyfunc.load_model("models:/flowers/1"),
         lambda: mlflow.search_runs(experiment_names=["mine"]),
     ):
-        with pytest.raises(MlflowException, match=r"environment\.MLFLOW_TRACKING_URI"):
+        with pytest.raises(MlflowException, match=r"tracking: on.*environment\.MLFLOW_TRACKING_URI"):
             use()
+
+
+def test_with_tracking_on_the_server_s_store_leaves_traces_to_the_worker(monkeypatch: pytest.MonkeyPatch):
+    stores = tracking_service._tracking_store_registry
+    monkeypatch.setattr(stores, "_registry", dict(stores._registry))
+    monkeypatch.setattr(InMemoryTraceManager, "pop_trace", InMemoryTraceManager.pop_trace)
+    monkeypatch.setattr(SimpleSpanProcessor, "__getattr__", None, raising=False)
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    # Nothing listens there, and nothing is to be asked.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracking.connect()
+    context, nowhere = a_context(trace=True), "http://127.0.0.1:1"
+    with tracking_at(nowhere), during(context):
+        traced()
+        store = stores.get_store(nowhere)
+        with pytest.raises(NotImplementedError):
+            store.log_spans("0", [])
+        with pytest.raises(MlflowException, match=r"127\.0\.0\.1"):
+            mlflow.log_metric("rows", 1, run_id="0" * 32)
+    (text,) = context.take_traces()
+    assert sorted(span["name"] for span in json.loads(text)["data"]["spans"]) == ["inner", "outer"]
 
 
 def test_large_traces_and_too_many_are_only_told():
