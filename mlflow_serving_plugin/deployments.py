@@ -143,7 +143,7 @@ class ServingDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]
                 raise MlflowException(f"Serving endpoint '{name}' was not ready within {_READY_S:.0f} s.")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        if found["state"]["config_update"] == "UPDATE_FAILED":
+        if found["state"]["config_update"] in ("UPDATE_FAILED", "UPDATE_CANCELED"):
             reason = found["state"].get("config_update_message", "")
             raise MlflowException(f"Serving endpoint '{name}' could not be updated. {reason}".rstrip())
         return found

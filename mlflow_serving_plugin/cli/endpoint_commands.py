@@ -197,6 +197,15 @@ def shadow(
 @endpoints.command()
 @_name
 @server_options
+def cancel(name: str, client: ServingClient, as_json: bool) -> None:
+    """End the update of NAME that is under way. The present configuration answers on."""
+    answer = client.call("POST", f"{endpoint_path(name)}/cancel-update", {})
+    _tell(client, answer, f"The update of '{name}' is canceled.", as_json=as_json, wait=False)
+
+
+@endpoints.command()
+@_name
+@server_options
 def delete(name: str, client: ServingClient, as_json: bool) -> None:
     """Delete the serving endpoint NAME."""
     answer = client.call("DELETE", endpoint_path(name), {})
@@ -224,7 +233,7 @@ def _tell(client: ServingClient, answer: dict[str, Any], sentence: str, *, as_js
     while wait and answer["state"]["config_update"] == "IN_PROGRESS":
         time.sleep(_POLL_S)
         answer = _described(client, answer["name"])
-    failed = wait and answer["state"]["config_update"] == "UPDATE_FAILED"
+    failed = wait and answer["state"]["config_update"] in ("UPDATE_FAILED", "UPDATE_CANCELED")
     if as_json:
         print_json(answer)
     elif not failed:

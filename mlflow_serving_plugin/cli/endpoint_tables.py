@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mlflow_serving_plugin.cli.tables import make_console, make_table, print_table
 
-_UPDATES = {"IN_PROGRESS": "being updated", "UPDATE_FAILED": "update failed"}
+_UPDATES = {"IN_PROGRESS": "being updated", "UPDATE_FAILED": "update failed", "UPDATE_CANCELED": "update canceled"}
 _DEPLOYMENT = "DEPLOYMENT_"
 
 

@@ -113,6 +113,8 @@ class ServingSpec:
     pending: ServedConfig | None = None
     failure: str = ""
     """Why the last update failed; empty when it succeeded."""
+    canceled: bool = False
+    """Whether the last update failed because somebody canceled the update."""
     description: str = ""
     tags: Mapping[str, str | None] = field(default_factory=dict)
     calls_per_minute: int | None = None
@@ -175,16 +177,20 @@ class ServingSpec:
         number = self.versions + 1
         entities = tuple(self._revised(entity, number) for entity in config.entities)
         pending = replace(config, version=number, entities=entities, started_ms=now_ms)
-        return replace(self, versions=number, pending=pending, failure="", updated_ms=now_ms)
+        return replace(self, versions=number, pending=pending, failure="", canceled=False, updated_ms=now_ms)
 
     def succeed(self, now_ms: int) -> ServingSpec:
         """All entities of the pending configuration are ready."""
         active = replace(self.pending, ready_ms=now_ms, ready_on=()) if self.pending else self.active
-        return replace(self, active=active, pending=None, failure="", updated_ms=now_ms)
+        return replace(self, active=active, pending=None, failure="", canceled=False, updated_ms=now_ms)
 
     def fail(self, reason: str, now_ms: int) -> ServingSpec:
         """The update has failed: the configuration before serves on. A first configuration is tried further."""
-        return replace(self, active=self.present, pending=None, failure=reason, updated_ms=now_ms)
+        return replace(self, active=self.present, pending=None, failure=reason, canceled=False, updated_ms=now_ms)
+
+    def cancel(self, reason: str, now_ms: int) -> ServingSpec:
+        """Somebody ends the update, which fails by that."""
+        return replace(self.fail(reason, now_ms), canceled=True)
 
     def renamed(self, model_created_ms: int, name: str) -> ServingSpec:
         """The endpoint after a registered model was renamed."""

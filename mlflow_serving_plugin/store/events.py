@@ -23,7 +23,7 @@ _LOOKED_AT = 50
 
 AUDITED = (
     *("ENDPOINT_ENABLED", "ENDPOINT_CONFIGURED", "ENDPOINT_DISABLED", REMOVED, "TOKEN_CREATED", "TOKEN_REVOKED"),
-    *("ENDPOINT_CREATED", "ENDPOINT_TAGGED", "ENDPOINT_DELETED"),
+*("ENDPOINT_CREATED", "ENDPOINT_TAGGED", "ENDPOINT_DELETED", "ENDPOINT_UPDATE_CANCELED"),
     # Who lent a model's code the own rights, and that these have ended.
     *("TRACKING_ON", "TRACKING_ENDED"),
     # How an update ended: all hosts go by that.

@@ -155,6 +155,8 @@ SERVING_ROUTES = (
     Route("PUT", "/<name>/rate-limits", OF_MANAGER, {"rate_limits": []}),
     Route("PUT", "/<name>/ai-gateway", OF_MANAGER, {"rate_limits": []}),
     Route("POST", "/<name>/prewarm", OF_ENDPOINT),
+    # A manager gets through the door; there is no update to cancel.
+    Route("POST", "/<name>/cancel-update", _statuses(404, 403, 403, 409, 409)),
     Route("GET", "/<name>/metrics", OF_ENDPOINT),
     Route("GET", "/<name>/openapi", OF_ENDPOINT),
     Route("GET", "/<name>/events", OF_ENDPOINT),

@@ -29,8 +29,8 @@ from mlflow_serving_plugin.host import differences
 from mlflow_serving_plugin.metrics.exposition import expose
 from mlflow_serving_plugin.metrics.files import read_totals
 from mlflow_serving_plugin.operations.described import Described
+from mlflow_serving_plugin.operations.served_actions import cancel_update, wake
 from mlflow_serving_plugin.operations.served_extras import show_ai_gateway, show_rate_limits
-from mlflow_serving_plugin.operations.served_waking import wake
 from mlflow_serving_plugin.registry.samples import sample_request
 
 BASE_PATHS = ("/api/2.0/serving-endpoints", "/ajax-api/2.0/serving-endpoints")
@@ -123,6 +123,13 @@ def prewarm(deps: ApiDeps, name: str) -> dict[str, Any]:
     return {}
 
 
+def cancel(deps: ApiDeps, name: str) -> dict[str, Any]:
+    """End the update that is under way; the present configuration serves on. Ours alone."""
+    change_document()
+    cancel_update(deps.serving, caller_of(deps.access), current_workspace(), name)
+    return get(deps, name)
+
+
 def logs(deps: ApiDeps, name: str, entity: str) -> dict[str, Any]:
     """The end of what an entity's workers have printed."""
     found, route = _entity(deps, name, entity)
@@ -212,6 +219,7 @@ _OF_ENDPOINT: dict[str, tuple[str, str, View]] = {
     "tag": ("/tags", "PATCH", tag),
     "limit": ("/rate-limits", "PUT", limit),
     "ai-gateway": ("/ai-gateway", "PUT", partial(limit, ai_gateway=True)),
+    "cancel-update": ("/cancel-update", "POST", cancel),
     "prewarm": ("/prewarm", "POST", prewarm),
     "metrics": ("/metrics", "GET", metrics),
     "openapi": ("/openapi", "GET", openapi),

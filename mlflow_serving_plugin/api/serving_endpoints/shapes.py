@@ -81,7 +81,8 @@ def permissions(found: Described, user: str | None) -> dict[str, Any]:
 
 def _head(found: Described) -> dict[str, Any]:
     spec = found.spec
-    update = "IN_PROGRESS" if spec.pending else "UPDATE_FAILED" if spec.failure else "NOT_UPDATING"
+    ended = "UPDATE_CANCELED" if spec.canceled else "UPDATE_FAILED" if spec.failure else "NOT_UPDATING"
+    update = "IN_PROGRESS" if spec.pending else ended
     state = {
         "ready": "READY" if found.ready() else "NOT_READY",
         "config_update": update,

@@ -264,6 +264,22 @@ def test_one_entity_has_all_the_traffic_and_a_second_update_has_to_wait(send):
     assert send("POST", body={"name": "one", "config": {"served_models": [old]}})[0] == 409
 
 
+def test_an_update_is_canceled_which_clients_see_and_the_next_one_begins(world, send):
+    send("POST", body=GOOD)
+    assert send("POST", "/split/cancel-update", {})[1]["state"]["config_update"] == "UPDATE_CANCELED"
+    # The first configuration is tried further, as after a failure.
+    assert "config" in send("GET", "/split")[1]
+    assert send("POST", "/split/cancel-update", {})[1]["error_code"] == "RESOURCE_CONFLICT"
+    assert send("PUT", "/split/config", {"served_entities": [ENTITY]})[1]["state"]["config_update"] == "IN_PROGRESS"
+    _, canceled = send("POST", "/split/cancel-update", {})
+    assert (canceled["config"]["config_version"], "pending_config" in canceled) == (1, False)
+    assert canceled["state"]["config_update_message"] == "The update was canceled."
+    assert send("PUT", "/split/config", {"served_entities": [ENTITY]})[0] == 200
+    endpoint = world.store.find_serving("default", "split")
+    world.store.settle(endpoint, lambda spec: spec.succeed(5))
+    assert send("GET", "/split")[1]["state"]["config_update"] == "NOT_UPDATING"
+
+
 def test_prewarm_wakes_all_entities_or_the_one_that_is_named(world, send):
     send("POST", body=GOOD)
     endpoint = world.store.find_serving("default", "split")

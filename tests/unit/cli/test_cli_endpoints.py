@@ -120,6 +120,17 @@ def test_an_update_keeps_the_shadow_of_an_entity_whose_name_is_the_default(world
     assert spec(world).pending.shadow.entity == "iris-2"
 
 
+def test_cancel_ends_the_update_and_the_present_configuration_stays(world, run):
+    run(*CREATE, *SHARES)
+    ready(world)
+    before = spec(world).active
+    run("endpoints", "traffic", "split", "old=1", "new=99")
+    assert run("endpoints", "cancel", "split").stdout == "The update of 'split' is canceled.\n"
+    assert (spec(world).active, spec(world).pending) == (before, None)
+    assert "update canceled" in run("endpoints", "get", "split").stdout
+    assert "'split' is not being updated" in run("endpoints", "cancel", "split").stderr
+
+
 def test_prewarm_waits_until_what_sleeps_is_awake(world, run, monkeypatch):
     run(*CREATE, *SHARES)
     ready(world)

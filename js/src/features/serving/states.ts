@@ -10,6 +10,7 @@ export function stateOf({ state }: ServingEndpoint): State {
   if (state.config_update === "UPDATE_FAILED") {
     return ready ? { label: "Update failed", tone: "degraded" } : { label: "Failed", tone: "failed" };
   }
+  // UPDATE_CANCELED too: somebody wanted that.
   return ready ? { label: "Ready", tone: "ready" } : { label: "Not ready", tone: "degraded" };
 }
 
