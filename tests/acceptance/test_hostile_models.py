@@ -222,17 +222,25 @@ def test_in_the_sandbox_a_database_beside_the_model_is_its_own(server: TrackingS
     assert list((server.state / "models").rglob("kept.db")) == []
 
 
-def test_what_a_model_has_written_outlives_its_worker_and_no_file_is_fetched_again(server: TrackingServer) -> None:
+def test_what_a_model_has_written_outlives_one_of_two_replicas_and_no_file_is_fetched_again(
+    server: TrackingServer,
+) -> None:
     name = "open-native"
+    server.enable(name, replicas=2)
+    eventually(lambda: sum(worker["ready"] for worker in server.workers(name)) == 2, within_s=60, tail=server.tail)
     own = server.routes()["endpoints"][f"default/{name}"]["id"]
     (model,) = (server.state / "models").glob(f"{own}/**/MLmodel")
     assert [attack(server, name, "count", "calls.db"), attack(server, name, "write", "conda.yaml")] == ["1", "written"]
     before = {path.name: (path.stat().st_ino, path.stat().st_size) for path in model.parent.iterdir()}
-    (worker,) = server.workers(name)
-    os.kill(worker["pid"], signal.SIGKILL)
-    end_of(server, name, worker["pid"])
+    lost, stays = (worker["pid"] for worker in server.workers(name))
+    os.kill(lost, signal.SIGKILL)
+    end_of(server, name, lost)
+    eventually(lambda: sum(worker["ready"] for worker in server.workers(name)) == 2, within_s=60, tail=server.tail)
+    assert stays in {worker["pid"] for worker in server.workers(name)}
     assert {path.name: (path.stat().st_ino, path.stat().st_size) for path in model.parent.iterdir()} == before
-    assert attack(server, name, "count", "calls.db") == "2"
+    assert [attack(server, name, "count", "calls.db") for _ in range(4)] == ["2", "3", "4", "5"]
+    server.enable(name, replicas=1)
+    eventually(lambda: len(server.workers(name)) == 1, within_s=60, tail=server.tail)
 
 
 @sandboxed
