@@ -31,6 +31,10 @@ class NoRoomError(WorkerFailedError):
     """Others hold what the worker needs. Nothing is wrong with the version, which waits."""
 
 
+class OutOfSightError(WorkerFailedError):
+    """A worker may have come that nobody here has seen yet."""
+
+
 class WorkerPhase(str, Enum):
     """Where one worker stands."""
 

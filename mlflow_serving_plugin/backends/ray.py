@@ -14,6 +14,7 @@ from contextlib import closing
 
 from mlflow_serving_plugin.backends.base import (
     Memory,
+    OutOfSightError,
     WorkerFailedError,
     WorkerPhase,
     WorkerSpec,
@@ -83,7 +84,7 @@ class RayBackend:
         try:
             worker: WorkerStatus = cluster.launch(spec)
         except (OSError, EOFError):
-            raise WorkerFailedError("Ray was lost while the worker started.") from None
+            raise OutOfSightError("Ray was lost while the worker started.") from None
         try:
             with closing(FrameConnection(worker.address, _CONNECT_S, worker.secret)) as connection:
                 connection.ping(_CONNECT_S)

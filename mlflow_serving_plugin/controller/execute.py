@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from mlflow_serving_plugin.backends.base import NoRoomError, WorkerPhase, WorkerSpec, WorkerStatus
+from mlflow_serving_plugin.backends.base import NoRoomError, OutOfSightError, WorkerPhase, WorkerSpec, WorkerStatus
 from mlflow_serving_plugin.controller.deps import ControllerDeps
 from mlflow_serving_plugin.controller.desired import DesiredEntity
 from mlflow_serving_plugin.controller.files import cache_directory, model_directory, sweep
@@ -208,6 +208,9 @@ class Executor:
         )
         try:
             self._deps.backend.launch(spec)
+        except OutOfSightError:
+            # Left to be put off, should the worker be seen later, or else to expire.
+            raise
         except BaseException:
             self._tracking.release(token_id)
             raise

@@ -166,3 +166,20 @@ def test_the_token_fails_when_its_owner_loses_manage_and_when_tracking_is_off(
     basic.mlflow("PUT", "/api/2.0/mlflow/endpoints/update-compute-config", lender, **off)
     eventually(lambda: everywhere(401), tail=basic.tail)
     eventually(lambda: "tracking: on" in ask(basic, do="log").text, tail=basic.tail)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["gunicorn", "waitress"])
+def test_a_worker_s_token_is_taken_under_other_web_servers_too(kind: str, models: Models) -> None:
+    with BasicAuthServer(kind, workers=1) as server:
+        with client_of(server) as client:
+            register(client, NAME, models.path("traced"))
+        server.enable(NAME, tracking="on")
+        server.wait_ready(NAME, 1)
+        run = own_run(server, server.credentials, "of the admin")
+        logged = ask(server, do="log", run=run)
+        assert logged.status_code == 200, logged.text
+        token = ask(server, do="token").json()
+        assert status(server, token, "GET", f"/api/2.0/mlflow/runs/get?run_id={run}") == 200
+        assert status(server, token, "POST", "/api/2.0/mlflow/users/create", username="x", password=PASSWORD) == 403
+        assert status(server, token, "POST", "/api/2.0/token/create") == 401

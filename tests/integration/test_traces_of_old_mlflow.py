@@ -22,8 +22,13 @@ package = types.ModuleType("worker")
 package.__path__ = [sys.argv[1]]
 sys.modules["worker"] = package
 tracking = importlib.import_module("worker.tracking")
-os.environ[tracking.TRACKING_URI] = tracking.NO_TRACKING_SERVER
-tracking.stand_in()
+if sys.argv[3] == "on":
+    # Nothing listens there: whoever sends a trace there says so in the log, and the worker has none.
+    os.environ[tracking.TRACKING_URI] = "http://127.0.0.1:1"
+    tracking.connect()
+else:
+    os.environ[tracking.TRACKING_URI] = tracking.NO_TRACKING_SERVER
+    tracking.stand_in()
 import mlflow
 
 @mlflow.trace(name="answer")
@@ -51,7 +56,16 @@ def test_a_model_s_traces_are_stored_whatever_mlflow_the_model_has(version: str,
     environments = Environments(Settings(), tmp_path / "environments")
     python = environments.build(environments.need(model, "uv").recipe).python
     worker = Path(mlflow_serving_plugin.__file__).parent / "worker"
-    subprocess.run([python, "-c", _PROGRAM, worker, trace], check=True, timeout=120, cwd=tmp_path)
+    for on_or_off in ("on", "off"):
+        said = subprocess.run(
+            [python, "-c", _PROGRAM, worker, trace, on_or_off],
+            check=True,
+            timeout=120,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert "127.0.0.1" not in said.stderr, said.stderr
     store = SqlAlchemyStore(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
     record = TraceRecord(trace.read_bytes(), "serving/flowers", "", "1", "flowers", "2", "flowers", "2", "asked", "ann")
     TraceStore(lambda: store, guarded=False).write(record)

@@ -12,6 +12,7 @@ from support.controller import TIMEOUT_S, a_version
 from support.world import WS, World
 
 from mlflow_serving_plugin.access.tokens import digest_of
+from mlflow_serving_plugin.backends.base import OutOfSightError
 from mlflow_serving_plugin.controller.desired import View, desire
 from mlflow_serving_plugin.controller.tasks import Tasks
 from mlflow_serving_plugin.controller.tracking import Tracking
@@ -137,6 +138,18 @@ def test_a_launch_that_fails_leaves_no_token(world):
     world.until(lambda: "VERSION_FAILED" in world.kinds())
     # Between two of its retries.
     world.until(lambda: world.given and count(world) == 0)
+
+
+def test_a_worker_that_may_have_come_out_of_sight_keeps_its_token(world):
+    def lose(spec):
+        world.given.append(spec.token_id)
+        raise OutOfSightError("Ray was lost while the worker started.")
+
+    lend(world)
+    world.backend.before_launch = lose
+    world.start()
+    world.until(lambda: "VERSION_FAILED" in world.kinds())
+    assert count(world) >= 1
 
 
 def test_a_token_that_cannot_be_stored_starts_no_worker(world):
