@@ -10,7 +10,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Traces", ["trace_experiment", "trace_sampling", "context_headers"]],
   ["Environment", ["env_manager", "runtime"]],
   ["Limits of a worker", ["memory_limit_mb", "cpus", "priority", "cache_mb", "max_processes", "max_open_files"]],
-  ["Isolation", ["sandbox", "network"]],
+  ["Isolation", ["sandbox", "network", "tracking"]],
 ];
 
 /** The fields by group; a field that no group names, such as a new one, stands under "More". */
