@@ -94,7 +94,7 @@ class ServingOperations:
 
         def begin(spec: ServingSpec) -> ServingSpec:
             if spec.pending is not None:
-                raise ConflictError(f"Serving endpoint '{name}' is being updated. Wait for the end of the update.")
+                raise ConflictError(f"Serving endpoint '{name}' is being updated. Wait, or cancel the update.")
             return spec.begin(wanted, self._now_ms())
 
         message = f"The configuration of '{endpoint.name}' was changed"
