@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mlflow_serving_plugin.errors import InvalidParameterError
 
@@ -15,14 +15,18 @@ WHOLE_REQUEST, WHOLE_RESPONSE = "$request", "$response"
 """In ``redact``: all of the body."""
 
 _SCHEMES = ("s3", "gs", "abfss", "file")
+_PLAIN_IN_URIS = "/@:+,;=!$&'()*~"
 _URI = re.compile(r"(?P<scheme>[a-z0-9+.-]+)://(?P<path>[^?#]*)")
+
+_LOCATION = r"^(abfss://[^\x00-\x1f?#@:/]+@)?[^\x00-\x1f?#@]+$"
+"""Without credentials. A container of Azure has its account behind an @."""
 
 LOG_SCHEMA: dict[str, Any] = {
     "maxProperties": 8,
     "additionalProperties": False,
     "properties": {
         "enabled": {"type": "boolean"},
-        "location": {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "^[^\\x00-\\x1f?#@]+$"},
+        "location": {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": _LOCATION},
         "format": {"enum": ["parquet", "delta"]},
         "sampling_fraction": {"type": "number", "minimum": 0, "maximum": 1},
         "max_payload_bytes": {"type": "integer", "minimum": 0, "maximum": 64 * 2**20},
@@ -79,13 +83,14 @@ class LogRoots:
 
         Every endpoint has a directory of its own, so that nobody writes or reads the log of another endpoint.
         """
-        own = "/".join([quote(workspace, safe=""), *(["serving-endpoints"] if serving else []), _directory(name)])
         wanted = _plain(location or "".join(self.roots[:1]))
         for root in self.roots:
             plain = _plain(root)
             if plain is not None and wanted is not None and f"{wanted}/".startswith(f"{plain}/"):
+                directory = _directory_in_uri if "://" in wanted else _directory
+                own = [directory(workspace), *(["serving-endpoints"] if serving else []), directory(name)]
                 _, mark, query = root.partition("?")
-                return f"{wanted}/{own}{mark}{query}"
+                return f"{wanted}/{'/'.join(own)}{mark}{query}"
         return None
 
 
@@ -105,13 +110,24 @@ def _plain(place: str) -> str | None:
     """A directory or URI without its query, in one spelling; None for what is neither."""
     found = _URI.match(place)
     scheme, path = (found["scheme"], found["path"]) if found else ("file", place.partition("?")[0])
+    if scheme != "file":
+        # Libraries of stores read %2e%2e as two dots, too.
+        path = unquote(path)
     if scheme not in _SCHEMES or ".." in path.split("/") or (scheme == "file" and not path.startswith("/")):
         return None
     path = posixpath.normpath(path)
-    return f"/{path.strip('/')}" if scheme == "file" else f"{scheme}://{path.strip('/')}"
+    if scheme == "file":
+        return f"/{path.strip('/')}"
+    return f"{scheme}://{quote(path.strip('/'), safe=_PLAIN_IN_URIS)}"
 
 
 def _directory(name: str) -> str:
     """A model's name as that of a directory: ``.`` and ``..`` name others."""
     quoted = quote(name, safe="")
     return quoted.replace(".", "%2E") if set(quoted) == {"."} else quoted
+
+
+def _directory_in_uri(name: str) -> str:
+    """The same in a URI, whose readers unquote it once: what remains is one directory below the place."""
+    quoted = quote(name, safe="").replace("%25", "%2525").replace("%2F", "%252F")
+    return quoted.replace(".", "%252E") if set(quoted) == {"."} else quoted

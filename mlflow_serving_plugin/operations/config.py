@@ -29,7 +29,7 @@ _NOT_OPTIONAL = (
 )
 _OWN = "the server sets it itself"
 _OF_LOG = {
-    "location": "a directory or a URI: text without ?, # and @",
+    "location": "a directory or a URI: text without ? and #, and without @ but for abfss://container@account",
     "redact": "a list of names of fields; $request and $response stand for whole bodies",
     "enabled": "true or false",
 }

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
@@ -157,6 +158,12 @@ def test_a_place_that_the_operator_no_longer_names_gets_nothing(short, caplog) -
         ("s3://b/p", "s3://b/p2", None),
         ("s3://b/p", "s3://b/p?endpoint_override=evil", None),
         ("/logs", "relative", None),
+        ("abfss://c@a.net/p", "abfss://c@a.net/p/q", "abfss://c@a.net/p/q/default/iris"),
+        ("abfss://c@a.net/p", "abfss://c@b.net/p/q", None),
+        ("s3://b/p", "s3://b/p/%2e%2e/q", None),
+        ("s3://b/p", "s3://b/p%2F..%2Fq", None),
+        ("s3://b/p", "s3://b/p/%252e%252e/q", "s3://b/p/%252e%252e/q/default/iris"),
+        ("s3://b/my%20logs", "s3://b/my logs/für 5%", "s3://b/my%20logs/f%C3%BCr%205%25/default/iris"),
     ],
 )
 def test_a_log_is_below_a_root_in_a_directory_of_its_endpoint(roots, location, place) -> None:
@@ -178,3 +185,14 @@ def test_names_of_models_cannot_lead_out_of_the_root() -> None:
         "/default/default/a",
     }
     assert roots.place_of("", "default", "a", serving=True) == "/default/default/serving-endpoints/a"
+
+
+def test_names_of_models_are_directories_below_a_store_for_who_unquotes_its_uri() -> None:
+    roots = LogRoots.of("s3://b/logs?region=x", "/default")
+    names = ("..", ".", "a/../b", "a%2Fb", "%2E%2E", "fünf %", "a")
+    places = [unquote(roots.place_of("", "default", name, serving=False) or "").partition("?")[0] for name in names]
+    assert len(set(places)) == len(names)
+    for place in places:
+        assert place.startswith("s3://b/logs/default/")
+        assert len(place.split("/")) == 6
+        assert place.rpartition("/")[2] not in (".", "..")
