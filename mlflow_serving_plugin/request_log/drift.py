@@ -92,6 +92,10 @@ def _share(part: int, whole: int) -> float:
 def _numeric(present: list[float], before: list[float]) -> Bins | None:
     """Bins with as many rows of the example each; where the example is short, bins of one width."""
     number = min(_MOST_BINS, len(before) // _ROWS_IN_A_BIN)
+    if number >= 2 and len(set(before)) == 1:
+        # No edge tells a constant from larger numbers.
+        same = sum(value == before[0] for value in present)
+        return [f"{before[0]:.4g}", _OTHERS], [same, len(present) - same], [len(before), 0]
     if number >= 2:
         ordered = sorted(before)
         edges = sorted({ordered[len(ordered) * index // number] for index in range(1, number)})

@@ -80,7 +80,7 @@ def _of_split(split: Mapping[str, Any]) -> Columns | None:
         return _of_rows(rows, ())
     if not rows or any(len(row) != len(columns) for row in rows):
         return None
-    return {str(name): list(values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)}
+    return {str(name): list(values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)} or None
 
 
 def _of_rows(rows: list[Any], names: Sequence[str]) -> Columns | None:

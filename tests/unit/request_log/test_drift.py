@@ -53,6 +53,7 @@ def test_each_form_of_a_request_has_the_same_columns(document) -> None:
         '{"inputs": [[], []]}',
         '{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}',
         '{"dataframe_split": {"columns": ["a"], "data": [1]}}',
+        '{"dataframe_split": {"columns": [], "data": [[]]}}',
         '{"dataframe_split": "[REDACTED]"}',
         '{"inputs": [{"name": "a", "shape": [2, 3, 4], "datatype": "FP32", "data": [1]}]}',
         '{"inputs": [{"name": "a", "shape": [1, 3], "datatype": "FP32", "data": [1, 2]}]}',
@@ -100,6 +101,13 @@ def test_the_index_is_small_for_the_same_numbers_and_large_for_others() -> None:
     assert moved["baseline_shares"] == pytest.approx([0.1] * 10, abs=0.01)
     assert sum(moved["shares"]) == pytest.approx(1, abs=0.01)
     assert (moved["minimum"], moved["baseline_maximum"]) == (min(numbers(1, 2000)), max(numbers(0, 500)))
+
+
+def test_a_column_that_was_constant_drifts_when_it_has_another_value() -> None:
+    same, moved = (drift_of({"x": [value] * 50}, {"x": [3] * 50})[0] for value in (3, 4.0))
+    assert (same["bins"], same["shares"], same["psi"]) == (["3", "others"], [1.0, 0.0], 0.0)
+    assert (moved["shares"], moved["baseline_shares"]) == ([0.0, 1.0], [1.0, 0.0])
+    assert moved["psi"] > 0.25
 
 
 def test_a_short_example_has_ranges_and_bins_but_no_index() -> None:
