@@ -55,6 +55,9 @@ def newest_first(
         table = deltalake.DeltaTable(place)
         actions = pa.table(table.get_add_actions(flatten=True)).select(["path", "max.request_time"]).to_pylist()
         dataset = table.to_pyarrow_dataset()
+    except deltalake.exceptions.TableNotFoundError:
+        # The first request makes the table.
+        return []
     except deltalake.exceptions.DeltaError as error:
         raise OSError(f"the Delta table cannot be read: {error}") from error
     time = pa.compute.field("request_time")

@@ -308,6 +308,14 @@ def test_a_delta_table_has_each_request_once(tmp_path: Path) -> None:
     assert one(str(log.place), "delta", "e1", "r1", 0, 2**62)["request"] == '{"inputs":"[REDACTED]"}'
 
 
+def test_a_delta_table_of_which_nothing_is_written_yet_has_no_requests(tmp_path: Path) -> None:
+    pytest.importorskip("deltalake")
+    place = str(tmp_path / "log")
+    assert newest(place, "delta", Wanted("e1"), 9) == []
+    assert one(place, "delta", "e1", "r1", 0, 2**62) is None
+    assert list(bodies(place, "delta", Wanted("e1"), 9)) == []
+
+
 def test_of_a_delta_table_only_the_files_are_read_that_may_have_what_is_asked_for(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("deltalake")
     from mlflow_serving_plugin.request_log import delta
