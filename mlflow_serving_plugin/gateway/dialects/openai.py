@@ -62,6 +62,9 @@ class OpenAi:
         if self is RESPONSES and isinstance(document["input"], str):
             # OpenAI's short form of one message, which MLflow's ResponsesAgent does not take.
             document["input"] = [{"role": "user", "content": document["input"]}]
+        if self is CHAT and isinstance(document.get("stop"), str):
+            # OpenAI's short form of a list of one, which MLflow's ChatModel does not take.
+            document["stop"] = [document["stop"]]
         return ScoringRequest(JSON, json.dumps(document).encode(), named, document.get("stream") is True)
 
 

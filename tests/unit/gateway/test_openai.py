@@ -27,6 +27,12 @@ def test_a_text_as_input_of_responses_becomes_one_message_of_the_user():
     assert json.loads(read(EMBEDDINGS, input="hi").body) == {"input": "hi"}
 
 
+def test_one_stop_sequence_becomes_the_list_that_chat_models_take():
+    assert json.loads(read(CHAT, messages=[], stop="END").body)["stop"] == ["END"]
+    assert json.loads(read(CHAT, messages=[], stop=["a", "b"]).body)["stop"] == ["a", "b"]
+    assert "stop" not in json.loads(read(CHAT, messages=[]).body)
+
+
 @pytest.mark.parametrize(("dialect", "field"), [(CHAT, "messages"), (RESPONSES, "input"), (EMBEDDINGS, "input")])
 def test_a_body_without_what_the_route_asks_for_is_refused(dialect, field):
     with pytest.raises(BadRequestError, match=f"the field '{field}'"):
