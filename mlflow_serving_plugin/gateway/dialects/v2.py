@@ -76,6 +76,9 @@ class V2Model(V2):
         document = parse(body if length is None else body[:length])
         if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
             raise BadRequestError("The body must be a JSON object with the field 'inputs', a list of tensors.")
+        names = [str(one.get("name")) for one in document["inputs"] if isinstance(one, dict)]
+        if len(set(names)) < len(names):
+            raise BadRequestError("Two inputs have the same name: only one of them would reach the model.")
         parameters = document.get("parameters") or {}
         if not isinstance(parameters, dict):
             raise BadRequestError("The parameters of a request must be an object.")
