@@ -26,6 +26,8 @@ _FOLLOW_EVERY_S = 5.0
 _NOT_SERVED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _OFF = "No requests are logged. To log them: mlflow-serving enable NAME --config request_log.enabled=true"
 
+_NONE = "No such request is in the log. A request is in the log within a minute."
+
 
 @click.group("requests")
 def requests() -> None:
@@ -90,8 +92,8 @@ def tail(fields: dict[str, Any], limit: int, follow: bool, client: ServingClient
     found = list(islice(client.logged(fields), limit))
     if as_json:
         print_json({"requests": found})
-    elif not found and not follow and not client.logs_requests(fields):
-        click.echo(_OFF, err=True)
+    elif not found and not follow:
+        click.echo(_NONE if client.logs_requests(fields) else _OFF, err=True)
     else:
         _print(reversed(found))
     if follow:

@@ -42,6 +42,13 @@ def test_tail_and_export_say_how_to_turn_the_log_on(run, world):
     assert "request_log.enabled=true" in run("requests", "export", "iris").stderr
 
 
+def test_tail_says_so_when_no_request_of_the_log_is_meant(run, logged):
+    run("enable", "iris", "--config", "request_log.enabled=true")
+    result = run("requests", "tail", "iris", "--min-ms", "99999")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No such request" in result.stderr
+
+
 def test_a_name_that_only_a_serving_endpoint_has_is_taken_for_that_endpoint(run, world):
     world.registry.add("iris", 1, created_ms=1000)
     created = run("endpoints", "create", "flowers", "--entity", "one=iris/1")
