@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from mlflow_serving_plugin.cli.client import ServingClient
-from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, kept_shadow, read_config, routes_of
+from mlflow_serving_plugin.cli.endpoint_config import endpoint_path, kept_shadow, read_config, read_endpoint, routes_of
 from mlflow_serving_plugin.cli.endpoint_tables import print_serving_endpoint, print_serving_endpoints
 from mlflow_serving_plugin.cli.endpoint_waking import prewarm
 from mlflow_serving_plugin.cli.errors import CliError
@@ -105,7 +105,7 @@ def create(
     Example: mlflow-serving endpoints create flowers --entity old=iris/3 --entity new=iris@champion \\
                  --traffic old=90 --traffic new=10 --wait
     """
-    answer = client.call("POST", _BASE, {"name": name, "config": read_config(entities, shares, file)})
+    answer = client.call("POST", _BASE, {"name": name, **read_endpoint(entities, shares, file)})
     _tell(client, answer, f"Serving endpoint '{name}' is created.", as_json=as_json, wait=wait)
 
 

@@ -15,6 +15,10 @@ _BASE = "/api/2.0/serving-endpoints"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
+_MORE = ("ai_gateway", "rate_limits", "tags")
+"""What a new endpoint may have beside its configuration."""
+
+
 def endpoint_path(name: str, base: str = _BASE) -> str:
     """The path of a serving endpoint; CliError for what is no name, and would lead to another path."""
     if not _NAME.fullmatch(name):
@@ -24,19 +28,26 @@ def endpoint_path(name: str, base: str = _BASE) -> str:
 
 def read_config(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
     """The configuration of ``--entity`` and ``--traffic``, or of ``--file``; click.UsageError."""
+    config: dict[str, Any] = read_endpoint(entities, shares, file)["config"]
+    return config
+
+
+def read_endpoint(entities: tuple[str, ...], shares: tuple[str, ...], file: TextIO | None) -> dict[str, Any]:
+    """What a new endpoint is made of but for its name: a file may have limits and tags too; click.UsageError."""
     if (file is not None) == bool(entities) or (file is not None and shares):
         raise click.UsageError("Give either --entity, as often as there are entities, or --file.")
     if file is None:
         config: dict[str, Any] = {"served_entities": [_entity(text) for text in entities]}
-        return config | ({"traffic_config": {"routes": routes_of(shares)}} if shares else {})
+        return {"config": config | ({"traffic_config": {"routes": routes_of(shares)}} if shares else {})}
     try:
         found = json.load(file)
     except ValueError:
         found = None
+    more = {key: found[key] for key in _MORE if key in found} if isinstance(found, dict) and "config" in found else {}
     found = found.get("config", found) if isinstance(found, dict) else None
     if not isinstance(found, dict):
         raise click.BadParameter("The file must hold one JSON object, with served_entities.", param_hint="--file")
-    return found
+    return {**more, "config": found}
 
 
 def kept_shadow(shadow: dict[str, Any] | None, config: dict[str, Any]) -> dict[str, Any] | None:

@@ -162,8 +162,10 @@ class TrackingServer:
         return self.log.read_text(errors="replace")[-6000:] if self.log.exists() else "(no log)"
 
     def routes(self) -> dict[str, Any]:
-        """The routes snapshot: endpoints and entities by their keys, both as JSON."""
-        lines = [line for line in json.loads((self.state / "routes.json").read_text())["lines"] if line]
+        """The routes snapshot: endpoints and entities by their keys, both as JSON. None before it is written."""
+        snapshot = self.state / "routes.json"
+        lines = json.loads(snapshot.read_text())["lines"] if snapshot.exists() else []
+        lines = [line for line in lines if line]
         entities = [entity for line in lines for entity in line["entities"]]
         return {
             "endpoints": {line["key"]: line["endpoint"] for line in lines if line["endpoint"]},

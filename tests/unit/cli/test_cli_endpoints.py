@@ -163,6 +163,18 @@ def test_a_file_holds_the_whole_configuration(world, run, tmp_path):
     assert spec(world).pending.entities[0].sizing["workload_size"] == "Medium"
 
 
+def test_a_file_that_get_has_printed_makes_an_endpoint_with_the_same_tags_and_limits(world, run, tmp_path):
+    assert run(*CREATE, *SHARES).exit_code == 0
+    shown = json.loads(run("endpoints", "get", "split", "--json").stdout)
+    more = {"tags": [{"key": "team", "value": "blue"}], "rate_limits": [{"calls": 5, "renewal_period": "minute"}]}
+    file = tmp_path / "endpoint.json"
+    file.write_text(json.dumps({**shown, **more, "config": shown["pending_config"]}))
+    created = run("endpoints", "create", "other", "--file", str(file))
+    assert created.exit_code == 0, created.output
+    found = json.loads(run("endpoints", "get", "other", "--json").stdout)
+    assert (found["name"], found["tags"], found["rate_limits"][0]["calls"]) == ("other", more["tags"], 5)
+
+
 @pytest.mark.parametrize("text", ["", "5", "[]", "null", '{"config": 5}', '{"config": null}'])
 def test_a_file_that_holds_no_configuration_is_refused(world, run, tmp_path, text):
     file = tmp_path / "config.json"
