@@ -65,8 +65,8 @@ def shadowed(report: Report, size: Size) -> None:
             shadow["scale_to_zero_enabled"] = name == "with-sleeper"
             _create(server, name, [_entity("shady", "1", name="now"), shadow], shadow="next")
         found: dict[str, list[Figures]] = {name: [] for name in names}
-        for _ in range(_ROUNDS):
-            for name in names:
+        for number in range(_ROUNDS):
+            for name in _in_turn(names, number):
                 with Load(server.port, _to(name), rate=min(size.rate, _RATE)) as load:
                     time.sleep(_SHADOW_TIMES * size.seconds / _ROUNDS / len(names))
                 found[name].append(load.figures)
@@ -160,6 +160,12 @@ def _get(server: TrackingServer, name: str) -> dict[str, Any]:
 
 def _agreement(server: TrackingServer, name: str) -> dict[str, Any]:
     return requests.get(f"{_url(server)}/{name}/shadow", timeout=HTTP_S).json()
+
+
+def _in_turn(names: list[str], number: int) -> list[str]:
+    """Another order in each round: what the server does every ten seconds is not to meet the same shadow each time."""
+    turned = names[number:] + names[:number]
+    return turned[::-1] if number % 2 else turned
 
 
 def _shadowed(server: TrackingServer, name: str) -> int:
