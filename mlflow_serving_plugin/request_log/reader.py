@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import compute
 
-from mlflow_serving_plugin.request_log.files import LogFile, LogFiles, newest_first
+from mlflow_serving_plugin.request_log.files import LogFiles, newest_first
 
 ALL_TIMES = (0, 2**62)
 _HEAD = (
@@ -20,6 +21,9 @@ _HEAD = (
 )
 _MOST_FILES = 2000
 """Looked at for one question."""
+
+_TRIES = 5
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class Wanted:
 
 def newest(place: str, log_format: str, wanted: Wanted, most: int) -> list[dict[str, Any]]:
     """The newest requests without their bodies, at most so many. OSError or ArrowException without the place."""
+    return _of_files_that_stay(partial(_newest, place, log_format, wanted, most))
+
+
+def _newest(place: str, log_format: str, wanted: Wanted, most: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def has_all_after(time: int) -> bool:
@@ -50,7 +58,9 @@ def newest(place: str, log_format: str, wanted: Wanted, most: int) -> list[dict[
         for last_of_part_us, table in parts:
             if has_all_after(last_of_part_us):
                 break
-            found = sorted([*found, *_matching(table, wanted, most)], key=_order, reverse=True)[:most]
+            # What is being merged is in two files for a while.
+            once = {_order(row): row for row in [*found, *_matching(table, wanted, most)]}
+            found = [once[key] for key in sorted(once, reverse=True)[:most]]
     return found
 
 
@@ -58,6 +68,20 @@ def one(
     place: str, log_format: str, endpoint_id: str, request_id: str, begin_us: int, end_us: int
 ) -> dict[str, Any] | None:
     """One request with its bodies; of several with one id, the newest of a file. None when the log has none."""
+    return _of_files_that_stay(partial(_one, place, log_format, endpoint_id, request_id, begin_us, end_us))
+
+
+def _of_files_that_stay(question: Callable[[], _T]) -> _T:
+    """The answer to a question, asked anew when files went meanwhile, such as those that became part of another."""
+    for _ in range(_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return question()
+    return question()
+
+
+def _one(
+    place: str, log_format: str, endpoint_id: str, request_id: str, begin_us: int, end_us: int
+) -> dict[str, Any] | None:
     is_wanted = compute.field("databricks_request_id") == request_id
     for _, parts in _files(place, log_format, Wanted(endpoint_id, begin_us, end_us), None):
         found: list[dict[str, Any]] = [
@@ -75,13 +99,15 @@ def bodies(place: str, log_format: str, wanted: Wanted, most: int) -> Iterator[s
     """Bodies of requests, the newest first as far as files go, of at most so many. OSError or ArrowException."""
     left = most
     for _, parts in _files(place, log_format, wanted, [*_HEAD, "request"], most):
-        for _, table in parts:
-            for row in _matching(table, wanted, left):
-                left -= 1
-                if row["request"] is not None:
-                    yield row["request"]
-            if left <= 0:
-                return
+        # A file that is gone has become part of another; what is measured by bodies does not need them all.
+        with suppress(FileNotFoundError):
+            for _, table in parts:
+                for row in _matching(table, wanted, left):
+                    left -= 1
+                    if row["request"] is not None:
+                        yield row["request"]
+                if left <= 0:
+                    return
 
 
 Parts = Iterator[tuple[int, pa.Table]]
@@ -91,7 +117,7 @@ Parts = Iterator[tuple[int, pa.Table]]
 def _files(
     place: str, log_format: str, wanted: Wanted, columns: list[str] | None, most: int | None = None
 ) -> Iterator[tuple[int, Parts]]:
-    """Files with requests of the range, each with the time of its last request, the newest first.
+    """Files with requests of the range, each with the time of its last request, the newest first. FileNotFoundError.
 
     Of each file of a Delta table ``most`` rows are read.
     """
@@ -104,13 +130,7 @@ def _files(
         return
     files = LogFiles(place)
     for file in islice(newest_first(files, wanted.begin_us, end_us), _MOST_FILES):
-        yield file.last_us, _parts(files, file, columns)
-
-
-def _parts(files: LogFiles, file: LogFile, columns: list[str] | None) -> Parts:
-    # A file that is gone has become part of a larger one meanwhile.
-    with suppress(FileNotFoundError):
-        yield from files.read_newest_first(file, columns)
+        yield file.last_us, files.read_newest_first(file, columns)
 
 
 def _matching(table: pa.Table, wanted: Wanted, most: int) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support import eventually
 from support.server import free_port
 
+from mlflow_serving_plugin.request_log import reader as reading
 from mlflow_serving_plugin.request_log import spool as spooling
 from mlflow_serving_plugin.request_log.columns import SCHEMA, table_of
 from mlflow_serving_plugin.request_log.files import LogFiles
@@ -224,6 +225,50 @@ def test_many_small_files_become_one_also_when_the_writer_is_killed_meanwhile(lo
     log.new_writer().run_once()
     assert sorted(row["databricks_request_id"] for row in log.rows()) == sorted(f"r{number}" for number in range(40))
     assert len(list(log.place.rglob("*.parquet"))) == 1
+
+
+def test_a_reader_has_each_request_once_while_small_files_become_one(log: Log, monkeypatch) -> None:
+    for number in range(40):
+        log.segment(record(number))
+        log.writer.run_once()
+    before, place = len(list(log.place.rglob("*.parquet"))), str(log.place)
+    list_files, ids = reading.newest_first, [f"r{number}" for number in reversed(range(40))]
+
+    def merged_meanwhile(*of):
+        found = list(list_files(*of))
+        log.now += 3600
+        log.writer.run_once()
+        return iter(found)
+
+    monkeypatch.setattr(reading, "newest_first", merged_meanwhile)
+    assert [row["databricks_request_id"] for row in newest(place, "parquet", Wanted("e1"), 50)] == ids
+    assert (before, len(list(log.place.rglob("*.parquet")))) == (40, 1)
+
+
+def test_a_request_is_found_whose_file_becomes_part_of_another_meanwhile(log: Log, monkeypatch) -> None:
+    for number in range(40):
+        log.segment(record(number))
+        log.writer.run_once()
+    list_files = reading.newest_first
+
+    def merged_meanwhile(*of):
+        found = list(list_files(*of))
+        log.now += 3600
+        log.writer.run_once()
+        return iter(found)
+
+    monkeypatch.setattr(reading, "newest_first", merged_meanwhile)
+    assert one(str(log.place), "parquet", "e1", "r3", 0, 2**62)["databricks_request_id"] == "r3"
+
+
+def test_a_reader_has_each_request_once_after_a_writer_was_killed_while_it_merged(log: Log, monkeypatch) -> None:
+    for number in range(40):
+        log.segment(record(number))
+    monkeypatch.setattr(LogFiles, "remove", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    log.writer.run_once()
+    assert len(log.rows()) == 80
+    assert len(newest(str(log.place), "parquet", Wanted("e1"), 100)) == 40
+    assert len(newest(str(log.place), "parquet", Wanted("e1"), 30)) == 30
 
 
 def test_a_large_file_is_read_in_parts_and_only_as_far_as_needed(log: Log, monkeypatch) -> None:
