@@ -18,8 +18,8 @@ _SCHEMES = ("s3", "gs", "abfss", "file")
 _PLAIN_IN_URIS = "/@:+,;=!$&'()*~"
 _URI = re.compile(r"(?P<scheme>[a-z0-9+.-]+)://(?P<path>[^?#]*)")
 
-_LOCATION = r"^(abfss://[^\x00-\x1f?#@:/]+@)?[^\x00-\x1f?#@]+$"
-"""Without credentials. A container of Azure has its account behind an @."""
+_LOCATION = r"^(abfss://[^\x00-\x1f?#@:/]+@)?[^\x00-\x1f?#@]+$(?!\n)"
+"""Without credentials. A container of Azure has its account behind an @. Python lets a line end stand before ``$``."""
 
 LOG_SCHEMA: dict[str, Any] = {
     "maxProperties": 8,

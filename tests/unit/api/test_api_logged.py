@@ -110,6 +110,7 @@ def test_a_log_that_cannot_be_read_is_told_without_its_place(world, logged) -> N
     [
         ({"location": "/etc"}, "MLFLOW_SERVING_REQUEST_LOG_ROOTS"),
         ({"location": "s3://a?b"}, "without ?"),
+        ({"location": "s3://a\n"}, "without ?"),
         ({"location": "s3://key:secret@bucket/logs"}, "without @"),
         ({"location": "abfss://logs:secret@account.dfs.core.windows.net"}, "without @"),
         ({"location": "abfss://logs@account.dfs.core.windows.net"}, "MLFLOW_SERVING_REQUEST_LOG_ROOTS"),
