@@ -7,6 +7,11 @@ from typing import NamedTuple
 MODEL, VERSION, ENDPOINT = "serving.model", "serving.version", "serving.endpoint"
 """Tags of a trace; of an experiment that the server has made, ENDPOINT."""
 
+OF_THE_PROCESS = frozenset(
+    {"mlflow.user", "mlflow.sourceRun", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.repoURL"}
+)
+"""What MLflow writes into a trace about the process that made it: the worker's paths and the server's user."""
+
 
 class TraceRecord(NamedTuple):
     """One trace, as its worker wrote it: not to be trusted. ``experiment``: the name of the experiment it is for."""

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from mlflow_serving_plugin.domain.traces import OF_THE_PROCESS
 from mlflow_serving_plugin.gateway.choice import Choice
 from mlflow_serving_plugin.gateway.dialects.base import Asked, Reader, ScoringRequest
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
@@ -21,6 +22,7 @@ _SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
 _LONGEST_ID = 256
 _LOCATION = ("trace_location", "experiment_id")
 """Of a trace's info: the worker knows no experiment of the server."""
+_METADATA = ("trace_metadata", "request_metadata", "tags")
 
 
 def read_asking(read: Reader, headers: Mapping[str, str], body: bytes) -> ScoringRequest:
@@ -113,4 +115,11 @@ def _trace(text: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(info, dict) or not isinstance(data, dict):
         return None
-    return {"info": {name: value for name, value in info.items() if name not in _LOCATION}, "data": data}
+    return {"info": {name: _told(name, value) for name, value in info.items() if name not in _LOCATION}, "data": data}
+
+
+def _told(name: str, value: Any) -> Any:
+    """A field of a trace's info, as clients may see it."""
+    if name not in _METADATA or not isinstance(value, dict):
+        return value
+    return {key: said for key, said in value.items() if key not in OF_THE_PROCESS}

@@ -11,17 +11,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mlflow_serving_plugin.domain.traces import ENDPOINT, MODEL, VERSION, TraceRecord
+from mlflow_serving_plugin.domain.traces import ENDPOINT, MODEL, OF_THE_PROCESS, VERSION, TraceRecord
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.registry.workspaces import in_workspace
 
 _TAGS = frozenset({"mlflow.traceName"})
 """Of MLflow's own tags, those that a worker may set: others say where the server reads files."""
-
-_NOT_METADATA = frozenset(
-    {"mlflow.user", "mlflow.sourceRun", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.repoURL"}
-)
-"""What MLflow writes into a trace about the process that made it: the worker's paths and the server's user."""
 
 _USER = "mlflow.trace.user"
 _MOST_KNOWN = 1024
@@ -111,7 +106,7 @@ def _make_ours(info: Any, record: TraceRecord) -> None:
         **{name: str(value) for name, value in info.tags.items() if not name.startswith("mlflow.") or name in _TAGS},
         **{MODEL: record.model, VERSION: record.version, ENDPOINT: record.endpoint},
     }
-    metadata = {name: value for name, value in info.trace_metadata.items() if name not in _NOT_METADATA}
+    metadata = {name: value for name, value in info.trace_metadata.items() if name not in OF_THE_PROCESS}
     info.trace_metadata = metadata | ({_USER: record.user} if record.user else {})
     info.client_request_id = record.client_request_id
 

@@ -119,6 +119,15 @@ def test_the_answer_gets_the_trace_without_its_place():
     assert last_events(exchange).count(b"data: ") == 2
 
 
+@pytest.mark.parametrize("field", ["trace_metadata", "request_metadata", "tags"])
+def test_a_trace_in_the_answer_says_nothing_of_the_server_s_paths_and_users(field):
+    of_process = {"mlflow.source.name": "/srv/serving/worker/__main__.py", "mlflow.user": "root"}
+    info = {"trace_id": "tr-1", field: {**of_process, "mine": "1"}}
+    text = json.dumps({"info": info, "data": {"spans": []}}).encode()
+    answer = json.loads(with_traces(b"{}", an_exchange(text, asked=Asked(trace=True))))
+    assert answer["databricks_output"]["trace"]["info"] == {"trace_id": "tr-1", field: {"mine": "1"}}
+
+
 def test_without_a_trace_the_answer_says_that_there_is_none():
     exchange = an_exchange(asked=Asked(trace=True, trace_id=True))
     assert json.loads(with_traces(b"{}", exchange)) == {
