@@ -105,7 +105,11 @@ def _completion(kind: str, part: str, given: Any, model: str) -> Any:
         (message,) = given
     if not isinstance(message, dict):
         message = {"role": "assistant", "content": message if isinstance(message, str) else json.dumps(message)}
-    choice = {"index": 0, part: message, "finish_reason": "stop" if part == "message" else None}
+    reason = given.get("finish_reason") if isinstance(given, dict) else None
+    if part == "message":
+        # Clients that run tools look at the reason only.
+        reason = reason or ("tool_calls" if message.get("tool_calls") else "stop")
+    choice = {"index": 0, part: message, "finish_reason": reason}
     return {"id": "chatcmpl-0", "object": kind, "created": 0, "model": model, "choices": [choice]}
 
 

@@ -81,6 +81,29 @@ def test_other_events_become_chunks(event):
     assert made["choices"][0]["delta"] == {"role": "assistant", "content": "b"}
 
 
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"messages": [CALL]}, "tool_calls"),
+        ({"messages": [CALL, {"role": "assistant", "content": "done"}]}, "stop"),
+        ({"messages": [{"role": "assistant", "content": "cut"}], "finish_reason": "length"}, "length"),
+        ("text", "stop"),
+    ],
+)
+def test_a_completion_says_why_it_ended(answer, reason):
+    assert answered(answer)["choices"][0]["finish_reason"] == reason
+
+
+@pytest.mark.parametrize("reason", [None, "stop"])
+def test_a_chunk_says_why_it_is_the_last_where_the_model_does(reason):
+    event = json.dumps({"delta": {"role": "assistant", "content": "a"}, "finish_reason": reason}).encode()
+    chunk = json.loads(read(CHAT, messages=[]).reply_format.event(event))
+    assert chunk["choices"][0]["finish_reason"] == reason
+
+
 @pytest.mark.parametrize("vectors", [[[1.0, 2.0]], [1.0, 2.0]])
 def test_vectors_become_openai_s_list_of_embeddings(vectors):
     assert answered(vectors, EMBEDDINGS)["data"] == [{"object": "embedding", "index": 0, "embedding": [1.0, 2.0]}]
