@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-_VARIABLE = "SERVING_TESTS_RUN"
+RUN_VARIABLE = "SERVING_TESTS_RUN"
 """Names the directory of the run to the lanes of pytest-xdist, which inherit it."""
 
 _MIGRATE = """
@@ -33,10 +33,10 @@ auth.migrate_if_needed(create_sqlalchemy_engine(f"sqlite:///{root}/auth.db"), "h
 
 def run_directory() -> Path:
     """The directory of this run, which all its lanes share. Removed by the process that asks for it first."""
-    if _VARIABLE not in os.environ:
-        os.environ[_VARIABLE] = tempfile.mkdtemp(prefix="mls-run-")
-        atexit.register(_remove, os.environ[_VARIABLE], os.getpid())
-    return Path(os.environ[_VARIABLE])
+    if RUN_VARIABLE not in os.environ:
+        os.environ[RUN_VARIABLE] = tempfile.mkdtemp(prefix="mls-run-")
+        atexit.register(_remove, os.environ[RUN_VARIABLE], os.getpid())
+    return Path(os.environ[RUN_VARIABLE])
 
 
 def once(name: str, make: Callable[[Path], None], directory: Path | None = None) -> Path:
