@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from collections import Counter
 from pathlib import Path
 
 import mlflow_serving_plugin
@@ -25,3 +26,9 @@ def test_no_class_is_a_generic_named_tuple():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
             assert not ("NamedTuple" in bases and any(base.startswith("Generic[") for base in bases)), path
+
+
+def test_every_file_of_tests_has_a_name_of_its_own():
+    """pytest imports them by name alone, and refuses the second."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
