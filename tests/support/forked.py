@@ -20,6 +20,9 @@ from typing import Any
 
 _POLL_S = 0.02
 
+_ended: dict[int, int] = {}
+"""The exit statuses of the commands that have ended, in the process that forks."""
+
 
 class ForkedCommand:
     """One command: what ``subprocess.Popen`` has, as far as tests need it."""
@@ -83,10 +86,11 @@ def mlflow_command(arguments: Sequence[str], *, log: Path, env: Mapping[str, str
 def _main() -> None:
     from mlflow.cli import cli
 
+    signal.signal(signal.SIGCHLD, _reap)
     for line in sys.stdin:
         order = json.loads(line)
         if "poll" in order:
-            answer = _status(order["poll"])
+            answer = _ended.get(order["poll"])
         else:
             answer = os.fork()
             if not answer:
@@ -95,15 +99,16 @@ def _main() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def _status(pid: int) -> int | None:
+def _reap(*_: object) -> None:
+    """A command that has ended is to be gone for whoever waits for that, not only for whoever asks here."""
     with contextlib.suppress(ChildProcessError):
-        found, status = os.waitpid(pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if found else None
-    return 0
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            _ended[found[0]] = os.waitstatus_to_exitcode(found[1])
 
 
 def _become(order: Mapping[str, Any]) -> None:
     """The surroundings that a shell would give the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.chdir(order["cwd"])
     for descriptor, path, flags in (
