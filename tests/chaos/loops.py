@@ -36,7 +36,7 @@ def crash_loops(report: Report, size: Size) -> None:
     """A model that dies at each load or request is FAILED with its last words, and tried again by one call."""
     settings = {"backoff_base_s": _BASE_S, "backoff_cap_s": _CAP_S}
     with serving(1, settings=settings) as server:
-        marker = server.root / "fatal"
+        marker = server.shared / "fatal"
         marker.touch()
         with Load(server.port, scoring("iris/1"), matches_header, rate=50) as load:
             serve_fatal(server, environment={"FATAL_FILE": str(marker)})

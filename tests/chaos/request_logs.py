@@ -12,11 +12,12 @@ from pathlib import Path
 import boto3
 import psutil
 import pyarrow.parquet as pq
+import requests
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from support import eventually
 from support.metrics import scrape
-from support.server import TrackingServer, free_port
+from support.server import HTTP_S, TrackingServer, free_port
 
 from .load import Load
 from .report import Report, Size
@@ -48,8 +49,10 @@ def request_log(report: Report, size: Size) -> None:
         report.none_failed("request log", load.figures)
         large = server.score("iris/1", BODY + b" " * _LARGE)
         report.check("a request of 16 MB is answered", large.status_code == 200, large.text[:200])
-        eventually(lambda: _is_settled(server), within_s=60, tail=lambda: str(_counts(server)))
-        row = server.api("GET", "get-request", registered_model_name="iris", request_id=large.headers["X-Request-Id"])
+        wanted = {"registered_model_name": "iris", "request_id": large.headers["X-Request-Id"]}
+        url = f"{server.url}/api/2.0/mlflow/endpoints/get-request"
+        eventually(lambda: requests.get(url, params=wanted, timeout=HTTP_S).ok, within_s=90, tail=server.tail)
+        row = server.api("GET", "get-request", **wanted)
         codes = row["request"], row["logging_error_codes"]
         report.check(
             "its body is left out with a code", codes == (None, ["MAX_REQUEST_SIZE_EXCEEDED"]), str(codes)[:200]

@@ -201,6 +201,6 @@ def _damaged_at_start(report: Report, server: TrackingServer) -> None:
 
 def _readable(path: Path) -> bool:
     try:
-        return bool(json.loads(path.read_bytes())["endpoints"])
+        return any(line["endpoint"] for line in json.loads(path.read_bytes())["lines"] if line)
     except (OSError, ValueError, KeyError):
         return False
