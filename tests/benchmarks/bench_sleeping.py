@@ -1,10 +1,11 @@
 """What sleep costs: ``python tests/benchmarks/bench_sleeping.py [--models 1000] [--wakes 20] [--json FILE]``.
 
 Two parts. *Control*: a real controller with a registry in memory and so many models, two versions each, all asleep: the
-seconds of a tick with nothing to do, of a tick that wakes one version and of reading the new snapshot in a web worker,
-and the memory of one version in both. *Wakes*: a real server with iris models: the seconds from a request for a
-sleeping version to the answer, of one request, of 64 at once (and the workers started for them), and of one request for
-each of 100 models within a second. The machine does nothing else, or the figures say little.
+seconds of a tick with nothing to do, of a tick that wakes one version (the first after the start apart) and of reading
+the new snapshot in a web worker, and the memory of one version in both. *Wakes*: a real server with iris models: the
+seconds from a request for a sleeping version to the answer, of one request, of 64 at once (and the workers started for
+them), and of one request for each of 100 models within a second. The machine does nothing else, or the figures say
+little.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from mlflow_serving_plugin.settings import Settings
 from mlflow_serving_plugin.testing import MemoryRegistry, MemoryStore
 
 _TICKS = 50
+_CHANGES = 10
 _STORM = 64
 _CROWD = 100
 _LONGEST_S = 600.0
@@ -65,7 +67,7 @@ def control(models: int, root: Path) -> Figures:
     wanted = desire(view, settings.request_timeout_s)
     proofs = {str(key): asdict(Proof(one.fingerprint, True, 0, "", "")) for key, one in wanted.items()}
     paths.proofs.write_text(json.dumps(proofs))
-    key, before = next(iter(wanted)), psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss
     controller = Controller(
         ControllerDeps(
             settings=settings,
@@ -90,10 +92,16 @@ def control(models: int, root: Path) -> Figures:
     eventually(all_published, within_s=_LONGEST_S)
     memory = psutil.Process().memory_info().rss - before
     idle = [ticked() for _ in range(_TICKS)]
+    changes, reads = [], []
+    # The first one after the start makes the text of all versions; later ones make that of what has changed.
+    for key in list(wanted)[:_CHANGES]:
+        changes.append(ticked(Wake(key.endpoint_id, key.name)))
+        reads.append(_took(reader.current))
     return {
         "tick_idle_ms": statistics.median(idle) * 1e3,
-        "tick_change_ms": ticked(Wake(key.endpoint_id, key.name)) * 1e3,
-        "read_change_ms": _took(reader.current) * 1e3,
+        "tick_first_change_ms": changes[0] * 1e3,
+        "tick_change_ms": statistics.median(changes[1:]) * 1e3,
+        "read_change_ms": statistics.median(reads[1:]) * 1e3,
         "kilobytes_per_version": memory / len(wanted) / 1000,
     }
 

@@ -227,28 +227,8 @@ def test_many_small_files_become_one_also_when_the_writer_is_killed_meanwhile(lo
     assert len(list(log.place.rglob("*.parquet"))) == 1
 
 
-def test_a_reader_has_each_request_once_while_small_files_become_one(log: Log, monkeypatch) -> None:
-    for number in range(40):
-        log.segment(record(number))
-        log.writer.run_once()
-    before, place = len(list(log.place.rglob("*.parquet"))), str(log.place)
-    list_files, ids = reading.newest_first, [f"r{number}" for number in reversed(range(40))]
-
-    def merged_meanwhile(*of):
-        found = list(list_files(*of))
-        log.now += 3600
-        log.writer.run_once()
-        return iter(found)
-
-    monkeypatch.setattr(reading, "newest_first", merged_meanwhile)
-    assert [row["databricks_request_id"] for row in newest(place, "parquet", Wanted("e1"), 50)] == ids
-    assert (before, len(list(log.place.rglob("*.parquet")))) == (40, 1)
-
-
-def test_a_request_is_found_whose_file_becomes_part_of_another_meanwhile(log: Log, monkeypatch) -> None:
-    for number in range(40):
-        log.segment(record(number))
-        log.writer.run_once()
+def merge_during_questions(log: Log, monkeypatch) -> None:
+    """Have small files become one after the reader has listed them."""
     list_files = reading.newest_first
 
     def merged_meanwhile(*of):
@@ -258,6 +238,24 @@ def test_a_request_is_found_whose_file_becomes_part_of_another_meanwhile(log: Lo
         return iter(found)
 
     monkeypatch.setattr(reading, "newest_first", merged_meanwhile)
+
+
+def test_a_reader_has_each_request_once_while_small_files_become_one(log: Log, monkeypatch) -> None:
+    for number in range(40):
+        log.segment(record(number))
+        log.writer.run_once()
+    before, place = len(list(log.place.rglob("*.parquet"))), str(log.place)
+    ids = [f"r{number}" for number in reversed(range(40))]
+    merge_during_questions(log, monkeypatch)
+    assert [row["databricks_request_id"] for row in newest(place, "parquet", Wanted("e1"), 50)] == ids
+    assert (before, len(list(log.place.rglob("*.parquet")))) == (40, 1)
+
+
+def test_a_request_is_found_whose_file_becomes_part_of_another_meanwhile(log: Log, monkeypatch) -> None:
+    for number in range(40):
+        log.segment(record(number))
+        log.writer.run_once()
+    merge_during_questions(log, monkeypatch)
     assert one(str(log.place), "parquet", "e1", "r3", 0, 2**62)["databricks_request_id"] == "r3"
 
 
