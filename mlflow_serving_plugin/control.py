@@ -25,7 +25,7 @@ from mlflow_serving_plugin.api.requests import CALLER, REFUSAL, WELL_KNOWN_PATH
 from mlflow_serving_plugin.api.server import HEALTH_PATH
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.limits import BodyMemory, Reservation, declared_length, refuse_lost_body
-from mlflow_serving_plugin.gateway.messages import Head, Lane, ReadBody, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import LANE_OF, Head, Lane, ReadBody, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.tarpit import Tarpit
 
 _logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Control:
         yield from self._tarpit.pass_by(head)
         identify = partial(self._access.identify, head.headers, head.client)
         if self._access.blocking:
-            lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
+            lane = LANE_OF[self._access.check(head.headers)]
             caller: User = yield RunBlocking(identify, lane)
         else:
             caller = identify()

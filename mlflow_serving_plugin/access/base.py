@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import NamedTuple, Protocol
 
 from mlflow_serving_plugin.domain.token import NEVER, Scope
@@ -33,6 +33,16 @@ class User:
     """Headers for requests to the wrapped app in the caller's name, where only that app can check them."""
 
 
+class Check(Enum):
+    """What ``identify`` has to check of a request. Each kind waits in a line of its own."""
+
+    TOKEN = auto()
+    KNOWN_PASSWORD = auto()
+    """Credentials that were right before: a slow hash all the same, but no guess."""
+    PASSWORD = auto()
+    """All other credentials, guesses among them."""
+
+
 class Grant(NamedTuple):
     """Who the caller is, and what the caller may do with the model that was asked about."""
 
@@ -43,8 +53,8 @@ class Grant(NamedTuple):
 class Access(Protocol):
     """Identifies callers and looks up their permission on a registered model. Thread-safe.
 
-    All methods but ``recall`` and ``refuse_guess`` may block: checking a password's hash takes 78 ms, and a database
-    may be slow.
+    All methods but ``check``, ``recall`` and ``refuse_guess`` may block: checking a password's hash takes 78 ms, and a
+    database may be slow.
     """
 
     blocking: bool
@@ -56,8 +66,8 @@ class Access(Protocol):
         ``address``: the client's. TooManyRequestsError when the client has to wait before it may try a password.
         """
 
-    def checks_password(self, headers: Mapping[str, str]) -> bool:
-        """Whether ``identify`` may have to check a password, which costs a slow hash, and not just a token."""
+    def check(self, headers: Mapping[str, str]) -> Check:
+        """What ``identify`` has to check, from memory alone."""
 
     def refuse_guess(self, headers: Mapping[str, str], address: str) -> ServingError | None:
         """The refusal of a password, from memory alone: it is known to be wrong, or has to wait after wrong ones.

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from mlflow_serving_plugin.access.base import Grant, Permission, User
+from mlflow_serving_plugin.access.base import Check, Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guesses import Guesses, user_of
 from mlflow_serving_plugin.access.provider import Provider
@@ -74,9 +74,11 @@ class GuardedAccess:
             found = self._by_token.fetch(key, lambda: _or_refusal(lambda: self._tokens.user(token)), lifetime_s)
         return _let_in(found)
 
-    def checks_password(self, headers: Mapping[str, str]) -> bool:
-        """Whether the credentials are no token of ours, so that the provider has to be asked."""
-        return _token(headers) is None
+    def check(self, headers: Mapping[str, str]) -> Check:
+        """The provider has to be asked about credentials that are no token of ours."""
+        if _token(headers) is not None:
+            return Check.TOKEN
+        return Check.KNOWN_PASSWORD if self._guesses.were_right(self._key(headers, None)) else Check.PASSWORD
 
     def refuse_guess(self, headers: Mapping[str, str], address: str) -> ServingError | None:
         """The refusal of a password that is known to be wrong, or has to wait after wrong ones."""

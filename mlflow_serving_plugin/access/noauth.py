@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlflow_serving_plugin.access.base import Grant, Permission, User
+from mlflow_serving_plugin.access.base import Check, Grant, Permission, User
 
 
 class NoAuth:
@@ -17,9 +17,9 @@ class NoAuth:
         """A user without a name."""
         return self._GRANT.caller
 
-    def checks_password(self, headers: Mapping[str, str]) -> bool:
+    def check(self, headers: Mapping[str, str]) -> Check:
         """There are no passwords."""
-        return False
+        return Check.TOKEN
 
     def refuse_guess(self, headers: Mapping[str, str], address: str) -> None:
         """There are no passwords."""

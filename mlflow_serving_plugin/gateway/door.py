@@ -10,7 +10,7 @@ from mlflow_serving_plugin.domain.reference import Reference
 from mlflow_serving_plugin.domain.routes import Routes, no_such_endpoint, not_enabled, serving_key
 from mlflow_serving_plugin.errors import NotFoundError, TemporarilyUnavailableError
 from mlflow_serving_plugin.gateway.exchange import Exchange
-from mlflow_serving_plugin.gateway.messages import Head, Lane, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import LANE_OF, Head, RunBlocking, Steps
 
 
 class Door:
@@ -54,6 +54,6 @@ class Door:
         look_up = partial(look_up_grant, self._access, head.headers, head.client, workspace, names)
         if not self._access.blocking:
             return look_up()
-        lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
+        lane = LANE_OF[self._access.check(head.headers)]
         grant: Grant = yield RunBlocking(look_up, lane)
         return grant

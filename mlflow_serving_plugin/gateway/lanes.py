@@ -1,7 +1,7 @@
 """The threads of an event loop's driver, in lanes: a lane that is full or hangs holds up no other lane.
 
 A password costs a hash of some 80 ms, a look-up may wait for a database that hangs, a view of the control API may do
-both. A request with a token must wait for none of the three.
+both. A request with a token must wait for none of the three, and a user who was let in before for no guess.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _LIMITS = {
     # As asyncio.to_thread has. Bodies under way are bounded by their bytes.
     Lane.WORK: _Limits(min(32, (os.cpu_count() or 1) + 4), 10_000, 60.0, None),
     Lane.LOOKUP: _Limits(8, 1000, 5.0, 5.0),
+    Lane.KNOWN_PASSWORD: _Limits(8, 1000, 5.0, 10.0),
     Lane.PASSWORD: _Limits(8, 1000, 2.0, 10.0),
     Lane.CONTROL: _Limits(4, 200, 5.0, 10.0),
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from mlflow_serving_plugin.access.base import Check
 from mlflow_serving_plugin.errors import ServingError
 from mlflow_serving_plugin.gateway.dialects.events import DONE, write_error, write_events
 from mlflow_serving_plugin.gateway.limits import Reservation
@@ -54,8 +55,17 @@ class Lane(Enum):
 
     WORK = "parsing and writing bodies"
     LOOKUP = "tokens and permissions"
+    KNOWN_PASSWORD = "passwords that were right before"  # noqa: S105 - a name, no password
     PASSWORD = "passwords"  # noqa: S105 - a name, no password
     CONTROL = "the control API"
+
+
+LANE_OF = {
+    Check.TOKEN: Lane.LOOKUP,
+    Check.KNOWN_PASSWORD: Lane.KNOWN_PASSWORD,
+    Check.PASSWORD: Lane.PASSWORD,
+}
+"""Where ``Access.identify`` runs, by what it has to check."""
 
 
 class RunBlocking(NamedTuple):

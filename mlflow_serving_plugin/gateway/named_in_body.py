@@ -16,7 +16,7 @@ from mlflow_serving_plugin.gateway.addresses import Action, Target
 from mlflow_serving_plugin.gateway.dialects.content_type import JSON
 from mlflow_serving_plugin.gateway.dialects.openai import list_of_models, model_in
 from mlflow_serving_plugin.gateway.exchange import Exchange
-from mlflow_serving_plugin.gateway.messages import Lane, Reply, RunBlocking, Steps
+from mlflow_serving_plugin.gateway.messages import LANE_OF, Lane, Reply, RunBlocking, Steps
 from mlflow_serving_plugin.gateway.scoring import Scoring
 from mlflow_serving_plugin.host.snapshot import SnapshotReader
 
@@ -58,7 +58,7 @@ class NamedInBody:
         identify = partial(self._access.identify, head.headers, head.client)
         if not self._access.blocking:
             return identify()
-        lane = Lane.PASSWORD if self._access.checks_password(head.headers) else Lane.LOOKUP
+        lane = LANE_OF[self._access.check(head.headers)]
         caller: User = yield RunBlocking(identify, lane)
         return caller
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlflow_serving_plugin.access.base import Grant, Permission, User
+from mlflow_serving_plugin.access.base import Check, Grant, Permission, User
 from mlflow_serving_plugin.errors import UnauthenticatedError
 
 
@@ -29,8 +29,8 @@ class MemoryAccess:
             raise UnauthenticatedError("Credentials are missing or wrong.")
         return User(name)
 
-    def checks_password(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization", "")[:6].lower() == "basic "
+    def check(self, headers: Mapping[str, str]) -> Check:
+        return Check.PASSWORD if headers.get("authorization", "")[:6].lower() == "basic " else Check.TOKEN
 
     def refuse_guess(self, headers: Mapping[str, str], address: str) -> None:
         return None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mlflow_serving_plugin.access.base import Grant, Permission, User
+from mlflow_serving_plugin.access.base import Check, Grant, Permission, User
 from mlflow_serving_plugin.access.cache import ShortCache
 from mlflow_serving_plugin.access.guarded import GuardedAccess
 from mlflow_serving_plugin.access.tokens import TokenAuthenticator, digest_of, new_token, token_in
@@ -360,6 +360,21 @@ def test_guessing_keeps_out_nobody_whose_password_was_right_before(world):
         guess(world, number)
     world.now += 5.1
     assert world.access.identify(right, "6.6.6.6").name == "alice"
+
+
+def test_a_password_that_was_right_is_told_from_guesses(world):
+    world.provider.password = "Basic " + base64.b64encode(b"alice:right").decode()
+    right = {"authorization": world.provider.password}
+    assert world.access.check(right) is Check.PASSWORD
+    world.access.identify(right)
+    assert world.access.check(right) is Check.KNOWN_PASSWORD
+    assert world.access.check({"authorization": "Basic " + base64.b64encode(b"alice:wrong").decode()}) is Check.PASSWORD
+    assert world.access.check(a_token(world)) is Check.TOKEN
+    world.provider.password = "changed"
+    world.now += 5.1
+    with pytest.raises(UnauthenticatedError):
+        world.access.identify(right)
+    assert world.access.check(right) is Check.PASSWORD
 
 
 def test_guessing_keeps_out_for_long_nobody_who_comes_from_another_address(world):

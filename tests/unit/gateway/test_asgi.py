@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import threading
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker, worker_route
 
-from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.base import Check, Permission, User
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.states import EntityState
 from mlflow_serving_plugin.gateway.asgi import AsgiGateway
@@ -308,8 +309,8 @@ def test_blocking_access_is_asked_off_the_event_loop(short, served):
             self.blocking = blocking
             self.threads = []
 
-        def checks_password(self, headers):
-            return False
+        def check(self, headers):
+            return Check.TOKEN
 
         def refuse_guess(self, headers, address):
             return None
@@ -332,3 +333,43 @@ def test_blocking_access_is_asked_off_the_event_loop(short, served):
     assert run(score(slow)) == run(score(quick)) == 200
     assert slow.threads != [threading.main_thread()]
     assert quick.threads == [threading.main_thread()]
+
+
+@pytest.mark.parametrize("known", [Check.TOKEN, Check.KNOWN_PASSWORD])
+def test_whoever_was_let_in_before_waits_for_no_guess(short, served, known):
+    begun, checked = threading.Semaphore(0), threading.Event()
+
+    class Access:
+        blocking = True
+
+        def check(self, headers):
+            return Check.PASSWORD if "authorization" in headers else known
+
+        def refuse_guess(self, headers, address):
+            return None
+
+        def identify(self, headers, address=""):
+            if "authorization" in headers:
+                begun.release()
+                checked.wait(20)
+            return User("alice")
+
+        def permission(self, user, workspace, name):
+            return Permission.READ
+
+        def recall(self, headers, workspace, name):
+            return None
+
+    async def score():
+        async with application(short, served, Access()) as app:
+            ping = functools.partial(send, app, path="/model/iris/1/ping", method="GET")
+            guesses = [asyncio.create_task(ping(Client(), headers=[(b"authorization", b"guess")])) for _ in range(40)]
+            for _ in range(8):  # All threads for passwords are taken.
+                assert await asyncio.to_thread(begun.acquire, timeout=20)
+            reply = (await ping(Client(), headers=[])).reply
+            waited = not any(guess.done() for guess in guesses)
+            checked.set()
+            await asyncio.gather(*guesses)
+            return reply.status, waited
+
+    assert run(score()) == (200, True)

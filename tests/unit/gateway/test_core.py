@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from support.gateway_fakes import IRIS, PREDICTED, routes, snapshot, version, worker_route
 
-from mlflow_serving_plugin.access.base import Permission, User
+from mlflow_serving_plugin.access.base import Check, Permission, User
 from mlflow_serving_plugin.access.forgery import BrowserRules
 from mlflow_serving_plugin.access.noauth import NoAuth
 from mlflow_serving_plugin.domain.routes import Routes
@@ -34,8 +34,8 @@ class Guarded:
 
     blocking = True
 
-    def checks_password(self, headers):
-        return True
+    def check(self, headers):
+        return Check.PASSWORD
 
     def refuse_guess(self, headers, address):
         return None
