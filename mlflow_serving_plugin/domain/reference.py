@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from mlflow_serving_plugin.errors import NotFoundError
 
-TRAFFIC, ENTITY = "traffic", "entity"
+TRAFFIC, ENTITY, NAMED = "traffic", "entity", "named"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A name of what is served. ``kind``: ``version``, ``stage``, ``alias`` or ``latest`` of a registered model, by its
-    ``name``; ``traffic`` (of which the split decides) or ``entity`` of a serving endpoint.
+    ``name``; ``traffic`` (of which the split decides) or ``entity`` of a serving endpoint; ``named``: whichever
+    of them has the name.
     """
 
     name: str

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from mlflow_serving_plugin.domain.reference import (
     ENTITY,
     IN_BODY,
+    NAMED,
     NO_MODEL,
     TRAFFIC,
     Reference,
@@ -38,6 +39,8 @@ class Action(Enum):
     VERSION = "version"
     MODELS = "models"
     """Which models there are, in OpenAI's shape."""
+    MODEL = "model"
+    """Whether there is a model, in OpenAI's shape."""
     METADATA = "metadata"
     """What a model takes and answers, in V2's shape."""
     SERVER = "server"
@@ -102,6 +105,8 @@ def _below_serving_endpoints(segments: list[str]) -> Target:
         return Target(Reference(segments[0], TRAFFIC, ""), Action.SCORE, ("POST",), ENDPOINTS)
     if len(segments) == 4 and all(segments) and segments[1::2] == ["served-models", "invocations"]:
         return Target(Reference(segments[0], ENTITY, segments[2]), Action.SCORE, ("POST",), ENDPOINTS)
+    if segments[0] == "models" and all(segments):
+        return Target(Reference("/".join(segments[1:]), NAMED, ""), Action.MODEL, _READ, openai.CHAT)
     if segments[:1] and segments[0] in _OPENAI_SAYS:
         *others, last = (f"/serving-endpoints/{path}" for path in _OF_OPENAI)
         raise NoOpenAiPathError(f"This server has no such API. Of OpenAI's, it has {', '.join(others)} and {last}.")

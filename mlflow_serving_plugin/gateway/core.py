@@ -17,7 +17,7 @@ from typing import cast
 from mlflow_serving_plugin.access.base import Access
 from mlflow_serving_plugin.access.cors import cors_headers, is_preflight
 from mlflow_serving_plugin.access.forgery import BrowserRules, refuse_forged
-from mlflow_serving_plugin.domain.reference import IN_BODY
+from mlflow_serving_plugin.domain.reference import IN_BODY, NAMED
 from mlflow_serving_plugin.domain.workspace import workspace_of
 from mlflow_serving_plugin.errors import MethodNotAllowedError, ServingError
 from mlflow_serving_plugin.gateway.about import about
@@ -171,7 +171,7 @@ class Gateway:
         if self._browser_rules is not None:
             refuse_forged(self._browser_rules, head.method, head.headers)
         exchange.workspace = workspace_of(head.headers, enabled=self._workspaces)
-        if target.reference is IN_BODY:
+        if target.reference is IN_BODY or target.reference.kind == NAMED:
             yield from self._tarpit.pass_by(head)
             return (yield from self._named_in_body.answer(exchange, target))
         if target.dialect is V2:

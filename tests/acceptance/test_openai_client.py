@@ -48,6 +48,7 @@ def test_responses_streamed_or_not_say_the_same(client: openai.OpenAI, asked: ob
 
 def test_models_are_listed_and_errors_are_those_of_the_client(client: openai.OpenAI) -> None:
     assert {"chatmodel", "responses"} <= {model.id for model in client.models.list()}
+    assert client.models.retrieve("chatmodel").id == "chatmodel"
     with pytest.raises(openai.NotFoundError, match="Serving is not enabled on registered model"):
         client.chat.completions.create(model="nothing", messages=MESSAGES)
     with pytest.raises(openai.BadRequestError, match="cannot stream its answer"):

@@ -127,6 +127,7 @@ _ASKED = {"model": SERVED, "messages": [], "input": "a"}
 _REFUSED = _statuses(404, 400, 400, 400, 400)
 OPENAI_ROUTES = (
     Route("GET", "/serving-endpoints/models", KNOWN),
+    Route("GET", f"/serving-endpoints/models/{SERVED}", SCORING),
     *(
         Route("POST", f"/serving-endpoints/{path}", _REFUSED, _ASKED)
         for path in ("chat/completions", "responses", "embeddings")

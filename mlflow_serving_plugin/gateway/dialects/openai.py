@@ -79,8 +79,16 @@ def model_in(body: bytes) -> str:
 
 def list_of_models(names: list[str]) -> bytes:
     """The answer of ``GET …/models``."""
-    models = [{"id": name, "object": "model", "created": 0, "owned_by": "mlflow"} for name in names]
-    return json.dumps({"object": "list", "data": models}).encode()
+    return json.dumps({"object": "list", "data": [_model(name) for name in names]}).encode()
+
+
+def one_model(name: str) -> bytes:
+    """The answer of ``GET …/models/<name>``."""
+    return json.dumps(_model(name)).encode()
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "mlflow"}
 
 
 def _formed(form: Form, model: str, text: bytes) -> bytes:

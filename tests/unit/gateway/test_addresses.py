@@ -58,7 +58,7 @@ def test_openai_s_routes_stand_below_serving_endpoints_and_below_each_version(pa
         assert (found.reference, found.action, found.methods) == (reference, action, methods)
 
 
-@pytest.mark.parametrize("path", ["chat", "chat/completions/x", "responses/abc/cancel", "models/iris", "completions"])
+@pytest.mark.parametrize("path", ["chat", "chat/completions/x", "responses/abc/cancel", "files/iris", "completions"])
 def test_another_of_openai_s_paths_is_refused_in_openai_s_shape(path):
     with pytest.raises(NoOpenAiPathError, match="Of OpenAI's, it has /serving-endpoints/chat/completions"):
         target_of(f"/serving-endpoints/{path}")

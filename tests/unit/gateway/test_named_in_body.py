@@ -60,6 +60,24 @@ def test_models_are_those_that_the_caller_may_read(bench):
     assert bench.send("/model/iris/1/v1/models", "GET", ALICE).json["data"][0]["id"] == "iris"
 
 
+@pytest.mark.parametrize("model", ["iris", "iris/1", "iris@champion", "models:/iris/1"])
+def test_a_model_is_found_by_each_of_its_names(bench, model):
+    path = f"/serving-endpoints/models/{model}"
+    found = bench.send(path, "GET", ALICE)
+    assert (found.status, found.json["id"], found.json["object"]) == (200, model, "model")
+    assert not bench.calls
+    refused = bench.send(path, "GET", BOB)
+    assert (refused.status, set(refused.json)) == (404, {"error"})
+    assert bench.send(path, "GET", {}).status == 401
+    assert bench.send(path, "POST", ALICE).status == 405
+
+
+@pytest.mark.parametrize("model", ["other", "iris/7", "iris@nobody", "iris/1/2", "/iris", "models/iris"])
+def test_a_model_that_is_not_there_is_404_in_openai_s_shape(bench, model):
+    missing = bench.send(f"/serving-endpoints/models/{model}", "GET", ALICE)
+    assert (missing.status, set(missing.json)) == (404, {"error"})
+
+
 @pytest.mark.parametrize(("method", "status"), [("GET", 405), ("PUT", 405)])
 def test_other_methods_are_refused_in_openai_s_shape(bench, method, status):
     reply = bench.send(URL, method, ALICE)
