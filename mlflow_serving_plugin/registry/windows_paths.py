@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import yaml
+from mlflow_serving_plugin.host.yaml_text import load_yaml
 
 
 def mend_windows_paths(model_dir: Path) -> None:
@@ -20,8 +20,8 @@ def mend_windows_paths(model_dir: Path) -> None:
         text = file.read_text(encoding="utf-8")
         if "\\" not in text:
             return
-        found = {path: here for path in _texts(yaml.safe_load(text)) if (here := _here(model_dir, path))}
-    except (ValueError, yaml.YAMLError):
+        found = {path: here for path in _texts(load_yaml(text)) if (here := _here(model_dir, path))}
+    except ValueError:
         # Whoever needs the file will say so.
         return
     for path, here in sorted(found.items(), key=lambda item: -len(item[0])):

@@ -57,7 +57,7 @@ def test_a_file_whose_name_has_a_backslash_is_taken_for_itself(tmp_path):
 
 
 def test_a_file_that_is_not_yaml_or_not_text_stays(tmp_path):
-    for written in (b"a: [\\", b"\xff\\"):
+    for written in (b"a: [\\", b"\xff\\", b"a\\: " + b"[" * 3000):
         (tmp_path / "MLmodel").write_bytes(written)
         mend_windows_paths(tmp_path)
         assert (tmp_path / "MLmodel").read_bytes() == written
