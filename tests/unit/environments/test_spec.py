@@ -151,7 +151,9 @@ def test_a_file_that_comes_with_the_model_is_known_by_its_content(tmp_path):
 
 @pytest.mark.parametrize("name", ["MLmodel", "conda_yaml", "python_env_yaml"])
 @pytest.mark.parametrize(
-    "content", ["a: [\n", "- a\n  b\n\tc", "x: " + "[" * 3000, "x: " + "[" * 300_000, "- " * 300_000]
+    "content",
+    ["a: [\n", "- a\n  b\n\tc", "x: " + "[" * 3000, "x: " + "[" * 300_000, "- " * 300_000],
+    ids=["open", "tab", "deep", "abyss", "deep list"],
 )
 def test_a_file_that_is_no_yaml_or_nested_beyond_reading_is_named(model, name, content):
     with pytest.raises(RequirementsError, match=f"The model's {name.replace('_y', '.y')} cannot be read"):
