@@ -113,6 +113,10 @@ export const updateEndpoint = (name: string, config: ConfigInput) =>
 /** Limits that are left out end. */
 export const limitEndpoint = (name: string, limits: RateLimit[]) =>
   change<{ rate_limits: RateLimit[] }>("PUT", at(name, "/rate-limits"), { rate_limits: limits });
+/** Ends the update that is under way. */
+export const cancelUpdate = (name: string) => change<ServingEndpoint>("POST", at(name, "/cancel-update"), {});
+/** Wakes all entities that sleep. */
+export const wakeEntities = (name: string) => change<object>("POST", at(name, "/prewarm"), {});
 export const deleteEndpoint = (name: string) => change<object>("DELETE", at(name), {});
 export const getEndpointEvents = (name: string, pageToken?: string) =>
   get<EventPage>(at(name, "/events"), { page_token: pageToken });

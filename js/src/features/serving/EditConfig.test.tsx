@@ -61,7 +61,7 @@ test("during an update nothing is applied, and the draft stays", async () => {
   const updating = { ...ENDPOINT, name: "busy", state: { ready: "READY", config_update: "IN_PROGRESS" } };
   show(updating);
   fireEvent.change(screen.getAllByLabelText("Traffic, percent")[1] as HTMLElement, { target: { value: "50" } });
-  screen.getByText("An update is under way. Wait for its end.");
+  screen.getByText("An update is under way. Wait for its end, or cancel it.");
   fireEvent.click(screen.getByRole("button", { name: "Apply" }));
   cleanup();
   show({ ...updating, state: ENDPOINT.state });

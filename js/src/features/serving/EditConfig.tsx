@@ -58,5 +58,5 @@ export function EditConfig({ endpoint }: { endpoint: ServingEndpoint }) {
 
 function refusal({ permission_level: level, state }: ServingEndpoint): string | null {
   if (level !== "CAN_MANAGE") return "You need MANAGE permission on every registered model of the endpoint.";
-  return state.config_update === "IN_PROGRESS" ? "An update is under way. Wait for its end." : null;
+  return state.config_update === "IN_PROGRESS" ? "An update is under way. Wait for its end, or cancel it." : null;
 }

@@ -1,19 +1,22 @@
 import { useState } from "react";
 import { dateTime } from "../../shared/format";
 import { useChange } from "../../shared/queries";
-import { type ServingEndpoint, deleteEndpoint } from "../../shared/servingApi";
+import { type ServingEndpoint, cancelUpdate, deleteEndpoint, wakeEntities } from "../../shared/servingApi";
 import { Button } from "../../shared/ui/Button";
 import { Dialog } from "../../shared/ui/Dialog";
 import { Notice } from "../../shared/ui/Loaded";
 import { Status } from "../../shared/ui/Status";
-import { stateOf } from "./states";
+import { isAsleep, stateOf } from "./states";
 
-/** The state of a serving endpoint with its reason, and the button that deletes the endpoint. */
+/** The state of a serving endpoint with its reason, and the buttons that wake, cancel an update and delete. */
 export function ServingHeader({ endpoint, deleted }: { endpoint: ServingEndpoint; deleted: () => void }) {
   const [asking, setAsking] = useState(false);
-  const remove = useChange(() => deleteEndpoint(endpoint.name), [["serving-endpoints"]]);
+  const { name } = endpoint;
+  const remove = useChange(() => deleteEndpoint(name), [["serving-endpoints"]]);
+  const cancel = useChange(() => cancelUpdate(name), [["serving-endpoint", name], ["serving-endpoints"]]);
+  const wake = useChange(() => wakeEntities(name), [["serving-endpoint", name]]);
   const refused = endpoint.permission_level === "CAN_MANAGE" ? null : "You need MANAGE permission on every registered model of the endpoint.";
-  const message = endpoint.state.config_update_message;
+  const failure = remove.error ?? cancel.error ?? wake.error;
   return (
     <section className="endpoint" aria-label="State of serving">
       <div className="line">
@@ -26,21 +29,26 @@ export function ServingHeader({ endpoint, deleted }: { endpoint: ServingEndpoint
           {endpoint.creator && `, created by ${endpoint.creator}`}
         </span>
         <span className="grow" />
+        {endpoint.config?.served_entities.some(isAsleep) && (
+          <Button disabled={wake.isPending} onClick={() => wake.mutate(undefined)}>
+            {wake.isPending ? "Waking…" : "Wake"}
+          </Button>
+        )}
+        {endpoint.config && endpoint.pending_config && (
+          <Button refused={refused} disabled={cancel.isPending} onClick={() => cancel.mutate(undefined)}>
+            {cancel.isPending ? "Canceling…" : "Cancel Update"}
+          </Button>
+        )}
         <Button refused={refused} disabled={remove.isPending} onClick={() => setAsking(true)}>
           {remove.isPending ? "Deleting…" : "Delete"}
         </Button>
       </div>
       {endpoint.description && <p>{endpoint.description}</p>}
-      {message && (
-        <Notice tone={endpoint.state.ready === "READY" ? "warning" : "error"}>
-          The last update failed. {endpoint.state.ready === "READY" && "The configuration before it answers. "}
-          {message}
-        </Notice>
-      )}
-      {remove.error && <Notice tone="error">{remove.error.message}</Notice>}
+      <LastUpdate state={endpoint.state} />
+      {failure && <Notice tone="error">{failure.message}</Notice>}
       {asking && (
         <Dialog
-          title={`Delete ${endpoint.name}?`}
+          title={`Delete ${name}?`}
           confirm="Delete endpoint"
           busy={remove.isPending}
           onConfirm={() => remove.mutate(undefined, { onSuccess: deleted, onSettled: () => setAsking(false) })}
@@ -50,5 +58,16 @@ export function ServingHeader({ endpoint, deleted }: { endpoint: ServingEndpoint
         </Dialog>
       )}
     </section>
+  );
+}
+
+function LastUpdate({ state: { ready, config_update: update, config_update_message: message } }: Pick<ServingEndpoint, "state">) {
+  if (!message) return null;
+  if (update === "UPDATE_CANCELED") return <p className="muted">{message}</p>;
+  return (
+    <Notice tone={ready === "READY" ? "warning" : "error"}>
+      The last update failed. {ready === "READY" && "The configuration before it answers. "}
+      {message}
+    </Notice>
   );
 }

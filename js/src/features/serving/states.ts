@@ -22,8 +22,11 @@ const ENTITIES: Record<string, State> = {
   DEPLOYMENT_ABORTED: { label: "Stopped", tone: "idle" },
 };
 
-export function entityState({ state }: ServedEntity): State {
-  if (state.deployment_state_message === "Scaled to zero") return { label: "Asleep", tone: "idle" };
+export const isAsleep = ({ state }: ServedEntity): boolean => state.deployment_state_message === "Scaled to zero";
+
+export function entityState(entity: ServedEntity): State {
+  const { state } = entity;
+  if (isAsleep(entity)) return { label: "Asleep", tone: "idle" };
   return ENTITIES[state.deployment] ?? { label: state.deployment, tone: "idle" };
 }
 
