@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response
 from support.auth import ADMIN, ADMIN_PASSWORD, BasicAuthServer, client_of
-from support.browser import ARGS, CHROMIUM, PAGE_MS
+from support.browser import PAGE_MS
 from support.models import Models, register
 from support.server import TrackingServer
 
@@ -35,8 +35,6 @@ PATHS = {
 }
 SERVED, SPARE = "coveted", "dormant"
 """The first is served in one version. The second is not, and must stay so."""
-
-NAMES = "--host-resolver-rules=MAP *.test 127.0.0.1"
 
 PLACES = {
     # The browser says "cross-site" of the first, since it thinks the server's address safe; of the others, nothing.
@@ -87,16 +85,6 @@ def elsewhere() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH: nothing is forged in a browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGS, NAMES])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def prepared() -> set[str]:
     """The servers that serve both models already: pytest asks for one anew with each place."""
     return set()
@@ -142,9 +130,9 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(browser: Browser, server: TrackingServer) -> Iterator[Visitor]:
+def visitor(chromium: Browser, server: TrackingServer) -> Iterator[Visitor]:
     credentials = {"username": ADMIN, "password": ADMIN_PASSWORD} if server.credentials else None
-    context = browser.new_context(http_credentials=credentials)
+    context = chromium.new_context(http_credentials=credentials)
     page = context.new_page()
     page.set_default_timeout(PAGE_MS)
     answers: list[Response] = []

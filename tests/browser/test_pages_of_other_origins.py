@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 from support.browser import ARGS, CHROMIUM, PAGE_MS
 from support.front import ALICE, Front
 from support.matrix import APP, MODEL, OTHER_PAGE, ROWS
@@ -37,11 +37,9 @@ class Blank(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """Its pages of both origins come from a server of this test."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH: no page of another origin is opened")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as pages, sync_playwright() as playwright:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Blank) as pages:
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         here = f"127.0.0.1:{pages.server_port}"
         names = f"--host-resolver-rules=MAP app.example:3000 {here}, MAP evil.example:80 {here}"

@@ -132,9 +132,7 @@ def test_the_overview_counts_requests_while_it_is_open(tab: Tab, models: Models)
 
 @pytest.mark.parametrize("dismissed", ["true", "false"])
 def test_it_is_there_in_both_of_mlflow_s_registry_pages(tab: Tab, dismissed: str) -> None:
-    tab.open("#/models")
-    tab.page.evaluate(f"localStorage.setItem('{REGISTRY_SWITCH}', '{dismissed}')")
-    tab.page.reload()
+    tab.page.add_init_script(f"localStorage.setItem('{REGISTRY_SWITCH}', '{dismissed}')")
     tab.open_tab("garden")
     expect(tab.page.get_by_role("heading", name="Serve this model")).to_be_visible()
     expect(tab.page.get_by_role("tab", name="Serving")).to_have_count(1)
@@ -159,11 +157,9 @@ def test_where_the_place_for_the_tab_is_not_found_the_side_bar_leads_to_the_same
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_there_is_no_serious_barrier(tab: Tab, theme: str) -> None:
     page = tab.page
-    tab.open("#/models")
-    page.evaluate(f"localStorage.setItem('_mlflow_dark_mode_toggle_enabled', '{str(theme == 'dark').lower()}')")
+    tab.theme(theme)
     tab.server.enable("quiet")
     tab.server.wait_ready("quiet", 1)
-    page.reload()
     tab.open_tab("quiet")
     expect(page.get_by_role("button", name="Send Request")).to_be_visible()
     assert page.evaluate("document.body.classList.contains('dark-mode')") is (theme == "dark")

@@ -52,7 +52,6 @@ def test_charts_draw_a_running_load_and_the_table_behind_them_counts_its_request
     body = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
     for _ in range(REQUESTS):
         assert tab.server.score(f"{name}/1", body).status_code == 200
-    tab.open("#/models")
     tab.theme(theme)
     tab.open(f"#/models/{name}?tab=serving")
     # From the figure to its chart.

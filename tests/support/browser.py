@@ -13,7 +13,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 ARGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--host-resolver-rules=MAP tracking.test 127.0.0.1",
+    # Hosts that the browser takes for other machines.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 ]
 NAMED = "tracking.test"
 """A host that the browser takes for another machine."""
@@ -57,9 +58,14 @@ class Tab:
         self.page.get_by_role("tab", name="Serving").click()
 
     def theme(self, name: str) -> None:
-        """MLflow's theme: ``light`` or ``dark``. Loads the page anew."""
-        self.page.evaluate(f"localStorage.setItem('{_DARK}', '{str(name == 'dark').lower()}')")
-        self.page.reload()
+        """MLflow's theme: ``light`` or ``dark``. Loads the page anew where that has the other one."""
+        dark = name == "dark"
+        choice = f"localStorage.setItem('{_DARK}', '{str(dark).lower()}')"
+        if self.page.url == "about:blank":
+            self.page.add_init_script(choice)
+        elif self.page.evaluate("document.body.classList.contains('dark-mode')") != dark:
+            self.page.evaluate(choice)
+            self.page.reload()
 
     def barriers(self) -> list[tuple[str, str]]:
         """What axe finds serious in our part of the page; nothing where axe is not installed."""
