@@ -49,32 +49,43 @@ async ({ target, paths, token, served, spare }) => {
     query(fields).forEach((value, name) => form.set(name, value));
     return form;
   };
-  const loaded = (element) =>
+  // Whether it loaded, or failed to, before the patience is over.
+  const settled = (element) =>
     new Promise((done) => {
-      element.onload = element.onerror = done;
-      setTimeout(done, 5000);
-      document.body.append(element);
+      element.onload = element.onerror = () => done(true);
+      setTimeout(() => done(false), 5000);
     });
+  const loaded = async (element) => {
+    const end = settled(element);
+    document.body.append(element);
+    // What stays is laid out with all that comes after.
+    if (await end) element.remove();
+  };
 
+  // The forms' answers go to one frame, unless an answer is so late that the next form would cut it off.
+  let frame = null;
   const submit = async (url, enctype, fields) => {
-    const frame = document.createElement("iframe");
-    frame.name = `frame${document.querySelectorAll("iframe").length}`;
-    await loaded(Object.assign(frame, { src: "about:blank" }));
+    if (!frame) {
+      frame = document.createElement("iframe");
+      frame.name = `frame${document.querySelectorAll("iframe").length}`;
+      const blank = settled(frame);
+      document.body.append(Object.assign(frame, { src: "about:blank" }));
+      await blank;
+    }
+    const answers = frame;
     const form = Object.assign(document.createElement("form"), { method: "POST", action: target + url, enctype });
     form.target = frame.name;
     for (const [name, value] of Object.entries(fields)) {
       form.append(Object.assign(document.createElement("input"), { name, value }));
     }
     document.body.append(form);
-    const answered = new Promise((done) => {
-      frame.onload = done;
-      setTimeout(done, 5000);
-    });
+    const answered = settled(answers);
     form.submit();
-    await answered;
+    if (!(await answered)) frame = null;
+    form.remove();
     let text = null;
     try {
-      text = frame.contentDocument.body.textContent;
+      text = answers.contentDocument.body.textContent;
     } catch {
       // Of another origin, as it should be.
     }
