@@ -14,9 +14,9 @@ from support.shared import once
 ROOT = Path(__file__).parents[2]
 PACKAGE = "mlflow-serving-plugin"
 
-OLDEST, MIDDLE, TOO_OLD = "3.10.0", "3.14.0", "2.22.5"
+OLDEST, TOO_OLD = "3.10.0", "2.22.5"
 NEWEST = metadata.version("mlflow")
-OTHERS = ("3.10.1", "3.11.1", "3.12.0", "3.13.0", "3.15.2", "3.16.1", "3.17.0", "3.18.0")
+OTHERS = ("3.10.1", "3.11.1", "3.12.0", "3.13.0", "3.14.0", "3.15.2", "3.16.1", "3.17.0", "3.18.0")
 
 
 def python_with(version: str) -> str:
