@@ -70,6 +70,13 @@ def test_from_a_frame_with_ages_that_are_not_known_to_a_prediction(tab: Tab, tit
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert "predictions" in said.stdout
 
+    page.reload()
+    tab.narrow(420)
+    page.get_by_role("button", name="Load Example").click()
+    page.get_by_role("button", name="Send Request").click()
+    expect(response.get_by_text("200 OK")).to_be_visible()
+    assert page.evaluate(TOO_WIDE) == []
+
 
 def test_a_typed_request_survives_everything_and_the_address_says_what_is_shown(tab: Tab, titanic: str) -> None:
     page, body = tab.page, tab.page.get_by_label("Request (JSON)")
