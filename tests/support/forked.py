@@ -1,11 +1,15 @@
-"""``mlflow server`` commands, forked off a process that has imported MLflow: that takes seconds of processor time.
+"""``mlflow`` commands, and the web workers of ``mlflow server``, forked off a process that has imported what they need.
 
-The web workers of a server are started by the command, each with an import of its own, as always.
+To import MLflow takes five seconds of processor time. ``mlflow.server``, and what needs that, reads the environment
+while it is imported: each web worker imports that part for itself. The processes are those of a server that is started
+from a shell: the command starts a web server, which starts web workers.
+
+Under waitress, with another interpreter or with a variable of Python's own, and outside pytest, a server starts as
+for everybody.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -18,10 +22,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from support import forking
+from support.shared import once
+
 _POLL_S = 0.02
 
-_ended: dict[int, int] = {}
-"""The exit statuses of the commands that have ended, in the process that forks."""
+_NEEDED = """
+import json, sys
+import mlflow.cli, mlflow.server.auth, mlflow.server.fastapi_app, mlflow_serving_plugin.composition
+print(json.dumps(list(sys.modules)))
+"""
 
 
 class ForkedCommand:
@@ -56,7 +66,7 @@ class _Parent:
     def __init__(self) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "_MLFLOW"))}
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, forking.__file__, str(once("modules.json", _write_needed))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**env, "MLFLOW_DISABLE_TELEMETRY": "true"},
@@ -72,6 +82,13 @@ class _Parent:
             return json.loads(self._process.stdout.readline())
 
 
+def _write_needed(path: Path) -> None:
+    """The names of the modules that a command and a web worker import, in the order in which they are loaded."""
+    env = {**os.environ, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key for tests"}
+    said = subprocess.run([sys.executable, "-c", _NEEDED], env=env, check=True, capture_output=True, text=True)
+    path.write_text(said.stdout.splitlines()[-1])
+
+
 @functools.cache
 def _parent() -> _Parent:
     return _Parent()
@@ -81,50 +98,3 @@ def mlflow_command(arguments: Sequence[str], *, log: Path, env: Mapping[str, str
     """Run ``mlflow`` with arguments, in a session of its own; what it says is added to the log."""
     order = {"arguments": list(arguments), "log": str(log), "env": dict(env), "cwd": str(cwd)}
     return ForkedCommand(_parent(), _parent().ask(order))
-
-
-def _main() -> None:
-    from mlflow.cli import cli
-
-    signal.signal(signal.SIGCHLD, _reap)
-    for line in sys.stdin:
-        order = json.loads(line)
-        if "poll" in order:
-            answer = _ended.get(order["poll"])
-        else:
-            answer = os.fork()
-            if not answer:
-                _become(order)
-                cli(order["arguments"], prog_name="mlflow")
-        print(json.dumps(answer), flush=True)
-
-
-def _reap(*_: object) -> None:
-    """A command that has ended is to be gone for whoever waits for that, not only for whoever asks here."""
-    with contextlib.suppress(ChildProcessError):
-        while (found := os.waitpid(-1, os.WNOHANG))[0]:
-            _ended[found[0]] = os.waitstatus_to_exitcode(found[1])
-
-
-def _become(order: Mapping[str, Any]) -> None:
-    """The surroundings that a shell would give the command."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
-    os.chdir(order["cwd"])
-    for descriptor, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT),
-    ):
-        opened = os.open(path, flags, 0o644)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    os.dup2(1, 2)
-    os.environ.clear()
-    os.environ.update(order["env"])
-    sys.argv = ["mlflow", *order["arguments"]]
-
-
-if __name__ == "__main__":
-    # This directory, in which modules have everyday names.
-    sys.path.pop(0)
-    _main()
