@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import requests
 from mlflow.deployments import get_deploy_client
 from mlflow.exceptions import MlflowException
 from support import eventually
+from support.forked import mlflow_command
 from support.models import Models, register
 from support.server import HTTP_S, TrackingServer
 
@@ -86,9 +85,11 @@ def test_the_command_mlflow_deployments_creates_predicts_and_deletes(target: str
         (["predict", "--name", "shell", "-I", str(rows)], '{"predictions": [0]}'),
         (["delete", "--name", "shell"], "Deployment shell is deleted"),
     ):
-        command = [Path(sys.executable).parent / "mlflow", "deployments", arguments[0], "-t", target, *arguments[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=HTTP_S, check=False, env=os.environ)
-        assert said in done.stdout, done.stderr
+        log = tmp_path / arguments[0]
+        words = ("deployments", arguments[0], "-t", target, *arguments[1:])
+        command = mlflow_command(words, log=log, env=os.environ, cwd=tmp_path)
+        eventually(lambda command=command: command.poll() is not None, within_s=HTTP_S)
+        assert said in log.read_text()
 
 
 def test_a_shadow_scores_what_callers_were_answered_and_tells_what_differs(server: TrackingServer) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import eventually
+from support.forked import mlflow_command
 
 SECRET = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "a key for tests"}
 
@@ -45,11 +45,11 @@ def test_the_command_ends_with_one_error_that_says_what_to_set(
     tmp_path: Path, app: str, environ: dict[str, str], advice: str
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "_MLFLOW_"))}
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", app, "--port", "1"]
-    ended = subprocess.run(
-        command, cwd=tmp_path, env={**kept, **environ}, capture_output=True, text=True, timeout=120, check=False
-    )
-    said = ended.stderr[ended.stderr.rfind("Error: ") :]
-    assert ended.returncode == 1, ended.stderr
-    assert advice in said, ended.stderr
-    assert "Traceback" not in ended.stderr
+    log = tmp_path / "said"
+    arguments = ("server", "--app-name", app, "--port", "1")
+    command = mlflow_command(arguments, log=log, env={**kept, **environ}, cwd=tmp_path)
+    eventually(lambda: command.poll() is not None, tail=log.read_text)
+    said = log.read_text()
+    assert command.poll() == 1, said
+    assert advice in said[said.rfind("Error: ") :], said
+    assert "Traceback" not in said
