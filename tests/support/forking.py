@@ -10,6 +10,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import sys
@@ -149,7 +150,7 @@ class _WebServer:
     def start(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         """Become the web server of a command line, ``uvicorn --host ...``."""
         with os.fdopen(self._orders, "w") as orders:
-            json.dump([list(command), {**os.environ, **environ}], orders)
+            json.dump([list(command), {**os.environ, **environ}, _capabilities()], orders)
 
     def poll(self) -> int | None:
         return self._wait(os.WNOHANG)
@@ -169,7 +170,18 @@ class _WebServer:
         return self._ended
 
 
-def _web_server(command: Sequence[str], environ: Mapping[str, str]) -> None:
+def _capabilities() -> list[int]:
+    """What this process, as root, may do."""
+    status = Path("/proc/self/status").read_text()
+    held = int(re.findall(r"^CapPrm:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+    return [number for number in range(held.bit_length()) if held >> number & 1]
+
+
+def _web_server(command: Sequence[str], environ: Mapping[str, str], capabilities: Sequence[int]) -> None:
+    from mlflow_serving_plugin.worker.isolation import calls
+
+    # This process was there before the command gave up some.
+    calls.keep_capabilities(capabilities)
     os.environ.clear()
     os.environ.update(environ)
     if command[0] == "uvicorn":
