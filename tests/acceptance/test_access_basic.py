@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import requests
+from support import again_and_again
 from support.auth import ADMIN, Cast, basic, bearer
 from support.cells import IRIS, KINDS, SERVED, SPARE, wrong_cells
 
@@ -17,7 +17,8 @@ def test_every_route_by_password(cast: Cast, kind: str) -> None:
     assert wrong_cells(cast.server, kind, cast.passwords[kind]) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Without credentials there is no token either.
+@pytest.mark.parametrize("kind", KINDS[1:])
 def test_every_route_by_token(cast: Cast, kind: str) -> None:
     assert wrong_cells(cast.server, kind, cast.tokens[kind]) == []
 
@@ -67,11 +68,7 @@ def test_a_revoked_token_is_refused_by_every_web_worker_within_a_second(cast: Ca
     headers = bearer(made["token_value"])
     cast.everywhere(headers, 200)
     server.mlflow("POST", "/api/2.0/token/delete", cast.passwords["read"], token_id=made["token_info"]["token_id"])
-    revoked = time.monotonic()
-    statuses = []
-    while time.monotonic() < revoked + 2.5:
-        asked = time.monotonic()
-        statuses.append((asked - revoked, cast.score(headers)))
+    statuses = [(after_s, cast.score(headers)) for after_s in again_and_again(2.5, pause_s=0.03)]
     late = [status for after_s, status in statuses if after_s > 1.0]
     assert late, "nothing was asked after a second"
     assert set(late) == {401}, statuses

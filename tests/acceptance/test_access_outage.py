@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import requests
-from support import eventually
+from support import again_and_again, eventually
 from support.auth import BasicAuthServer, bearer, client_of
 from support.cells import IRIS
 from support.models import Models, register
@@ -35,8 +33,7 @@ def test_who_was_known_scores_on_while_the_database_is_away_or_hangs(models: Mod
 
         assert score(known).status_code == 200
         postgres.stop()
-        until = time.monotonic() + AWAY_S
-        while time.monotonic() < until:
+        for _ in again_and_again(AWAY_S):
             assert score(known).status_code == 200, server.tail()
         refused = score(unused)
         assert (refused.status_code, "Retry-After" in refused.headers) == (503, True), refused.text
@@ -44,8 +41,7 @@ def test_who_was_known_scores_on_while_the_database_is_away_or_hangs(models: Mod
         postgres.start()
         eventually(lambda: score(unused).status_code == 200, tail=server.tail)
         with postgres.hung():
-            until = time.monotonic() + AWAY_S
-            while time.monotonic() < until:
+            for _ in again_and_again(AWAY_S):
                 assert score(known).status_code == 200, server.tail()
             assert requests.get(f"{server.url}/serving/health", timeout=60).status_code == 200
             for refused in (score(late), requests.get(f"{server.url}{LIST}", headers=known, timeout=60)):

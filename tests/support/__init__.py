@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ def eventually(condition: Callable[[], Any], within_s: float = 30.0, tail: Calla
         time.sleep(pause_s)
         pause_s = min(1.2 * pause_s, _LONGEST_POLL_S)
     return found
+
+
+def again_and_again(for_s: float, pause_s: float = 0.1) -> Iterator[float]:
+    """The seconds gone by, again and again for so long; with pauses, for requests without one keep processors busy."""
+    began = time.monotonic()
+    while (gone_s := time.monotonic() - began) < for_s:
+        yield gone_s
+        time.sleep(pause_s)
 
 
 def command_line(process: psutil.Process) -> list[str]:
