@@ -24,7 +24,7 @@ from support.shared import run_directory
 TIERS = {"acceptance": "server", "browser": "browser", "chaos": "chaos", "conformance": "conformance"}
 """The tier of the tests in a folder; without one, and unless it is marked otherwise, a test is ``fast``."""
 
-KINDS = ("plain", "strict", "basic", "prefixed", "oidc", "house", "exposing", "many", "serving")
+KINDS = ("plain", "strict", "basic", "prefixed", "oidc", "house", "exposing", "many", "serving", "threaded")
 """Fixtures that start a server for many tests: those run in one lane, one after the other."""
 
 _MOST_LANES = 4
@@ -150,6 +150,13 @@ def strict(models: Models) -> Iterator[TrackingServer]:
 def prefixed() -> Iterator[TrackingServer]:
     """gunicorn's synchronous web workers below ``/mlflow``, on MLflow's file store; nothing is served."""
     with TrackingServer("gunicorn-sync", workers=2, static_prefix="/mlflow", backend="file") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def threaded(postgres: Postgres) -> Iterator[TrackingServer]:
+    """gunicorn's web workers with threads, two, on PostgreSQL; nothing is served. Tests stop and kill it."""
+    with TrackingServer("gunicorn", workers=2, backend=postgres.new_database()) as server:
         yield server
 
 

@@ -80,24 +80,26 @@ def test_a_synchronous_web_worker_wakes_a_version_too(prefixed: TrackingServer, 
     prefixed.api("POST", "disable", registered_model_name="sleeper")
 
 
-def test_a_server_killed_during_a_wake_launches_no_sleeper_and_answers_for_each(models: Models) -> None:
-    with TrackingServer("uvicorn", settings=SLEEPS) as server:
-        life = Life(server, models, "sleeper")
-        for version in (1, 2):
-            life.register(version)
-        server.enable("sleeper")
-        for version in (1, 2):
-            falls_asleep(life, version)
-        server.api("POST", "prewarm", registered_model_name="sleeper", endpoint_version_name=2)
-        os.killpg(server.pid, signal.SIGKILL)
-        eventually(server.ended, tail=server.tail)
-        # As a clean-up of /var would: the version is fetched again.
-        shutil.rmtree(next(server.state.glob("models/*/1-*")))
-        server.start()
-        falls_asleep(life, 1)
-        assert told(life, 1, "VERSION_LAUNCHING") == 1
-        assert life.answer("/2") == (200, 2)
-        assert life.answer("/1") == (200, 1)
+def test_a_server_killed_during_a_wake_launches_no_sleeper_and_answers_for_each(
+    threaded: TrackingServer, models: Models
+) -> None:
+    server, life = threaded, Life(threaded, models, "sleeper")
+    for version in (1, 2):
+        life.register(version)
+    server.enable("sleeper", **SLEEPS)
+    for version in (1, 2):
+        falls_asleep(life, version)
+    server.api("POST", "prewarm", registered_model_name="sleeper", endpoint_version_name=2)
+    os.killpg(server.pid, signal.SIGKILL)
+    eventually(server.ended, tail=server.tail)
+    # As a clean-up of /var would: the version is fetched again.
+    shutil.rmtree(next(server.state.glob("models/*/1-*")))
+    server.start()
+    falls_asleep(life, 1)
+    assert told(life, 1, "VERSION_LAUNCHING") == 1
+    assert life.answer("/2") == (200, 2)
+    assert life.answer("/1") == (200, 1)
+    server.api("POST", "disable", registered_model_name="sleeper")
 
 
 @pytest.mark.eras

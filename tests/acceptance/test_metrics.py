@@ -73,53 +73,58 @@ def test_a_real_server_has_every_metric_of_the_dashboard_and_of_the_alerts(plain
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in named} <= shown
 
 
-def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(models: Models) -> None:
-    with TrackingServer("uvicorn", workers=2) as server:
-        register(server.client, "slow", models.path("slow"))
-        server.enable("slow", runtime="native")
-        server.wait_ready("slow", 1)
-        for _ in range(60):
-            assert score(server, 0) == 200
-        eventually(lambda: len(web_workers(server)) == 2, tail=server.tail)
-        with ThreadPoolExecutor(9) as pool:
-            scored = [pool.submit(score, server, 15) for _ in range(9)]
-            eventually(lambda: everywhere(server, in_flight(9)), tail=lambda: str(scrape(server)))
-            endpoint_id = server.routes()["endpoints"]["default/slow"]["id"]
-            pids = web_workers(server)
-            held = {pid: int(counted_by(server, pid, "in_flight", endpoint_id, "1")) for pid in pids}
-            victim = max(pids, key=lambda pid: (held[pid], counted_by(server, pid, "requests", endpoint_id, "1", 200)))
-            assert held[victim], held
-            os.kill(victim, signal.SIGKILL)
-            left = in_flight(9 - held[victim])
-            eventually(lambda: everywhere(server, left), tail=lambda: f"{held} {scrape(server)}")
-            assert [outcome(one) for one in scored].count(200) == 9 - held[victim]
-        answered = {("requests_total", "slow", "1", "200"): 60 + 9 - held[victim], **in_flight(0)}
-        eventually(lambda: everywhere(server, answered), tail=lambda: f"{answered} {scrape(server)}")
-        eventually(lambda: victim not in web_workers(server), within_s=MERGED_S, tail=server.tail)
-        assert everywhere(server, answered)
+def test_a_killed_web_worker_leaves_its_counts_and_nothing_in_flight(plain: TrackingServer, models: Models) -> None:
+    server = plain
+    register(server.client, "slow", models.path("slow"))
+    server.enable("slow", runtime="native")
+    server.wait_ready("slow", 1)
+    for _ in range(60):
+        assert score(server, 0) == 200
+    eventually(lambda: len(web_workers(server)) >= 3, tail=server.tail)
+    with ThreadPoolExecutor(9) as pool:
+        scored = [pool.submit(score, server, 15) for _ in range(9)]
+        eventually(lambda: everywhere(server, in_flight(9)), tail=lambda: str(scrape(server)))
+        endpoint_id = server.routes()["endpoints"]["default/slow"]["id"]
+        pids = web_workers(server)
+        held = {pid: int(counted_by(server, pid, "in_flight", endpoint_id, "1")) for pid in pids}
+        victim = max(pids, key=lambda pid: (held[pid], counted_by(server, pid, "requests", endpoint_id, "1", 200)))
+        assert held[victim], held
+        os.kill(victim, signal.SIGKILL)
+        left = in_flight(9 - held[victim])
+        eventually(lambda: everywhere(server, left), tail=lambda: f"{held} {scrape(server)}")
+        assert [outcome(one) for one in scored].count(200) == 9 - held[victim]
+    answered = {("requests_total", "slow", "1", "200"): 60 + 9 - held[victim], **in_flight(0)}
+    eventually(lambda: everywhere(server, answered), tail=lambda: f"{answered} {scrape(server)}")
+    eventually(lambda: victim not in web_workers(server), within_s=MERGED_S, tail=server.tail)
+    assert everywhere(server, answered)
+    server.api("POST", "disable", registered_model_name="slow")
 
 
-def test_a_restarted_server_counts_on_and_says_how_often_workers_were_restarted(models: Models) -> None:
-    with TrackingServer("gunicorn") as server:
-        register(server.client, "iris", models.path("iris-1"))
-        server.enable("iris")
-        server.wait_ready("iris", 1)
-        row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
-        for _ in range(40):
-            assert server.score("iris/1", row).status_code == 200
-        (worker,) = server.workers("iris")
-        os.kill(worker["pid"], signal.SIGKILL)
-        restarts = {("worker_restarts_total", "iris", "1"): 1}
-        eventually(lambda: everywhere(server, restarts), tail=lambda: f"{scrape(server)}\n{server.tail()}")
-        server.stop()
-        server.start()
-        server.wait_ready("iris", 1)
-        counted = {("requests_total", "iris", "1", "200"): 40, **restarts}
-        eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
-        eventually(lambda: len(web_workers(server)) <= 1, within_s=MERGED_S, tail=lambda: str(web_workers(server)))
-        assert server.score("iris/1", row).status_code == 200
-        counted["requests_total", "iris", "1", "200"] = 41
-        eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
+def test_a_restarted_server_counts_on_and_says_how_often_workers_were_restarted(
+    threaded: TrackingServer, models: Models
+) -> None:
+    server = threaded
+    register(server.client, "counted", models.path("iris-1"))
+    server.enable("counted")
+    server.wait_ready("counted", 1)
+    row = {"dataframe_records": models.iris.head(1).to_dict(orient="records")}
+    for _ in range(40):
+        assert server.score("counted/1", row).status_code == 200
+    (worker,) = server.workers("counted")
+    os.kill(worker["pid"], signal.SIGKILL)
+    restarts = {("worker_restarts_total", "counted", "1"): 1}
+    eventually(lambda: everywhere(server, restarts), tail=lambda: f"{scrape(server)}\n{server.tail()}")
+    ended = set(web_workers(server))
+    server.stop()
+    server.start()
+    server.wait_ready("counted", 1)
+    counted = {("requests_total", "counted", "1", "200"): 40, **restarts}
+    eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
+    eventually(lambda: not ended & {*web_workers(server)}, within_s=MERGED_S, tail=lambda: str(web_workers(server)))
+    assert server.score("counted/1", row).status_code == 200
+    counted["requests_total", "counted", "1", "200"] = 41
+    eventually(lambda: everywhere(server, counted), tail=lambda: str(scrape(server)))
+    server.api("POST", "disable", registered_model_name="counted")
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,13 @@ import requests
 from support import eventually
 from support.life import short_life
 from support.models import Models, register
-from support.postgres import Postgres
 from support.server import TrackingServer
 from support.streams import events_of, serve_streaming, short_stream, streamed
 
 
-def test_gunicorn_with_threads_on_postgresql(models: Models, postgres: Postgres) -> None:
-    with TrackingServer("gunicorn", workers=2, backend=postgres.new_database()) as server:
-        short_life(server, models, "iris")
-        short_stream(server, models)
+def test_gunicorn_with_threads_on_postgresql(threaded: TrackingServer, models: Models) -> None:
+    short_life(threaded, models, "iris")
+    short_stream(threaded, models)
 
 
 @pytest.mark.parametrize("database", [pytest.param(name, marks=pytest.mark.matrix) for name in ("mariadb", "mysql")])
@@ -55,18 +53,20 @@ def test_artifacts_only_switches_the_plugin_off_with_one_line(models: Models) ->
 RUNTIMES = ["native", "mlflow"]
 
 
-def test_stopping_the_server_ends_every_model_worker(models: Models) -> None:
+# The server of the conformance tests ends workers of the stock server, too.
+@pytest.mark.parametrize("runtimes", [RUNTIMES[:1], pytest.param(RUNTIMES, marks=pytest.mark.matrix)], ids=len)
+def test_stopping_the_server_ends_every_model_worker(models: Models, runtimes: list[str]) -> None:
     """TrackingServer looks for what is left; here versions are served and others are starting."""
     with TrackingServer("uvicorn", workers=2, settings={"stop_grace_s": "3"}) as server:
-        for runtime in RUNTIMES:
+        for runtime in runtimes:
             register(server.client, runtime, models.path("iris-1"))
             server.enable(runtime, runtime=runtime)
         serve_streaming(server, models)
         endless = [streamed(server, number=10**9, pause_s=0.05, close=close) for close in (False, True)]
-        for runtime in RUNTIMES:
+        for runtime in runtimes:
             server.wait_ready(runtime, 1)
             register(server.client, runtime, models.path("iris-2"))
-        for runtime in RUNTIMES:
+        for runtime in runtimes:
             eventually(lambda runtime=runtime: "2" in server.states(runtime), tail=server.tail)
         # To the command alone, which hands it on.
         os.kill(server.pid, signal.SIGTERM)
