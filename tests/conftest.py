@@ -18,8 +18,11 @@ from support.mariadb import MariaDB, mariadb_program, mysql_program
 from support.matrix import APP
 from support.models import Models, register
 from support.postgres import Postgres, postgres_binaries
+from support.preloaded import start_session
 from support.server import TrackingServer, free_port
 from support.shared import run_directory
+
+from mlflow_serving_plugin.backends import native
 
 TIERS = {"acceptance": "server", "browser": "browser", "chaos": "chaos", "conformance": "conformance"}
 """The tier of the tests in a folder; without one, and unless it is marked otherwise, a test is ``fast``."""
@@ -87,6 +90,14 @@ def _module_of(item: pytest.Item) -> str | None:
 
 def _rank(item: pytest.Item) -> int:
     return next(rank for rank, tier in enumerate(SLOWEST_FIRST) if item.get_closest_marker(tier))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded() -> Iterator[None]:
+    """Zygotes are forked, those of this process and those of servers, unless a test has them ``as_in_production``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "start_session", start_session)
+        yield
 
 
 @pytest.fixture(scope="session")

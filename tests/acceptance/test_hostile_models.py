@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from support import eventually
 from support.models import Models, register
+from support.preloaded import IN_PRODUCTION
 from support.server import TrackingServer
 
 from mlflow_serving_plugin.backends.isolation import levels
@@ -71,7 +72,8 @@ def server(models: Models) -> Iterator[TrackingServer]:
     if levels().namespaces:
         pytest.skip(f"no namespaces on this machine: {levels().namespaces}")
     settings = {"backoff_base_s": 0.1, "backoff_cap_s": 0.5, "sandbox_optional": "true"}
-    with TrackingServer("uvicorn", settings=settings, environ=SECRETS) as server:
+    # All of its processes are as in production.
+    with TrackingServer("uvicorn", settings=settings, environ=SECRETS | IN_PRODUCTION) as server:
         register(server.client, "iris", models.path("iris-1"))
         server.enable("iris")
         server.wait_ready("iris", 1)

@@ -21,7 +21,7 @@ import psutil
 import requests
 from mlflow import MlflowClient
 
-from support import eventually, processes_about
+from support import eventually, preloaded, processes_about
 from support.forked import ForkedCommand, mlflow_command
 from support.shared import databases
 
@@ -264,6 +264,7 @@ class TrackingServer:
             "MLFLOW_ALLOW_FILE_STORE": "true",
             # Seconds of processor time for a part of MLflow that has nothing to do with ours.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            **preloaded.for_servers(),
             **{name: value.replace("{root}", str(self.root)) for name, value in self.environ.items()},
         }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import eventually
+from support.preloaded import as_in_production
 from worker_processes import JSON, ask, code_model, value, worker_config
 
 from mlflow_serving_plugin.backends.base import WorkerFailedError, WorkerSpec, worker_arguments
@@ -100,6 +101,9 @@ def connected(address):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, code):
     world = World(tmp_path_factory.mktemp("z"), code)
+    # Those that follow when it has ended are forked.
+    with as_in_production():
+        world.fork("first of all")
     yield world
     world.end()
 

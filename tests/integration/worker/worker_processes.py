@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from support.preloaded import start_session
 
 import mlflow_serving_plugin
 from mlflow_serving_plugin.backends.commands import WORKER_PACKAGE, worker_environment
@@ -154,14 +155,8 @@ class WorkerProcess:
     def __init__(self, config: dict[str, object]) -> None:
         self.config = config
         self.address = str(config["address"])
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER_PACKAGE), "serve", json.dumps(config)],
-            env=worker_environment(os.environ, {}, {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = [sys.executable, str(WORKER_PACKAGE), "serve", json.dumps(config)]
+        self.process = start_session(command, cwd=Path.cwd(), env=worker_environment(os.environ, {}, {}))
 
     def log(self) -> str:
         try:
