@@ -224,19 +224,6 @@ def test_adopting_twice_changes_nothing(served):
     assert served.only(other) == served.only()
 
 
-def test_a_worker_stopped_by_another_backend_leaves_nothing_behind(world, iris):
-    worker = world.launch(iris)
-    other = LocalBackend(SETTINGS, world.paths)
-    other.adopt()
-    other.stop(worker.worker_id)
-    assert other.observe() == []
-    # The backend that launched it sees it dead, and clears away what it has of it.
-    assert world.only().phase is WorkerPhase.DEAD
-    world.backend.stop(worker.worker_id)
-    eventually(world.is_clear)
-    assert start_stamp(worker.pid) is None
-
-
 def test_a_killed_server_is_dead_for_a_reason_and_can_be_stopped(served):
     """The last of the tests on this worker."""
     worker = served.only()
@@ -256,12 +243,21 @@ def test_a_model_that_raises_on_load_fails_with_what_it_raised_and_leaves_nothin
     eventually(world.is_clear)
 
 
-def test_a_model_that_refuses_its_own_example_is_ready_with_a_note(world):
+def test_a_model_that_refuses_its_example_is_ready_with_a_note_and_another_backend_stops_it(world):
     model = save_code(world.root / "m", "raise KeyError('petal')", pd.DataFrame({"x": [1.0]}))
     example = Example(b'{"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}', "application/json")
     worker = world.launch(model, example=example)
     assert (worker.phase, worker.scored_example, worker.example_form) == (WorkerPhase.READY, False, None)
     assert worker.example_note.startswith("The model refuses its own input example: KeyError, see the version's log.")
+    other = LocalBackend(SETTINGS, world.paths)
+    other.adopt()
+    other.stop(worker.worker_id)
+    assert other.observe() == []
+    # The backend that launched it sees it dead, and clears away what it has of it.
+    assert world.only().phase is WorkerPhase.DEAD
+    world.backend.stop(worker.worker_id)
+    eventually(world.is_clear)
+    assert start_stamp(worker.pid) is None
 
 
 def test_a_start_that_takes_too_long_fails_and_leaves_nothing(world, iris):

@@ -29,10 +29,11 @@ class Peer:
     def hold(self, reason: str, on: bool) -> None: ...
 
 
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.matrix)])
 @pytest.mark.filterwarnings("ignore")
-def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depends_on_others(tmp_path):
+def test_of_many_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depends_on_others(tmp_path, count):
     batched = 0
-    for pipeline in pipelines(200, seed=14):
+    for pipeline in pipelines(count, seed=14):
         scorer = Scorer(loaded(pipeline.estimator))
         assert scorer.prepare_fast_path() is None
         verdict = decide(scorer, "auto", None)
@@ -43,7 +44,7 @@ def test_of_200_pipelines_the_known_row_wise_ones_are_batched_and_no_answer_depe
             alone = [predictions(scorer.score(JSON, one).body) for one in bodies]
             assert answers == [pytest.approx(one, rel=1e-6, abs=1e-9) for one in alone], pipeline
             batched += 1
-    assert batched == 80
+    assert batched == count * 2 // 5
 
 
 @pytest.mark.parametrize("flavor", ["onnx", "statsmodels"])
