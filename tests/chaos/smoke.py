@@ -29,7 +29,7 @@ from .world import (
 )
 
 _RATE = 30
-_KILLS = 4
+_KILLS = 2
 _BETWEEN = 40
 """Answers between two kills."""
 
@@ -70,7 +70,7 @@ def _kill_workers(server: TrackingServer, load: Load) -> None:
 
 
 def _move(server: TrackingServer) -> None:
-    for version in (2, 1, 2, 1):
+    for version in (2, 1):
         move_production(server, version)
         eventually(lambda v=version: in_production(server) == [v], tail=server.tail)
 
