@@ -17,7 +17,7 @@ from support.server import TrackingServer
 PLACES = ["#/models", "#/models/garden", "#/models/broken/versions/1", "#/experiments", "#/serving"]
 REGISTRY_SWITCH = "_mlflow_user_setting_dismiss_next_model_registry_ui"
 SEED = 363874
-CLICKS = 40
+CLICKS = [20, pytest.param(40, marks=pytest.mark.matrix)]
 AJAX = "/ajax-api/2.0/mlflow/endpoints"
 
 
@@ -185,14 +185,15 @@ COUNT = """() => new Promise((resolve) => requestAnimationFrame(() => requestAni
 }))))"""
 
 
-def test_many_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab) -> None:
+@pytest.mark.parametrize("clicks", CLICKS)
+def test_many_clicks_through_mlflow_leave_one_tab_and_no_error(tab: Tab, clicks: int) -> None:
     """Links, tabs, MLflow's switch of registry pages and the way back, by chance, the same at each run."""
     page = tab.page
     chance = random.Random(SEED)
     tab.open("#/models/garden")
     page.get_by_role("tab", name="Serving").wait_for()
     seen = set()
-    for step in range(CLICKS):
+    for step in range(clicks):
         if chance.random() < 0.2:
             clicked = chance.choice(PLACES)
             tab.open(clicked)

@@ -104,7 +104,7 @@ def test_a_typed_request_survives_everything_and_the_address_says_what_is_shown(
     expect(page.get_by_role("region", name="Text of the curl line")).to_contain_text("dataframe_split")
 
 
-@pytest.mark.parametrize("width", [420, 900])
+@pytest.mark.parametrize("width", [420, pytest.param(900, marks=pytest.mark.matrix)])
 def test_nothing_is_cut_off_on_a_narrow_screen(tab: Tab, titanic: str, width: int) -> None:
     page = tab.page
     tab.open(f"#/models/{titanic}?tab=serving")
