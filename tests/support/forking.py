@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import functools
 import gc
-import importlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -25,8 +25,7 @@ _WEB_SERVERS = ("uvicorn", "gunicorn")
 _LATER = ("mlflow.cli", "mlflow.server", *_WEB_SERVERS, "waitress", "__main__")
 """What depends on the environment, and what tells MLflow that a process is a web worker."""
 
-_ended: dict[int, int] = {}
-"""The exit statuses of the commands that have ended."""
+_ended: dict[int, int] = {}  # The exit statuses of commands, by their pids.
 
 
 def _main() -> None:
@@ -184,6 +183,7 @@ def _web_server(command: Sequence[str], environ: Mapping[str, str], capabilities
     calls.keep_capabilities(capabilities)
     os.environ.clear()
     os.environ.update(environ)
+    _customize()
     if command[0] == "uvicorn":
         from uvicorn import _subprocess
 
@@ -192,6 +192,18 @@ def _web_server(command: Sequence[str], environ: Mapping[str, str], capabilities
         _subprocess.subprocess_started = functools.partial(_as_if_spawned, _subprocess.subprocess_started)
     sys.argv = list(command)
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _customize() -> None:
+    """What ``in_servers/sitecustomize.py`` does when an interpreter starts: zygotes are forks, if they are to be."""
+    if os.environ.get("SERVING_TESTS_PRELOADED"):
+        from mlflow_serving_plugin.backends import native
+
+        path = Path(__file__).with_name("preloaded.py")
+        spec = importlib.util.spec_from_file_location("serving_tests_preloaded", path)
+        preloaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(preloaded)
+        native.start_session = preloaded.start_session
 
 
 def _as_if_spawned(work: Any, **given: Any) -> None:
