@@ -109,8 +109,9 @@ def as_in_production() -> Iterator[None]:
 
 def _address() -> str:
     """The socket of the process that forks, which the first who asks starts; empty for starts as in production."""
-    if VARIABLE in os.environ:
-        return os.environ[VARIABLE]
+    # Benchmarks measure what a zygote takes that imports what it needs.
+    if VARIABLE in os.environ or "PYTEST_VERSION" not in os.environ:
+        return os.environ.get(VARIABLE, "")
     from support.shared import once
 
     return str(once("preloaded", _start))
