@@ -639,9 +639,10 @@ def test_after_a_restart_with_200_versions_requests_are_held_and_the_version_the
         assert all(entity.state.facts.holdable for entity in world.routes().entities.values())
         send_nudge(world.paths.nudges, Wake(world.endpoint.id, "1"))
         world.until(lambda: key(world, 1) in world._threads[0][2]._usage.used_at)
+        world.until(lambda: key(world, 1) in world._threads[0][2]._state.needs)
         world.backend.released.set()
         world.until_ready(1)
-        assert world.backend.launched.index(key(world, 1)) <= 2
+        assert world.backend.launched[:2] == [key(world, 200), key(world, 1)]
     finally:
         world.close()
 
