@@ -60,11 +60,20 @@ class _Parent:
             answer = {"ended": self._ended.get(order["poll"])}
         elif not self._makes_no_difference(order):
             answer = {}
-        elif pid := os.fork():
-            answer = {"pid": pid}
         else:
-            self._become(order)
+            answer = {"pid": self._fork(order)}
         connection.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _fork(self, order: Mapping[str, Any]) -> int:
+        """The pid of a fork that has its session and its command line, as a program has when it has been started."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if not pid:
+            self._become(order)
+        os.close(writing)
+        os.read(reading, 1)  # Ends when the fork closes its end.
+        os.close(reading)
+        return pid
 
     def _makes_no_difference(self, order: Mapping[str, Any]) -> bool:
         env = {"theirs": order["env"], "ours": self._environ}
@@ -78,16 +87,16 @@ class _Parent:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             os.chdir(order["cwd"])
-            null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(null, descriptor)
-            os.closerange(3, 256)
             os.environ.clear()
             os.environ.update({**self._by_imports, **order["env"]})
             time.tzset()
             sys.modules["numpy"].random.seed()
             _set_command_line(order["command"])
             sys.argv = order["command"][1:]
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            os.closerange(3, 256)
             os._exit(self._worker(sys.argv))
         finally:
             os._exit(1)
